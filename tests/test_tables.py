@@ -1,0 +1,107 @@
+"""The tables show every number of the report once, with its unit, and fit 80 columns."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from trainer_ext import report, tables
+
+
+def render(item, width=80, encoding="utf-8"):
+    buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    Console(width=width, file=buffer).print(item)
+    buffer.seek(0)
+    return buffer.read()
+
+
+def row(text, label):
+    """The cells of the row with that label, its continuation lines joined."""
+    lines = [[cell.strip() for cell in line.strip("│┃|\n").replace("|", "│").split("│")] for line in text.splitlines()]
+    start = next(index for index, cells in enumerate(lines) if cells[0] == label)
+    cells = lines[start][1:]
+    for line in lines[start + 1 :]:
+        if len(line) != len(lines[start]) or line[0]:
+            break
+        cells = [f"{a} {b}".strip() for a, b in zip(cells, line[1:], strict=True)]
+    return cells
+
+
+def example(interval=(-0.015, 0.004)):
+    before = report.Scores(0.968, 0.951, {"loss": 1.25}, {"accuracy": (0.949, 0.98)})
+    after = report.Scores(0.962, 0.951, {"loss": 1.5}, {"accuracy": (0.941, 0.976)})
+    quality = report.Quality(
+        "test", 2500, before, after, report.Difference(-0.006, interval), 0.978, lost=17, won=2, mcnemar_p=0.453
+    )
+    other = report.Quality("documents [long]", 300, report.Scores(0.9), report.Scores(0.91))
+    latency = report.Latency("torch", "fp32", "cpu", "Some CPU", 2, 16, 128, 120.0, 50.0, 130.0, 60.0, 2.4, 2.5, 30)
+    return report.CompressionReport(
+        created="2026-01-01",
+        model=report.Model(),
+        sparsity=report.Sparsity(0.5, 0.502, "movement", "compact"),
+        parameters=report.Pair(report.Parameters(200, 100, 80, 20), report.Parameters(150, 50, 80, 20)),
+        bytes=report.Pair(950_240_000, 470_240_000),
+        quality=quality,
+        other_quality=[other],
+        latency=[latency],
+    )
+
+
+def test_quality_rows():
+    text = render(tables.quality_table(example()))
+    assert row(text, "test (2,500 rows)") == ["", "", ""]
+    change = "-0.6 [-1.5, +0.4] within noise"
+    assert row(text, "accuracy %") == ["96.8 [94.9, 98.0]", "96.2 [94.1, 97.6]", change]
+    assert row(text, "macro-F1 %") == ["95.1", "95.1", "+0.0"]
+    assert row(text, "loss") == ["1.25", "1.5", "+0.25"]
+    assert row(text, "same answer %") == ["", "97.8", ""]
+    assert row(text, "lost / won") == ["", "17 / 2", ""]
+    assert row(text, "McNemar exact p") == ["", "0.453", ""]
+
+
+@pytest.mark.parametrize(("interval", "noise"), [((-0.01, 0.0), True), ((-0.02, -0.001), False), (None, False)])
+def test_noise_is_named_only_where_the_interval_holds_zero(interval, noise):
+    assert (tables.WITHIN_NOISE in render(tables.quality_table(example(interval)))) is noise
+
+
+def test_further_splits_follow():
+    text = render(tables.quality_table(example()), width=120)
+    second = text[text.index("documents [long] (300 rows)") :]
+    assert row(second, "accuracy %") == ["90.0", "91.0", "+1.0"]
+    assert row(second, "lost / won") == ["", "not measured", ""]
+
+
+def test_size_rows():
+    text = render(tables.size_table(example()))
+    assert row(text, "parameters, encoder") == ["100", "50", "-50.0 %"]
+    assert row(text, "parameters, head") == ["20", "20", "+0.0 %"]
+    assert row(text, "weights on disk") == ["950.2 MB", "470.2 MB", "-50.5 %"]
+    assert row(text, "sparsity requested") == ["", "50.0 %", ""]
+    assert row(text, "sparsity achieved") == ["", "50.2 %", "gone"]
+    assert row(text, "density, 1 - sparsity") == ["", "49.8 %", "kept"]
+    assert row(text, "method, structure") == ["", "movement, compact", ""]
+
+
+def test_latency_rows():
+    text = render(tables.latency_table(example()))
+    assert row(text, "16 x 128") == ["120.0 ms", "50.0 ms", "2.40x", "2.50x"]
+    assert row(text, "torch fp32") == ["p95 130.0", "p95 60.0", "", ""]
+    assert "Some CPU, cpu, 2 threads" in text
+
+
+def test_what_was_not_measured_says_so():
+    empty = report.CompressionReport("2026-01-01", report.Model())
+    text = render(tables.summary(empty))
+    assert row(text, "quality") == [tables.NOT_MEASURED] * 3
+    assert row(text, "parameters, total") == [tables.NOT_MEASURED] * 3
+    assert row(text, "latency") == [tables.NOT_MEASURED] * 4
+    assert "None" not in text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_the_summary_fits_80_columns(encoding):
+    text = render(tables.summary(example()), encoding=encoding)
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(line[-1] in "┃│|" for line in text.splitlines() if line[0] in "┃│|")  # no column is cut off
+    for title in ("Quality", "Size", "Latency"):
+        assert title in text

@@ -1,0 +1,122 @@
+"""Arguments: TrainingArguments with flat fields for pruning and distillation, strictly checked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from transformers import TrainingArguments
+
+from .precision import resolve_fp16
+from .units import PruningSpec
+
+
+@dataclass
+class DistillPruneTrainingArguments(TrainingArguments):
+    """`TrainingArguments` for `DistillPruneTrainer`. With every new field at its default it trains as stock Trainer.
+
+    The defaults are the published ones of block movement pruning (Lagunas et al. 2021, arXiv 2109.04838, section 4 and
+    the configurations released with it), with the phases as fractions of the run.
+
+    Raises:
+        ValueError: naming the field, its value, its range and the way out.
+    """
+
+    prune_method: Literal["none", "movement", "magnitude"] = field(
+        default="none",
+        metadata={
+            "help": "How units are chosen: none = no pruning, movement = learned scores, magnitude = mean |weight|."
+        },
+    )
+    prune_sparsity: float = field(
+        default=0.5,
+        metadata={"help": "Fraction of the encoder's prunable weights that is physically gone at the end, in [0, 1)."},
+    )
+    prune_attention: Literal["block", "head", "none"] = field(
+        default="block",
+        metadata={"help": "Units of attention: block = blocks during the ramp, whole heads at its end; head; none."},
+    )
+    prune_block_size: int = field(
+        default=32,
+        metadata={"help": "Rows and columns of an attention block, in weights; must divide the head size."},
+    )
+    prune_ffn: Literal["neuron", "none"] = field(
+        default="neuron", metadata={"help": "Units of the feed-forward part: neuron = row and column together; none."}
+    )
+    prune_start: float = field(
+        default=0.1,
+        metadata={"help": "Fraction of the run trained dense before the sparsity rises, in [0, prune_end)."},
+    )
+    prune_end: float = field(
+        default=0.6,
+        metadata={
+            "help": "Fraction of the run at which the final structure is fixed, in (prune_start, 1]; the rest recovers."
+        },
+    )
+    prune_score_lr: float = field(
+        default=1e-2,
+        metadata={"help": "Learning rate of the scores (movement only), above 0; their weight decay is 0."},
+    )
+    distill_teacher: str | None = field(
+        default=None,
+        metadata={
+            "help": "Teacher: 'self' (the dense model as it was given), a folder, or a Hub id. Default: no teacher."
+        },
+    )
+    distill_alpha: float = field(
+        default=0.9, metadata={"help": "Weight of the teacher's term; the labels get one minus it. In [0, 1]."}
+    )
+    distill_temperature: float = field(
+        default=2.0, metadata={"help": "Softens both distributions; above 0, 1 leaves them as they are."}
+    )
+
+    def __post_init__(self):
+        self._check_compression()
+        resolve_fp16(self)
+        super().__post_init__()
+
+    @property
+    def pruning_spec(self) -> PruningSpec | None:
+        """What to prune, or None where nothing is."""
+        if self.prune_method == "none" or self.prune_sparsity == 0:
+            return None
+        return PruningSpec(
+            method=self.prune_method,
+            sparsity=self.prune_sparsity,
+            attention=self.prune_attention,
+            block_size=self.prune_block_size,
+            ffn=self.prune_ffn,
+            start=self.prune_start,
+            end=self.prune_end,
+        )
+
+    def _check_compression(self) -> None:
+        for name, allowed in (
+            ("prune_method", ("none", "movement", "magnitude")),
+            ("prune_attention", ("block", "head", "none")),
+            ("prune_ffn", ("neuron", "none")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+        _in_range(self, "prune_sparsity", 0 <= self.prune_sparsity < 1, "in [0, 1); 0.5 removes half")
+        _in_range(self, "prune_block_size", self.prune_block_size >= 1, "at least 1; 32 is usual")
+        _in_range(self, "prune_start", 0 <= self.prune_start < 1, "a fraction of the run in [0, 1)")
+        _in_range(self, "prune_end", 0 < self.prune_end <= 1, "a fraction of the run in (0, 1]")
+        if self.prune_start >= self.prune_end:
+            raise ValueError(
+                f"prune_start={self.prune_start} must be below prune_end={self.prune_end}: the sparsity rises between "
+                "the two, as fractions of the run."
+            )
+        _in_range(self, "prune_score_lr", 0 < self.prune_score_lr < math.inf, "above 0; 0.01 is usual")
+        _in_range(self, "distill_alpha", 0 <= self.distill_alpha <= 1, "in [0, 1]; 0.9 is usual")
+        _in_range(self, "distill_temperature", 0 < self.distill_temperature < math.inf, "above 0; 2 is usual")
+        if self.distill_teacher == "":
+            raise ValueError("distill_teacher is empty; give 'self', a folder or a Hub id, or leave it out.")
+        if self.prune_method != "none" and self.prune_attention == self.prune_ffn == "none":
+            raise ValueError("prune_attention and prune_ffn are both 'none': nothing is left to prune.")
+
+
+def _in_range(args, name: str, fits: bool, expected: str) -> None:
+    if not fits:  # NaN compares false everywhere and ends here too
+        raise ValueError(f"{name} must be {expected}, got {getattr(args, name)}.")

@@ -1,0 +1,138 @@
+"""Budgets: which units stay, as pure functions of scores, costs and a target.
+
+A unit is a block of an attention matrix, an attention head or a feed-forward neuron. Sparsity is the fraction of
+prunable weights that is gone; density is one minus it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+# nn_pruning keeps at least half a percent of every matrix alive (its `min_elements`); so do we, and never less than one.
+FLOOR_FRACTION = 0.005
+# Far above any learned score, still exact in fp32 as a sign: lifts a unit over all others, or sinks it below them.
+LIFT = 1e6
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What physically stays: ids of heads and neurons, per layer, in ascending order."""
+
+    heads: list[list[int]]
+    neurons: list[list[int]]
+
+
+def floor_of(units: int) -> int:
+    """How many of a matrix's units must stay open, whatever their scores."""
+    return max(1, int(FLOOR_FRACTION * units))
+
+
+def floor_offsets(scores: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+    """Offsets `[units]` that lift the best units of every matrix above all others: the floor of a global ranking.
+
+    Args:
+        scores: `[units]`, the matrices one after the other.
+        sizes: units of each matrix; their sum is `units`.
+    """
+    offsets = torch.zeros_like(scores)
+    for part, lift in zip(scores.split(list(sizes)), offsets.split(list(sizes)), strict=True):
+        lift[part.topk(floor_of(part.numel())).indices] = LIFT
+    return offsets
+
+
+def kept_units(sizes: Sequence[int], fraction_gone: float) -> int:
+    """How many of all units stay open when a fraction of them closes, never fewer than the floors.
+
+    Args:
+        sizes: units of each matrix.
+        fraction_gone: in [0, 1].
+    """
+    total = sum(sizes)
+    return max(total - round(fraction_gone * total), sum(floor_of(size) for size in sizes))
+
+
+def top_units(scores: torch.Tensor, sizes: Sequence[int], kept: int) -> list[list[int]]:
+    """Ids of the `kept` best units per matrix, ranked globally with the floor respected.
+
+    Args:
+        scores: `[units]`, the matrices one after the other; ties go to the lower id, on every device.
+        sizes: units of each matrix.
+        kept: how many stay in all; at least the sum of the floors.
+    """
+    scores = scores.detach().double().cpu()
+    ranking = torch.argsort(scores + floor_offsets(scores, sizes), descending=True, stable=True)
+    mask = torch.zeros(len(scores), dtype=torch.bool)
+    mask[ranking[:kept]] = True
+    return [part.nonzero().flatten().tolist() for part in mask.split(list(sizes))]
+
+
+def structure_for(
+    head_scores: Sequence[torch.Tensor],
+    neuron_scores: Sequence[torch.Tensor],
+    *,
+    head_costs: Sequence[int],
+    neuron_costs: Sequence[int],
+    sparsity: float,
+    prune_heads: bool,
+    prune_neurons: bool,
+) -> Structure:
+    """Close whole heads and neurons, lowest score first, until the requested share of weights is gone.
+
+    Attention and feed-forward part give the same fraction. Heads are coarse, so they are rounded first and neurons
+    (where they may be pruned) make up the difference: the target is met to within one neuron.
+
+    Args:
+        head_scores: per layer `[heads]`.
+        neuron_scores: per layer `[neurons]`.
+        head_costs: weights of one head, per layer.
+        neuron_costs: weights of one neuron, per layer.
+        sparsity: fraction of all prunable weights that must go, in [0, 1).
+        prune_heads: whether heads may close.
+        prune_neurons: whether neurons may close.
+
+    Raises:
+        ValueError: if the target cannot be reached with what may be pruned.
+    """
+    head_sizes, neuron_sizes = [len(part) for part in head_scores], [len(part) for part in neuron_scores]
+    attention = sum(size * cost for size, cost in zip(head_sizes, head_costs, strict=True))
+    ffn = sum(size * cost for size, cost in zip(neuron_sizes, neuron_costs, strict=True))
+    check_reachable(head_sizes, neuron_sizes, head_costs, neuron_costs, sparsity, prune_heads, prune_neurons)
+    target = sparsity * (attention + ffn)
+    share = target / (attention * prune_heads + ffn * prune_neurons)
+
+    kept_heads = kept_units(head_sizes, share) if prune_heads else sum(head_sizes)
+    heads = top_units(torch.cat(list(head_scores)), head_sizes, kept_heads)
+    gone = sum((size - len(ids)) * cost for size, ids, cost in zip(head_sizes, heads, head_costs, strict=True))
+    mean_cost = ffn / sum(neuron_sizes)
+    kept_neurons = kept_units(neuron_sizes, (target - gone) / mean_cost / sum(neuron_sizes)) if prune_neurons else None
+    kept_neurons = sum(neuron_sizes) if kept_neurons is None else min(kept_neurons, sum(neuron_sizes))
+    return Structure(heads, top_units(torch.cat(list(neuron_scores)), neuron_sizes, kept_neurons))
+
+
+def check_reachable(
+    head_sizes: Sequence[int],
+    neuron_sizes: Sequence[int],
+    head_costs: Sequence[int],
+    neuron_costs: Sequence[int],
+    sparsity: float,
+    prune_heads: bool,
+    prune_neurons: bool,
+) -> None:
+    """Refuse a target that the floors, or what may be pruned, put out of reach.
+
+    Raises:
+        ValueError: naming the highest sparsity that can be reached.
+    """
+    sizes, costs = [*head_sizes, *neuron_sizes], [*head_costs, *neuron_costs]
+    allowed = [prune_heads] * len(head_sizes) + [prune_neurons] * len(neuron_sizes)
+    total = sum(size * cost for size, cost in zip(sizes, costs, strict=True))
+    free = sum((size - floor_of(size)) * cost for size, cost, may in zip(sizes, costs, allowed, strict=True) if may)
+    if sparsity * total > free:
+        raise ValueError(
+            f"prune_sparsity={sparsity} cannot be reached: with prune_attention {'on' if prune_heads else 'off'} and "
+            f"prune_ffn {'on' if prune_neurons else 'off'} at most {free / total:.3f} of the encoder's prunable "
+            "weights can go. Ask for less, or let both parts be pruned."
+        )

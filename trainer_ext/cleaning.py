@@ -1,0 +1,74 @@
+"""Cleaning: pure functions that choose which rows of a set to keep, and count the rest by reason.
+
+Two texts are the same if they agree after Unicode composition (NFC), case folding and white-space folding.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence, Set
+
+from .csv_rows import Row
+
+
+def text_key(text: str) -> str:
+    """What two texts share if they are the same."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def first_of_each_text(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
+    """Keeps the first row of each text.
+
+    Args:
+        rows: Rows to train on.
+
+    Returns:
+        The rows kept, in order, and how many were not: "duplicate" (same label as the row kept) and "label conflict"
+        (another label).
+    """
+    first: dict[str, Row] = {}
+    dropped: Counter[str] = Counter()
+    for row in rows:
+        kept = first.setdefault(text_key(row.text), row)
+        if kept is not row:
+            dropped["duplicate" if kept.label == row.label else "label conflict"] += 1
+    return list(first.values()), dropped
+
+
+def unseen(rows: Sequence[Row], *, seen: Set[str]) -> tuple[list[Row], Counter[str]]:
+    """Keeps the first row of each text that was not trained on.
+
+    Args:
+        rows: Rows to test on.
+        seen: `text_key` of each text of the train set.
+
+    Returns:
+        The rows kept, in order, and how many were not: "seen in train" and "repeated".
+    """
+    first: dict[str, Row] = {}
+    dropped: Counter[str] = Counter()
+    for row in rows:
+        key = text_key(row.text)
+        if key in seen:
+            dropped["seen in train"] += 1
+        elif first.setdefault(key, row) is not row:
+            dropped["repeated"] += 1
+    return list(first.values()), dropped
+
+
+def spread(rows: Sequence[Row], *, most: int) -> list[Row]:
+    """Keeps at most `most` rows: the first of each class, then of each class in proportion to its size.
+
+    Args:
+        rows: Rows to choose from.
+        most: How many to keep, at least one per class.
+
+    Returns:
+        The rows kept, in order.
+    """
+    sizes = Counter(row.label for row in rows)
+    met: Counter[str] = Counter()
+    ranks = []
+    for position, row in enumerate(rows):
+        ranks.append((met[row.label] / sizes[row.label], position))
+        met[row.label] += 1
+    return [rows[position] for position in sorted(position for _, position in sorted(ranks)[:most])]

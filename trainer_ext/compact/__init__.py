@@ -1,0 +1,1 @@
+"""Compact models: what loads a shrunk model, here and where this package is not installed."""

@@ -1,0 +1,250 @@
+"""Masks: attach scores to plain Linears, close their units step by step, and merge back into plain weights.
+
+Block movement pruning (Lagunas et al. 2021, arXiv 2109.04838, section 3), with the ranking over the whole model and a
+final structure of whole heads and neurons, because only what is physically gone makes a model faster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from . import budgets
+from .families import LINEARS, Layer, layers_of, prunable_weights
+from .scores import Pruning, UnitScores
+from .units import PruningSpec, attention_grids, attention_units, head_scores, one_hot, open_units
+
+
+class Masked(nn.Module):
+    """Parametrization of one weight: `weight * mask`, blocks spread over their rows and columns by broadcasting."""
+
+    def __init__(self, pruning: Pruning, *, group: str, units: slice, grid: tuple[int, int], by_column: bool = False):
+        super().__init__()
+        object.__setattr__(self, "pruning", pruning)  # not registered: the scores must appear once in the state dict
+        self.group, self.units, self.grid, self.by_column = group, units, grid, by_column
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        """Mask `weight [out, in]` with `grid = (row groups, column groups)` of equal blocks."""
+        rows, columns = self.grid
+        mask = self.pruning.mask(self.group)[self.units].to(weight.dtype)
+        mask = mask.view(1, 1, columns, 1) if self.by_column else mask.view(rows, 1, -1, 1)
+        blocks = weight.view(rows, weight.shape[0] // rows, columns, weight.shape[1] // columns)
+        return (blocks * mask).view_as(weight)
+
+
+def attach(model, spec: PruningSpec):
+    """Give a model scores and masks; it computes the same function until the sparsity rises. Idempotent.
+
+    Args:
+        model: a transformers model of a known family; changed in place.
+        spec: what to prune.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: unknown architecture, a block size that does not divide the head size, a target out of reach, or
+            masks of another spec already in place.
+    """
+    if hasattr(model, "pruning"):
+        if model.config.pruning != asdict(spec):
+            raise ValueError(f"The model already has masks for {model.config.pruning}, asked for {asdict(spec)}.")
+        return model
+    layers = layers_of(model)
+    _check_spec(model, spec, layers)
+    device, learned = model.device, spec.method == "movement"
+    attention = ffn = None
+    if spec.attention != "none":
+        attention = UnitScores(
+            [n for layer in layers for n in attention_units(layer, spec)], learned=learned, device=device
+        )
+    if spec.ffn != "none":
+        ffn = UnitScores([layer.neurons for layer in layers], learned=learned, device=device)
+    model.pruning = Pruning(attention, ffn)
+    model.config.pruning = asdict(spec)
+
+    block_at = neuron_at = 0
+    for layer in layers:
+        if attention is not None:
+            for name, (grid, by_column, units) in attention_grids(layer, spec).items():
+                at = slice(block_at, block_at + units)
+                _mask(layer, name, Masked(model.pruning, group="attention", units=at, grid=grid, by_column=by_column))
+                block_at += units if spec.attention == "block" else 0
+            block_at += layer.heads if spec.attention == "head" else 0
+        if ffn is not None:
+            at, neurons = slice(neuron_at, neuron_at + layer.neurons), layer.neurons
+            _mask(layer, "ffn_in", Masked(model.pruning, group="ffn", units=at, grid=(neurons, 1)))
+            _mask(layer, "ffn_out", Masked(model.pruning, group="ffn", units=at, grid=(1, neurons), by_column=True))
+            neuron_at += neurons
+    model.register_forward_pre_hook(_begin_forward)
+    model.register_forward_hook(_end_forward, always_call=True)
+    return model
+
+
+def set_sparsity(model, sparsity: float) -> None:
+    """Close this fraction of every group of units by rank, without fixing anything yet.
+
+    Args:
+        model: a model with masks.
+        sparsity: fraction of prunable weights closed in all, in [0, 1).
+    """
+    layers, pruning = layers_of(model), model.pruning
+    _refresh_magnitudes(model, layers)
+    share = sparsity * prunable_weights(layers) / _prunable_here(layers, pruning)
+    for group in pruning.groups.values():
+        group.close_fraction(share)
+
+
+def close(model) -> budgets.Structure:
+    """Fix the final structure: close whole heads and neurons to the exact target, reopen the blocks of what stays.
+
+    Block movement pruning leaves holes in heads that stay; nn_pruning fills them in a second run ("hybrid-filled").
+    Here they reopen with the weights they had, and the rest of the run trains them.
+    """
+    layers, pruning, spec = layers_of(model), model.pruning, PruningSpec(**model.config.pruning)
+    _refresh_magnitudes(model, layers)
+    structure = budgets.structure_for(
+        head_scores(layers, spec, pruning.attention),
+        pruning.ffn.scores.split(pruning.ffn.sizes)
+        if pruning.ffn
+        else [torch.zeros(layer.neurons) for layer in layers],
+        head_costs=[layer.head_cost for layer in layers],
+        neuron_costs=[layer.neuron_cost for layer in layers],
+        sparsity=spec.sparsity,
+        prune_heads=pruning.attention is not None,
+        prune_neurons=pruning.ffn is not None,
+    )
+    if pruning.attention:
+        pruning.attention.freeze(
+            torch.cat([open_units(*pair, spec) for pair in zip(layers, structure.heads, strict=True)])
+        )
+    if pruning.ffn:
+        pruning.ffn.freeze(
+            torch.cat([one_hot(n, ids) for n, ids in zip(pruning.ffn.sizes, structure.neurons, strict=True)])
+        )
+    return structure
+
+
+def current_sparsity(model) -> float:
+    """Fraction of the prunable weights that the masks close now; no device is read."""
+    layers, pruning = layers_of(model), model.pruning
+    closed = pruning.attention.sparsity * sum(x.heads * x.head_cost for x in layers) if pruning.attention else 0.0
+    closed += pruning.ffn.sparsity * sum(x.neurons * x.neuron_cost for x in layers) if pruning.ffn else 0.0
+    return closed / prunable_weights(layers)
+
+
+def merge(model):
+    """Write the masks into the weights and remove scores, masks and spec: a plain full-size model with zeros."""
+    with torch.no_grad():
+        model.pruning.begin_forward()
+        for layer in layers_of(model):
+            for name in LINEARS:
+                linear = getattr(layer, name)
+                if parametrize.is_parametrized(linear, "weight"):
+                    parametrize.remove_parametrizations(linear, "weight", leave_parametrized=True)
+    for hooks, ours in ((model._forward_pre_hooks, _begin_forward), (model._forward_hooks, _end_forward)):
+        for key in [key for key, hook in hooks.items() if hook is ours]:
+            del hooks[key]
+            model._forward_hooks_always_called.pop(key, None)
+    del model.pruning, model.config.pruning
+    return model
+
+
+def load_masked(folder: str | Path):
+    """Open a checkpoint of a run with masks: the full-size model with the scores and masks it had.
+
+    `from_pretrained` must not be used for it: the masked weights have other names, so it would start them at random.
+
+    Args:
+        folder: a `checkpoint-N` folder.
+
+    Raises:
+        ValueError: if the checkpoint has no masks.
+    """
+    import transformers
+    from safetensors.torch import load_file
+
+    config = transformers.AutoConfig.from_pretrained(folder)
+    if not getattr(config, "pruning", None):
+        raise ValueError(f"{folder} holds no masks (its config has no 'pruning'); open it with from_pretrained.")
+    spec = PruningSpec(**config.pruning)
+    model = getattr(transformers, config.architectures[0])(config)
+    del model.config.pruning
+    attach(model, spec).load_state_dict(load_file(Path(folder) / "model.safetensors"))
+    return model.eval()
+
+
+def _prunable_here(layers: list[Layer], pruning: Pruning) -> int:
+    attention = sum(layer.heads * layer.head_cost for layer in layers) if pruning.attention else 0
+    return attention + (sum(layer.neurons * layer.neuron_cost for layer in layers) if pruning.ffn else 0)
+
+
+@torch.no_grad()
+def _refresh_magnitudes(model, layers: list[Layer]) -> None:
+    """Magnitude method: the score of a unit is the mean absolute value of its weights as they are now."""
+    spec, pruning = PruningSpec(**model.config.pruning), model.pruning
+    if spec.method != "magnitude" or pruning.is_frozen:
+        return
+    attention, ffn = [], []
+    for layer in layers:
+        size = {name: _original(getattr(layer, name)).abs() for name in LINEARS}
+        blocks = []
+        for name, ((rows, columns), _, _) in attention_grids(layer, spec).items() if pruning.attention else ():
+            weight = size[name]
+            grid = weight.view(rows, weight.shape[0] // rows, columns, weight.shape[1] // columns).mean((1, 3))
+            blocks.append(grid.reshape(-1))
+        if pruning.attention:
+            attention += blocks if spec.attention == "block" else [torch.stack(blocks).mean(0)]
+        ffn.append(size["ffn_in"].mean(1) + size["ffn_out"].mean(0))
+    if pruning.attention:
+        pruning.attention.scores.copy_(torch.cat(attention))
+    if pruning.ffn:
+        pruning.ffn.scores.copy_(torch.cat(ffn))
+
+
+def _original(linear: nn.Linear) -> torch.Tensor:
+    return linear.parametrizations.weight.original if parametrize.is_parametrized(linear, "weight") else linear.weight
+
+
+def _mask(layer: Layer, name: str, masked: Masked) -> None:
+    parametrize.register_parametrization(getattr(layer, name), "weight", masked)
+
+
+def _begin_forward(model, args) -> None:
+    model.pruning.begin_forward()
+
+
+def _end_forward(model, args, output) -> None:
+    model.pruning.end_forward()
+
+
+def _check_spec(model, spec: PruningSpec, layers: list[Layer]) -> None:
+    if spec.attention == spec.ffn == "none":
+        raise ValueError("prune_attention and prune_ffn are both 'none': nothing is left to prune.")
+    head_size = layers[0].head_size
+    if spec.attention == "block" and head_size % spec.block_size:
+        raise ValueError(
+            f"prune_block_size={spec.block_size} does not divide the head size {head_size} of this model: blocks would "
+            "straddle heads. Choose a divisor, or prune_attention=head."
+        )
+    frozen = [
+        name for name, p in model.base_model.named_parameters() if not p.requires_grad and "embedding" not in name
+    ]
+    if spec.method == "movement" and frozen:
+        raise ValueError(
+            f"prune_method=movement learns from weight gradients, but {frozen[0]} (and {len(frozen) - 1} more) has "
+            "requires_grad=False. Unfreeze the encoder or use prune_method=magnitude."
+        )
+    budgets.check_reachable(
+        [layer.heads for layer in layers],
+        [layer.neurons for layer in layers],
+        [layer.head_cost for layer in layers],
+        [layer.neuron_cost for layer in layers],
+        spec.sparsity,
+        spec.attention != "none",
+        spec.ffn != "none",
+    )

@@ -1,0 +1,95 @@
+"""Teachers: where the logits to imitate come from; here a live module, evaluated at every step."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .errors import InputError
+
+
+class LiveTeacher:
+    """A frozen module that answers every batch.
+
+    Args:
+        model: any transformers model with the student's labels; frozen and put into evaluation mode.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.model = model.requires_grad_(False).eval()
+        self._accepted = set(inspect.signature(model.forward).parameters)
+
+    def logits(self, inputs: Mapping[str, Any], precision: AbstractContextManager) -> torch.Tensor:
+        """The teacher's logits `[batch, labels]` in fp32.
+
+        Args:
+            inputs: the student's batch; labels and whatever the teacher does not know are left out.
+            precision: the autocast context of the student, so that both are computed alike.
+        """
+        known = {name: value for name, value in inputs.items() if name in self._accepted and name != "labels"}
+        device = next(value.device for value in known.values() if isinstance(value, torch.Tensor))
+        if self.model.device != device:
+            self.model.to(device)
+        with torch.inference_mode(), precision:
+            logits = self.model(**known).logits
+        # Cloned outside: autograd refuses to save a tensor that was made in inference mode.
+        return logits.float().clone()
+
+
+def load_teacher(name: str) -> nn.Module:
+    """Open a teacher by folder or Hub id.
+
+    Raises:
+        InputError: if it cannot be opened.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not Path(name).expanduser().is_dir():
+        raise InputError(f"distill_teacher: there is no folder {name!r}; give 'self', a folder or a Hub id.")
+    try:
+        return AutoModelForSequenceClassification.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise InputError(f"distill_teacher={name!r} cannot be opened: {str(error).splitlines()[0]}") from error
+
+
+def check_teacher(teacher: nn.Module, student: nn.Module) -> None:
+    """Refuse a teacher whose answers cannot be compared with the student's.
+
+    Raises:
+        InputError: other labels, another vocabulary size, or a shorter maximum length.
+    """
+    theirs, ours = teacher.config, student.config
+    if theirs.num_labels != ours.num_labels:
+        raise InputError(
+            f"The teacher has {theirs.num_labels} labels and the model {ours.num_labels}: they must be the same. "
+            "Fine-tune the teacher on this task first."
+        )
+    named = [config for config in (theirs, ours) if not _default_labels(config)]
+    if len(named) == 2 and dict(theirs.id2label) != dict(ours.id2label):
+        index = next(i for i in ours.id2label if theirs.id2label.get(i) != ours.id2label[i])
+        raise InputError(
+            f"The teacher calls label {index} {theirs.id2label.get(index)!r} and the model {ours.id2label[index]!r}: "
+            "use a teacher with the same labels in the same order."
+        )
+    if theirs.vocab_size != ours.vocab_size:
+        raise InputError(
+            f"The teacher knows {theirs.vocab_size} tokens and the model {ours.vocab_size}: they read the same token "
+            "ids, so both need the same tokenizer."
+        )
+    longest = getattr(theirs, "max_position_embeddings", None)
+    wanted = getattr(ours, "max_position_embeddings", None)
+    if longest is not None and wanted is not None and longest < wanted:
+        raise InputError(
+            f"The teacher reads at most {longest} positions and the model {wanted}: "
+            "use a teacher that reads texts of the same length."
+        )
+
+
+def _default_labels(config) -> bool:
+    return all(name == f"LABEL_{index}" for index, name in config.id2label.items())

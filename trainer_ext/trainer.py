@@ -1,0 +1,201 @@
+"""The trainer: Trainer with a teacher and masks, whose `train()` ends with the small model in `trainer.model`."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass
+
+import torch
+from transformers import Trainer
+
+from . import equivalence, masks
+from .arguments import DistillPruneTrainingArguments
+from .callbacks import PruningCallback
+from .losses import DISTILLATION_LOSSES, infer_problem_type
+from .shrink import shrink
+from .teachers import LiveTeacher, check_teacher, load_teacher
+
+logger = logging.getLogger(__name__)
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Compression:
+    """What `train()` made of the model: heads and neurons that stayed per layer, sparsity, and the equality found."""
+
+    heads: list[list[int]]
+    neurons: list[list[int]]
+    sparsity: float
+    masked_vs_shrunk: float
+
+
+class DistillPruneTrainer(Trainer):
+    """A `Trainer` that prunes and distils. With plain `TrainingArguments` and no teacher it is `Trainer`, bit for bit.
+
+    Args:
+        model: as in `Trainer`; with pruning on, of an architecture in `trainer_ext.FAMILIES`.
+        args: `DistillPruneTrainingArguments`, or plain `TrainingArguments` for no pruning.
+        *positional: the further positional arguments of `Trainer`.
+        teacher: a live teacher model; instead of `args.distill_teacher`.
+        **kwargs: the further keyword arguments of `Trainer`.
+
+    Raises:
+        ValueError: what cannot work is refused here, before training: an unknown architecture, a teacher with other
+            labels, a target out of reach, several devices in one process.
+
+    Example:
+        >>> args = DistillPruneTrainingArguments("out", prune_method="movement", distill_teacher="self")
+        >>> trainer = DistillPruneTrainer(model, args, train_dataset=train, processing_class=tokenizer)
+        >>> trainer.train()
+        >>> trainer.save_model("small")
+    """
+
+    def __init__(self, model=None, args=None, *positional, teacher=None, **kwargs):
+        options = args if isinstance(args, DistillPruneTrainingArguments) else None
+        self.compression: Compression | None = None
+        self._spec = options.pruning_spec if options else None
+        self._teacher_name = options.distill_teacher if options else None
+        self._alpha = options.distill_alpha if options else DistillPruneTrainingArguments.distill_alpha
+        self._temperature = (
+            options.distill_temperature if options else DistillPruneTrainingArguments.distill_temperature
+        )
+        self._terms: dict[str, list[torch.Tensor]] = {}
+        self.teacher: LiveTeacher | None = None
+        if teacher is not None and self._teacher_name is not None:
+            raise ValueError(f"Got both teacher=... and distill_teacher={self._teacher_name!r}. Choose one.")
+        if (self._spec or self._teacher_name or teacher is not None) and args is not None and args.n_gpu > 1:
+            raise ValueError(
+                f"Pruning and distillation do not work with DataParallel ({args.n_gpu} devices in one process): its "
+                "copies would each have their own masks. Start with torchrun, or set CUDA_VISIBLE_DEVICES to one device."
+            )
+        self._teacher_model = teacher
+        if model is not None:
+            model = self._prepare_student(model)
+        super().__init__(model, args, *positional, **kwargs)
+        if self._spec or self.teacher:
+            # Our loss is divided over the accumulated batch in compute_loss; Trainer must not do it again.
+            self.loss_is_scaled_for_ga = True
+        if self._spec:
+            self.add_callback(PruningCallback)
+
+    def call_model_init(self, trial=None):
+        """Give masks to the model that `model_init` makes, here and again at every `train()`."""
+        return self._prepare_student(super().call_model_init(trial))
+
+    def create_optimizer(self, model=None):
+        """Move the scores into a group with their own learning rate and no weight decay."""
+        new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        scores = [
+            p
+            for n, p in (model or self.model).named_parameters()
+            if n.endswith("pruning.attention.scores") or n.endswith("pruning.ffn.scores")
+        ]
+        if new and scores and isinstance(self.args, DistillPruneTrainingArguments):
+            taken = {id(p) for p in scores}
+            for group in optimizer.param_groups:
+                group["params"] = [p for p in group["params"] if id(p) not in taken]
+            optimizer.add_param_group({"params": scores, "lr": self.args.prune_score_lr, "weight_decay": 0.0})
+        return optimizer
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The task loss of `Trainer`, plus the teacher's term while training."""
+        if not (self._spec or self.teacher) or not model.training:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels, batch = inputs.get("labels"), dict(inputs)
+        # Without the count, so that the task loss is this batch's mean whatever the head does with a count.
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        if self.teacher:
+            soft = self._distillation_loss(outputs, labels, self.teacher.logits(batch, self.accelerator.autocast()))
+            self._terms.setdefault("loss_task", []).append(loss.detach())
+            self._terms.setdefault("loss_distill", []).append(soft.detach())
+            loss = (1 - self._alpha) * loss + self._alpha * soft
+        loss = loss * self._share_of_batch(labels, num_items_in_batch)
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs, start_time=None):
+        """Add the mean of each loss term and the current sparsity to the training log."""
+        if "loss" in logs:
+            logs |= {name: torch.stack(values).mean().item() for name, values in self._terms.items()}
+            self._terms = {}
+            if hasattr(self.model, "pruning"):
+                logs["sparsity"] = masks.current_sparsity(self.model)
+        super().log(logs, start_time)
+
+    def train(self, resume_from_checkpoint=None, trial=None, ignore_keys_for_eval=None):
+        """Train as `Trainer` does; with pruning on, `self.model` is then the shrunk model."""
+        if self.compression is not None and resume_from_checkpoint and self.model_init is None:
+            raise ValueError(
+                "This trainer's model is already shrunk; build a new trainer to resume from a checkpoint."
+            )
+        output = super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
+        if hasattr(self.model, "pruning"):
+            self.shrink()
+        return output
+
+    def shrink(self) -> Compression:
+        """Replace `self.model` by the smaller model that computes the same, and prove that it does.
+
+        Raises:
+            RuntimeError: if the outputs differ by more than 1e-5.
+        """
+        masked = self.accelerator.unwrap_model(self.model)
+        if not masked.pruning.is_frozen:
+            masks.close(masked)
+        sparsity = masks.current_sparsity(masked)
+        batch = equivalence.synthetic_batch(masked)
+        before = equivalence.logits(masked, batch)
+        smaller, heads, neurons = shrink(masks.merge(masked))
+        difference = (equivalence.logits(smaller, batch) - before).abs().max().item()
+        if not difference <= TOLERANCE:
+            raise RuntimeError(
+                f"The shrunk model differs from the masked one by {difference:.1e}, above {TOLERANCE:.0e}."
+            )
+        self.compression = Compression(heads, neurons, sparsity, difference)
+        self.accelerator.free_memory()
+        self.model = self.model_wrapped = self.callback_handler.model = smaller
+        self.optimizer = self.lr_scheduler = None
+        self.callback_handler.optimizer = self.callback_handler.lr_scheduler = None
+        return self.compression
+
+    def _save(self, output_dir=None, state_dict=None):
+        # No public hook: Trainer writes training_args.bin, a pickle that holds the Hub token, beside every model.
+        # Checkpoints keep it (they stay here); a compressed model that may be published does without.
+        if self.compression is None:
+            return super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            output_dir = output_dir if output_dir is not None else self.args.output_dir
+            self.model.save_pretrained(output_dir, state_dict=state_dict)
+            if self.processing_class is not None:
+                self.processing_class.save_pretrained(output_dir)
+
+    def _push_from_checkpoint(self, checkpoint_folder):
+        # No public hook: this would publish full-size checkpoints under the name of the compressed model.
+        if self._spec is None:
+            super()._push_from_checkpoint(checkpoint_folder)
+
+    def _prepare_student(self, model):
+        """Set up the teacher once, then attach masks: 'self' must be copied while the model is still dense."""
+        if self.teacher is None and (self._teacher_model is not None or self._teacher_name):
+            teacher = self._teacher_model
+            if teacher is None:
+                teacher = copy.deepcopy(model) if self._teacher_name == "self" else load_teacher(self._teacher_name)
+            check_teacher(teacher, model)
+            self.teacher, self._teacher_model = LiveTeacher(teacher), None
+        return masks.attach(model, self._spec) if self._spec else model
+
+    def _distillation_loss(self, outputs, labels, teacher_logits):
+        config = self.accelerator.unwrap_model(self.model).config
+        kind = infer_problem_type(config.problem_type, num_labels=config.num_labels, labels=labels)
+        return DISTILLATION_LOSSES[kind](outputs.logits, teacher_logits, temperature=self._temperature)
+
+    def _share_of_batch(self, labels, num_items_in_batch):
+        """This micro-batch's share of the accumulated batch, so that splitting a batch changes nothing.
+
+        Trainer counts labels over all micro-batches (and processes, whose gradients DDP then averages).
+        """
+        if num_items_in_batch is None or labels is None:
+            return 1.0 / self.current_gradient_accumulation_steps
+        share = labels.ne(-100).sum() / num_items_in_batch
+        return share * self.accelerator.num_processes if self.args.average_tokens_across_devices else share

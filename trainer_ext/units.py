@@ -1,0 +1,91 @@
+"""Units: how blocks, heads and neurons lie in the matrices of a layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from .families import LINEARS, Layer
+from .scores import UnitScores
+
+ATTENTION_LINEARS = LINEARS[:4]
+
+
+@dataclass(frozen=True)
+class PruningSpec:
+    """What to prune and when; travels in `model.config.pruning`, so every checkpoint carries it.
+
+    Attributes:
+        method: `movement` (learned scores) or `magnitude` (mean absolute weight of the unit).
+        sparsity: fraction of the encoder's prunable weights that is gone at the end, in [0, 1).
+        attention: `block`, `head` or `none`.
+        block_size: rows and columns of a block.
+        ffn: `neuron` or `none`.
+        start, end: fractions of the run between which the sparsity rises.
+    """
+
+    method: str
+    sparsity: float
+    attention: str
+    block_size: int
+    ffn: str
+    start: float
+    end: float
+
+
+def attention_grids(layer: Layer, spec: PruningSpec) -> dict[str, tuple[tuple[int, int], bool, int]]:
+    """Per attention matrix: its grid of blocks, whether the mask runs along columns, and its number of units."""
+    grids = {}
+    for name in ATTENTION_LINEARS:
+        linear = getattr(layer, name)
+        rows, columns = linear.out_features, linear.in_features
+        if spec.attention == "block":
+            grid = (rows // spec.block_size, columns // spec.block_size)
+            grids[name] = (grid, False, grid[0] * grid[1])
+        else:
+            by_column = name == "attention_output"
+            grids[name] = ((1, layer.heads) if by_column else (layer.heads, 1), by_column, layer.heads)
+    return grids
+
+
+def attention_units(layer: Layer, spec: PruningSpec) -> list[int]:
+    if spec.attention == "head":
+        return [layer.heads]
+    return [units for _, _, units in attention_grids(layer, spec).values()]
+
+
+def head_scores(layers: list[Layer], spec: PruningSpec, attention: UnitScores | None) -> list[torch.Tensor]:
+    """Per layer `[heads]`: the head's own score, or the sum of its blocks in all four matrices."""
+    if attention is None:
+        return [torch.zeros(layer.heads) for layer in layers]
+    parts = list(attention.scores.detach().double().split(attention.sizes))
+    if spec.attention == "head":
+        return parts
+    scores = []
+    for layer in layers:
+        total = 0.0
+        for name, (grid, _, _) in attention_grids(layer, spec).items():
+            blocks = parts.pop(0).view(grid)
+            blocks = blocks.T if name == "attention_output" else blocks
+            total = total + blocks.reshape(layer.heads, -1).sum(1)
+        scores.append(total)
+    return scores
+
+
+def open_units(layer: Layer, heads: list[int], spec: PruningSpec) -> torch.Tensor:
+    """Bool `[units of the layer]`: every unit of the heads that stay."""
+    keep = one_hot(layer.heads, heads)
+    if spec.attention == "head":
+        return keep
+    units = []
+    for name, ((rows, columns), _, _) in attention_grids(layer, spec).items():
+        along = columns if name == "attention_output" else rows
+        opened = keep.repeat_interleave(along // layer.heads)
+        grid = opened.expand(rows, columns) if name == "attention_output" else opened[:, None].expand(rows, columns)
+        units.append(grid.reshape(-1))
+    return torch.cat(units)
+
+
+def one_hot(size: int, ids: list[int]) -> torch.Tensor:
+    return torch.zeros(size, dtype=torch.bool).index_fill(0, torch.tensor(ids, dtype=torch.long), True)
