@@ -145,7 +145,8 @@ def test_second_test_is_cleaned_and_counted_too(folder):
 
 @pytest.mark.parametrize("start", ["", "\ufeff"])
 def test_a_byte_order_mark_and_windows_line_ends_change_nothing(folder, start):
-    data = load(folder(train=start + TRAIN.replace("\n", "\r\n"), test=TEST))
+    quoted = TRAIN.replace("text,label", '"text","label"')
+    data = load(folder(train=start + quoted.replace("\n", "\r\n")))
     assert data.train.to_dict() == load(folder()).train.to_dict()
 
 

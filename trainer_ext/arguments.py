@@ -11,6 +11,11 @@ from transformers import TrainingArguments
 from .precision import resolve_fp16
 from .units import PruningSpec
 
+_NUMBERS = (
+    *("prune_sparsity", "prune_block_size", "prune_start", "prune_end", "prune_score_lr"),
+    *("distill_alpha", "distill_temperature"),
+)
+
 
 @dataclass
 class DistillPruneTrainingArguments(TrainingArguments):
@@ -99,8 +104,13 @@ class DistillPruneTrainingArguments(TrainingArguments):
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+        for name in _NUMBERS:
+            if not isinstance(getattr(self, name), int | float):
+                raise ValueError(
+                    f"{name} must be a number, got {getattr(self, name)!r}; YAML reads 1e-2 as text, 1.0e-2 not."
+                )
         _in_range(self, "prune_sparsity", 0 <= self.prune_sparsity < 1, "in [0, 1); 0.5 removes half")
-        _in_range(self, "prune_block_size", self.prune_block_size >= 1, "at least 1; 32 is usual")
+        _in_range(self, "prune_block_size", 1 <= self.prune_block_size < math.inf, "at least 1; 32 is usual")
         _in_range(self, "prune_start", 0 <= self.prune_start < 1, "a fraction of the run in [0, 1)")
         _in_range(self, "prune_end", 0 < self.prune_end <= 1, "a fraction of the run in (0, 1]")
         if self.prune_start >= self.prune_end:

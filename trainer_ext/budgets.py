@@ -39,7 +39,8 @@ def floor_offsets(scores: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
     """
     offsets = torch.zeros_like(scores)
     for part, lift in zip(scores.split(list(sizes)), offsets.split(list(sizes)), strict=True):
-        lift[part.topk(floor_of(part.numel())).indices] = LIFT
+        # A stable sort and not topk, which breaks ties as it likes: the lower id stays, on every device.
+        lift[part.argsort(descending=True, stable=True)[: floor_of(part.numel())]] = LIFT
     return offsets
 
 

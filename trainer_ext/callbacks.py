@@ -27,8 +27,16 @@ class PruningCallback(TrainerCallback):
         else:
             _close(model, state)
 
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        """Fix the final structure of a run that ends with its ramp, before its last evaluation and checkpoint.
+
+        Without it load_best_model_at_end finds only checkpoints of the ramp and takes the densest.
+        """
+        if state.global_step >= state.max_steps and hasattr(model, "pruning") and not model.pruning.is_frozen:
+            _close(model, state)
+
     def on_train_end(self, args, state, control, model=None, **kwargs):
-        """Fix the final structure of a run that ends with its ramp."""
+        """Fix the final structure of a run that was stopped in its ramp."""
         if hasattr(model, "pruning") and not model.pruning.is_frozen:
             _close(model, state)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-COMPACT_PREFIX = "compact-"
+from .family_names import COMPACT_PREFIX
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from . import budgets
+from .compact import modeling_compact
 from .families import LINEARS, Layer, layers_of, prunable_weights
 from .scores import Pruning, UnitScores
 from .units import PruningSpec, attention_grids, attention_units, head_scores, one_hot, open_units
@@ -145,6 +146,9 @@ def merge(model):
             for name in LINEARS:
                 linear = getattr(layer, name)
                 if parametrize.is_parametrized(linear, "weight"):
+                    # A deep copy shares this class, and torch removes the weight from the class: use one of our own.
+                    shared = type(linear)
+                    linear.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
                     parametrize.remove_parametrizations(linear, "weight", leave_parametrized=True)
     for hooks, ours in ((model._forward_pre_hooks, _begin_forward), (model._forward_hooks, _end_forward)):
         for key in [key for key, hook in hooks.items() if hook is ours]:
@@ -172,7 +176,9 @@ def load_masked(folder: str | Path):
     if not getattr(config, "pruning", None):
         raise ValueError(f"{folder} holds no masks (its config has no 'pruning'); open it with from_pretrained.")
     spec = PruningSpec(**config.pruning)
-    model = getattr(transformers, config.architectures[0])(config)
+    name = config.architectures[0]
+    home = modeling_compact if name.startswith(modeling_compact.PREFIX) else transformers
+    model = getattr(home, name)(config).to(config.dtype or torch.float32)
     del model.config.pruning
     attach(model, spec).load_state_dict(load_file(Path(folder) / "model.safetensors"))
     return model.eval()
@@ -191,7 +197,7 @@ def _refresh_magnitudes(model, layers: list[Layer]) -> None:
         return
     attention, ffn = [], []
     for layer in layers:
-        size = {name: _original(getattr(layer, name)).abs() for name in LINEARS}
+        size = {name: _original(getattr(layer, name)).float().abs() for name in LINEARS}  # means in bf16 would tie
         blocks = []
         for name, ((rows, columns), _, _) in attention_grids(layer, spec).items() if pruning.attention else ():
             weight = size[name]
@@ -223,6 +229,13 @@ def _end_forward(model, args, output) -> None:
 
 
 def _check_spec(model, spec: PruningSpec, layers: list[Layer]) -> None:
+    for name, known in (
+        ("method", ("movement", "magnitude")),
+        ("attention", ("block", "head", "none")),
+        ("ffn", ("neuron", "none")),
+    ):
+        if getattr(spec, name) not in known:
+            raise ValueError(f"prune_{name}={getattr(spec, name)!r}; known: {', '.join(known)}.")
     if spec.attention == spec.ffn == "none":
         raise ValueError("prune_attention and prune_ffn are both 'none': nothing is left to prune.")
     head_size = layers[0].head_size

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from .compact.modeling_compact import compact_model
-from .families import Layer, layers_of
+from .compact.registration import register
+from .families import Layer, layers_of, stock_type
 
 
 def surviving_heads(layer: Layer) -> list[int]:
@@ -58,6 +59,7 @@ def shrink(model):
             state[f"{prefix}{path}.weight"] = linear.weight
             if linear.bias is not None:
                 state[f"{prefix}{path}.bias"] = linear.bias
+    register(stock_type(model.config.model_type))
     stock = type(model)
     compact = stock if stock.__module__.endswith("modeling_compact") else compact_model(stock)
     values = copy.deepcopy(model.config.to_dict())
@@ -68,7 +70,9 @@ def shrink(model):
     # Which attention kernel runs is no part of the function but of the speed: take the one of the model.
     config._attn_implementation = model.config._attn_implementation
     smaller = compact(config).to(device=model.device, dtype=model.dtype)
-    smaller.load_state_dict(state)
+    # A Linear of the model may have lost the bias that its class has: zero is the same.
+    missing = {k: v for k, v in smaller.state_dict().items() if k.endswith(".bias") and k not in state}
+    smaller.load_state_dict(state | {name: torch.zeros_like(bias) for name, bias in missing.items()})
     return smaller.train(model.training), heads, neurons
 
 

@@ -81,6 +81,7 @@ class DistillPruneTrainer(Trainer):
 
     def call_model_init(self, trial=None):
         """Give masks to the model that `model_init` makes, here and again at every `train()`."""
+        self.compression = None  # of the model before this one; checkpoints of the new one are full-size again
         return self._prepare_student(super().call_model_init(trial))
 
     def create_optimizer(self, model=None):
@@ -97,6 +98,12 @@ class DistillPruneTrainer(Trainer):
             for group in optimizer.param_groups:
                 group["params"] = [p for p in group["params"] if id(p) not in taken]
             optimizer.add_param_group({"params": scores, "lr": self.args.prune_score_lr, "weight_decay": 0.0})
+        optimized = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        if self._spec and any(id(p) not in optimized for p in scores):
+            raise ValueError(
+                "The optimizer in `optimizers` does not know the scores of the masks, so they could not learn. Leave the "
+                "optimizer to the trainer (`optim`, `optimizer_cls_and_kwargs`), or use prune_method=magnitude."
+            )
         return optimizer
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -106,18 +113,21 @@ class DistillPruneTrainer(Trainer):
         labels, batch = inputs.get("labels"), dict(inputs)
         # Without the count, so that the task loss is this batch's mean whatever the head does with a count.
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        share = self._share_of_batch(labels, num_items_in_batch)
         if self.teacher:
             soft = self._distillation_loss(outputs, labels, self.teacher.logits(batch, self.accelerator.autocast()))
-            self._terms.setdefault("loss_task", []).append(loss.detach())
-            self._terms.setdefault("loss_distill", []).append(soft.detach())
+            for name, term in (("share", torch.ones_like(loss)), ("loss_task", loss), ("loss_distill", soft)):
+                self._terms.setdefault(name, []).append(term.detach() * share)
             loss = (1 - self._alpha) * loss + self._alpha * soft
-        loss = loss * self._share_of_batch(labels, num_items_in_batch)
+        loss = loss * share
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs, start_time=None):
         """Add the mean of each loss term and the current sparsity to the training log."""
         if "loss" in logs:
-            logs |= {name: torch.stack(values).mean().item() for name, values in self._terms.items()}
+            sums = {name: torch.stack(values).sum() for name, values in self._terms.items()}
+            steps = sums.pop("share", 1)  # the shares of one accumulated batch make 1
+            logs |= {name: (total / steps).item() for name, total in sums.items()}
             self._terms = {}
             if hasattr(self.model, "pruning"):
                 logs["sparsity"] = masks.current_sparsity(self.model)
@@ -129,6 +139,7 @@ class DistillPruneTrainer(Trainer):
             raise ValueError(
                 "This trainer's model is already shrunk; build a new trainer to resume from a checkpoint."
             )
+        self._terms = {}  # what an earlier run did not log any more
         output = super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
             self.shrink()
@@ -140,7 +151,11 @@ class DistillPruneTrainer(Trainer):
         Raises:
             RuntimeError: if the outputs differ by more than 1e-5.
         """
-        masked = self.accelerator.unwrap_model(self.model)
+        # In fp32, without the autocast that bf16 and fp16 runs wrap around forward: other shapes sum in another order,
+        # and rounding to half precision in between is far above the tolerance.
+        masked = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        precision = masked.dtype
+        masked.float()
         if not masked.pruning.is_frozen:
             masks.close(masked)
         sparsity = masks.current_sparsity(masked)
@@ -154,7 +169,7 @@ class DistillPruneTrainer(Trainer):
             )
         self.compression = Compression(heads, neurons, sparsity, difference)
         self.accelerator.free_memory()
-        self.model = self.model_wrapped = self.callback_handler.model = smaller
+        self.model = self.model_wrapped = self.callback_handler.model = smaller.to(precision)
         self.optimizer = self.lr_scheduler = None
         self.callback_handler.optimizer = self.callback_handler.lr_scheduler = None
         return self.compression
@@ -167,8 +182,9 @@ class DistillPruneTrainer(Trainer):
         if self.args.should_save:
             output_dir = output_dir if output_dir is not None else self.args.output_dir
             self.model.save_pretrained(output_dir, state_dict=state_dict)
-            if self.processing_class is not None:
-                self.processing_class.save_pretrained(output_dir)
+            tokenizer = self.processing_class or getattr(self.data_collator, "tokenizer", None)
+            if tokenizer is not None:
+                tokenizer.save_pretrained(output_dir)
 
     def _push_from_checkpoint(self, checkpoint_folder):
         # No public hook: this would publish full-size checkpoints under the name of the compressed model.

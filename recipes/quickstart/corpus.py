@@ -13,7 +13,6 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from string import Formatter
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
@@ -100,11 +99,7 @@ def load_groups(label: str, kinds: Sequence[str], folder: Path = HERE / "phrases
         where = f"{path}, group {number}"
         _check_keys(item, where, {"name", "pattern", "subjects", "predicates"}, {"extras"})
         pattern, extras = item["pattern"], item.get("extras", [])
-        try:
-            fields = sorted(part[1] for part in Formatter().parse(pattern) if part[1] is not None)
-        except (TypeError, ValueError):
-            fields = []
-        if fields != ["predicate", "subject"]:
+        if [str(pattern).count(part) for part in ("{subject}", "{predicate}", "{", "}")] != [1, 1, 2, 2]:
             raise ValueError(f"{where}: pattern {pattern!r} must hold {{subject}} and {{predicate}}, each once.")
         if not isinstance(extras, list) or not set(extras) <= set(kinds):
             raise ValueError(f"{where}: extras {extras!r} must be a list of kinds among {sorted(kinds)}.")
@@ -153,8 +148,7 @@ def split(rows: Sequence[Row], seed: int = 0, *, test_fraction: float = 0.2) -> 
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction={test_fraction} must lie between 0 and 1, both excluded.")
     rng = Random(f"split-{seed}")
-    train: list[Row] = []
-    test: list[Row] = []
+    train, test = [], []
     for label in sorted({row.label for row in rows}):
         own = [row for row in rows if row.label == label]
         pairs = _shuffled(sorted({row[2:] for row in own}), rng)
@@ -166,8 +160,7 @@ def split(rows: Sequence[Row], seed: int = 0, *, test_fraction: float = 0.2) -> 
 
 def written(path: Path = HERE / "written.csv") -> list[tuple[str, str]]:
     """Read the individually worded headlines as (text, label)."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [(row["text"], row["label"]) for row in csv.DictReader(file)]
+    return [(row["text"], row["label"]) for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())]
 
 
 def write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:

@@ -1,53 +1,69 @@
-"""Registration: transformers' Auto classes learn the compact models, at the moment they are first imported.
+"""Registration: transformers' Auto classes know the compact models, and `import trainer_ext` does not wait for torch.
 
-Importing the Auto classes pulls in torch. Doing that from `import trainer_ext` would make every command slow to start,
-so registration waits (wrapt's post-import hooks) until somebody else imports them.
+Making a compact class needs its stock class, and that needs torch. So the registry of configurations gets a stand-in
+for each, at the moment it is imported itself (wrapt's post-import hook), and the first use of a stand-in registers the
+real configuration and models. Nothing may be imported in the hook: transformers' own modules are half loaded then.
 """
 
 from __future__ import annotations
 
+import functools
+
 import wrapt
 
-from ..family_names import MODEL_TYPES
+from ..family_names import COMPACT_PREFIX, MODEL_TYPES
 
 _CONFIGS = "transformers.models.auto.configuration_auto"
-_MODELS = "transformers.models.auto.modeling_auto"
 
 
-def register_configs(auto) -> None:
-    """Register `compact-bert` and its like in `AutoConfig`.
+class DeferredConfig:
+    """Stands in for the configuration class of one compact architecture until it is used."""
+
+    def __init__(self, model_type: str, name: str):
+        self.model_type, self.__name__ = model_type, name
+
+    def __call__(self, *args, **kwargs):
+        """Make a configuration, as the class itself does."""
+        return register(self.model_type)(*args, **kwargs)
+
+    def from_dict(self, config_dict, **kwargs):
+        """Make a configuration from a mapping, as the class itself does."""
+        return register(self.model_type).from_dict(config_dict, **kwargs)
+
+
+@functools.cache
+def register(model_type: str) -> type:
+    """Register the compact configuration, encoder and classifier of one architecture in the Auto classes.
 
     Args:
-        auto: the module `transformers.models.auto.configuration_auto`.
+        model_type: of the stock architecture, such as `bert`.
+
+    Returns:
+        The compact configuration class.
     """
-    from .modeling_compact import compact_config
-
-    for model_type in MODEL_TYPES:
-        config = compact_config(auto.CONFIG_MAPPING[model_type])
-        auto.AutoConfig.register(config.model_type, config, exist_ok=True)
-
-
-def register_models(auto) -> None:
-    """Register the compact classifiers and their encoders in the Auto model classes.
-
-    Args:
-        auto: the module `transformers.models.auto.modeling_auto`.
-    """
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+    from transformers.models.auto import configuration_auto, modeling_auto
 
     from .modeling_compact import compact_config, compact_model
 
+    stock = configuration_auto.CONFIG_MAPPING[model_type]
+    config = compact_config(stock)
+    configuration_auto.AutoConfig.register(config.model_type, config, exist_ok=True)
     tasks = {
-        auto.AutoModel: auto.MODEL_MAPPING,
-        auto.AutoModelForSequenceClassification: auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+        modeling_auto.AutoModel: modeling_auto.MODEL_MAPPING,
+        modeling_auto.AutoModelForSequenceClassification: modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     }
-    for model_type in MODEL_TYPES:
-        stock = CONFIG_MAPPING[model_type]
-        for auto_class, mapping in tasks.items():
-            auto_class.register(compact_config(stock), compact_model(mapping[stock]), exist_ok=True)
+    for auto_class, mapping in tasks.items():
+        auto_class.register(config, compact_model(mapping[stock]), exist_ok=True)
+    return config
 
 
 def register_on_import() -> None:
-    """Register now what is imported already, and the rest when it is."""
-    wrapt.register_post_import_hook(register_configs, _CONFIGS)
-    wrapt.register_post_import_hook(register_models, _MODELS)
+    """Give the registry of configurations its stand-ins, now if it is imported already, else when it is."""
+    wrapt.register_post_import_hook(_add_stand_ins, _CONFIGS)
+
+
+def _add_stand_ins(configuration_auto) -> None:
+    for model_type in MODEL_TYPES:
+        name = "Compact" + configuration_auto.CONFIG_MAPPING_NAMES[model_type]
+        stand_in = DeferredConfig(model_type, name)
+        configuration_auto.CONFIG_MAPPING.register(COMPACT_PREFIX + model_type, stand_in, exist_ok=True)

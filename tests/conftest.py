@@ -1,0 +1,74 @@
+"""Shared: one tiny random model per family and per run, copied for every test; nothing reaches the network."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before huggingface_hub is imported; HF_HUB_OFFLINE=0 for -m network
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from trainer_ext import PruningSpec, equivalence
+
+torch.set_num_threads(1)
+
+SPEC = PruningSpec(method="movement", sparsity=0.5, attention="block", block_size=4, ffn="neuron", start=0.1, end=0.6)
+NO_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+NO_DROPOUT_DISTILBERT = ("dropout", "attention_dropout", "seq_classif_dropout")
+
+
+def build(model_type: str, **changes):
+    """A classifier of 3 labels: hidden 32, 2 layers of 4 heads of 8, 64 neurons, 128 tokens, weights of order 0.3.
+
+    Default initialisation (0.02) gives logits near zero, where a wrong result looks right.
+    """
+    config = AutoConfig.for_model(model_type)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 128, "num_labels": 3}
+    sizes |= {"max_position_embeddings": 40, "hidden_dim" if model_type == "distilbert" else "intermediate_size": 64}
+    sizes |= dict.fromkeys(NO_DROPOUT_DISTILBERT if model_type == "distilbert" else NO_DROPOUT, 0.0)
+    if model_type == "electra":
+        sizes["embedding_size"] = 16
+    for name, value in {**sizes, **changes}.items():
+        setattr(config, name, value)
+    model = AutoModelForSequenceClassification.from_config(config)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            norm = "norm" in name.lower() and name.endswith("weight")
+            parameter.copy_(1 + 0.1 * noise if norm else 0.3 * noise)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def _built():
+    return {}
+
+
+@pytest.fixture
+def tiny_model(_built):
+    """`tiny_model(model_type, **config changes)`: a fresh copy of the tiny classifier of a family."""
+
+    def make(model_type: str = "bert", **changes):
+        key = (model_type, *sorted(changes.items()))
+        if key not in _built:
+            _built[key] = build(model_type, **changes)
+        return copy.deepcopy(_built[key])
+
+    return make
+
+
+@pytest.fixture
+def make_spec():
+    """`make_spec(**changes)`: movement, half of the weights, 4x4 blocks (a head holds two block rows), neurons."""
+    return lambda **changes: replace(SPEC, **changes)
+
+
+@pytest.fixture
+def tiny_batch():
+    """`tiny_batch(model)`: 6 texts of 16 tokens, half of them padded."""
+    return lambda model: equivalence.synthetic_batch(model, rows=6, length=16)

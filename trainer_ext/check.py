@@ -1,0 +1,115 @@
+"""Check: the chain masked = shrunk = reloaded, each link computed from what lies on disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import equivalence
+from .compact import fresh, modeling_compact
+from .errors import InputError
+from .report import Equivalence
+from .run_directory import RunDirectory
+
+TOLERANCE = 1e-5
+ROWS = 64
+
+
+@dataclass(frozen=True)
+class Link:
+    """One link of the chain: two forms of the model and the largest absolute difference of their logits."""
+
+    name: str
+    difference: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the two compute the same function."""
+        return self.difference <= TOLERANCE  # false for NaN
+
+
+def check(path: str | Path, *, trust_remote_code: bool = False) -> list[Link]:
+    """Compare every form of a model that a folder holds, on 64 texts of random tokens.
+
+    Args:
+        path: a run, or the folder of one model (then only the last link can be made).
+        trust_remote_code: run a code file beside the weights even if it differs from the one this package writes.
+
+    Returns:
+        The links, in the order of the chain.
+
+    Raises:
+        InputError: no model there, or a code file that this package did not write.
+    """
+    run = RunDirectory(Path(path).expanduser())
+    folder = run.compressed if run.compressed.is_dir() else run.root
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{path} holds no model (no config.json) and no finished run (no compressed/).")
+    _check_code(folder, trust_remote_code)
+    from transformers import AutoModelForSequenceClassification
+
+    try:
+        reloaded = AutoModelForSequenceClassification.from_pretrained(
+            folder, trust_remote_code=trust_remote_code
+        ).eval()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{folder} cannot be opened: {str(error).splitlines()[0]}") from error
+    batch = equivalence.synthetic_batch(reloaded, rows=ROWS)
+    answers = {
+        "reloaded here": equivalence.logits(reloaded, batch),
+        "reloaded in a fresh process": _fresh(folder, batch),
+    }
+    if run.masked.is_dir():
+        answers = {**_masked_and_shrunk(run.masked, batch), **answers}
+    names = list(answers)
+    return [
+        Link(f"{first} = {second}", (answers[first] - answers[second]).abs().max().item())
+        for first, second in zip(names, names[1:], strict=False)
+    ]
+
+
+def as_equivalence(links: list[Link]) -> Equivalence:
+    """The links of a whole run as the report states them."""
+    return Equivalence(
+        masked_vs_shrunk=links[0].difference, shrunk_vs_reloaded=max(x.difference for x in links[1:]), rows=ROWS
+    )
+
+
+def _masked_and_shrunk(folder: Path, batch) -> dict:
+    from . import masks
+    from .shrink import shrink
+
+    masked = masks.load_masked(folder)
+    before = equivalence.logits(masked, batch)
+    smaller, _, _ = shrink(masks.merge(masked))
+    return {"masked": before, "shrunk": equivalence.logits(smaller, batch)}
+
+
+def _fresh(folder: Path, batch):
+    from safetensors.torch import load_file, save_file
+
+    with tempfile.TemporaryDirectory() as scratch:
+        inputs, outputs = Path(scratch) / "batch.safetensors", Path(scratch) / "logits.safetensors"
+        save_file({name: value.cpu().contiguous() for name, value in batch.items()}, inputs)
+        command = [sys.executable, "-I", fresh.__file__, str(folder.resolve()), str(inputs), str(outputs)]
+        # Its own module cache: a copy of the code file left by another model must not answer for this one.
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": scratch, "CUDA_VISIBLE_DEVICES": ""}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise InputError(f"{folder} does not open in a fresh process: {reason}")
+        return load_file(outputs)["logits"].to(next(iter(batch.values())).device)
+
+
+def _check_code(folder: Path, trust_remote_code: bool) -> None:
+    ours = Path(modeling_compact.__file__)
+    for code in sorted(folder.glob("*.py")):
+        if not trust_remote_code and code.read_bytes() != ours.read_bytes():
+            raise InputError(
+                f"{code} differs from the code that this version of trainer_ext writes, and checking would run it; "
+                "read it, then pass --trust-remote-code."
+            )

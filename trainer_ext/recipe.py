@@ -1,0 +1,210 @@
+"""Recipe: a YAML file and `--field value` pairs become checked, typed arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers import HfArgumentParser
+
+from .arguments import DistillPruneTrainingArguments
+from .data import DataArguments
+from .errors import InputError
+from .scratch import ScratchArguments
+
+SCRATCH = "scratch"
+
+
+@dataclass
+class ModelArguments:
+    """Which model to compress, and how to measure it."""
+
+    model_name_or_path: str | None = field(
+        default=None,
+        metadata={
+            "help": "The baseline: a folder, a Hub id, or 'scratch' for a small BERT made from the train texts."
+        },
+    )
+    baseline_epochs: float = field(
+        default=0.0,
+        metadata={"help": "Epochs to fine-tune the baseline before compressing; 0 takes it as it is (fine-tuned)."},
+    )
+    scratch_epochs: float = field(
+        default=20.0, metadata={"help": "Epochs to train a baseline made from scratch; above 0."}
+    )
+    scratch_learning_rate: float = field(
+        default=5e-4,
+        metadata={"help": "Learning rate of a model made from scratch, baseline and compressed; above 0."},
+    )
+    metrics: list[str] = field(
+        default_factory=list, metadata={"help": "Further metrics by name, loaded with evaluate.load."}
+    )
+    latency_batch_sizes: list[int] = field(
+        default_factory=lambda: [1, 32], metadata={"help": "Batch sizes at which latency is measured, in texts."}
+    )
+    latency_sequence_length: int = field(
+        default=64, metadata={"help": "Length at which latency is measured, in tokens; at most max_length."}
+    )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a run needs; `resolved` is the same as one flat mapping of what was given."""
+
+    model: ModelArguments
+    scratch: ScratchArguments
+    data: DataArguments
+    training: DistillPruneTrainingArguments
+    resolved: dict[str, Any]
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the baseline is made from the train texts."""
+        return self.model.model_name_or_path == SCRATCH
+
+    def training_arguments(self, **changes: Any) -> DistillPruneTrainingArguments:
+        """The training arguments with some fields changed, checked anew."""
+        return _build(_parser(DistillPruneTrainingArguments), self._training_argv(changes))[0]
+
+    def _training_argv(self, changes: dict[str, Any]) -> list[str]:
+        names = {f.name for f in dataclasses.fields(DistillPruneTrainingArguments)}
+        return _argv({k: v for k, v in {**self.resolved, **changes}.items() if k in names})
+
+
+class _Parser(HfArgumentParser):
+    """Raises where argparse would print its usage and leave."""
+
+    def error(self, message: str):
+        raise InputError(f"{message[0].upper()}{message[1:]}; see `trainer-ext compress --fields`.")
+
+
+def recipe_fields() -> dict[str, dataclasses.Field]:
+    """All fields that a recipe may set, by name; ours first, then those of TrainingArguments."""
+    ours = [f for kind in (ModelArguments, ScratchArguments, DataArguments) for f in dataclasses.fields(kind)]
+    training = [f for f in dataclasses.fields(DistillPruneTrainingArguments) if f.init]
+    training.sort(key=lambda f: not f.name.startswith(("prune_", "distill_")))
+    return {f.name: f for f in [*ours, *training]}
+
+
+def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and lay the command line's fields over it.
+
+    Args:
+        path: a YAML file of `field: value` lines.
+        overrides: `["--field", "value", ...]`.
+
+    Raises:
+        InputError: a file that cannot be read, an unknown field (with the nearest known name), or a value out of range.
+    """
+    given = {**_read_yaml(Path(path)), **_parse_overrides(overrides)}
+    for name in given:
+        _check_known(name)
+    parser = _parser(ModelArguments, ScratchArguments, DataArguments, DistillPruneTrainingArguments)
+    model, scratch, data, training = _build(parser, _argv(given))
+    _check_model(model, data)
+    if model.model_name_or_path == SCRATCH:
+        given["learning_rate"] = training.learning_rate = model.scratch_learning_rate
+    return Recipe(model, scratch, data, training, given)
+
+
+def _parser(*kinds: type) -> _Parser:
+    return _Parser(kinds, allow_abbrev=False)
+
+
+def _build(parser: _Parser, argv: list[str]) -> tuple:
+    try:
+        return parser.parse_args_into_dataclasses(args=argv)
+    except InputError:
+        raise
+    except (ValueError, TypeError, ImportError) as error:  # what TrainingArguments and ours refuse
+        raise InputError(" ".join(str(error).split())) from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"There is no recipe {str(path)!r}; give the path of a YAML file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The recipe {str(path)!r} cannot be read: {error}.") from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"The recipe {str(path)!r} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise InputError(f"The recipe {str(path)!r} must hold `field: value` lines, got {type(values).__name__}.")
+    return {name: _undo_yaml_words(name, value) for name, value in values.items()}
+
+
+def _undo_yaml_words(name: str, value: Any) -> Any:
+    """YAML 1.1 reads the words no, off, yes and on as booleans; a field of words (save_strategy: no) meant the word."""
+    field_ = recipe_fields().get(name)
+    if isinstance(value, bool) and field_ is not None and "bool" not in str(field_.type):
+        return "yes" if value else "no"
+    return value
+
+
+def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    name = None
+    for word in overrides:
+        if word.startswith("--"):
+            name, joined, value = word[2:].partition("=")
+            name = name.replace("-", "_")
+            given[name] = [value] if joined else []
+        elif name is None:
+            raise InputError(f"{word!r} is no field; write --field value.")
+        else:
+            given[name].append(word)
+    # A flag alone means true, one word is a value, several are a list.
+    return {name: True if not words else words[0] if len(words) == 1 else words for name, words in given.items()}
+
+
+def _argv(values: dict[str, Any]) -> list[str]:
+    argv: list[str] = []
+    for name, value in values.items():
+        if value is None:
+            continue
+        words = value if isinstance(value, list) else [value]
+        argv += [f"--{name}", *(json.dumps(word) if isinstance(word, dict) else str(word) for word in words)]
+    # argparse takes a word with a leading dash for an option, unless it is a number: bind it to its field.
+    bound: list[str] = []
+    for word in argv:
+        if bound and word.startswith("-") and not word.startswith("--") and bound[-1].startswith("--"):
+            bound[-1] = f"{bound[-1]}={word}"
+        else:
+            bound.append(word)
+    return bound
+
+
+def _check_known(name: str) -> None:
+    known = recipe_fields()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "see `trainer-ext compress --fields`."
+        raise InputError(f"Unknown field {name!r}; {hint}")
+
+
+def _check_model(model: ModelArguments, data: DataArguments) -> None:
+    if not model.model_name_or_path:
+        raise InputError("--model_name_or_path is not given; name a folder, a Hub id, or 'scratch'.")
+    checks = (
+        ("baseline_epochs", model.baseline_epochs >= 0, "0 or more"),
+        ("scratch_epochs", model.scratch_epochs > 0, "above 0"),
+        ("scratch_learning_rate", 0 < model.scratch_learning_rate < float("inf"), "above 0"),
+        (
+            "latency_sequence_length",
+            1 <= model.latency_sequence_length <= data.max_length,
+            f"in [1, {data.max_length}]",
+        ),
+        ("latency_batch_sizes", bool(model.latency_batch_sizes) and min(model.latency_batch_sizes) >= 1, "1 or more"),
+    )
+    for name, fits, expected in checks:
+        if not fits:
+            raise InputError(f"{name} must be {expected}, got {getattr(model, name)}.")

@@ -1,0 +1,166 @@
+"""Run directory: where each result of a run lies, written whole or not at all, and what may be continued."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import InputError
+from .report import FILE_NAME
+
+# Which of a run's fields may differ when it is continued: none of them changes a result.
+FREE_ON_RESUME = frozenset({"disable_tqdm", "log_level", "output_dir", "dataloader_num_workers"})
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The layout of one run.
+
+    `baseline/` and `compressed/` are models with tokenizer; `masked/` is the full-size compressed model with its
+    scores and masks, kept as the proof that nothing changed when it was shrunk; `logs/` holds the training logs and
+    `checkpoints/` what an interrupted run continues from.
+    """
+
+    root: Path
+
+    @property
+    def baseline(self) -> Path:
+        """The model that was given or trained first."""
+        return self.root / "baseline"
+
+    @property
+    def masked(self) -> Path:
+        """The full-size model with masks, as the last checkpoint had it."""
+        return self.root / "masked"
+
+    @property
+    def compressed(self) -> Path:
+        """The shrunk model."""
+        return self.root / "compressed"
+
+    @property
+    def report(self) -> Path:
+        """The numbers; a run that has them is finished."""
+        return self.root / FILE_NAME
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe; a folder that has one holds a run."""
+        return self.root / "recipe.yaml"
+
+    def log(self, stage: str) -> Path:
+        """The training log of a stage, `baseline` or `compressed`."""
+        return self.root / "logs" / f"{stage}.json"
+
+    def checkpoints(self, stage: str) -> Path:
+        """Where a stage keeps its checkpoints."""
+        return self.root / "checkpoints" / stage
+
+    @property
+    def holds_run(self) -> bool:
+        """Whether anything of a run lies here."""
+        return any(path.exists() for path in (self.recipe, self.report, self.baseline, self.compressed, self.masked))
+
+
+def open_run(root: str | Path, recipe: dict[str, Any], *, resume: bool) -> RunDirectory:
+    """Make the folder of a new run, or open the one of an interrupted run.
+
+    Args:
+        root: the folder.
+        recipe: the resolved fields, written down here and compared with what an earlier start wrote.
+        resume: whether to continue what lies there.
+
+    Raises:
+        InputError: a run lies there and `resume` is off, it was started with other fields, or nothing can be written.
+    """
+    run = RunDirectory(Path(root).expanduser())
+    if run.root.exists() and not run.root.is_dir():
+        raise InputError(f"output_dir {run.root} is a file; name a folder.")
+    if run.holds_run and not resume:
+        raise InputError(f"{run.root} already holds a run; continue it with --resume, or name another --output_dir.")
+    if run.recipe.exists():
+        before = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
+        names = {*before, *recipe} - FREE_ON_RESUME
+        changed = sorted(name for name in names if _plain(before.get(name)) != _plain(recipe.get(name)))
+        if changed:
+            name = changed[0]
+            raise InputError(
+                f"{run.root} was started with {name}={before.get(name)!r}, now it is {recipe.get(name)!r}"
+                f"{f' (and {len(changed) - 1} more fields differ)' if changed[1:] else ''}; "
+                "resume with the same fields, or name another --output_dir."
+            )
+    elif run.holds_run:
+        raise InputError(
+            f"{run.root} holds results but no recipe.yaml, so it cannot be continued; name another --output_dir."
+        )
+    try:
+        run.root.mkdir(parents=True, exist_ok=True)
+        if not run.recipe.exists():
+            write_text(run.recipe, yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False))
+        with tempfile.TemporaryFile(dir=run.root):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"Cannot write to output_dir {run.root}: {error.strerror}; name another --output_dir."
+        ) from error
+    return run
+
+
+def _plain(value: Any) -> Any:
+    """One form for what a YAML file and a command line write differently: 0.5 and "5e-1", True and "true"."""
+    if isinstance(value, list):
+        return [_plain(word) for word in value]
+    try:
+        return float(str(value))
+    except ValueError:
+        return str(value).lower()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which appears under its name when it is complete and never before."""
+    part = path.with_name(f".{path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint; Trainer writes `trainer_state.json` last, so one without it was cut off."""
+    numbered = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for checkpoint in numbered:
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return checkpoint
+    return None
