@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from training import PRUNE, arguments, logged, make_trainer
+from training import PRUNE, arguments, logged, make_trainer, new_model
 
 from trainer_ext.precision import cpu_has_bf16, resolve_fp16
 
@@ -73,13 +73,11 @@ def test_a_half_precision_run_computes_in_bf16_and_shrinks(tmp_path, processor, 
         assert trainer.compression.masked_vs_shrunk <= 1e-5
         assert trainer.model.dtype == torch.float32
     assert losses["half"] != losses["fp32"]  # the control: autocast was on
-    assert losses["half"] == pytest.approx(losses["fp32"], rel=0.05)
+    assert losses["half"][:2] == pytest.approx(losses["fp32"][:2], rel=0.02)  # before the first mask
 
 
 def test_a_model_in_bf16_is_shrunk_and_stays_in_bf16(tmp_path):
     """Equality is proved in fp32: in bf16 another order of sums alone moves these logits by 5e-3."""
-    from training import new_model
-
     model = new_model(hidden_size=384, intermediate_size=1536, num_hidden_layers=6, initializer_range=0.1)
     trainer = make_trainer(tmp_path, model=model.to(torch.bfloat16), max_steps=2, **PRUNE)
     trainer.train()

@@ -6,7 +6,13 @@ from training import PRUNE, Rows, logged, make_trainer, new_model
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 # SGD, because Adam's first step is the sign of the gradient: it makes ties between scores, which rounding then decides.
-SGD = {"optim": "sgd", "learning_rate": 0.1, "prune_score_lr": 1.0, "max_grad_norm": 0.0, "lr_scheduler_type": "constant"}
+SGD = {
+    "optim": "sgd",
+    "learning_rate": 0.1,
+    "prune_score_lr": 1.0,
+    "max_grad_norm": 0.0,
+    "lr_scheduler_type": "constant",
+}
 MODES = {
     "pruning": PRUNE,
     "magnitude": {**PRUNE, "prune_method": "magnitude"},

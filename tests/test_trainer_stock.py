@@ -41,7 +41,9 @@ def record(folder, trainer_class, arguments_class, *, resume=None, **fields):
         "loss": output.training_loss,
         "model": dict(trainer.model.state_dict()),
         "predictions": trainer.predict(trainer.eval_dataset).predictions.tolist(),
-        "files": {str(path.relative_to(folder)): contents(path, folder) for path in folder.rglob("*") if path.is_file()},
+        "files": {
+            str(path.relative_to(folder)): contents(path, folder) for path in folder.rglob("*") if path.is_file()
+        },
     }
 
 

@@ -87,7 +87,15 @@ def make_trainer(
     output_dir, cls=DistillPruneTrainer, *, rows=32, model=None, args_class=DistillPruneTrainingArguments, **options
 ):
     """A trainer on the tiny task; `options` that `Trainer` knows go there, the others are fields of the arguments."""
-    known = {"callbacks", "compute_metrics", "data_collator", "model_init", "optimizers", "processing_class", "teacher"}
+    known = {
+        "callbacks",
+        "compute_metrics",
+        "data_collator",
+        "model_init",
+        "optimizers",
+        "processing_class",
+        "teacher",
+    }
     init = {name: options.pop(name) for name in known & set(options)}
     if model is None and "model_init" not in init:
         model = new_model()
@@ -110,7 +118,9 @@ def logged(trainer, name):
 def differing(first, second):
     """Names of the tensors of two state dicts that are not equal to the last bit, or are in one of them only."""
     shared = first.keys() & second.keys()
-    return sorted((first.keys() ^ second.keys()) | {name for name in shared if not torch.equal(first[name], second[name])})
+    return sorted(
+        (first.keys() ^ second.keys()) | {name for name in shared if not torch.equal(first[name], second[name])}
+    )
 
 
 class EventRecorder(TrainerCallback):
@@ -154,7 +164,10 @@ def resumable_run(folder, fields, *, hold_at=None, resume=False):
         "checkpoint": load_file(folder / "checkpoint-20" / "model.safetensors"),
         "small": load_file(folder / "small" / "model.safetensors"),
         "optimizer": {f"{i}.{name}": value for i, state in optimizer.items() for name, value in state.items()},
-        "log": [{k: v for k, v in entry.items() if k != "train_loss"} for entry in without_timing(trainer.state.log_history)],
+        "log": [
+            {k: v for k, v in entry.items() if k != "train_loss"}
+            for entry in without_timing(trainer.state.log_history)
+        ],
         "structure": [trainer.compression.heads, trainer.compression.neurons],
         "best": [trainer.state.best_global_step, trainer.state.best_metric],
     }

@@ -19,7 +19,6 @@ _HOMES = {
     "attach": "masks",
     "load_masked": "masks",
     "merge": "masks",
-    "shrink": "shrink",
 }
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "attach",
     "load_masked",
     "merge",
-    "shrink",
 ]
 
 register_on_import()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
-from .data import load_data
-from .errors import InputError
+from .data import Data, load_data
+from .errors import InputError, one_line
 from .recipe import Recipe
 from .scratch import small_bert, train_tokenizer
 
@@ -19,32 +19,44 @@ def open_baseline(recipe: Recipe):
     Raises:
         InputError: data or a model that cannot be used.
     """
+    set_seed(recipe.training.seed)
+    data = load_data(recipe.data)  # first, because it costs nothing: a model may have to be downloaded
     if recipe.from_scratch:
-        return _from_scratch(recipe)
+        return *_from_scratch(recipe, data), data, recipe.model.scratch_epochs
     name, epochs = recipe.model.model_name_or_path, recipe.model.baseline_epochs
-    data = None
-    if epochs:  # a fresh head for the labels of the data; read them first, they are checked in no time
-        data = load_data(recipe.data)
+    labels = {}
+    if epochs:  # a fresh head with the labels of the data
         labels = {"num_labels": len(data.labels), "id2label": dict(enumerate(data.labels))}
         labels["label2id"] = {label: index for index, label in enumerate(data.labels)}
-    else:
-        labels = {}
     try:
         model = AutoModelForSequenceClassification.from_pretrained(name, **labels)
         tokenizer = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"--model_name_or_path {name} cannot be opened ({reason}); give a folder or a Hub id that can be reached, "
+            f"--model_name_or_path {name} cannot be opened ({one_line(error)}); give a folder or a Hub id that can be reached, "
             "or 'scratch' to train a small model from the texts."
         ) from error
-    if data is None:
+    if not epochs:
+        _name_labels(model.config, recipe.model.class_names)
         data = load_data(recipe.data, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
     return model, tokenizer, data, epochs
 
 
-def _from_scratch(recipe: Recipe) -> tuple:
-    shape, data = recipe.scratch, load_data(recipe.data)
+def _name_labels(config, names: list[str]) -> None:
+    """Give a model without label names those of the recipe; names of its own win."""
+    if any(name != f"LABEL_{index}" for index, name in config.id2label.items()):
+        return
+    if len(names) != config.num_labels:
+        raise InputError(
+            f"The model calls its {config.num_labels} labels LABEL_0, LABEL_1, ...; give their names in that order with "
+            f"--class_names ({len(names)} given), or fine-tune it first with --baseline_epochs."
+        )
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: index for index, name in enumerate(names)}
+
+
+def _from_scratch(recipe: Recipe, data: Data) -> tuple:
+    shape = recipe.scratch
     tokenizer = train_tokenizer(
         data.train["text"], vocab_size=shape.scratch_vocab_size, max_length=recipe.data.max_length
     )
@@ -57,4 +69,4 @@ def _from_scratch(recipe: Recipe) -> tuple:
         intermediate_size=shape.scratch_intermediate_size,
         seed=recipe.training.seed,
     )
-    return model, tokenizer, data, recipe.model.scratch_epochs
+    return model, tokenizer

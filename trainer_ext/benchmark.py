@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers import AutoModelForSequenceClassification
 
-from .errors import InputError
+from .errors import InputError, one_line
 from .latency import LatencyStats, measure_latency, processor_name
 from .measure import count_parameters
 from .run_directory import RunDirectory
@@ -122,4 +122,4 @@ def _open(path: str) -> dict[str, torch.nn.Module]:
     try:
         return {name: AutoModelForSequenceClassification.from_pretrained(f).eval() for name, f in folders.items()}
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} cannot be opened as a classifier: {' '.join(str(error).split())[:200]}") from error
+        raise InputError(f"{path} cannot be opened as a classifier: {one_line(error)}") from error

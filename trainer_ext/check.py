@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import equivalence
 from .compact import fresh, modeling_compact
-from .errors import InputError
+from .errors import InputError, one_line
 from .report import Equivalence
 from .run_directory import RunDirectory
 
@@ -57,7 +57,7 @@ def check(path: str | Path, *, trust_remote_code: bool = False) -> list[Link]:
             folder, trust_remote_code=trust_remote_code
         ).eval()
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{folder} cannot be opened: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{folder} cannot be opened: {one_line(error)}") from error
     batch = equivalence.synthetic_batch(reloaded, rows=ROWS)
     answers = {
         "reloaded here": equivalence.logits(reloaded, batch),

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .errors import InputError
+from .errors import InputError, one_line
 
 # Typer would show its own tracebacks and wrap errors in boxes; ours are one line.
 app = typer.Typer(
@@ -140,7 +140,7 @@ def main() -> None:
 
 
 def _fail(error: object, status: int) -> None:
-    err.print(Text(f"trainer-ext: {' '.join(str(error).split())}", style="red"))
+    err.print(Text(f"trainer-ext: {one_line(error, most=1000)}", style="red"))
     sys.exit(status)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import json
@@ -15,7 +16,7 @@ from transformers import HfArgumentParser
 
 from .arguments import DistillPruneTrainingArguments
 from .data import DataArguments
-from .errors import InputError
+from .errors import InputError, one_line
 from .scratch import ScratchArguments
 
 SCRATCH = "scratch"
@@ -29,6 +30,12 @@ class ModelArguments:
         default=None,
         metadata={
             "help": "The baseline: a folder, a Hub id, or 'scratch' for a small BERT made from the train texts."
+        },
+    )
+    class_names: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Class names in the order of the model's ids, for a fine-tuned model that has none of its own."
         },
     )
     baseline_epochs: float = field(
@@ -123,7 +130,7 @@ def _build(parser: _Parser, argv: list[str]) -> tuple:
     except InputError:
         raise
     except (ValueError, TypeError, ImportError) as error:  # what TrainingArguments and ours refuse
-        raise InputError(" ".join(str(error).split())) from error
+        raise InputError(one_line(error, most=400)) from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -136,7 +143,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InputError(f"The recipe {str(path)!r} is no YAML: {' '.join(str(error).split())}") from error
+        raise InputError(f"The recipe {str(path)!r} is no YAML: {one_line(error)}") from error
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise InputError(f"The recipe {str(path)!r} must hold `field: value` lines, got {type(values).__name__}.")
     return {name: _undo_yaml_words(name, value) for name, value in values.items()}
@@ -163,7 +170,15 @@ def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         else:
             given[name].append(word)
     # A flag alone means true, one word is a value, several are a list.
-    return {name: True if not words else words[0] if len(words) == 1 else words for name, words in given.items()}
+    typed = {name: [_number_or_word(word) for word in words] for name, words in given.items()}
+    return {name: True if not words else words[0] if len(words) == 1 else words for name, words in typed.items()}
+
+
+def _number_or_word(word: str) -> int | float | str:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(word)
+    return word
 
 
 def _argv(values: dict[str, Any]) -> list[str]:

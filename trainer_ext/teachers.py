@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .errors import InputError
+from .errors import InputError, one_line
 
 
 class LiveTeacher:
@@ -55,7 +55,7 @@ def load_teacher(name: str) -> nn.Module:
     try:
         return AutoModelForSequenceClassification.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise InputError(f"distill_teacher={name!r} cannot be opened: {str(error).splitlines()[0]}") from error
+        raise InputError(f"distill_teacher={name!r} cannot be opened: {one_line(error)}") from error
 
 
 def check_teacher(teacher: nn.Module, student: nn.Module) -> None:

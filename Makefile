@@ -1,0 +1,45 @@
+# Every target sets up what it needs in .venv; a machine with Python 3.11 or newer and pip is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+RUN := runs/quickstart
+
+.DEFAULT_GOAL := help
+.PHONY: check clean format help quickstart results slow test
+
+help:  ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi classifier (about 10 minutes, no network)
+	$(BIN)/python recipes/quickstart/corpus.py runs/quickstart-data
+	$(BIN)/trainer-ext compress recipes/quickstart/quickstart.yaml --output_dir $(RUN) --resume
+
+test: $(INSTALLED)  ## Run the tests
+	$(BIN)/python -m pytest
+
+slow: $(INSTALLED)  ## Run the slow tests
+	$(BIN)/python -m pytest -m slow
+
+check: $(INSTALLED)  ## Lint, and check the format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(INSTALLED)  ## Format the code, and mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+results: $(INSTALLED)  ## Rewrite the table in recipes/README.md from the result files
+	$(BIN)/python recipes/results.py write
+
+clean:  ## Remove the environment; runs stay
+	rm -rf $(VENV)
+
+# torch first and on its own: asked for by another package, pip may choose a newer build with gigabytes of CUDA.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "trainer_ext needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,125 @@
+"""Results: the table of recipes/README.md, written from result files and never by hand.
+
+`add` keeps the numbers of a finished run under recipes/results/, `write` rewrites the table, `check` says whether the
+table is what the files give.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trainer_ext import report
+from trainer_ext.report import CompressionReport, Latency, Quality, Scores
+
+HERE = Path(__file__).parent
+README, FILES = HERE / "README.md", HERE / "results"
+START, END = "<!-- results: start -->", "<!-- results: end -->"
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+
+
+def table(reports: dict[str, CompressionReport]) -> str:
+    """The results as Markdown: one row per recipe and test set.
+
+    Args:
+        reports: by recipe name.
+    """
+    heading = (
+        "recipe", "test set", "n", "baseline accuracy", "compressed accuracy", "difference (points)", "macro-F1",
+        "same answer", "sparsity asked / gone", "parameters", "MB", "speed-up by batch", "ideal", "processor", "seed", "date",
+    )  # fmt: skip
+    lines = [_line(heading), _line(["---"] * len(heading))]
+    for name, result in sorted(reports.items()):
+        for quality in [q for q in (result.quality, *result.other_quality) if q is not None]:
+            lines.append(_line(_cells(name, result, quality)))
+    return "\n".join(lines)
+
+
+def _cells(name: str, result: CompressionReport, quality: Quality) -> list[str]:
+    before, after = quality.baseline or Scores(), quality.compressed or Scores()
+    sparsity, parameters, sizes = result.sparsity, result.parameters, result.bytes
+    return [
+        f"`{name}`",
+        quality.split,
+        f"{quality.rows:,}",
+        _with_interval(before),
+        _with_interval(after),
+        _difference(quality),
+        f"{100 * before.macro_f1:.1f} → {100 * after.macro_f1:.1f}",
+        f"{100 * quality.agreement:.1f} %",
+        f"{100 * sparsity.requested:.0f} % / {100 * sparsity.achieved:.1f} %" if sparsity else "–",
+        f"{parameters.baseline.total / 1e6:.1f} M → {parameters.compressed.total / 1e6:.1f} M",
+        f"{sizes.baseline / 1e6:.1f} → {sizes.compressed / 1e6:.1f}",
+        "; ".join(f"{row.batch_size} × {row.sequence_length}: {row.speedup:.2f}x" for row in result.latency),
+        "; ".join(f"{row.ideal_speedup:.2f}x" for row in result.latency),
+        "; ".join(dict.fromkeys(_machine(row) for row in result.latency)),
+        str(result.seed),
+        result.created[:10],
+    ]
+
+
+def _with_interval(scores: Scores) -> str:
+    low, high = scores.ci95["accuracy"]
+    return f"{100 * scores.accuracy:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _difference(quality: Quality) -> str:
+    low, high = quality.difference.ci95
+    noise = ", noise" if low <= 0 <= high else ""
+    return f"{100 * quality.difference.accuracy:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]{noise}"
+
+
+def _machine(row: Latency) -> str:
+    return f"{row.processor}, {row.threads} threads, {row.runtime} {row.precision}"
+
+
+def _line(cells) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def page() -> str:
+    """recipes/README.md with the table that the result files give now.
+
+    Raises:
+        ValueError: the markers of the table are missing.
+    """
+    before, start, rest = README.read_text(encoding="utf-8").partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise ValueError(f"{README} must hold {START!r} and {END!r}; the table goes between them.")
+    reports = {path.stem: report.load(path) for path in FILES.glob("*.json")}
+    return f"{before}{START}\n{table(reports)}\n{END}{after}"
+
+
+@app.command()
+def add(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    name: Annotated[str, typer.Argument(help="The recipe's name; an older result of that name is replaced.")],
+) -> None:
+    """Keep a run's numbers and rewrite the table."""
+    result = report.load(run)
+    FILES.mkdir(exist_ok=True)
+    shutil.copyfile(run / report.FILE_NAME, FILES / f"{name}.json")
+    write()
+    typer.echo(f"{name}: {result.quality.rows} rows; table rewritten")
+
+
+@app.command()
+def write() -> None:
+    """Rewrite the table from the result files."""
+    README.write_text(page(), encoding="utf-8")
+
+
+@app.command()
+def check() -> None:
+    """Exit with 1 if the table is not what the result files give."""
+    if README.read_text(encoding="utf-8") != page():
+        typer.echo("recipes/README.md is not what the result files give; run `make results`.", err=True)
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

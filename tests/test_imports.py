@@ -1,0 +1,113 @@
+"""Imports go one way: a module may import modules of earlier rows only, so that every piece can be read by itself."""
+
+import ast
+from pathlib import Path
+
+import trainer_ext
+
+PACKAGE = "trainer_ext"
+ROOT = Path(trainer_ext.__file__).parent
+
+# A new module gets a place here: the first row after everything that it imports.
+LAYERS = (
+    # know nothing of the rest
+    (
+        *("_version", "budgets", "codec", "compact", "compact.fresh", "compact.modeling_compact", "equivalence"),
+        *("errors", "family_names", "intervals", "losses", "precision", "report_schema", "schedules"),
+    ),
+    # one idea on top of one of those
+    ("compact.registration", "csv_rows", "families", "metrics", "report", "scores", "scratch", "teachers"),
+    ("assess", "cleaning", "measure", "run_directory", "tables", "units"),
+    ("arguments", "data", "latency", "masks"),
+    ("benchmark", "callbacks", "recipe", "shrink"),
+    ("baseline", "check", "trainer"),
+    # put everything together
+    ("compress",),
+    ("cli",),
+    ("__main__",),
+    # the public names: whoever imports them from inside could import anything
+    ("",),
+)
+LAYER = {module: number for number, row in enumerate(LAYERS) for module in row}
+
+
+def modules() -> dict[str, str]:
+    """Source of every module, by its path below the package; the package itself is ''."""
+    found = {}
+    for file in sorted(ROOT.rglob("*.py")):
+        parts = file.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file.read_text(encoding="utf-8")
+    return found
+
+
+def imports_of(module: str, source: str, *, package: bool = False) -> set[str]:
+    """The modules of this package that a module imports, at its top or anywhere inside."""
+    here = module.split(".") if module else []
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+            found |= {name.partition(".")[2] for name in names if name.split(".")[0] == PACKAGE}
+        elif isinstance(node, ast.ImportFrom):
+            target = node.module.split(".") if node.module else []
+            if node.level:
+                up = node.level - (1 if package else 0)
+                target = here[: len(here) - up] + target
+            elif target[:1] == [PACKAGE]:
+                target = target[1:]
+            else:
+                continue
+            base = ".".join(target)
+            inner = {".".join([*target, alias.name]) for alias in node.names}
+            found |= (inner & LAYER.keys()) or {base}
+    return found
+
+
+def forbidden(module: str, source: str, **kwargs) -> list[str]:
+    """The imports of a module that do not go down."""
+    return sorted(name for name in imports_of(module, source, **kwargs) if LAYER[name] >= LAYER[module])
+
+
+def test_every_module_has_a_place():
+    assert sum(map(len, LAYERS)) == len(LAYER)
+    assert set(modules()) == set(LAYER), "give new modules a row in LAYERS and take lost ones out"
+
+
+def test_imports_go_one_way():
+    wrong = {
+        module: bad
+        for module, source in modules().items()
+        if (bad := forbidden(module, source, package=module in ("", "compact")))
+    }
+    assert not wrong, f"imported from the same or a later row: {wrong}"
+
+
+def test_a_forbidden_import_is_caught():
+    for line in (
+        "from .trainer import DistillPruneTrainer",
+        "from . import trainer",
+        "import trainer_ext.trainer",
+        "import trainer_ext.trainer as x",
+        "from trainer_ext import trainer",
+        "from trainer_ext.trainer import DistillPruneTrainer",
+        "def f():\n    from .trainer import x",
+        "if TYPE_CHECKING:\n    from .trainer import x",
+    ):
+        assert forbidden("masks", line) == ["trainer"], line
+    assert forbidden("masks", "from trainer_ext import DistillPruneTrainer") == [""]
+    assert forbidden("masks", "import trainer_ext") == [""]
+    assert forbidden("losses", "from . import budgets") == ["budgets"]  # the same row
+    assert forbidden("compact.registration", "from ..masks import attach") == ["masks"]
+    assert forbidden("compact.registration", "from .. import masks") == ["masks"]
+    assert forbidden("compact", "from .registration import register", package=True) == ["compact.registration"]
+
+
+def test_an_allowed_import_is_not():
+    for line in (
+        "from . import budgets",
+        "from .scores import UnitScores",
+        "from .compact.modeling_compact import resize",
+        "import torch, trainer_ext.units",
+        "from torch import trainer",
+    ):
+        assert forbidden("masks", line) == [], line

@@ -1,0 +1,88 @@
+"""Run directories: a run is not written over, is continued only with the fields it was started with, and whole."""
+
+import os
+
+import pytest
+
+from trainer_ext import InputError
+from trainer_ext.run_directory import last_checkpoint, open_run, whole_folder, write_text
+
+RECIPE = {"prune_sparsity": 0.5, "seed": 1, "output_dir": "x"}
+
+
+def test_a_folder_that_holds_a_run_is_refused_without_resume(tmp_path):
+    open_run(tmp_path, RECIPE, resume=False)
+    with pytest.raises(InputError, match="already holds a run.*--resume"):
+        open_run(tmp_path, RECIPE, resume=False)
+    assert open_run(tmp_path, RECIPE, resume=True).root == tmp_path
+
+
+def test_other_files_in_the_folder_do_not_make_it_a_run(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    open_run(tmp_path, RECIPE, resume=False)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("same", [{"prune_sparsity": "5e-1"}, {"seed": "1"}, {"output_dir": "elsewhere"}])
+def test_the_same_fields_written_differently_continue_a_run(tmp_path, same):
+    open_run(tmp_path, RECIPE, resume=False)
+    open_run(tmp_path, {**RECIPE, **same}, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("other", "word"), [({"prune_sparsity": 0.4}, "prune_sparsity=0.5"), ({"bf16": True}, "bf16=None")]
+)
+def test_other_fields_do_not(tmp_path, other, word):
+    open_run(tmp_path, RECIPE, resume=False)
+    with pytest.raises(InputError, match=f"was started with {word}"):
+        open_run(tmp_path, {**RECIPE, **other}, resume=True)
+
+
+def test_results_without_a_recipe_cannot_be_continued(tmp_path):
+    (tmp_path / "compressed").mkdir()
+    with pytest.raises(InputError, match=r"no recipe\.yaml"):
+        open_run(tmp_path, RECIPE, resume=True)
+
+
+def test_a_file_in_the_way_is_refused(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(InputError, match="is a file"):
+        open_run(tmp_path / "run", RECIPE, resume=False)
+    with pytest.raises(InputError, match="Cannot write to output_dir"):
+        open_run(tmp_path / "run" / "below", RECIPE, resume=False)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that nobody may write to, /proc")
+def test_a_folder_that_cannot_be_written_is_refused():
+    with pytest.raises(InputError, match="Cannot write to output_dir"):
+        open_run("/proc/self/fd/run", RECIPE, resume=False)
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    def fill_half():
+        with whole_folder(tmp_path / "model") as folder:
+            (folder / "half").write_text("")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill_half()
+    assert list(tmp_path.iterdir()) == []
+    with whole_folder(tmp_path / "model") as folder:
+        (folder / "all").write_text("")
+        assert not (tmp_path / "model").exists()
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["all"]
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    write_text(tmp_path / "a", "old")
+    write_text(tmp_path / "a", "new")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "new")]
+
+
+def test_the_newest_complete_checkpoint_is_found(tmp_path):
+    assert last_checkpoint(tmp_path) is None
+    for step, state in ((8, "{}"), (12, "{}"), (100, '{"cut o'), (104, None)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if state is not None:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+    assert last_checkpoint(tmp_path).name == "checkpoint-12"
