@@ -79,6 +79,19 @@ def test_splitting_changes_nothing_for_other_problem_types(tmp_path, kind):
     assert all(loss == pytest.approx(losses[0], rel=1e-5) for loss in losses)
 
 
+def test_a_head_for_which_trainer_counts_no_labels(tmp_path):
+    """Then every micro-batch is one share, and Trainer must not divide once more."""
+    losses = []
+    for micro_batch, steps in EVEN[1]:
+        model = new_model(dropout=0.0)
+        model.accepts_loss_kwargs = False
+        batch = {"per_device_train_batch_size": micro_batch, "gradient_accumulation_steps": steps, "max_steps": 4}
+        trainer = make_trainer(tmp_path, model=model, **{**SGD, **PRUNE, **batch})
+        trainer.train()
+        losses.append(logged(trainer, "loss"))
+    assert all(loss == pytest.approx(losses[0], rel=1e-5) for loss in losses)
+
+
 def test_rows_without_a_label_count_for_nothing(tmp_path):
     rows = Rows(10)
     rows.labels[[1, 2, 7]] = -100

@@ -67,6 +67,7 @@ def _from_scratch(recipe: Recipe, data: Data) -> tuple:
         num_hidden_layers=shape.scratch_layers,
         num_attention_heads=shape.scratch_heads,
         intermediate_size=shape.scratch_intermediate_size,
+        dropout=shape.scratch_dropout,
         seed=recipe.training.seed,
     )
     return model, tokenizer

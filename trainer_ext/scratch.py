@@ -51,6 +51,10 @@ class ScratchArguments:
         default=1536,
         metadata={"help": "FFN neurons per layer, at least 1; usually 4 x scratch_hidden_size."},
     )
+    scratch_dropout: float = field(
+        default=0.1,
+        metadata={"help": "Dropout of hidden states, attention and classifier, in [0, 1)."},
+    )
 
 
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int = 8000, max_length: int = 128) -> PreTrainedTokenizerFast:
@@ -140,7 +144,7 @@ def small_bert(
         The model, in training mode, on the CPU, in fp32.
 
     Raises:
-        InputError: A size is below 1, or the heads do not divide the width.
+        InputError: A size is below 1, the dropout is no probability, or the heads do not divide the width.
     """
     sizes = {
         "--scratch_hidden_size": hidden_size,
@@ -151,6 +155,8 @@ def small_bert(
     for option, size in sizes.items():
         if size < 1:
             raise InputError(f"{option} is {size}; give a whole number of at least 1.")
+    if not 0 <= dropout < 1:
+        raise InputError(f"--scratch_dropout is {dropout}; give a probability in [0, 1).")
     if hidden_size % num_attention_heads:
         raise InputError(
             f"--scratch_hidden_size {hidden_size} is not a multiple of --scratch_heads {num_attention_heads}; "
