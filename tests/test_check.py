@@ -3,9 +3,9 @@
 import shutil
 
 import pytest
+from commands import run_command
 from safetensors.torch import load_file, save_file
 
-from tests.commands import run_command
 from trainer_ext import masks
 from trainer_ext.shrink import shrink
 

@@ -4,8 +4,7 @@ import subprocess
 import sys
 
 import pytest
-
-from tests.commands import run_command
+from commands import run_command
 
 
 @pytest.mark.parametrize("command", ["compress", "check", "benchmark"])

@@ -66,3 +66,8 @@ def test_the_difference_is_zero_for_a_copy_and_seen_for_a_change(tiny_model, tin
         last.bias[1] -= 0.25
     assert equivalence.max_logit_difference(model, other, batch) == pytest.approx(0.25, abs=1e-5)
     assert equivalence.max_logit_difference(other, model, batch) == pytest.approx(0.25, abs=1e-5)
+
+
+def test_the_allowed_difference_grows_with_the_logits_and_never_falls_below_its_floor():
+    assert equivalence.allowed_difference(torch.tensor([[0.01, -0.2]])) == pytest.approx(1e-5)
+    assert equivalence.allowed_difference(torch.tensor([[3.0, -40.0]])) == pytest.approx(4e-4)

@@ -16,11 +16,12 @@ LAYERS = (
         *("errors", "family_names", "intervals", "losses", "precision", "report_schema", "schedules"),
     ),
     # one idea on top of one of those
-    ("compact.registration", "csv_rows", "families", "metrics", "report", "scores", "scratch", "teachers"),
-    ("assess", "cleaning", "measure", "run_directory", "tables", "units"),
-    ("arguments", "data", "latency", "masks"),
-    ("benchmark", "callbacks", "recipe", "shrink"),
-    ("baseline", "check", "trainer"),
+    ("compact.registration", "csv_rows", "families", "metrics", "opening", "report", "scores", "scratch"),
+    ("assess", "cleaning", "measure", "run_directory", "tables", "teachers", "units"),
+    ("arguments", "data", "latency", "magnitude"),
+    ("benchmark", "masks", "recipe", "shrink"),
+    ("baseline", "callbacks", "check"),
+    ("run_report", "trainer"),
     # put everything together
     ("compress",),
     ("cli",),

@@ -569,3 +569,9 @@ def test_a_merged_model_takes_new_masks(masked, make_spec):
     masks.attach(masks.merge(model), make_spec(method="magnitude", attention="head", sparsity=0.5))
     assert masks.close(model) == structure  # what is zero already goes first
     assert isinstance(structure, budgets.Structure)
+
+
+@pytest.mark.parametrize("needs_masks", [masks.close, masks.merge, masks.current_sparsity])
+def test_a_model_without_masks_is_refused_with_the_way_out(needs_masks, tiny_model):
+    with pytest.raises(ValueError, match=r"has no masks.*attach"):
+        needs_masks(tiny_model("bert"))

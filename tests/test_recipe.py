@@ -3,9 +3,9 @@
 import dataclasses
 
 import pytest
+from commands import recipe_fields as fields_of
+from commands import write_recipe
 
-from tests.commands import recipe_fields as fields_of
-from tests.commands import write_recipe
 from trainer_ext import InputError
 from trainer_ext.recipe import read_recipe, recipe_fields
 

@@ -113,12 +113,14 @@ def test_a_teacher_opens_from_its_folder(tiny_model, tiny_batch, tmp_path):
 
 @pytest.mark.parametrize("name", ["./nowhere", "../nowhere/at/all", "/nowhere", "~/nowhere", "a/b/c"])
 def test_a_missing_folder_is_refused_before_the_hub_is_asked(name):
-    with pytest.raises(InputError, match=f"there is no folder '{name}'; give 'self', a folder or a Hub id"):
+    with pytest.raises(
+        InputError, match=f"distill_teacher {name}: there is no such folder; give 'self', a folder or a Hub id"
+    ):
         load_teacher(name)
 
 
 def test_a_folder_without_a_model_is_refused_in_one_line(tmp_path):
-    with pytest.raises(InputError, match="distill_teacher='.*' cannot be opened: ") as caught:
+    with pytest.raises(InputError, match=r"distill_teacher .* cannot be opened \(") as caught:
         load_teacher(str(tmp_path))
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is not None

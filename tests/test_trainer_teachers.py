@@ -125,7 +125,8 @@ def test_a_teacher_that_cannot_be_compared_is_refused(tmp_path, student, teacher
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("./nowhere", "no folder './nowhere'"), ("no-such-user/no-such-model", "cannot be opened")]
+    ("name", "message"),
+    [("./nowhere", "./nowhere: there is no such folder"), ("no-such-user/no-such-model", "cannot be opened")],
 )
 def test_a_teacher_that_is_not_there_is_refused_in_one_line(tmp_path, name, message):
     with pytest.raises(ValueError, match=message) as refusal:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
+from transformers import AutoTokenizer, set_seed
 
 from .data import Data, load_data
 from .errors import InputError, one_line
+from .opening import open_classifier
 from .recipe import Recipe
 from .scratch import small_bert, train_tokenizer
 
@@ -28,14 +29,12 @@ def open_baseline(recipe: Recipe):
     if epochs:  # a fresh head with the labels of the data
         labels = {"num_labels": len(data.labels), "id2label": dict(enumerate(data.labels))}
         labels["label2id"] = {label: index for index, label in enumerate(data.labels)}
+    way_out = "give a folder or a Hub id that can be reached, or 'scratch' to train a small model from the texts"
+    model = open_classifier(name, option="--model_name_or_path", way_out=way_out, **labels)
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(name, **labels)
         tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"--model_name_or_path {name} cannot be opened ({one_line(error)}); give a folder or a Hub id that can be reached, "
-            "or 'scratch' to train a small model from the texts."
-        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"The tokenizer of {name} cannot be opened ({one_line(error)}); {way_out}.") from error
     if not epochs:
         _name_labels(model.config, recipe.model.class_names)
         data = load_data(recipe.data, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
-from transformers import AutoModelForSequenceClassification
 
-from .errors import InputError, one_line
+from .errors import InputError
 from .latency import LatencyStats, measure_latency, processor_name
 from .measure import count_parameters
+from .opening import open_classifier
 from .run_directory import RunDirectory
 
 WARMUP = 5
@@ -119,7 +119,5 @@ def _open(path: str) -> dict[str, torch.nn.Module]:
         folders = {f"{run.root.name}/baseline": run.baseline, f"{run.root.name}/compressed": run.compressed}
     else:
         folders = {path: path}
-    try:
-        return {name: AutoModelForSequenceClassification.from_pretrained(f).eval() for name, f in folders.items()}
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} cannot be opened as a classifier: {one_line(error)}") from error
+    way_out = "name a finished run, the folder of a classifier or a Hub id"
+    return {name: open_classifier(f, option="The model", way_out=way_out).eval() for name, f in folders.items()}

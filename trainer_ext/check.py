@@ -11,25 +11,26 @@ from pathlib import Path
 
 from . import equivalence
 from .compact import fresh, modeling_compact
-from .errors import InputError, one_line
+from .errors import InputError
+from .opening import open_classifier
 from .report import Equivalence
 from .run_directory import RunDirectory
 
-TOLERANCE = 1e-5
 ROWS = 64
 
 
 @dataclass(frozen=True)
 class Link:
-    """One link of the chain: two forms of the model and the largest absolute difference of their logits."""
+    """One link of the chain: two forms of the model, the largest difference of their logits, and what is allowed."""
 
     name: str
     difference: float
+    allowed: float
 
     @property
     def holds(self) -> bool:
         """Whether the two compute the same function."""
-        return self.difference <= TOLERANCE  # false for NaN
+        return self.difference <= self.allowed  # false for NaN
 
 
 def check(path: str | Path, *, trust_remote_code: bool = False) -> list[Link]:
@@ -50,14 +51,8 @@ def check(path: str | Path, *, trust_remote_code: bool = False) -> list[Link]:
     if not (folder / "config.json").is_file():
         raise InputError(f"{path} holds no model (no config.json) and no finished run (no compressed/).")
     _check_code(folder, trust_remote_code)
-    from transformers import AutoModelForSequenceClassification
-
-    try:
-        reloaded = AutoModelForSequenceClassification.from_pretrained(
-            folder, trust_remote_code=trust_remote_code
-        ).eval()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{folder} cannot be opened: {one_line(error)}") from error
+    way_out = "name a finished run or the folder of a classifier"
+    reloaded = open_classifier(folder, option="The model", way_out=way_out, trust_remote_code=trust_remote_code).eval()
     batch = equivalence.synthetic_batch(reloaded, rows=ROWS)
     answers = {
         "reloaded here": equivalence.logits(reloaded, batch),
@@ -67,7 +62,11 @@ def check(path: str | Path, *, trust_remote_code: bool = False) -> list[Link]:
         answers = {**_masked_and_shrunk(run.masked, batch), **answers}
     names = list(answers)
     return [
-        Link(f"{first} = {second}", (answers[first] - answers[second]).abs().max().item())
+        Link(
+            f"{first} = {second}",
+            (answers[first] - answers[second]).abs().max().item(),
+            equivalence.allowed_difference(answers[first]),
+        )
         for first, second in zip(names, names[1:], strict=False)
     ]
 

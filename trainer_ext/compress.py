@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import copy
-import platform
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, Trainer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer
 
 from . import masks, report
-from ._version import __version__
-from .assess import predict, quality
 from .baseline import open_baseline
-from .check import TOLERANCE, as_equivalence, check
 from .data import Data, tokenize
 from .errors import InputError
-from .families import stock_type
-from .latency import compare_latency
-from .measure import count_parameters, weight_bytes
 from .recipe import Recipe
 from .run_directory import RunDirectory, last_checkpoint, open_run, whole_folder, write_json
-from .shrink import shrink
+from .run_report import run_report
 from .teachers import check_teacher, load_teacher
 from .trainer import DistillPruneTrainer
-
-LATENCY_REPEATS, LATENCY_WARMUP = 30, 5
-# Fields whose values are paths of this machine: a report is published, so of these it holds the last part only.
-PATH_FIELDS = ("data_dir", "model_name_or_path", "distill_teacher")
-
-
-class CheckFailed(RuntimeError):
-    """The forms of the compressed model do not compute the same function."""
 
 
 def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None, console: Console | None = None):
@@ -64,7 +47,8 @@ def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None
     if not run.report.exists():
         _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
         _train_compressed(run, recipe, encoded, teacher, console)
-        numbers = _measure(run, recipe, data, encoded, command, console)
+        console.rule("Check and measurement")
+        numbers = run_report(run, recipe, data, encoded, command=command, console=console)
         report.save(numbers, run.root)
         shutil.rmtree(run.root / "checkpoints", ignore_errors=True)
     return report.load(run.root), run
@@ -129,7 +113,8 @@ def _train_baseline(
 def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, teacher, console: Console) -> None:
     if run.compressed.is_dir():
         return
-    model, tokenizer = _open(run.baseline), AutoTokenizer.from_pretrained(run.baseline)
+    model = AutoModelForSequenceClassification.from_pretrained(run.baseline)
+    tokenizer = AutoTokenizer.from_pretrained(run.baseline)
     # A teacher that is a model already is handed over as one.
     args = _arguments(recipe, run, "compressed", **({"distill_teacher": None} if teacher is not None else {}))
     asked = f"{args.prune_sparsity:.0%} of the encoder" if args.pruning_spec else "no pruning"
@@ -165,113 +150,3 @@ def _train(trainer: Trainer, run: RunDirectory, stage: str) -> float | None:
     seconds = None if checkpoint else result.metrics["train_runtime"]
     write_json(run.log(stage), {"seconds": seconds, "log_history": trainer.state.log_history})
     return seconds
-
-
-def _measure(run: RunDirectory, recipe: Recipe, data: Data, encoded: Data, command: str | None, console: Console):
-    console.rule("Check and measurement")
-    links = check(run.root)
-    if not all(link.holds for link in links):
-        worst = max(links, key=lambda link: link.difference)
-        raise CheckFailed(
-            f"{worst.name} does not hold: logits differ by {worst.difference:.1e}, above {TOLERANCE:.0e}."
-        )
-    models = {"baseline": _open(run.baseline), "compressed": _open(run.compressed)}
-    rows = sum(len(split) for split in encoded.tests.values())
-    options, sizes = recipe.model, recipe.model.latency_batch_sizes
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("answers", total=2 * rows)
-        qualities = _qualities(run, models, encoded, options.metrics, lambda n: progress.advance(task, n))
-        task = progress.add_task("latency", total=len(sizes) * (LATENCY_REPEATS + LATENCY_WARMUP))
-        latency = compare_latency(
-            models["baseline"],
-            models["compressed"],
-            batch_sizes=sizes,
-            sequence_length=options.latency_sequence_length,
-            repeats=LATENCY_REPEATS,
-            warmup=LATENCY_WARMUP,
-            on_step=lambda: progress.advance(task),
-        )
-    return report.CompressionReport(
-        created=report.utc_now(),
-        recipe=_publishable(recipe.resolved),
-        command=command,
-        versions=_versions(),
-        seed=recipe.training.seed,
-        model=report.Model(
-            baseline=Path(options.model_name_or_path).name
-            if Path(options.model_name_or_path).exists()
-            else options.model_name_or_path,
-            compressed="compressed",
-            family=stock_type(models["baseline"].config.model_type),
-            task="text-classification",
-            problem_type="single_label_classification",
-            labels=encoded.labels,
-        ),
-        data=report.Data(train_rows=len(encoded.train), dropped=data.dropped),
-        sparsity=_sparsity(run, recipe, models["compressed"]),
-        parameters=report.Pair(*(count_parameters(model) for model in models.values())),
-        bytes=report.Pair(weight_bytes(run.baseline), weight_bytes(run.compressed)),
-        quality=qualities[0],
-        other_quality=qualities[1:],
-        latency=latency,
-        equivalence=as_equivalence(links) if run.masked.is_dir() else None,
-        training=report.Pair(_cost(run, "baseline"), _cost(run, "compressed")),
-    )
-
-
-def _qualities(
-    run: RunDirectory, models: dict, encoded: Data, metrics: Sequence[str], on_rows
-) -> list[report.Quality]:
-    collator = DataCollatorWithPadding(AutoTokenizer.from_pretrained(run.baseline))
-    found = []
-    for name, split in encoded.tests.items():
-        answers = [predict(model, split, collator=collator, on_rows=on_rows) for model in models.values()]
-        found.append(quality(name, *answers, split["labels"], labels=encoded.labels, metrics=metrics))
-    return found
-
-
-def _sparsity(run: RunDirectory, recipe: Recipe, compressed) -> report.Sparsity | None:
-    if not run.masked.is_dir():
-        return None
-    masked = masks.load_masked(run.masked)
-    achieved = masks.current_sparsity(masked)
-    _, heads, neurons = shrink(masks.merge(masked))
-    return report.Sparsity(
-        requested=recipe.training.prune_sparsity,
-        achieved=achieved,
-        method=recipe.training.prune_method,
-        structure="compact",
-        heads=heads,
-        ffn_width=[len(ids) for ids in neurons],
-        layers=len(heads),
-        vocabulary=compressed.config.vocab_size,
-    )
-
-
-def _cost(run: RunDirectory, stage: str) -> report.TrainingCost:
-    import json
-
-    return report.TrainingCost(seconds=json.loads(run.log(stage).read_text(encoding="utf-8"))["seconds"])
-
-
-def _open(folder: Path):
-    return AutoModelForSequenceClassification.from_pretrained(folder).eval()
-
-
-def _publishable(resolved: dict[str, Any]) -> dict[str, Any]:
-    shown = {name: value for name, value in resolved.items() if "token" not in name and name != "output_dir"}
-    for name in PATH_FIELDS:
-        value = shown.get(name)
-        if value and Path(value).expanduser().exists():
-            shown[name] = Path(value).name
-    return shown
-
-
-def _versions() -> dict[str, str]:
-    import accelerate
-    import datasets
-    import transformers
-
-    packages = {module.__name__: str(module.__version__) for module in (accelerate, datasets, torch, transformers)}
-    return {"python": platform.python_version(), "trainer_ext": __version__, **packages}

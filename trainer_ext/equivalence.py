@@ -6,6 +6,19 @@ from collections.abc import Mapping
 
 import torch
 
+TOLERANCE = 1e-5
+
+
+def allowed_difference(logits: torch.Tensor) -> float:
+    """How far two computations of these logits may be apart: 1e-5, or 1e-5 of the largest where that is above 1.
+
+    Two ways to sum the same numbers differ in the last bits of fp32, in proportion to the numbers.
+
+    Args:
+        logits: `[rows, labels]` of the reference.
+    """
+    return TOLERANCE * max(1.0, logits.abs().max().item())
+
 
 def synthetic_batch(model, *, rows: int = 8, length: int = 32, seed: int = 0) -> dict[str, torch.Tensor]:
     """Random token ids with padding on half of the rows, the same on every machine.

@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 from . import budgets
 from .compact import modeling_compact
 from .families import LINEARS, Layer, layers_of, prunable_weights
+from .magnitude import refresh_magnitudes
 from .scores import Pruning, UnitScores
 from .units import PruningSpec, attention_grids, attention_units, head_scores, one_hot, open_units
 
@@ -93,8 +94,8 @@ def set_sparsity(model, sparsity: float) -> None:
         model: a model with masks.
         sparsity: fraction of prunable weights closed in all, in [0, 1).
     """
-    layers, pruning = layers_of(model), model.pruning
-    _refresh_magnitudes(model, layers)
+    layers, pruning = layers_of(model), _pruning_of(model)
+    refresh_magnitudes(model, layers)
     share = sparsity * prunable_weights(layers) / _prunable_here(layers, pruning)
     for group in pruning.groups.values():
         group.close_fraction(share)
@@ -106,8 +107,8 @@ def close(model) -> budgets.Structure:
     Block movement pruning leaves holes in heads that stay; nn_pruning fills them in a second run ("hybrid-filled").
     Here they reopen with the weights they had, and the rest of the run trains them.
     """
-    layers, pruning, spec = layers_of(model), model.pruning, PruningSpec(**model.config.pruning)
-    _refresh_magnitudes(model, layers)
+    layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
+    refresh_magnitudes(model, layers)
     structure = budgets.structure_for(
         head_scores(layers, spec, pruning.attention),
         pruning.ffn.scores.split(pruning.ffn.sizes)
@@ -132,7 +133,7 @@ def close(model) -> budgets.Structure:
 
 def current_sparsity(model) -> float:
     """Fraction of the prunable weights that the masks close now; no device is read."""
-    layers, pruning = layers_of(model), model.pruning
+    layers, pruning = layers_of(model), _pruning_of(model)
     closed = pruning.attention.sparsity * sum(x.heads * x.head_cost for x in layers) if pruning.attention else 0.0
     closed += pruning.ffn.sparsity * sum(x.neurons * x.neuron_cost for x in layers) if pruning.ffn else 0.0
     return closed / prunable_weights(layers)
@@ -141,7 +142,7 @@ def current_sparsity(model) -> float:
 def merge(model):
     """Write the masks into the weights and remove scores, masks and spec: a plain full-size model with zeros."""
     with torch.no_grad():
-        model.pruning.begin_forward()
+        _pruning_of(model).begin_forward()
         for layer in layers_of(model):
             for name in LINEARS:
                 linear = getattr(layer, name)
@@ -184,36 +185,17 @@ def load_masked(folder: str | Path):
     return model.eval()
 
 
+def _pruning_of(model) -> Pruning:
+    if not hasattr(model, "pruning"):
+        raise ValueError(
+            f"This {type(model).__name__} has no masks; give it some with trainer_ext.attach(model, spec)."
+        )
+    return model.pruning
+
+
 def _prunable_here(layers: list[Layer], pruning: Pruning) -> int:
     attention = sum(layer.heads * layer.head_cost for layer in layers) if pruning.attention else 0
     return attention + (sum(layer.neurons * layer.neuron_cost for layer in layers) if pruning.ffn else 0)
-
-
-@torch.no_grad()
-def _refresh_magnitudes(model, layers: list[Layer]) -> None:
-    """Magnitude method: the score of a unit is the mean absolute value of its weights as they are now."""
-    spec, pruning = PruningSpec(**model.config.pruning), model.pruning
-    if spec.method != "magnitude" or pruning.is_frozen:
-        return
-    attention, ffn = [], []
-    for layer in layers:
-        size = {name: _original(getattr(layer, name)).float().abs() for name in LINEARS}  # means in bf16 would tie
-        blocks = []
-        for name, ((rows, columns), _, _) in attention_grids(layer, spec).items() if pruning.attention else ():
-            weight = size[name]
-            grid = weight.view(rows, weight.shape[0] // rows, columns, weight.shape[1] // columns).mean((1, 3))
-            blocks.append(grid.reshape(-1))
-        if pruning.attention:
-            attention += blocks if spec.attention == "block" else [torch.stack(blocks).mean(0)]
-        ffn.append(size["ffn_in"].mean(1) + size["ffn_out"].mean(0))
-    if pruning.attention:
-        pruning.attention.scores.copy_(torch.cat(attention))
-    if pruning.ffn:
-        pruning.ffn.scores.copy_(torch.cat(ffn))
-
-
-def _original(linear: nn.Linear) -> torch.Tensor:
-    return linear.parametrizations.weight.original if parametrize.is_parametrized(linear, "weight") else linear.weight
 
 
 def _mask(layer: Layer, name: str, masked: Masked) -> None:

@@ -171,7 +171,14 @@ def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
             given[name].append(word)
     # A flag alone means true, one word is a value, several are a list.
     typed = {name: [_number_or_word(word) for word in words] for name, words in given.items()}
-    return {name: True if not words else words[0] if len(words) == 1 else words for name, words in typed.items()}
+    return {name: _value(name, words) for name, words in typed.items()}
+
+
+def _value(name: str, words: list) -> Any:
+    if not words:
+        return True
+    field_ = recipe_fields().get(name)
+    return words if len(words) > 1 or (field_ is not None and "list[" in str(field_.type)) else words[0]
 
 
 def _number_or_word(word: str) -> int | float | str:

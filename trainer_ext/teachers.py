@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from .errors import InputError, one_line
+from .errors import InputError
+from .opening import open_classifier
 
 
 class LiveTeacher:
@@ -48,14 +48,7 @@ def load_teacher(name: str) -> nn.Module:
     Raises:
         InputError: if it cannot be opened.
     """
-    from transformers import AutoModelForSequenceClassification
-
-    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not Path(name).expanduser().is_dir():
-        raise InputError(f"distill_teacher: there is no folder {name!r}; give 'self', a folder or a Hub id.")
-    try:
-        return AutoModelForSequenceClassification.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise InputError(f"distill_teacher={name!r} cannot be opened: {one_line(error)}") from error
+    return open_classifier(name, option="distill_teacher", way_out="give 'self', a folder or a Hub id")
 
 
 def check_teacher(teacher: nn.Module, student: nn.Module) -> None:

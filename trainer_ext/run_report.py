@@ -1,0 +1,153 @@
+"""Run report: what lies in the folder of a run is checked, measured and put into one CompressionReport."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
+
+from . import masks, report
+from ._version import __version__
+from .assess import predict, quality
+from .check import as_equivalence, check
+from .data import Data
+from .families import stock_type
+from .latency import compare_latency
+from .measure import count_parameters, weight_bytes
+from .recipe import Recipe
+from .run_directory import RunDirectory
+from .shrink import shrink
+
+LATENCY_REPEATS, LATENCY_WARMUP = 30, 5
+# Fields that may hold a path of this machine: a report is published, so of a path it holds the last part only.
+PATH_FIELDS = ("data_dir", "model_name_or_path", "distill_teacher")
+
+
+class CheckFailed(RuntimeError):
+    """The forms of the compressed model do not compute the same function."""
+
+
+def run_report(
+    run: RunDirectory, recipe: Recipe, data: Data, encoded: Data, *, command: str | None, console: Console
+) -> report.CompressionReport:
+    """Check and measure the two models of a run.
+
+    Args:
+        run: its folder, with `baseline/` and `compressed/` complete.
+        recipe: what was asked for.
+        data: the texts, for the counts of what was left out.
+        encoded: the same data as model inputs.
+        command: the command line, as it may be published.
+        console: where progress goes.
+
+    Raises:
+        CheckFailed: masked, shrunk and reloaded model are not one function.
+    """
+    links = check(run.root)
+    if not all(link.holds for link in links):
+        worst = max(links, key=lambda link: link.difference)
+        raise CheckFailed(
+            f"{worst.name} does not hold: logits differ by {worst.difference:.1e}, above {worst.allowed:.0e}."
+        )
+    models = {
+        name: AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        for name, folder in (("baseline", run.baseline), ("compressed", run.compressed))
+    }
+    rows = sum(len(split) for split in encoded.tests.values())
+    options, sizes = recipe.model, recipe.model.latency_batch_sizes
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("answers", total=len(models) * rows)
+        qualities = _qualities(run, models, encoded, options.metrics, lambda n: progress.advance(task, n))
+        task = progress.add_task("latency", total=len(sizes) * (LATENCY_REPEATS + LATENCY_WARMUP))
+        latency = compare_latency(
+            *models.values(),
+            batch_sizes=sizes,
+            sequence_length=options.latency_sequence_length,
+            repeats=LATENCY_REPEATS,
+            warmup=LATENCY_WARMUP,
+            on_step=lambda: progress.advance(task),
+        )
+    published = _publishable(recipe.resolved)
+    return report.CompressionReport(
+        created=report.utc_now(),
+        recipe=published,
+        command=command,
+        versions=_versions(),
+        seed=recipe.training.seed,
+        model=report.Model(
+            baseline=published["model_name_or_path"],
+            compressed="compressed",
+            family=stock_type(models["baseline"].config.model_type),
+            task="text-classification",
+            problem_type="single_label_classification",
+            labels=encoded.labels,
+        ),
+        data=report.Data(train_rows=len(encoded.train), dropped=data.dropped),
+        sparsity=_sparsity(run, recipe, models["compressed"]),
+        parameters=report.Pair(*(count_parameters(model) for model in models.values())),
+        bytes=report.Pair(weight_bytes(run.baseline), weight_bytes(run.compressed)),
+        quality=qualities[0],
+        other_quality=qualities[1:],
+        latency=latency,
+        equivalence=as_equivalence(links) if run.masked.is_dir() else None,
+        training=report.Pair(_cost(run, "baseline"), _cost(run, "compressed")),
+    )
+
+
+def _qualities(
+    run: RunDirectory, models: dict, encoded: Data, metrics: Sequence[str], on_rows: Callable[[int], None]
+) -> list[report.Quality]:
+    collator = DataCollatorWithPadding(AutoTokenizer.from_pretrained(run.baseline))
+    found = []
+    for name, split in encoded.tests.items():
+        answers = [predict(model, split, collator=collator, on_rows=on_rows) for model in models.values()]
+        found.append(quality(name, *answers, split["labels"], labels=encoded.labels, metrics=metrics))
+    return found
+
+
+def _sparsity(run: RunDirectory, recipe: Recipe, compressed) -> report.Sparsity | None:
+    if not run.masked.is_dir():
+        return None
+    masked = masks.load_masked(run.masked)
+    achieved = masks.current_sparsity(masked)
+    _, heads, neurons = shrink(masks.merge(masked))
+    return report.Sparsity(
+        requested=recipe.training.prune_sparsity,
+        achieved=achieved,
+        method=recipe.training.prune_method,
+        structure="compact",
+        heads=heads,
+        ffn_width=[len(ids) for ids in neurons],
+        layers=len(heads),
+        vocabulary=compressed.config.vocab_size,
+    )
+
+
+def _cost(run: RunDirectory, stage: str) -> report.TrainingCost:
+    return report.TrainingCost(seconds=json.loads(run.log(stage).read_text(encoding="utf-8"))["seconds"])
+
+
+def _publishable(resolved: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: value for name, value in resolved.items() if not name.endswith(("_token", "output_dir"))}
+    for name in PATH_FIELDS:
+        value = shown.get(name)
+        if value and Path(value).expanduser().exists():
+            shown[name] = Path(value).name
+    return shown
+
+
+def _versions() -> dict[str, str]:
+    import accelerate
+    import datasets
+    import transformers
+
+    packages = {module.__name__: str(module.__version__) for module in (accelerate, datasets, torch, transformers)}
+    return {"python": platform.python_version(), "trainer_ext": __version__, **packages}
