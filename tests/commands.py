@@ -50,6 +50,8 @@ def recipe_fields(data_dir: Path, output_dir: Path, **changes) -> dict:
         "latency_batch_sizes": [1, 4],
         "scratch_epochs": 30,
         "scratch_learning_rate": 3e-3,
+        "scratch_compression_rate": 1e-3,
+        "logging_steps": 5,
         "scratch_hidden_size": 32,
         "scratch_layers": 1,
         "scratch_heads": 4,

@@ -18,6 +18,7 @@ from trainer_ext import report
 from trainer_ext.compress import compress
 from trainer_ext.masks import load_masked
 from trainer_ext.recipe import read_recipe
+from trainer_ext.run_directory import last_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -116,14 +117,15 @@ def test_killed_in_the_ramp_and_resumed_it_ends_with_the_same_bits(finished, tas
     command = [sys.executable, "-m", "trainer_ext", "compress", str(path), "--resume"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
-        state = tmp_path / "run/checkpoints/compressed/checkpoint-8/trainer_state.json"
-        deadline = time.monotonic() + 120
-        while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+        folder, deadline = tmp_path / "run/checkpoints/compressed", time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if (newest := last_checkpoint(folder)) is not None and newest.name != "checkpoint-4":
+                break
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL, "it must be killed while it trains, or this shows nothing"
     assert not (tmp_path / "run/compressed").exists()
-    step = json.loads(state.read_text())["global_step"]
+    step = int(last_checkpoint(folder).name.rpartition("-")[2])
     assert 5 < step < 30, "the ramp of 50 steps goes from step 5 to step 30"
     done = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
@@ -134,6 +136,16 @@ def test_killed_in_the_ramp_and_resumed_it_ends_with_the_same_bits(finished, tas
         for key in first:
             assert torch.equal(first[key], second[key]), f"{name}: {key}"
     assert report.load(tmp_path / "run").training.compressed.seconds is None, "a part was timed, not the whole"
+
+
+def test_each_stage_has_its_learning_rate(finished):
+    _, run, _ = finished
+    rates = {
+        stage: json.loads(run.log(stage).read_text())["log_history"][0]["learning_rate"]
+        for stage in ("baseline", "compressed")
+    }
+    assert 2e-3 < rates["baseline"] <= 3e-3
+    assert 5e-4 < rates["compressed"] <= 1e-3
 
 
 def test_masked_folder_holds_scores_and_masks(finished):

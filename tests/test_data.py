@@ -35,7 +35,7 @@ def load(folder, **options):
 REFUSED = {
     "no train file": ({"train": None}, {}, ["none of the train files 'train.csv'", "'test.csv'", "--train_files"]),
     "no test file": ({"test": None}, {}, ["no file 'test.csv'", "'train.csv'", "--test_file"]),
-    "no second test file": ({}, {"second_test_file": "hard.csv"}, ["no file 'hard.csv'", "--second_test_file"]),
+    "no second test file": ({}, {"more_test_files": ["hard.csv"]}, ["no file 'hard.csv'", "--more_test_files"]),
     "train files as a text": ({}, {"train_files": "train.csv"}, ["as a list, [train.csv]"]),
     "empty file": ({"train": ""}, {}, ["train.csv is empty", "header"]),
     "blank file": ({"train": "\n \n"}, {}, ["train.csv is empty"]),
@@ -56,7 +56,7 @@ REFUSED = {
     "unknown label": ({"test": TEST + "x,music\n"}, {}, ["test.csv has labels that the train file lacks: 'music'"]),
     "unknown second label": (
         {"hard": "text,label\nx,music\n"},
-        {"second_test_file": "hard.csv"},
+        {"more_test_files": ["hard.csv"]},
         ["hard.csv has labels that the train file lacks: 'music'"],
     ),
     "Latin-1": ({"train": b"text,label\ncaf\xe9,food\n"}, {}, ["line 2: byte 0xe9 at offset 14 is not UTF-8"]),
@@ -138,9 +138,9 @@ def test_cleaning_is_counted_by_reason(folder):
 
 def test_second_test_is_cleaned_and_counted_too(folder):
     files = folder(hard="text,label\nA late goal,sport\nढग दाटून आले,weather\n")
-    data = load(files, second_test_file="hard.csv")
-    assert {name: len(rows) for name, rows in data.tests.items()} == {"test": 2, "second": 1}
-    assert data.dropped == {"second: seen in train": 1}
+    data = load(files, more_test_files=["hard.csv"])
+    assert {name: len(rows) for name, rows in data.tests.items()} == {"test": 2, "hard": 1}
+    assert data.dropped == {"hard: seen in train": 1}
 
 
 @pytest.mark.parametrize("start", ["", "\ufeff"])

@@ -45,11 +45,6 @@ def test_the_yaml_word_no_stays_a_word_where_words_are_meant(recipe):
     assert recipe(bf16=False).training.bf16 is False
 
 
-def test_scratch_learning_rate_is_that_of_the_whole_run(recipe):
-    assert recipe(scratch_learning_rate=0.004).training_arguments().learning_rate == 0.004
-    assert recipe(model_name_or_path="x/y", learning_rate=1e-5).training.learning_rate == 1e-5
-
-
 def test_changed_training_arguments_are_checked_anew(recipe):
     read = recipe()
     assert read.training_arguments(num_train_epochs=9).num_train_epochs == 9

@@ -96,6 +96,7 @@ def _train_baseline(
             run,
             "baseline",
             num_train_epochs=epochs,
+            **({"learning_rate": recipe.model.scratch_learning_rate} if recipe.from_scratch else {}),
             max_steps=-1,
             prune_method="none",
             distill_teacher=None,
@@ -115,8 +116,12 @@ def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, teacher,
         return
     model = AutoModelForSequenceClassification.from_pretrained(run.baseline)
     tokenizer = AutoTokenizer.from_pretrained(run.baseline)
-    # A teacher that is a model already is handed over as one.
-    args = _arguments(recipe, run, "compressed", **({"distill_teacher": None} if teacher is not None else {}))
+    changes: dict[str, Any] = {}
+    if teacher is not None:
+        changes["distill_teacher"] = None  # handed over as the model it already is
+    if recipe.from_scratch and recipe.model.scratch_compression_rate is not None:
+        changes["learning_rate"] = recipe.model.scratch_compression_rate
+    args = _arguments(recipe, run, "compressed", **changes)
     asked = f"{args.prune_sparsity:.0%} of the encoder" if args.pruning_spec else "no pruning"
     console.rule(f"Compression: {args.prune_method}, {asked}, teacher {recipe.training.distill_teacher or 'none'}")
     trainer = DistillPruneTrainer(

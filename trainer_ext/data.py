@@ -11,8 +11,6 @@ from .cleaning import first_of_each_text, spread, text_key, unseen
 from .csv_rows import Row, Table, listed, read_table
 from .errors import InputError
 
-TEST_OPTIONS = {"test": "--test_file", "second": "--second_test_file"}
-
 
 @dataclass
 class DataArguments:
@@ -30,9 +28,9 @@ class DataArguments:
         default="test.csv",
         metadata={"help": "Name of the test file inside data_dir."},
     )
-    second_test_file: str | None = field(
-        default=None,
-        metadata={"help": "Name of a further, harder test file inside data_dir, reported on its own."},
+    more_test_files: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Names of further test files inside data_dir, each reported on its own under its name."},
     )
     text_column: str = field(
         default="text",
@@ -60,7 +58,7 @@ class Data:
         train: Columns `text` and `label` (a `ClassLabel`); after `tokenize`, what a model takes and `labels`.
         tests: Test sets of the same columns, the one to report first: "clean" (rows whose text is not in train and did
             not occur earlier in the file) and "official" (every row with a text), or only "test" where the two
-            are the same; then "second" (cleaned likewise) where a second test file was given.
+            are the same; then each further test file (cleaned likewise), by its name without ending.
         labels: Class names, in the order of their ids.
         dropped: Rows left out, counted by "file: reason", e.g. "train: duplicate". "test: seen in train" and
             "test: repeated" are left out of "clean" alone. Reasons that never occurred are absent.
@@ -94,9 +92,14 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None) -> Da
     if args.max_length < 3:
         raise InputError(f"--max_length is {args.max_length}; a text needs 3 tokens or more ([CLS], one word, [SEP]).")
     train_path = _first_present(folder, args.train_files)
-    paths = {"test": _present(folder, args.test_file, option=TEST_OPTIONS["test"])}
-    if args.second_test_file:
-        paths["second"] = _present(folder, args.second_test_file, option=TEST_OPTIONS["second"])
+    paths = {"test": _present(folder, args.test_file, option="--test_file")}
+    for name in args.more_test_files:
+        key = Path(name).stem
+        if key in ("test", "clean", "official") or key in paths:
+            raise InputError(
+                f"--more_test_files: {name} would be reported as {key!r}, which is taken; rename the file."
+            )
+        paths[key] = _present(folder, name, option="--more_test_files")
     train = _read(train_path, args)
     tables = {name: _read(path, args) for name, path in paths.items()}
 
@@ -113,13 +116,12 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None) -> Da
         if not clean[name]:
             raise InputError(
                 f"every text of {paths[name]} also stands in {train_path.name}, so a score on it would only measure "
-                f"memory; name another file with {TEST_OPTIONS[name]}."
+                f"memory; name another file with {'--test_file' if name == 'test' else '--more_test_files'}."
             )
     as_published = tables["test"].rows
     same = len(clean["test"]) == len(as_published)
     tests = {"test": as_published} if same else {"clean": clean["test"], "official": as_published}
-    if "second" in clean:
-        tests["second"] = clean["second"]
+    tests |= {name: rows for name, rows in clean.items() if name != "test"}
 
     return Data(
         train=_dataset(_at_most(train_rows, args.max_train_rows), names),

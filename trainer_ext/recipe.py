@@ -47,7 +47,11 @@ class ModelArguments:
     )
     scratch_learning_rate: float = field(
         default=5e-4,
-        metadata={"help": "Learning rate of a model made from scratch, baseline and compressed; above 0."},
+        metadata={"help": "Learning rate of a baseline made from scratch; above 0."},
+    )
+    scratch_compression_rate: float | None = field(
+        default=None,
+        metadata={"help": "Learning rate of compressing a model made from scratch, above 0. Default: learning_rate."},
     )
     metrics: list[str] = field(
         default_factory=list, metadata={"help": "Further metrics by name, loaded with evaluate.load."}
@@ -115,8 +119,6 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     parser = _parser(ModelArguments, ScratchArguments, DataArguments, DistillPruneTrainingArguments)
     model, scratch, data, training = _build(parser, _argv(given))
     _check_model(model, data)
-    if model.model_name_or_path == SCRATCH:
-        given["learning_rate"] = training.learning_rate = model.scratch_learning_rate
     return Recipe(model, scratch, data, training, given)
 
 
@@ -219,6 +221,11 @@ def _check_model(model: ModelArguments, data: DataArguments) -> None:
     checks = (
         ("baseline_epochs", model.baseline_epochs >= 0, "0 or more"),
         ("scratch_epochs", model.scratch_epochs > 0, "above 0"),
+        (
+            "scratch_compression_rate",
+            model.scratch_compression_rate is None or model.scratch_compression_rate > 0,
+            "above 0",
+        ),
         ("scratch_learning_rate", 0 < model.scratch_learning_rate < float("inf"), "above 0"),
         (
             "latency_sequence_length",

@@ -1,8 +1,9 @@
 """A small topic corpus of Marathi headlines, composed from phrase banks: same seed, same bytes.
 
 Each topic has one file in ``phrases/``. In a group of that file every subject fits every predicate, so a group of
-10 x 10 phrases gives 100 headlines. A (subject, predicate) pair is used once, and lies either in train or in test.
-``written.csv`` holds headlines worded one by one: a second, harder test set. See ``DATASHEET.md``.
+10 x 10 phrases gives 100 headlines. Two subjects and two predicates of each group are kept out of training: a headline
+with one of them is in test, one with two of them in unseen. ``written.csv`` holds headlines worded one by one, the
+hardest test. See ``DATASHEET.md``.
 """
 
 import csv
@@ -24,18 +25,20 @@ HERE = Path(__file__).parent
 LABELS = tuple(
     "Auto Bhakti Crime Education Fashion Health International Manoranjan Politics Sports Tech Travel".split()
 )
+HELD_OUT = 2  # subjects, and predicates, of each group that training never shows
 DECORATED_FRACTION = 0.4  # share of headlines that get a neutral opener, place or time in front
 
 T = TypeVar("T")
 
 
 class Row(NamedTuple):
-    """One composed headline and the pair it was made of."""
+    """One composed headline, the pair it was made of, and the number of the pair's group in its topic."""
 
     text: str
     label: str
     subject: str
     predicate: str
+    group: int
 
 
 class Group(NamedTuple):
@@ -127,11 +130,12 @@ def compose(seed: int = 0, *, per_label: int = 500, folder: Path = HERE / "phras
         rng = Random(f"compose-{seed}-{label}")
         groups = load_groups(label, sorted(extras), folder)
         path = folder / f"{label.lower()}.yaml"
-        pairs = {(s, p): group for group in groups for s in group.subjects for p in group.predicates}
+        numbered = enumerate(groups)
+        pairs = {(s, p): (n, group) for n, group in numbered for s in group.subjects for p in group.predicates}
         if not 1 <= per_label <= len(pairs):
             raise ValueError(f"{path}: per_label={per_label}, but the file gives 1 to {len(pairs)} pairs.")
         for subject, predicate in _shuffled(sorted(pairs), rng)[:per_label]:
-            group = pairs[subject, predicate]
+            number, group = pairs[subject, predicate]
             text = group.pattern.format(subject=subject, predicate=predicate)
             if group.extras and rng.random() < DECORATED_FRACTION:
                 kind = group.extras[int(rng.random() * len(group.extras))]
@@ -139,23 +143,36 @@ def compose(seed: int = 0, *, per_label: int = 500, folder: Path = HERE / "phras
             if text in origin:
                 raise ValueError(f"{path}: {text!r} also comes from {origin[text]}; reword one of the two.")
             origin[text] = path.name
-            rows.append(Row(text, label, subject, predicate))
+            rows.append(Row(text, label, subject, predicate, number))
     return rows
 
 
-def split(rows: Sequence[Row], seed: int = 0, *, test_fraction: float = 0.2) -> tuple[list[Row], list[Row]]:
-    """Split into (train, test), shuffled, the same share of each topic; no pair is in both."""
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction={test_fraction} must lie between 0 and 1, both excluded.")
+def split(rows: Sequence[Row], seed: int = 0, *, held_out: int = HELD_OUT) -> tuple[list[Row], list[Row], list[Row]]:
+    """Split into (train, test, unseen), shuffled, by how many phrases of a headline training never shows: 0, 1, 2.
+
+    Args:
+        rows: what `compose` gave.
+        seed: chooses the phrases that are held out.
+        held_out: subjects, and predicates, of each group to hold out.
+
+    Raises:
+        ValueError: if a group would keep no subject or no predicate for training.
+    """
     rng = Random(f"split-{seed}")
-    train, test = [], []
-    for label in sorted({row.label for row in rows}):
-        own = [row for row in rows if row.label == label]
-        pairs = _shuffled(sorted({row[2:] for row in own}), rng)
-        held_out = set(pairs[: round(len(pairs) * test_fraction)])
-        for row in own:
-            (test if row[2:] in held_out else train).append(row)
-    return _shuffled(train, rng), _shuffled(test, rng)
+    hidden = set()
+    for label, group in sorted({(row.label, row.group) for row in rows}):
+        own = [row for row in rows if (row.label, row.group) == (label, group)]
+        for part in ("subject", "predicate"):
+            phrases = sorted({getattr(row, part) for row in own})
+            if not 1 <= held_out < len(phrases):
+                raise ValueError(f"held_out={held_out}, but {label}, group {group + 1} has {len(phrases)} {part}s.")
+            hidden |= {(label, group, part, phrase) for phrase in _shuffled(phrases, rng)[:held_out]}
+    parts: tuple[list[Row], ...] = ([], [], [])
+    for row in rows:
+        unseen = sum((row.label, row.group, part, getattr(row, part)) in hidden for part in ("subject", "predicate"))
+        parts[unseen].append(row)
+    train, test, unseen_rows = (_shuffled(part, rng) for part in parts)
+    return train, test, unseen_rows
 
 
 def written(path: Path = HERE / "written.csv") -> list[tuple[str, str]]:
@@ -173,19 +190,19 @@ def write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:
 
 
 def main(
-    output_dir: Annotated[Path, typer.Argument(help="Folder for the three files; made if missing.", file_okay=False)],
+    output_dir: Annotated[Path, typer.Argument(help="Folder for the four files; made if missing.", file_okay=False)],
     seed: Annotated[int, typer.Option(help="Changes decorations and split; same seed, same bytes.")] = 0,
 ) -> None:
-    """Write train.csv, test.csv and written.csv: Marathi headlines in 12 topics (columns text, label).
+    """Write train.csv, test.csv, unseen.csv and written.csv: Marathi headlines in 12 topics (columns text, label).
 
-    Train and test are composed from phrase banks and share no (subject, predicate) pair; written.csv is worded one by
-    one and harder. Example: python recipes/quickstart/corpus.py data/quickstart --seed 0
+    The first three are composed from phrase banks: in test one phrase of each headline is new, in unseen both are.
+    written.csv is worded one by one and hardest. Example: python recipes/quickstart/corpus.py data/quickstart --seed 0
     """
     try:
-        train, test = split(compose(seed), seed)
+        train, test, unseen = split(compose(seed), seed)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    files = {"train": train, "test": test, "written": written()}
+    files = {"train": train, "test": test, "unseen": unseen, "written": written()}
     output_dir.mkdir(parents=True, exist_ok=True)
     for name, rows in files.items():
         write_csv(output_dir / f"{name}.csv", rows)
