@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 RUN := runs/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: check clean format help quickstart results slow test
+.PHONY: check clean format help quickstart results test
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -17,9 +17,6 @@ quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi 
 
 test: $(INSTALLED)  ## Run the tests
 	$(BIN)/python -m pytest
-
-slow: $(INSTALLED)  ## Run the slow tests
-	$(BIN)/python -m pytest -m slow
 
 check: $(INSTALLED)  ## Lint, and check the format
 	$(BIN)/ruff check .

@@ -184,6 +184,8 @@ BAD_INPUT = {
     "missing teacher": (lambda t: None, {"distill_teacher": "./nowhere"}, "distill_teacher"),
     "missing model": (lambda t: None, {"model_name_or_path": "./nowhere"}, "model_name_or_path"),
     "nothing to resume from": (lambda t: None, {"save_strategy": "no"}, "save_strategy"),
+    "evaluation while training": (lambda t: None, {"eval_strategy": "epoch"}, "eval_strategy"),
+    "publishing": (lambda t: None, {"push_to_hub": True}, "push_to_hub"),
     "max_length": (lambda t: None, {"max_length": 2, "latency_sequence_length": 1}, "max_length"),
     "output in a file": (lambda t: None, {"output_dir": "FILE"}, "output_dir"),
     "unknown metric type": (lambda t: None, {"latency_batch_sizes": ["x"]}, "latency_batch_sizes"),

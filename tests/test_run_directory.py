@@ -5,9 +5,15 @@ import os
 import pytest
 
 from trainer_ext import InputError
-from trainer_ext.run_directory import last_checkpoint, open_run, whole_folder, write_text
+from trainer_ext.run_directory import find_run, last_checkpoint, start_run, whole_folder, write_text
 
 RECIPE = {"prune_sparsity": 0.5, "seed": 1, "output_dir": "x"}
+
+
+def open_run(root, recipe, *, resume):
+    run = find_run(root, recipe, resume=resume)
+    start_run(run, recipe)
+    return run
 
 
 def test_a_folder_that_holds_a_run_is_refused_without_resume(tmp_path):

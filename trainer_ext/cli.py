@@ -38,7 +38,9 @@ def compress(
     fields: Annotated[bool, typer.Option("--fields", help="List every field of a recipe, and leave.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Compress a classifier: baseline (trained or taken), pruning with distillation, check, measurement.
+    """Make a classifier smaller, check it, measure it.
+
+    Baseline (trained or taken), pruning with distillation, equality check, quality and latency.
 
     Every field of the recipe can be given as --field value and wins over the file, for example
 
@@ -76,7 +78,11 @@ def check(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Prove that masked, shrunk and reloaded model give the same logits, the last in a fresh process without us."""
+    """Prove that shrinking and saving changed nothing.
+
+    Masked, shrunk and reloaded model must give the same logits; the last is opened in a fresh process without this
+    package.
+    """
     _quiet()
     from .check import check as find_links
 
@@ -103,7 +109,10 @@ def benchmark(
     threads: Annotated[int | None, typer.Option(help="Processor threads; default: what torch takes.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Time models side by side, one call of each in turn, so that all meet the same machine. PyTorch only."""
+    """Time models side by side.
+
+    One call of each in turn, so that all meet the same machine. PyTorch only.
+    """
     _quiet()
     from .benchmark import benchmark as run_benchmark
     from .benchmark import table

@@ -16,7 +16,7 @@ from .baseline import open_baseline
 from .data import Data, tokenize
 from .errors import InputError
 from .recipe import Recipe
-from .run_directory import RunDirectory, last_checkpoint, open_run, whole_folder, write_json
+from .run_directory import RunDirectory, find_run, last_checkpoint, start_run, whole_folder, write_json
 from .run_report import run_report
 from .teachers import check_teacher, load_teacher
 from .trainer import DistillPruneTrainer
@@ -40,18 +40,20 @@ def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None
     """
     console = console or Console(stderr=True)
     _check_strategy(recipe)
+    run = find_run(recipe.training.output_dir, recipe.resolved, resume=resume)
+    if run.report.exists():
+        return report.load(run.root), run
     model, tokenizer, data, epochs = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, max_length=recipe.data.max_length)
     teacher = _check_before_training(recipe, model)
-    run = open_run(recipe.training.output_dir, recipe.resolved, resume=resume)
-    if not run.report.exists():
-        _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
-        _train_compressed(run, recipe, encoded, teacher, console)
-        console.rule("Check and measurement")
-        numbers = run_report(run, recipe, data, encoded, command=command, console=console)
-        report.save(numbers, run.root)
-        shutil.rmtree(run.root / "checkpoints", ignore_errors=True)
-    return report.load(run.root), run
+    start_run(run, recipe.resolved)
+    _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
+    _train_compressed(run, recipe, encoded, teacher, console)
+    console.rule("Check and measurement")
+    numbers = run_report(run, recipe, data, encoded, command=command, console=console)
+    report.save(numbers, run.root)
+    shutil.rmtree(run.root / "checkpoints", ignore_errors=True)
+    return numbers, run
 
 
 def _check_strategy(recipe: Recipe) -> None:
@@ -60,6 +62,12 @@ def _check_strategy(recipe: Recipe) -> None:
         raise InputError("Nothing to do: give prune_method (movement or magnitude) or distill_teacher.")
     if args.save_strategy == "no" or args.save_only_model:
         raise InputError("save_strategy=no and save_only_model leave nothing to resume from; use 'steps' or 'epoch'.")
+    if args.eval_strategy != "no":
+        raise InputError(
+            "eval_strategy must be 'no': the test files are measured once, at the end, and choose nothing."
+        )
+    if args.push_to_hub:
+        raise InputError("push_to_hub: compress publishes nothing; look at the result first, then push compressed/.")
 
 
 def _check_before_training(recipe: Recipe, model):
@@ -85,10 +93,9 @@ def _check_before_training(recipe: Recipe, model):
 
 def _train_baseline(
     run: RunDirectory, recipe: Recipe, model, tokenizer, encoded: Data, epochs: float, console: Console
-):
+) -> None:
     if run.baseline.is_dir():
         return
-    seconds = None
     if epochs:
         console.rule(f"Baseline: {epochs:g} epochs on {len(encoded.train):,} texts")
         args = _arguments(
@@ -102,13 +109,13 @@ def _train_baseline(
             distill_teacher=None,
         )
         trainer = Trainer(model, args, train_dataset=encoded.train, processing_class=tokenizer)
-        seconds = _train(trainer, run, "baseline")
+        _train(trainer, run, "baseline")
+    else:
+        write_json(run.log("baseline"), {"seconds": None, "log_history": []})
     with whole_folder(run.baseline) as folder:
         model.to("cpu").save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     shutil.rmtree(run.checkpoints("baseline"), ignore_errors=True)
-    if seconds is None:
-        write_json(run.log("baseline"), {"seconds": None, "log_history": []})
 
 
 def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, teacher, console: Console) -> None:
@@ -147,11 +154,10 @@ def _arguments(recipe: Recipe, run: RunDirectory, stage: str, **changes: Any):
     )
 
 
-def _train(trainer: Trainer, run: RunDirectory, stage: str) -> float | None:
-    """Train from the last complete checkpoint, if there is one; write the log; return the seconds it took."""
+def _train(trainer: Trainer, run: RunDirectory, stage: str) -> None:
+    """Train from the last complete checkpoint, if there is one, and write the log."""
     checkpoint = last_checkpoint(run.checkpoints(stage))
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     # Of an interrupted run only the last part was timed: that is no measurement of the whole.
     seconds = None if checkpoint else result.metrics["train_runtime"]
     write_json(run.log(stage), {"seconds": seconds, "log_history": trainer.state.log_history})
-    return seconds

@@ -97,10 +97,11 @@ class _Parser(HfArgumentParser):
 
 def recipe_fields() -> dict[str, dataclasses.Field]:
     """All fields that a recipe may set, by name; ours first, then those of TrainingArguments."""
-    ours = [f for kind in (ModelArguments, ScratchArguments, DataArguments) for f in dataclasses.fields(kind)]
     training = [f for f in dataclasses.fields(DistillPruneTrainingArguments) if f.init]
-    training.sort(key=lambda f: not f.name.startswith(("prune_", "distill_")))
-    return {f.name: f for f in [*ours, *training]}
+    compression = [f for f in training if f.name.startswith(("prune_", "distill_"))]
+    kinds = (ModelArguments, DataArguments, ScratchArguments)
+    model, data, scratch = (list(dataclasses.fields(kind)) for kind in kinds)
+    return {f.name: f for f in [*model, *compression, *data, *scratch, *training]}
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

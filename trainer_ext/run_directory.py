@@ -71,37 +71,49 @@ class RunDirectory:
         return any(path.exists() for path in (self.recipe, self.report, self.baseline, self.compressed, self.masked))
 
 
-def open_run(root: str | Path, recipe: dict[str, Any], *, resume: bool) -> RunDirectory:
-    """Make the folder of a new run, or open the one of an interrupted run.
+def find_run(root: str | Path, recipe: dict[str, Any], *, resume: bool) -> RunDirectory:
+    """The folder of a new run, or of one that may be continued; nothing is written.
 
     Args:
         root: the folder.
-        recipe: the resolved fields, written down here and compared with what an earlier start wrote.
+        recipe: the resolved fields, compared with what an earlier start wrote down.
         resume: whether to continue what lies there.
 
     Raises:
-        InputError: a run lies there and `resume` is off, it was started with other fields, or nothing can be written.
+        InputError: a run lies there and `resume` is off, or it was started with other fields.
     """
     run = RunDirectory(Path(root).expanduser())
     if run.root.exists() and not run.root.is_dir():
         raise InputError(f"output_dir {run.root} is a file; name a folder.")
-    if run.holds_run and not resume:
+    if not run.holds_run:
+        return run
+    if not resume:
         raise InputError(f"{run.root} already holds a run; continue it with --resume, or name another --output_dir.")
-    if run.recipe.exists():
-        before = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
-        names = {*before, *recipe} - FREE_ON_RESUME
-        changed = sorted(name for name in names if _plain(before.get(name)) != _plain(recipe.get(name)))
-        if changed:
-            name = changed[0]
-            raise InputError(
-                f"{run.root} was started with {name}={before.get(name)!r}, now it is {recipe.get(name)!r}"
-                f"{f' (and {len(changed) - 1} more fields differ)' if changed[1:] else ''}; "
-                "resume with the same fields, or name another --output_dir."
-            )
-    elif run.holds_run:
+    if not run.recipe.exists():
+        raise InputError(f"{run.root} holds results but no recipe.yaml to continue with; name another --output_dir.")
+    before = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
+    names = {*before, *recipe} - FREE_ON_RESUME
+    changed = sorted(name for name in names if _plain(before.get(name)) != _plain(recipe.get(name)))
+    if changed:
+        name = changed[0]
         raise InputError(
-            f"{run.root} holds results but no recipe.yaml, so it cannot be continued; name another --output_dir."
+            f"{run.root} was started with {name}={before.get(name)!r}, now it is {recipe.get(name)!r}"
+            f"{f' (and {len(changed) - 1} more fields differ)' if changed[1:] else ''}; "
+            "resume with the same fields, or name another --output_dir."
         )
+    return run
+
+
+def start_run(run: RunDirectory, recipe: dict[str, Any]) -> None:
+    """Make the folder, write the recipe down, and see that more can be written.
+
+    Args:
+        run: what `find_run` returned.
+        recipe: the resolved fields.
+
+    Raises:
+        InputError: if nothing can be written there.
+    """
     try:
         run.root.mkdir(parents=True, exist_ok=True)
         if not run.recipe.exists():
@@ -112,7 +124,6 @@ def open_run(root: str | Path, recipe: dict[str, Any], *, resume: bool) -> RunDi
         raise InputError(
             f"Cannot write to output_dir {run.root}: {error.strerror}; name another --output_dir."
         ) from error
-    return run
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,35 @@
+"""Import time: what `import trainer_ext` costs over `import transformers`, in fresh processes measured in turn.
+
+Target: at most 0.3 s. Prediction: near 0, since every public name loads on first use.
+"""
+
+import statistics
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+TIMED = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
+TARGET_S = 0.3
+
+
+def seconds(modules: str) -> float:
+    """Seconds of `import modules` in a new interpreter."""
+    done = subprocess.run([sys.executable, "-c", TIMED.format(modules)], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def main(
+    runs: Annotated[int, typer.Option(help="Timed pairs of processes, after one that is not counted.")] = 9,
+) -> None:
+    """Print the median of each and of their difference, pair by pair."""
+    pairs = [(seconds("transformers"), seconds("transformers, trainer_ext")) for _ in range(runs + 1)][1:]
+    alone, both = (statistics.median(values) for values in zip(*pairs, strict=True))
+    extra = statistics.median(second - first for first, second in pairs)
+    typer.echo(f"import transformers {alone:.2f} s, with trainer_ext {both:.2f} s, extra {extra:+.3f} s (n={runs})")
+    typer.echo(f"target: at most +{TARGET_S} s: {'met' if extra <= TARGET_S else 'MISSED'}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
