@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from masking import scramble
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from trainer_ext import PruningSpec, equivalence
+from trainer_ext import PruningSpec, equivalence, masks
 
 torch.set_num_threads(1)
 
@@ -72,3 +73,15 @@ def make_spec():
 def tiny_batch():
     """`tiny_batch(model)`: 6 texts of 16 tokens, half of them padded."""
     return lambda model: equivalence.synthetic_batch(model, rows=6, length=16)
+
+
+@pytest.fixture
+def masked(tiny_model, make_spec):
+    """`masked(model_type, **spec)`: a model with masks whose learned scores are random, not yet closed."""
+
+    def make(model_type="bert", *, config=None, **changes):
+        model = masks.attach(tiny_model(model_type, **(config or {})), make_spec(**changes))
+        scramble(model)
+        return model
+
+    return make
