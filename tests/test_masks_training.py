@@ -52,9 +52,12 @@ def test_gradient_checkpointing_gives_the_same_gradients(masked, tiny_batch, mod
     plain = masked(model_type).train()
     masks.set_sparsity(plain, 0.3)
     saving = copy.deepcopy(plain)
-    saving.activation_checkpointing_enable({"use_reentrant": use_reentrant})
+    if hasattr(saving, "activation_checkpointing_enable"):  # its name since transformers 5.23
+        saving.activation_checkpointing_enable({"use_reentrant": use_reentrant})
+    else:
+        saving.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
     saving.enable_input_require_grads()
-    assert saving.is_activation_checkpointing
+    assert any(getattr(module, "gradient_checkpointing", False) for module in saving.modules())
     for model in (plain, saving):
         model(**tiny_batch(model)).logits.square().sum().backward()
     names = dict(saving.named_parameters())
