@@ -26,7 +26,7 @@ format: $(INSTALLED)  ## Format the code, and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-results: $(INSTALLED)  ## Rewrite the table in recipes/README.md from the result files
+results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md from the result files
 	$(BIN)/python recipes/results.py write
 
 clean:  ## Remove the environment; runs stay

@@ -1,7 +1,7 @@
-"""Results: the table of recipes/README.md, written from result files and never by hand.
+"""Results: the tables of recipes/README.md, written from result files and never by hand.
 
-`add` keeps the numbers of a finished run under recipes/results/, `write` rewrites the table, `check` says whether the
-table is what the files give.
+`add` keeps the numbers of a finished run under recipes/results/, `write` rewrites the tables, `check` says whether they
+are what the files give.
 """
 
 from __future__ import annotations
@@ -18,29 +18,32 @@ from trainer_ext.report import CompressionReport, Latency, Quality, Scores
 HERE = Path(__file__).parent
 README, FILES = HERE / "README.md", HERE / "results"
 START, END = "<!-- results: start -->", "<!-- results: end -->"
+QUALITY = ("recipe", "test set", "n", "baseline", "compressed", "difference (points)", "macro-F1", "same answer")
+COST = (
+    *("recipe", "sparsity asked / gone", "parameters", "MB", "speed-up, texts × tokens", "ideal", "processor"),
+    *("seed", "date", "command"),
+)
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 
 
-def table(reports: dict[str, CompressionReport]) -> str:
-    """The results as Markdown: one row per recipe and test set.
+def tables(reports: dict[str, CompressionReport]) -> str:
+    """Two Markdown tables: quality, a row per recipe and test set; and size and speed, a row per recipe.
 
     Args:
         reports: by recipe name.
     """
-    heading = (
-        "recipe", "test set", "n", "baseline accuracy", "compressed accuracy", "difference (points)", "macro-F1",
-        "same answer", "sparsity asked / gone", "parameters", "MB", "speed-up by batch", "ideal", "processor", "seed", "date",
-    )  # fmt: skip
-    lines = [_line(heading), _line(["---"] * len(heading))]
-    for name, result in sorted(reports.items()):
-        for quality in [q for q in (result.quality, *result.other_quality) if q is not None]:
-            lines.append(_line(_cells(name, result, quality)))
-    return "\n".join(lines)
+    kept = sorted(reports.items())
+    quality = [QUALITY, *(_quality(name, part) for name, result in kept for part in _parts(result))]
+    cost = [COST, *(_cost(name, result) for name, result in kept)]
+    return "\n\n".join("\n".join(map(_line, [rows[0], ["---"] * len(rows[0]), *rows[1:]])) for rows in (quality, cost))
 
 
-def _cells(name: str, result: CompressionReport, quality: Quality) -> list[str]:
+def _parts(result: CompressionReport) -> list[Quality]:
+    return [part for part in (result.quality, *result.other_quality) if part is not None]
+
+
+def _quality(name: str, quality: Quality) -> list[str]:
     before, after = quality.baseline or Scores(), quality.compressed or Scores()
-    sparsity, parameters, sizes = result.sparsity, result.parameters, result.bytes
     return [
         f"`{name}`",
         quality.split,
@@ -50,6 +53,13 @@ def _cells(name: str, result: CompressionReport, quality: Quality) -> list[str]:
         _difference(quality),
         f"{100 * before.macro_f1:.1f} → {100 * after.macro_f1:.1f}",
         f"{100 * quality.agreement:.1f} %",
+    ]
+
+
+def _cost(name: str, result: CompressionReport) -> list[str]:
+    sparsity, parameters, sizes = result.sparsity, result.parameters, result.bytes
+    return [
+        f"`{name}`",
         f"{100 * sparsity.requested:.0f} % / {100 * sparsity.achieved:.1f} %" if sparsity else "–",
         f"{parameters.baseline.total / 1e6:.1f} M → {parameters.compressed.total / 1e6:.1f} M",
         f"{sizes.baseline / 1e6:.1f} → {sizes.compressed / 1e6:.1f}",
@@ -58,6 +68,7 @@ def _cells(name: str, result: CompressionReport, quality: Quality) -> list[str]:
         "; ".join(dict.fromkeys(_machine(row) for row in result.latency)),
         str(result.seed),
         result.created[:10],
+        f"`{result.command}`",
     ]
 
 
@@ -91,7 +102,7 @@ def page() -> str:
     if not start or not end:
         raise ValueError(f"{README} must hold {START!r} and {END!r}; the table goes between them.")
     reports = {path.stem: report.load(path) for path in FILES.glob("*.json")}
-    return f"{before}{START}\n{table(reports)}\n{END}{after}"
+    return f"{before}{START}\n{tables(reports)}\n{END}{after}"
 
 
 @app.command()
@@ -99,23 +110,23 @@ def add(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     name: Annotated[str, typer.Argument(help="The recipe's name; an older result of that name is replaced.")],
 ) -> None:
-    """Keep a run's numbers and rewrite the table."""
+    """Keep a run's numbers and rewrite the tables."""
     result = report.load(run)
     FILES.mkdir(exist_ok=True)
     shutil.copyfile(run / report.FILE_NAME, FILES / f"{name}.json")
     write()
-    typer.echo(f"{name}: {result.quality.rows} rows; table rewritten")
+    typer.echo(f"{name}: {result.quality.rows} rows; tables rewritten")
 
 
 @app.command()
 def write() -> None:
-    """Rewrite the table from the result files."""
+    """Rewrite the tables from the result files."""
     README.write_text(page(), encoding="utf-8")
 
 
 @app.command()
 def check() -> None:
-    """Exit with 1 if the table is not what the result files give."""
+    """Exit with 1 if the tables are not what the result files give."""
     if README.read_text(encoding="utf-8") != page():
         typer.echo("recipes/README.md is not what the result files give; run `make results`.", err=True)
         raise typer.Exit(1)

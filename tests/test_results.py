@@ -1,0 +1,55 @@
+"""Results: the tables in recipes/README.md are what the result files give, and a number changed by hand is noticed."""
+
+import pytest
+from typer.testing import CliRunner
+
+from recipes import results
+from trainer_ext import report
+
+
+@pytest.fixture
+def copies(tmp_path, monkeypatch):
+    """The page and the result files as they are, where they may be changed."""
+    readme = tmp_path / "README.md"
+    readme.write_text(results.README.read_text(encoding="utf-8"), encoding="utf-8")
+    files = tmp_path / "results"
+    files.mkdir()
+    for path in results.FILES.glob("*.json"):
+        (files / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(results, "README", readme)
+    monkeypatch.setattr(results, "FILES", files)
+    return tmp_path
+
+
+def run(*words):
+    return CliRunner().invoke(results.app, [str(word) for word in words])
+
+
+def test_the_page_is_what_the_files_give():
+    assert results.page() == results.README.read_text(encoding="utf-8"), "run `make results`"
+
+
+def test_a_number_typed_by_hand_is_noticed_and_written_over(copies):
+    assert run("check").exit_code == 0
+    text = results.README.read_text(encoding="utf-8")
+    first = next(path for path in results.FILES.glob("*.json"))
+    rows = report.load(first).quality.rows
+    results.README.write_text(text.replace(f"{rows:,}", f"{rows + 1:,}"), encoding="utf-8")
+    assert run("check").exit_code == 1
+    assert run("write").exit_code == 0
+    assert results.README.read_text(encoding="utf-8") == text
+
+
+def test_a_run_is_added_under_its_name(copies):
+    source = next(path for path in results.FILES.glob("*.json"))
+    folder = copies / "run"
+    folder.mkdir()
+    (folder / report.FILE_NAME).write_bytes(source.read_bytes())
+    assert run("add", folder, "another").exit_code == 0
+    assert "`another`" in results.README.read_text(encoding="utf-8")
+
+
+def test_a_page_without_markers_is_refused(copies):
+    results.README.write_text("no table here", encoding="utf-8")
+    with pytest.raises(ValueError, match="the table goes between them"):
+        results.page()
