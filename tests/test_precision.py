@@ -6,7 +6,14 @@ import pytest
 import torch
 from training import PRUNE, arguments, logged, make_trainer, new_model
 
+from trainer_ext import precision
 from trainer_ext.precision import cpu_has_bf16, resolve_fp16
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_yet():
+    """The warning comes once in a process; here once in a test."""
+    precision._warn_once.cache_clear()
 
 
 @pytest.fixture
@@ -23,6 +30,7 @@ def processor(monkeypatch):
 def test_fp16_on_a_processor_with_bf16_becomes_bf16(tmp_path, caplog, processor, name):
     processor(avx2=True, **{name: True})
     args = arguments(tmp_path, fp16=True)
+    arguments(tmp_path, fp16=True)  # said once, however many arguments are built
     assert (args.fp16, args.bf16, args.use_cpu) == (False, True, True)
     assert [record.name for record in caplog.records] == ["trainer_ext.precision"]
     assert "bf16 autocast" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 
 import torch
@@ -33,4 +34,9 @@ def resolve_fp16(args) -> None:
         instead = "bf16 autocast, which this processor has"
     else:
         instead = "fp32: this processor has no bf16 either"
+    _warn_once(instead)
+
+
+@functools.cache  # a command builds its arguments once per stage; the user should read it once
+def _warn_once(instead: str) -> None:
     logger.warning("fp16=True needs an accelerator and none is in use; training in %s.", instead)
