@@ -74,8 +74,8 @@ def test_other_capabilities_are_not_bf16(processor, capabilities):
 def test_a_half_precision_run_computes_in_bf16_and_shrinks(tmp_path, processor, fields):
     processor(avx512_bf16=True)
     losses = {}
-    for name, precision in (("fp32", {}), ("half", fields)):
-        trainer = make_trainer(tmp_path, **PRUNE, **precision, distill_teacher="self")
+    for name, chosen in (("fp32", {}), ("half", fields)):
+        trainer = make_trainer(tmp_path, **PRUNE, **chosen, distill_teacher="self")
         trainer.train()
         losses[name] = logged(trainer, "loss")
         assert trainer.compression.masked_vs_shrunk <= 1e-5
