@@ -70,6 +70,13 @@ def test_benchmark_refuses_what_it_cannot_time(words, message, tmp_path, tiny_mo
     assert message in err
 
 
+def test_benchmark_takes_the_longest_text_that_all_models_read(tmp_path, tiny_model, monkeypatch, capsys):
+    tiny_model("bert").save_pretrained(tmp_path)
+    status, out, err = run_command(monkeypatch, capsys, "benchmark", tmp_path, "--batch-size", 1, "--repeats", 3)
+    assert status == 0, err
+    assert "40 tokens" in out
+
+
 def test_benchmark_of_nothing_is_refused(tmp_path, monkeypatch, capsys):
     status, _, err = run_command(monkeypatch, capsys, "benchmark", tmp_path)
     assert (status, len(err.strip().splitlines())) == (2, 1)

@@ -19,6 +19,7 @@ from .opening import open_classifier
 from .run_directory import RunDirectory
 
 WARMUP = 5
+USUAL_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def benchmark(
     paths: Sequence[str],
     *,
     batch_sizes: Sequence[int],
-    sequence_length: int,
+    sequence_length: int | None = None,
     repeats: int,
     threads: int | None = None,
     console: Console,
@@ -45,7 +46,7 @@ def benchmark(
     Args:
         paths: runs (each stands for its two models), or models by folder or Hub id.
         batch_sizes: texts per call.
-        sequence_length: tokens per text.
+        sequence_length: tokens per text; None takes 64, or the most that all models read.
         repeats: timed calls of each model, at least 3.
         threads: processor threads; None leaves what torch took.
         console: where progress goes.
@@ -55,14 +56,16 @@ def benchmark(
     """
     for name, value, least in (
         ("--batch-size", min(batch_sizes), 1),
-        ("--sequence-length", sequence_length, 1),
+        ("--sequence-length", sequence_length if sequence_length is not None else 1, 1),
         ("--repeats", repeats, 3),
         ("--threads", threads if threads is not None else 1, 1),
     ):
         if value < least:
             raise InputError(f"{name} must be at least {least}, got {value}.")
     models = {name: model for path in paths for name, model in _open(path).items()}
-    longest = min(getattr(m.config, "max_position_embeddings", sequence_length) for m in models.values())
+    longest = min(getattr(model.config, "max_position_embeddings", USUAL_LENGTH) for model in models.values())
+    if sequence_length is None:
+        sequence_length = min(USUAL_LENGTH, longest)
     if sequence_length > longest:
         raise InputError(
             f"--sequence-length is {sequence_length}, but one of the models reads at most {longest} tokens."

@@ -104,7 +104,9 @@ def benchmark(
         list[str], typer.Argument(help="A run (its two models), or models by folder or Hub id.", show_default=False)
     ],
     batch_size: Annotated[list[int], typer.Option(help="Texts per call; may be repeated.")] = [1, 32],  # noqa: B006
-    sequence_length: Annotated[int, typer.Option(help="Tokens per text.")] = 64,
+    sequence_length: Annotated[
+        int | None, typer.Option(help="Tokens per text; default: 64, or the most that all models read.")
+    ] = None,
     repeats: Annotated[int, typer.Option(help="Timed calls of each model, at least 3.")] = 30,
     threads: Annotated[int | None, typer.Option(help="Processor threads; default: what torch takes.")] = None,
     debug: Debug = False,
