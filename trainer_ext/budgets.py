@@ -107,9 +107,8 @@ def structure_for(
     kept_heads = kept_units(head_sizes, share) if prune_heads else sum(head_sizes)
     heads = top_units(torch.cat(list(head_scores)), head_sizes, kept_heads)
     gone = sum((size - len(ids)) * cost for size, ids, cost in zip(head_sizes, heads, head_costs, strict=True))
-    mean_cost = ffn / sum(neuron_sizes)
-    kept_neurons = kept_units(neuron_sizes, (target - gone) / mean_cost / sum(neuron_sizes)) if prune_neurons else None
-    kept_neurons = sum(neuron_sizes) if kept_neurons is None else min(kept_neurons, sum(neuron_sizes))
+    rest = max(target - gone, 0.0) / ffn if prune_neurons else 0.0
+    kept_neurons = kept_units(neuron_sizes, rest)
     return Structure(heads, top_units(torch.cat(list(neuron_scores)), neuron_sizes, kept_neurons))
 
 

@@ -50,6 +50,7 @@ def attention_grids(layer: Layer, spec: PruningSpec) -> dict[str, tuple[tuple[in
 
 
 def attention_units(layer: Layer, spec: PruningSpec) -> list[int]:
+    """How many units each attention matrix of a layer has; heads are shared by all four and counted once."""
     if spec.attention == "head":
         return [layer.heads]
     return [units for _, _, units in attention_grids(layer, spec).values()]
