@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from trainer_ext.families import LINEARS, layers_of
+from trainer_ext.families import layers_of
 from trainer_ext.family_names import MODEL_TYPES
+from trainer_ext.matrices import LINEARS
 
 ATTENTION = LINEARS[:4]
 every_family = pytest.mark.parametrize("model_type", MODEL_TYPES)

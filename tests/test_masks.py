@@ -9,7 +9,8 @@ from masking import ATTENTION, closed_fraction, dead_heads, every_family, every_
 from transformers import BertConfig, BertForSequenceClassification
 
 from trainer_ext import equivalence, magnitude, masks
-from trainer_ext.families import LINEARS, layers_of
+from trainer_ext.families import layers_of
+from trainer_ext.matrices import LINEARS
 
 # Attaching
 

@@ -9,7 +9,8 @@ from torch.nn.utils import parametrize
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from trainer_ext import budgets, equivalence, masks
-from trainer_ext.families import LINEARS, layers_of
+from trainer_ext.families import layers_of
+from trainer_ext.matrices import LINEARS
 
 # Copies and checkpoints
 

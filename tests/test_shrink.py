@@ -6,8 +6,9 @@ from torch import nn
 from transformers import AutoModel, GPT2Config, GPT2ForSequenceClassification
 
 from trainer_ext import equivalence, families, masks
-from trainer_ext.families import LINEARS, layers_of
+from trainer_ext.families import layers_of
 from trainer_ext.family_names import MODEL_TYPES
+from trainer_ext.matrices import LINEARS
 from trainer_ext.shrink import shrink, surviving_heads, surviving_neurons
 
 TOLERANCE = 1e-5

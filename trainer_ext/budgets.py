@@ -27,7 +27,7 @@ class Structure:
 
 def floor_of(units: int) -> int:
     """How many of a matrix's units must stay open, whatever their scores."""
-    return max(1, int(FLOOR_FRACTION * units))
+    return min(units, max(1, int(FLOOR_FRACTION * units)))
 
 
 def floor_offsets(scores: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:

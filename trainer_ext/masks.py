@@ -15,25 +15,28 @@ from torch.nn.utils import parametrize
 
 from . import budgets
 from .compact import modeling_compact
-from .families import LINEARS, Layer, layers_of, prunable_weights
+from .families import layers_of, prunable_weights
 from .magnitude import refresh_magnitudes
+from .matrices import Layer
 from .scores import Pruning, UnitScores
-from .units import PruningSpec, attention_grids, attention_units, head_scores, one_hot, open_units
+from .units import MaskPlace, PruningSpec, attention_units, head_scores, mask_places, one_hot, open_units
 
 
 class Masked(nn.Module):
     """Parametrization of one weight: `weight * mask`, blocks spread over their rows and columns by broadcasting."""
 
-    def __init__(self, pruning: Pruning, *, group: str, units: slice, grid: tuple[int, int], by_column: bool = False):
+    def __init__(self, pruning: Pruning, place: MaskPlace):
         super().__init__()
         object.__setattr__(self, "pruning", pruning)  # not registered: the scores must appear once in the state dict
-        self.group, self.units, self.grid, self.by_column = group, units, grid, by_column
+        self.place = place
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         """Mask `weight [out, in]` with `grid = (row groups, column groups)` of equal blocks."""
-        rows, columns = self.grid
-        mask = self.pruning.mask(self.group)[self.units].to(weight.dtype)
-        mask = mask.view(1, 1, columns, 1) if self.by_column else mask.view(rows, 1, -1, 1)
+        place = self.place
+        rows, columns = place.grid
+        mask = self.pruning.mask(place.group)[place.units].to(weight.dtype)
+        mask = mask.repeat(place.repeat) if place.repeat > 1 else mask
+        mask = mask.view(1, 1, columns, 1) if place.by_column else mask.view(rows, 1, -1, 1)
         blocks = weight.view(rows, weight.shape[0] // rows, columns, weight.shape[1] // columns)
         return (blocks * mask).view_as(weight)
 
@@ -71,17 +74,10 @@ def attach(model, spec: PruningSpec):
 
     block_at = neuron_at = 0
     for layer in layers:
-        if attention is not None:
-            for name, (grid, by_column, units) in attention_grids(layer, spec).items():
-                at = slice(block_at, block_at + units)
-                _mask(layer, name, Masked(model.pruning, group="attention", units=at, grid=grid, by_column=by_column))
-                block_at += units if spec.attention == "block" else 0
-            block_at += layer.heads if spec.attention == "head" else 0
-        if ffn is not None:
-            at, neurons = slice(neuron_at, neuron_at + layer.neurons), layer.neurons
-            _mask(layer, "ffn_in", Masked(model.pruning, group="ffn", units=at, grid=(neurons, 1)))
-            _mask(layer, "ffn_out", Masked(model.pruning, group="ffn", units=at, grid=(1, neurons), by_column=True))
-            neuron_at += neurons
+        for place in mask_places(layer, spec, block_at=block_at, neuron_at=neuron_at):
+            parametrize.register_parametrization(layer.linears[place.path], "weight", Masked(model.pruning, place))
+        block_at += sum(attention_units(layer, spec)) if attention is not None else 0
+        neuron_at += layer.neurons
     model.register_forward_pre_hook(_begin_forward)
     model.register_forward_hook(_end_forward, always_call=True)
     return model
@@ -144,8 +140,7 @@ def merge(model):
     with torch.no_grad():
         _pruning_of(model).begin_forward()
         for layer in layers_of(model):
-            for name in LINEARS:
-                linear = getattr(layer, name)
+            for linear in layer.linears.values():
                 if parametrize.is_parametrized(linear, "weight"):
                     # A deep copy shares this class, and torch removes the weight from the class: use one of our own.
                     shared = type(linear)
@@ -196,10 +191,6 @@ def _pruning_of(model) -> Pruning:
 def _prunable_here(layers: list[Layer], pruning: Pruning) -> int:
     attention = sum(layer.heads * layer.head_cost for layer in layers) if pruning.attention else 0
     return attention + (sum(layer.neurons * layer.neuron_cost for layer in layers) if pruning.ffn else 0)
-
-
-def _mask(layer: Layer, name: str, masked: Masked) -> None:
-    parametrize.register_parametrization(getattr(layer, name), "weight", masked)
 
 
 def _begin_forward(model, args) -> None:
