@@ -19,6 +19,7 @@ from .families import layers_of, prunable_weights
 from .magnitude import refresh_magnitudes
 from .matrices import Layer
 from .scores import Pruning, UnitScores
+from .structures import check_spec, find_structure
 from .units import MaskPlace, PruningSpec, attention_units, head_scores, mask_places, one_hot, open_units
 
 
@@ -60,15 +61,18 @@ def attach(model, spec: PruningSpec):
             raise ValueError(f"The model already has masks for {model.config.pruning}, asked for {asdict(spec)}.")
         return model
     layers = layers_of(model)
-    _check_spec(model, spec, layers)
-    device, learned = model.device, spec.method == "movement"
+    check_spec(model, spec, layers)
+    kind = {
+        "learned": spec.method != "magnitude",
+        "soft": spec.method == "soft_movement",
+        "uniform": spec.structure == "plain",
+        "device": model.device,
+    }
     attention = ffn = None
     if spec.attention != "none":
-        attention = UnitScores(
-            [n for layer in layers for n in attention_units(layer, spec)], learned=learned, device=device
-        )
+        attention = UnitScores([n for layer in layers for n in attention_units(layer, spec)], **kind)
     if spec.ffn != "none":
-        ffn = UnitScores([layer.neurons for layer in layers], learned=learned, device=device)
+        ffn = UnitScores([layer.neurons for layer in layers], **kind)
     model.pruning = Pruning(attention, ffn)
     model.config.pruning = asdict(spec)
 
@@ -88,13 +92,14 @@ def set_sparsity(model, sparsity: float) -> None:
 
     Args:
         model: a model with masks.
-        sparsity: fraction of prunable weights closed in all, in [0, 1).
+        sparsity: fraction of prunable weights gone in all, dropped layers included, in [0, 1).
     """
-    layers, pruning = layers_of(model), _pruning_of(model)
+    layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
     refresh_magnitudes(model, layers)
-    share = sparsity * prunable_weights(layers) / _prunable_here(layers, pruning)
+    weights = prunable_weights(layers)
+    share = spec.sparsity_of(weights, sparsity) * weights / _prunable_here(layers, pruning)
     for group in pruning.groups.values():
-        group.close_fraction(share)
+        group.close_fraction(share, progress=sparsity / spec.sparsity if spec.sparsity else 1.0)
 
 
 def close(model) -> budgets.Structure:
@@ -105,17 +110,11 @@ def close(model) -> budgets.Structure:
     """
     layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
     refresh_magnitudes(model, layers)
-    structure = budgets.structure_for(
-        head_scores(layers, spec, pruning.attention),
-        pruning.ffn.scores.split(pruning.ffn.sizes)
-        if pruning.ffn
-        else [torch.zeros(layer.neurons) for layer in layers],
-        head_costs=[layer.head_cost for layer in layers],
-        neuron_costs=[layer.neuron_cost for layer in layers],
-        sparsity=spec.sparsity,
-        prune_heads=pruning.attention is not None,
-        prune_neurons=pruning.ffn is not None,
-    )
+    heads = head_scores(layers, spec, pruning.attention)
+    neurons = [torch.zeros(layer.neurons) for layer in layers]
+    if pruning.ffn:
+        neurons = pruning.ffn.scores.detach().split(pruning.ffn.sizes)
+    structure = find_structure(layers, spec, heads, neurons)
     if pruning.attention:
         pruning.attention.freeze(
             torch.cat([open_units(*pair, spec) for pair in zip(layers, structure.heads, strict=True)])
@@ -128,11 +127,12 @@ def close(model) -> budgets.Structure:
 
 
 def current_sparsity(model) -> float:
-    """Fraction of the prunable weights that the masks close now; no device is read."""
-    layers, pruning = layers_of(model), _pruning_of(model)
+    """Fraction of the prunable weights that are dropped or closed by masks now; no device is read but by the soft method."""
+    layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
+    weights = prunable_weights(layers)
     closed = pruning.attention.sparsity * sum(x.heads * x.head_cost for x in layers) if pruning.attention else 0.0
     closed += pruning.ffn.sparsity * sum(x.neurons * x.neuron_cost for x in layers) if pruning.ffn else 0.0
-    return closed / prunable_weights(layers)
+    return 1.0 - (weights - closed) / max(spec.dense_weights, weights)
 
 
 def merge(model):
@@ -199,38 +199,3 @@ def _begin_forward(model, args) -> None:
 
 def _end_forward(model, args, output) -> None:
     model.pruning.end_forward()
-
-
-def _check_spec(model, spec: PruningSpec, layers: list[Layer]) -> None:
-    for name, known in (
-        ("method", ("movement", "magnitude")),
-        ("attention", ("block", "head", "none")),
-        ("ffn", ("neuron", "none")),
-    ):
-        if getattr(spec, name) not in known:
-            raise ValueError(f"prune_{name}={getattr(spec, name)!r}; known: {', '.join(known)}.")
-    if spec.attention == spec.ffn == "none":
-        raise ValueError("prune_attention and prune_ffn are both 'none': nothing is left to prune.")
-    head_size = layers[0].head_size
-    if spec.attention == "block" and head_size % spec.block_size:
-        raise ValueError(
-            f"prune_block_size={spec.block_size} does not divide the head size {head_size} of this model: blocks would "
-            "straddle heads. Choose a divisor, or prune_attention=head."
-        )
-    frozen = [
-        name for name, p in model.base_model.named_parameters() if not p.requires_grad and "embedding" not in name
-    ]
-    if spec.method == "movement" and frozen:
-        raise ValueError(
-            f"prune_method=movement learns from weight gradients, but {frozen[0]} (and {len(frozen) - 1} more) has "
-            "requires_grad=False. Unfreeze the encoder or use prune_method=magnitude."
-        )
-    budgets.check_reachable(
-        [layer.heads for layer in layers],
-        [layer.neurons for layer in layers],
-        [layer.head_cost for layer in layers],
-        [layer.neuron_cost for layer in layers],
-        spec.sparsity,
-        spec.attention != "none",
-        spec.ffn != "none",
-    )

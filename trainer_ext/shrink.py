@@ -14,7 +14,7 @@ import torch
 
 from .compact.modeling_compact import compact_model
 from .compact.registration import register
-from .families import layers_of, stock_type
+from .families import family_of, layers_of, stock_type
 from .matrices import Layer, Matrix, rows_by_linear
 
 Affine = tuple[torch.Tensor, torch.Tensor | None]
@@ -49,37 +49,89 @@ def shrink(model):
     Raises:
         ValueError: unknown architecture, or masks that are not merged yet.
     """
-    if hasattr(model, "pruning"):
-        raise ValueError("The model still has masks; call trainer_ext.masks.merge(model) before shrinking.")
-    layers = layers_of(model)
+    layers = _unmasked_layers(model)
     heads, neurons = [surviving_heads(x) for x in layers], [surviving_neurons(x) for x in layers]
-    state, sizes = dict(model.state_dict()), {}
+    state, sizes = _cut_state(model, layers, heads, neurons)
     chosen = dict(model.config.to_dict().get("compact_heads") or {})
-    prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
-    for layer, kept_heads, kept_neurons in zip(layers, heads, neurons, strict=True):
+    for layer, kept in zip(layers, heads, strict=True):
         if layer.attention:
             before = chosen.get(layer.attention, list(range(layer.heads)))
-            chosen[layer.attention] = [before[head] for head in kept_heads]
-        for path, (weight, bias) in _cut(layer, kept_heads, kept_neurons).items():
-            sizes[path] = list(weight.shape)
-            state[f"{prefix}{path}.weight"] = weight
-            if bias is not None:
-                state[f"{prefix}{path}.bias"] = bias
+            chosen[layer.attention] = [before[head] for head in kept]
+    return _filled(compact_outline(model, sizes, chosen), model, state), heads, neurons
+
+
+@torch.no_grad()
+def shrink_plain(model):
+    """The same as a stock model: all heads stay, and every layer keeps as many neurons as the one with most.
+
+    Returns:
+        `(plain, heads, neurons)` as `shrink` does; `plain` has the class of `model`.
+
+    Raises:
+        ValueError: unknown architecture, masks that are not merged yet, or a model that is compact already.
+    """
+    layers = _unmasked_layers(model)
+    if stock_type(model.config.model_type) != model.config.model_type:
+        raise ValueError("A compact model cannot become plain: its layers have lost heads.")
+    heads, alive = [list(range(x.heads)) for x in layers], [surviving_neurons(x) for x in layers]
+    width = max(1, *map(len, alive))
+    neurons = []
+    for layer, ids in zip(layers, alive, strict=True):  # filled up with dead ones
+        dead = [neuron for neuron in range(layer.neurons) if neuron not in set(ids)]
+        neurons.append(sorted([*ids, *dead[: width - len(ids)]]))
+    state, _ = _cut_state(model, layers, heads, neurons)
+    config = copy.deepcopy(model.config)
+    setattr(config, family_of(config).width, width)
+    config._attn_implementation = model.config._attn_implementation
+    return _filled(type(model)(config), model, state), heads, neurons
+
+
+def compact_outline(model, sizes: dict[str, list[int]], heads: dict[str, list[int]]):
+    """A model of the compact class of `model` with Linears of these sizes and random weights.
+
+    Args:
+        model: a transformers model of a known family.
+        sizes: `{path below model.base_model: [out_features, in_features]}`.
+        heads: ids of the dense model's heads by path of the attention module, where it must be told.
+    """
     register(stock_type(model.config.model_type))
     stock = type(model)
     compact = stock if stock.__module__.endswith("modeling_compact") else compact_model(stock)
     values = copy.deepcopy(model.config.to_dict())
     for key in ("model_type", "pruning", "auto_map", "transformers_version"):
         values.pop(key, None)
-    config = compact.config_class(**{**values, "compact_linears": sizes, "compact_heads": chosen or None})
+    config = compact.config_class(**{**values, "compact_linears": sizes, "compact_heads": heads or None})
     config.architectures = [compact.__name__]
     # Which attention kernel runs is no part of the function but of the speed: take the one of the model.
     config._attn_implementation = model.config._attn_implementation
-    smaller = compact(config).to(device=model.device, dtype=model.dtype)
+    return compact(config)
+
+
+def _unmasked_layers(model) -> list[Layer]:
+    if hasattr(model, "pruning"):
+        raise ValueError("The model still has masks; call trainer_ext.masks.merge(model) before shrinking.")
+    return layers_of(model)
+
+
+def _cut_state(model, layers, heads, neurons) -> tuple[dict[str, torch.Tensor], dict[str, list[int]]]:
+    """The state dict of the smaller model, and the sizes of the Linears that changed."""
+    state, sizes = dict(model.state_dict()), {}
+    prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
+    for layer, kept_heads, kept_neurons in zip(layers, heads, neurons, strict=True):
+        for path, (weight, bias) in _cut(layer, kept_heads, kept_neurons).items():
+            sizes[path] = list(weight.shape)
+            state[f"{prefix}{path}.weight"] = weight
+            if bias is not None:
+                state[f"{prefix}{path}.bias"] = bias
+    return state, sizes
+
+
+def _filled(smaller, model, state: dict[str, torch.Tensor]):
+    smaller = smaller.to(device=model.device, dtype=model.dtype)
     # A Linear of the model may have lost the bias that its class has: zero is the same.
     missing = {k: v for k, v in smaller.state_dict().items() if k.endswith(".bias") and k not in state}
     smaller.load_state_dict(state | {name: torch.zeros_like(bias) for name, bias in missing.items()})
-    return smaller.train(model.training), heads, neurons
+    return smaller.train(model.training)
 
 
 def _cut(layer: Layer, heads: list[int], neurons: list[int]) -> dict[str, Affine]:

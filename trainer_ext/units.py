@@ -17,12 +17,18 @@ class PruningSpec:
     """What to prune and when; travels in `model.config.pruning`, so every checkpoint carries it.
 
     Attributes:
-        method: `movement` (learned scores) or `magnitude` (mean absolute weight of the unit).
-        sparsity: fraction of the encoder's prunable weights that is gone at the end, in [0, 1).
+        method: `movement` (learned scores, ranked), `soft_movement` (learned scores, a threshold and a penalty) or
+            `magnitude` (mean absolute weight of the unit).
+        sparsity: fraction of the encoder's prunable weights that is gone at the end, in [0, 1); with a latency table
+            what the ramp steers to before the table decides.
         attention: `block`, `head` or `none`.
         block_size: rows and columns of a block.
         ffn: `neuron` or `none`.
         start, end: fractions of the run between which the sparsity rises.
+        structure: `compact`, or `plain`: all heads and the same number of neurons in every layer.
+        dense_weights: prunable weights of the model before layers were dropped; 0: none were.
+        speedup: to be reached by the latency table instead of the sparsity, or None.
+        latency: the table, as `LatencyTable` writes it, or None.
     """
 
     method: str
@@ -32,6 +38,20 @@ class PruningSpec:
     ffn: str
     start: float
     end: float
+    structure: str = "compact"
+    dense_weights: int = 0
+    speedup: float | None = None
+    latency: dict | None = None
+
+    def sparsity_of(self, weights: int, sparsity: float | None = None) -> float:
+        """Fraction of this model's own prunable weights that must go: less where dropped layers are gone already.
+
+        Args:
+            weights: prunable weights of the model as it is.
+            sparsity: fraction gone in all; that of the end by default.
+        """
+        sparsity = self.sparsity if sparsity is None else sparsity
+        return max(0.0, 1.0 - (1.0 - sparsity) * max(self.dense_weights, weights) / weights)
 
 
 def attention_grids(layer: Layer, spec: PruningSpec) -> dict[str, tuple[tuple[int, int], bool, int]]:
