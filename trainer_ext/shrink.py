@@ -76,6 +76,8 @@ def shrink(model):
     # Which attention kernel runs is no part of the function but of the speed: take the one of the model.
     config._attn_implementation = model.config._attn_implementation
     smaller = compact(config).to(device=model.device, dtype=model.dtype)
+    for name, buffer in smaller.named_buffers():  # rotary frequencies stay fp32 in a model opened in bf16
+        buffer.data = model.get_buffer(name).clone()
     # A Linear of the model may have lost the bias that its class has: zero is the same.
     missing = {k: v for k, v in smaller.state_dict().items() if k.endswith(".bias") and k not in state}
     smaller.load_state_dict(state | {name: torch.zeros_like(bias) for name, bias in missing.items()})
