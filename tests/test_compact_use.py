@@ -17,20 +17,11 @@ from trainer_ext.budgets import Structure
 from trainer_ext.families import layers_of
 from trainer_ext.shrink import shrink
 
-# An empty layer, and one of two heads and three neurons.
-STRUCTURE = Structure([[], [1, 3]], [[], [0, 5, 9]])
-
 
 @pytest.fixture
-def compact(tiny_model, make_spec):
-    """`compact(model_type)`: a shrunk model whose first layer is empty."""
-
-    def make(model_type, model=None):
-        model = masks.attach(model or tiny_model(model_type), make_spec())
-        choose(model, STRUCTURE)
-        return shrink(masks.merge(model))[0]
-
-    return make
+def compact(tiny_model, cut):
+    """`compact(model_type, **changes)`: an empty layer, and one of two heads and three neurons."""
+    return lambda model_type, **changes: cut(tiny_model(model_type, **changes), [[], [1, 3]], [[], [0, 5, 9]])
 
 
 @every_family
@@ -86,9 +77,7 @@ def test_every_part_of_it_learns(compact, tiny_batch, model_type):
 
 
 @every_family
-def test_what_is_shrunk_again_remembers_the_dense_model(
-    compact, tiny_model, tiny_batch, make_spec, tmp_path, model_type
-):
+def test_what_is_shrunk_again_remembers_the_dense_model(compact, tiny_batch, make_spec, tmp_path, model_type):
     """The second choice is in ids of the first; what is saved of heads is in ids of the dense model."""
     first = compact(model_type)
     masks.attach(first, make_spec(attention="head"))
@@ -116,13 +105,10 @@ TASKS = {
 
 @pytest.mark.parametrize("task", TASKS)
 @every_family
-def test_heads_of_other_tasks_save_and_open(compact, tiny_model, tiny_batch, tmp_path, model_type, task):
+def test_heads_of_other_tasks_save_and_open(compact, tiny_batch, tmp_path, model_type, task):
     auto_class, labels, names = TASKS[task]
-    classifier = tiny_model(model_type, num_labels=labels)
-    model = auto_class.from_config(classifier.config).eval()
-    model.base_model.load_state_dict(classifier.base_model.state_dict(), strict=False)  # without the pooler
+    model = compact(model_type, auto_class=auto_class, num_labels=labels)
     batch = tiny_batch(model)
-    model = compact(model_type, model)
     model.save_pretrained(tmp_path)
     opened, info = auto_class.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))

@@ -2,26 +2,22 @@
 
 import pytest
 import torch
-from masking import choose
 
-from trainer_ext import equivalence, masks
-from trainer_ext.budgets import Structure
+from trainer_ext import equivalence
 from trainer_ext.families import layers_of
-from trainer_ext.shrink import shrink
 
 
 @pytest.fixture
-def two_heads(tiny_model, tiny_batch, make_spec):
+def two_heads(tiny_model, tiny_batch, cut):
     """`two_heads(model_type)`: a compact model with heads 1 and 3 of 4 in every layer, a batch, and its logits."""
 
     def make(model_type):
-        model = masks.attach(tiny_model(model_type), make_spec())
-        choose(model, Structure([[1, 3]] * 2, [[0, 5, 9]] * 2))
-        batch = tiny_batch(model)
-        masked = equivalence.logits(model, batch)
-        compact = shrink(masks.merge(model))[0]
-        assert (equivalence.logits(compact, batch) - masked).abs().max() <= equivalence.allowed_difference(masked)
-        return compact, batch, masked
+        dense = tiny_model(model_type)
+        compact = cut(dense, [[1, 3]] * 2, [[0, 5, 9]] * 2)  # leaves the others of `dense` zero
+        batch = tiny_batch(dense)
+        expected = equivalence.logits(dense, batch)
+        assert (equivalence.logits(compact, batch) - expected).abs().max() <= equivalence.allowed_difference(expected)
+        return compact, batch, expected
 
     return make
 
