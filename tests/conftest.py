@@ -10,10 +10,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from masking import scramble
+from masking import choose, scramble
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from trainer_ext import PruningSpec, equivalence, masks
+from trainer_ext.budgets import Structure
+from trainer_ext.shrink import shrink
 
 torch.set_num_threads(1)
 
@@ -31,8 +33,8 @@ SPECIAL = {
 }
 
 
-def build(model_type: str, **changes):
-    """A classifier of 3 labels: hidden 32, 2 layers of 4 heads of 8, 64 neurons, 128 tokens, weights of order 0.3.
+def build(model_type: str, *, auto_class=AutoModelForSequenceClassification, **changes):
+    """A model (a classifier) of 3 labels: hidden 32, 2 layers of 4 heads of 8, 64 neurons, 128 tokens, weights of order 0.3.
 
     Default initialisation (0.02) gives logits near zero, where a wrong result looks right.
     """
@@ -40,7 +42,7 @@ def build(model_type: str, **changes):
     sizes |= {"max_position_embeddings": 40, "hidden_dim" if model_type == "distilbert" else "intermediate_size": 64}
     sizes |= dict.fromkeys(NO_DROPOUT_DISTILBERT if model_type == "distilbert" else NO_DROPOUT, 0.0)
     config = AutoConfig.for_model(model_type, **{**sizes, **SPECIAL.get(model_type, {}), **changes})
-    model = AutoModelForSequenceClassification.from_config(config)
+    model = auto_class.from_config(config)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -57,7 +59,7 @@ def _built():
 
 @pytest.fixture
 def tiny_model(_built):
-    """`tiny_model(model_type, **config changes)`: a fresh copy of the tiny classifier of a family."""
+    """`tiny_model(model_type, **config changes)`: a fresh copy of the tiny classifier, or `auto_class`, of a family."""
 
     def make(model_type: str = "bert", **changes):
         key = (model_type, *sorted(changes.items()))
@@ -88,5 +90,16 @@ def masked(tiny_model, make_spec):
         model = masks.attach(tiny_model(model_type, **(config or {})), make_spec(**changes))
         scramble(model)
         return model
+
+    return make
+
+
+@pytest.fixture
+def cut(make_spec):
+    """`cut(model, heads, neurons)`: the compact model in which these stay, per layer; the model is used up."""
+
+    def make(model, heads, neurons):
+        choose(masks.attach(model, make_spec()), Structure(heads, neurons))
+        return shrink(masks.merge(model))[0]
 
     return make

@@ -6,6 +6,7 @@ import torch
 from trainer_ext.families import layers_of
 from trainer_ext.family_names import MODEL_TYPES
 from trainer_ext.matrices import LINEARS
+from trainer_ext.units import PruningSpec, one_hot, open_units
 
 ATTENTION = LINEARS[:4]
 every_family = pytest.mark.parametrize("model_type", MODEL_TYPES)
@@ -53,3 +54,12 @@ def dead_heads(layer, head_size=8):
         dead[name] = set(zeros.all(1).nonzero().flatten().tolist())
         holes[name] = set(zeros.any(1).nonzero().flatten().tolist()) - dead[name]
     return dead, holes
+
+
+def choose(model, structure):
+    """Fix the masks of a model to a structure of our choice, as `masks.close` does with the best one."""
+    layers, spec = layers_of(model), PruningSpec(**model.config.pruning)
+    units = [open_units(layer, heads, spec) for layer, heads in zip(layers, structure.heads, strict=True)]
+    model.pruning.attention.freeze(torch.cat(units))
+    neurons = [one_hot(layer.neurons, ids) for layer, ids in zip(layers, structure.neurons, strict=True)]
+    model.pruning.ffn.freeze(torch.cat(neurons))

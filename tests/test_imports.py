@@ -30,7 +30,7 @@ LAYERS = (
     ("assess", "cleaning", "measure", "run_directory", "tables", "teachers", "units"),
     ("arguments", "data", "latency", "magnitude", "structures"),
     ("benchmark", "masks", "recipe", "shrink"),
-    ("baseline", "callbacks", "check"),
+    ("baseline", "callbacks", "check", "depth", "layer_timing"),
     ("run_report", "trainer"),
     # put everything together
     ("compress",),

@@ -187,13 +187,13 @@ def test_magnitude_follows_the_weights_until_it_is_frozen(masked):
     masks.set_sparsity(model, 0.3)
     layer = layers_of(model)[0]
     with torch.no_grad():
-        layer.ffn_in.parametrizations.weight.original[7] = 100.0
+        layer.ffn_in.original[7] = 100.0
     masks.set_sparsity(model, 0.3)
     assert layer.ffn_in.weight[7].ne(0).all()
     masks.close(model)
     scores = model.pruning.ffn.scores.clone()
     with torch.no_grad():
-        layer.ffn_in.parametrizations.weight.original[7] = 0.0
+        layer.ffn_in.original[7] = 0.0
     magnitude.refresh_magnitudes(model, layers_of(model))
     assert torch.equal(model.pruning.ffn.scores, scores)
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 
 from .families import family_of
+from .shrink import filled
 
 
 def middle_layers(layers: int, count: int) -> list[int]:
@@ -60,10 +61,8 @@ def drop_layers(model, count: int, ids: Sequence[int] | None = None):
         if getattr(config, name, None):
             setattr(config, name, _renumber(getattr(config, name), family.layers, kept))
     config._attn_implementation = model.config._attn_implementation
-    smaller = type(model)(config).to(device=model.device, dtype=model.dtype)
     prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
-    smaller.load_state_dict(_renumber(model.state_dict(), prefix + family.layers, kept))
-    return smaller.train(model.training)
+    return filled(type(model)(config), model, _renumber(model.state_dict(), prefix + family.layers, kept))
 
 
 def _fewer_runs(model, config, dropped: list[int], ids):
@@ -77,9 +76,7 @@ def _fewer_runs(model, config, dropped: list[int], ids):
         )
     config.num_hidden_layers = left
     config._attn_implementation = model.config._attn_implementation
-    smaller = type(model)(config).to(device=model.device, dtype=model.dtype)
-    smaller.load_state_dict(model.state_dict())
-    return smaller.train(model.training)
+    return filled(type(model)(config), model, model.state_dict())
 
 
 def _renumber(values: dict, pattern: str, kept: list[int]) -> dict:

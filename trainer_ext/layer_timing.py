@@ -32,8 +32,9 @@ def shaped(model, heads: list[int], neurons: list[int], *, width: str | None = N
 
     Args:
         model: a transformers model of a known family.
-        heads, neurons: how many, per layer; all heads and one width make a stock model.
-        width: the config field of the feed-forward width, for a stock model.
+        heads: how many, per layer.
+        neurons: how many, per layer.
+        width: the config field of the feed-forward width: a stock model is made, with all heads.
     """
     layers = layers_of(model)
     if width is not None:

@@ -174,7 +174,9 @@ def load_masked(folder: str | Path):
     spec = PruningSpec(**config.pruning)
     name = config.architectures[0]
     home = modeling_compact if name.startswith(modeling_compact.PREFIX) else transformers
-    model = getattr(home, name)(config).to(config.dtype or torch.float32)
+    model = getattr(home, name)(config)
+    for parameter in model.parameters():  # and no buffers, as from_pretrained: rotary frequencies stay fp32
+        parameter.data = parameter.data.to(config.dtype or torch.float32)
     del model.config.pruning
     attach(model, spec).load_state_dict(load_file(Path(folder) / "model.safetensors"))
     return model.eval()

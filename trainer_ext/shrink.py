@@ -57,7 +57,7 @@ def shrink(model):
         if layer.attention:
             before = chosen.get(layer.attention, list(range(layer.heads)))
             chosen[layer.attention] = [before[head] for head in kept]
-    return _filled(compact_outline(model, sizes, chosen), model, state), heads, neurons
+    return filled(compact_outline(model, sizes, chosen), model, state), heads, neurons
 
 
 @torch.no_grad()
@@ -83,7 +83,7 @@ def shrink_plain(model):
     config = copy.deepcopy(model.config)
     setattr(config, family_of(config).width, width)
     config._attn_implementation = model.config._attn_implementation
-    return _filled(type(model)(config), model, state), heads, neurons
+    return filled(type(model)(config), model, state), heads, neurons
 
 
 def compact_outline(model, sizes: dict[str, list[int]], heads: dict[str, list[int]]):
@@ -126,8 +126,11 @@ def _cut_state(model, layers, heads, neurons) -> tuple[dict[str, torch.Tensor], 
     return state, sizes
 
 
-def _filled(smaller, model, state: dict[str, torch.Tensor]):
+def filled(smaller, model, state: dict[str, torch.Tensor]):
+    """The smaller model with the weights in `state`, on the device, in the precision and in the mode of `model`."""
     smaller = smaller.to(device=model.device, dtype=model.dtype)
+    for name, buffer in smaller.named_buffers():  # rotary frequencies stay fp32 in a model opened in bf16
+        buffer.data = model.get_buffer(name).clone()
     # A Linear of the model may have lost the bias that its class has: zero is the same.
     missing = {k: v for k, v in smaller.state_dict().items() if k.endswith(".bias") and k not in state}
     smaller.load_state_dict(state | {name: torch.zeros_like(bias) for name, bias in missing.items()})

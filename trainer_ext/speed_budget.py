@@ -75,12 +75,14 @@ def fastest_structure(
     Args:
         head_scores: per layer `[heads]`.
         neuron_scores: per layer `[neurons]`.
-        head_costs, neuron_costs: weights of one, per layer.
+        head_costs: weights of one head, per layer.
+        neuron_costs: weights of one neuron, per layer.
         uses: how often each layer runs.
         table: the measured times.
         dense_ms: time of the model that the speed-up is counted from.
         speedup: at least 1.
-        prune_heads, prune_neurons: what may close.
+        prune_heads: whether heads may close.
+        prune_neurons: whether neurons may close.
         equal: whether every layer keeps the same number of neurons, and all heads.
 
     Raises:

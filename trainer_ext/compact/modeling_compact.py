@@ -57,11 +57,25 @@ def choose_heads(model, heads):
     Args:
         model: a transformers model whose Linears have their sizes already.
         heads: `{path below model.base_model: [ids]}`.
+
+    Raises:
+        ValueError: if the heads are not those that the Linears hold: the model would run, and answer something else.
     """
-    for path, ids in heads.items():
+    choose = CHOOSE_HEADS.get(model.config.model_type.removeprefix("compact-"))
+    base, dense = model.base_model, range(model.config.num_attention_heads)
+    known = [path for path, module in base.named_modules() if choose and hasattr(module, "attention_head_size")]
+    if unknown := set(heads) - set(known):
+        raise ValueError(f"compact_heads names {sorted(unknown)}, no attention of {type(model).__name__}.")
+    for path in known:
+        attention, ids = base.get_submodule(path), heads.get(path, list(dense))
+        rows = next(child.out_features for child in attention.children() if isinstance(child, nn.Linear))
+        count = rows // attention.attention_head_size
+        if len(ids) != count or ids != [head for head in dense if head in ids]:
+            raise ValueError(
+                f"compact_heads[{path!r}] must be {count} ids in ascending order below {len(dense)}, got {ids!r}."
+            )
         parent, _, name = path.rpartition(".")
-        chosen = CHOOSE_HEADS[model.config.model_type.removeprefix("compact-")]
-        setattr(model.base_model.get_submodule(parent), name, chosen(model.base_model.get_submodule(path), ids))
+        setattr(base.get_submodule(parent), name, choose(attention, ids))
 
 
 def resize(model, sizes):
