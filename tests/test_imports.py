@@ -16,11 +16,21 @@ LAYERS = (
         *("errors", "family_names", "intervals", "losses", "precision", "report_schema", "schedules"),
     ),
     # one idea on top of one of those
-    ("compact.registration", "csv_rows", "families", "metrics", "opening", "report", "scores", "scratch"),
+    (
+        "compact.registration",
+        "csv_rows",
+        "families",
+        "metrics",
+        "opening",
+        "report",
+        "scores",
+        "scratch",
+        "soft_targets",
+    ),
     ("assess", "cleaning", "measure", "run_directory", "tables", "teachers", "units"),
     ("arguments", "data", "latency", "magnitude"),
     ("benchmark", "masks", "recipe", "shrink"),
-    ("baseline", "callbacks", "check"),
+    ("baseline", "callbacks", "check", "distillation"),
     ("run_report", "trainer"),
     # put everything together
     ("compress",),
