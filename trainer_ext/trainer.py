@@ -12,9 +12,10 @@ from transformers import Trainer
 from . import equivalence, masks
 from .arguments import DistillPruneTrainingArguments
 from .callbacks import PruningCallback
-from .losses import DISTILLATION_LOSSES, infer_problem_type
+from .distillation import Distillation
 from .shrink import shrink
-from .teachers import LiveTeacher, check_teacher, load_teacher
+from .soft_targets import IGNORED
+from .teachers import load_teacher
 
 logger = logging.getLogger(__name__)
 
@@ -51,32 +52,26 @@ class DistillPruneTrainer(Trainer):
     """
 
     def __init__(self, model=None, args=None, *positional, teacher=None, **kwargs):
+        self.args = args  # Trainer does it again; whatever prepares the student reads it before
         options = args if isinstance(args, DistillPruneTrainingArguments) else None
         self.compression: Compression | None = None
         self._spec = options.pruning_spec if options else None
-        self._teacher_name = options.distill_teacher if options else None
-        self._alpha = options.distill_alpha if options else DistillPruneTrainingArguments.distill_alpha
-        self._temperature = (
-            options.distill_temperature if options else DistillPruneTrainingArguments.distill_temperature
-        )
         self._terms: dict[str, list[torch.Tensor]] = {}
-        self.teacher: LiveTeacher | None = None
-        if teacher is not None and self._teacher_name is not None:
-            raise ValueError(f"Got both teacher=... and distill_teacher={self._teacher_name!r}. Choose one.")
+        self.distillation: Distillation | None = None
+        if teacher is not None and options and options.distill_teacher is not None:
+            raise ValueError(f"Got both teacher=... and distill_teacher={options.distill_teacher!r}. Choose one.")
         if teacher is not None and teacher is model:
             raise ValueError("teacher is the model itself, which would freeze it; use distill_teacher='self' instead.")
-        self._teacher_model = teacher
+        self._given_teachers = [] if teacher is None else [teacher]
+        self._opened: dict[str, torch.nn.Module] = {}  # teachers by name, so that each is read once
         if model is not None:
             model = self._prepare_student(model)
         super().__init__(model, args, *positional, **kwargs)
-        if (self._spec or self.teacher) and self.args.n_gpu > 1:
+        if self._compresses and self.args.n_gpu > 1:
             raise ValueError(
                 f"Pruning and distillation do not work with DataParallel ({self.args.n_gpu} devices in one process): its "
                 "copies would each have their own masks. Start with torchrun, or set CUDA_VISIBLE_DEVICES to one device."
             )
-        if self._spec or self.teacher:
-            # Our loss is divided over the accumulated batch in compute_loss; Trainer must not do it again.
-            self.loss_is_scaled_for_ga = True
         if self._spec:
             self.add_callback(PruningCallback)
 
@@ -109,19 +104,31 @@ class DistillPruneTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The task loss of `Trainer`, plus the teacher's term while training."""
-        if not (self._spec or self.teacher) or not model.training:
+        if not self._compresses or not model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels, batch = inputs.get("labels"), dict(inputs)
         # Without the count, so that the task loss is this batch's mean whatever the head does with a count.
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
-        share = self._share_of_batch(labels, num_items_in_batch)
-        if self.teacher:
-            soft = self._distillation_loss(outputs, labels, self.teacher.logits(batch, self.accelerator.autocast()))
-            for name, term in (("share", torch.ones_like(loss)), ("loss_task", loss), ("loss_distill", soft)):
+        if labels is not None:
+            loss = torch.where(labels.ne(IGNORED).any(), loss, 0.0)  # the mean over no label at all is NaN
+        share = self._share_of_batch(batch, num_items_in_batch)
+        if self.distillation:
+            options = self._options
+            terms = self.distillation.terms(outputs, batch, options, self.accelerator.autocast())
+            terms = {"loss_task": loss, **terms}
+            for name, term in {"share": torch.ones_like(loss), **terms}.items():
                 self._terms.setdefault(name, []).append(term.detach() * share)
-            loss = (1 - self._alpha) * loss + self._alpha * soft
+            weights = self.distillation.weights(options)
+            loss = sum(weights[name] * term for name, term in terms.items())
         loss = loss * share
         return (loss, outputs) if return_outputs else loss
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """Count the rows of question answering as well: Trainer counts `labels` only."""
+        samples, count = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if count is None and self._compresses and samples and "start_positions" in samples[0]:
+            count = self._get_num_items_in_batch([{"labels": batch["start_positions"]} for batch in samples], device)
+        return samples, count
 
     def log(self, logs, start_time=None):
         """Add the mean of each loss term and the current sparsity to the training log."""
@@ -194,27 +201,38 @@ class DistillPruneTrainer(Trainer):
         if self._spec is None:
             super()._push_from_checkpoint(checkpoint_folder)
 
+    @property
+    def _options(self):
+        """What has the fields of distillation: the arguments, or their class with its defaults."""
+        return self.args if isinstance(self.args, DistillPruneTrainingArguments) else DistillPruneTrainingArguments
+
+    @property
+    def _compresses(self) -> bool:
+        return self._spec is not None or self.distillation is not None
+
     def _prepare_student(self, model):
-        """Set up the teacher once, then attach masks: 'self' must be copied while the model is still dense."""
-        if self.teacher is None and (self._teacher_model is not None or self._teacher_name):
-            teacher = self._teacher_model
-            if teacher is None:
-                teacher = copy.deepcopy(model) if self._teacher_name == "self" else load_teacher(self._teacher_name)
-            check_teacher(teacher, model)
-            self.teacher, self._teacher_model = LiveTeacher(teacher), None
+        """Set up the teacher, then attach masks: 'self' must be copied while the model is still dense."""
+        name = self._options.distill_teacher
+        teachers = self._given_teachers or ([] if name is None else [self._open_teacher(name, model)])
+        self.distillation = Distillation(model, teachers) if teachers else None
+        # Our loss is divided over the accumulated batch in compute_loss; Trainer must not do it again.
+        self.loss_is_scaled_for_ga = True if self._compresses else type(self).loss_is_scaled_for_ga
         return masks.attach(model, self._spec) if self._spec else model
 
-    def _distillation_loss(self, outputs, labels, teacher_logits):
-        config = self.accelerator.unwrap_model(self.model).config
-        kind = infer_problem_type(config.problem_type, num_labels=config.num_labels, labels=labels)
-        return DISTILLATION_LOSSES[kind](outputs.logits, teacher_logits, temperature=self._temperature)
+    def _open_teacher(self, name, model):
+        if name == "self":
+            return copy.deepcopy(model)
+        if name not in self._opened:
+            self._opened[name] = load_teacher(name, model)
+        return self._opened[name]
 
-    def _share_of_batch(self, labels, num_items_in_batch):
+    def _share_of_batch(self, batch, num_items_in_batch):
         """This micro-batch's share of the accumulated batch, so that splitting a batch changes nothing.
 
         Trainer counts labels over all micro-batches (and processes, whose gradients DDP then averages).
         """
+        labels = batch.get("labels", batch.get("start_positions"))
         if num_items_in_batch is None or labels is None:
             return 1.0 / self.current_gradient_accumulation_steps
-        share = labels.ne(-100).sum() / num_items_in_batch
+        share = labels.ne(IGNORED).sum() / num_items_in_batch.clamp(min=1)
         return share * self.accelerator.num_processes if self.args.average_tokens_across_devices else share
