@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from transformers import TrainingArguments
 
@@ -95,6 +96,20 @@ class DistillPruneTrainingArguments(TrainingArguments):
             start=self.prune_start,
             end=self.prune_end,
         )
+
+    def set_compression(self, values: Mapping[str, Any]) -> None:
+        """Take over the `prune_*` and `distill_*` values of one trial of a hyperparameter search.
+
+        Args:
+            values: by field name; every other name is left to `Trainer`.
+
+        Raises:
+            ValueError: as when they are given at the start.
+        """
+        for name in values.keys() & type(self).__dataclass_fields__.keys():
+            if name.startswith(("prune_", "distill_")):
+                setattr(self, name, values[name])
+        self._check_compression()
 
     def _check_compression(self) -> None:
         for name, allowed in (

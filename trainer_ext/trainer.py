@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer
 
 from . import equivalence, masks
 from .arguments import DistillPruneTrainingArguments
 from .callbacks import PruningCallback
 from .losses import DISTILLATION_LOSSES, infer_problem_type
+from .sharding import check_whole_parameters
 from .shrink import shrink
 from .teachers import LiveTeacher, check_teacher, load_teacher
 
@@ -29,8 +32,8 @@ class Compression:
     masked_vs_shrunk: float
 
 
-class DistillPruneTrainer(Trainer):
-    """A `Trainer` that prunes and distils. With plain `TrainingArguments` and no teacher it is `Trainer`, bit for bit.
+class DistillPruneMixin:
+    """What makes a `Trainer` prune and distil; for a Trainer of your own, put it first among the base classes.
 
     Args:
         model: as in `Trainer`; with pruning on, of an architecture in `trainer_ext.FAMILIES`.
@@ -41,31 +44,23 @@ class DistillPruneTrainer(Trainer):
 
     Raises:
         ValueError: what cannot work is refused here, before training: an unknown architecture, a teacher with other
-            labels, a target out of reach, several devices in one process.
+            labels, a target out of reach, several devices in one process, parameters split over processes.
 
     Example:
-        >>> args = DistillPruneTrainingArguments("out", prune_method="movement", distill_teacher="self")
-        >>> trainer = DistillPruneTrainer(model, args, train_dataset=train, processing_class=tokenizer)
-        >>> trainer.train()
-        >>> trainer.save_model("small")
+        >>> class SmallQuestionAnsweringTrainer(DistillPruneMixin, QuestionAnsweringTrainer):
+        ...     pass
     """
 
     def __init__(self, model=None, args=None, *positional, teacher=None, **kwargs):
-        options = args if isinstance(args, DistillPruneTrainingArguments) else None
         self.compression: Compression | None = None
-        self._spec = options.pruning_spec if options else None
-        self._teacher_name = options.distill_teacher if options else None
-        self._alpha = options.distill_alpha if options else DistillPruneTrainingArguments.distill_alpha
-        self._temperature = (
-            options.distill_temperature if options else DistillPruneTrainingArguments.distill_temperature
-        )
         self._terms: dict[str, list[torch.Tensor]] = {}
         self.teacher: LiveTeacher | None = None
+        self._teacher_model = teacher
+        self._read_arguments(args)
         if teacher is not None and self._teacher_name is not None:
             raise ValueError(f"Got both teacher=... and distill_teacher={self._teacher_name!r}. Choose one.")
         if teacher is not None and teacher is model:
             raise ValueError("teacher is the model itself, which would freeze it; use distill_teacher='self' instead.")
-        self._teacher_model = teacher
         if model is not None:
             model = self._prepare_student(model)
         super().__init__(model, args, *positional, **kwargs)
@@ -74,37 +69,41 @@ class DistillPruneTrainer(Trainer):
                 f"Pruning and distillation do not work with DataParallel ({self.args.n_gpu} devices in one process): its "
                 "copies would each have their own masks. Start with torchrun, or set CUDA_VISIBLE_DEVICES to one device."
             )
-        if self._spec or self.teacher:
-            # Our loss is divided over the accumulated batch in compute_loss; Trainer must not do it again.
-            self.loss_is_scaled_for_ga = True
-        if self._spec:
-            self.add_callback(PruningCallback)
+        if isinstance(args, DistillPruneTrainingArguments):
+            self.add_callback(PruningCallback)  # does nothing without masks, which a search may turn on and off
 
     def call_model_init(self, trial=None):
         """Give masks to the model that `model_init` makes, here and again at every `train()`."""
         self.compression = None  # of the model before this one; checkpoints of the new one are full-size again
+        if trial is not None and self.hp_search_backend and isinstance(self.args, DistillPruneTrainingArguments):
+            # Trainer writes the trial into the arguments only after this, and does not check them.
+            self.args.set_compression(trial if isinstance(trial, Mapping) else self.hp_space(trial))
+        teacher = self._teacher_name
+        self._read_arguments(self.args)
+        if self._teacher_name == "self" or self._teacher_name != teacher:
+            self.teacher = None
         return self._prepare_student(super().call_model_init(trial))
 
     def create_optimizer(self, model=None):
         """Move the scores into a group with their own learning rate and no weight decay."""
         new = self.optimizer is None
         optimizer = super().create_optimizer(model)
-        scores = [
-            p
+        scores = {
+            id(p): p
             for n, p in (model or self.model).named_parameters()
             if n.endswith("pruning.attention.scores") or n.endswith("pruning.ffn.scores")
-        ]
-        if new and scores and isinstance(self.args, DistillPruneTrainingArguments):
-            taken = {id(p) for p in scores}
+        }
+        if not scores or not isinstance(self.args, DistillPruneTrainingArguments):
+            return optimizer
+        if new:
             for group in optimizer.param_groups:
-                group["params"] = [p for p in group["params"] if id(p) not in taken]
-            optimizer.add_param_group({"params": scores, "lr": self.args.prune_score_lr, "weight_decay": 0.0})
-        optimized = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        if self._spec and any(id(p) not in optimized for p in scores):
-            raise ValueError(
-                "The optimizer in `optimizers` does not know the scores of the masks, so they could not learn. Leave the "
-                "optimizer to the trainer (`optim`, `optimizer_cls_and_kwargs`), or use prune_method=magnitude."
-            )
+                group["params"] = [p for p in group["params"] if id(p) not in scores]
+        # An optimizer of the user's was made from the model without masks.
+        if not any(id(p) in scores for group in optimizer.param_groups for p in group["params"]):
+            group = {"params": list(scores.values()), "lr": self.args.prune_score_lr, "weight_decay": 0.0}
+            optimizer.add_param_group(group)
+            if self.lr_scheduler is not None:
+                self._schedule_scores()
         return optimizer
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -112,8 +111,12 @@ class DistillPruneTrainer(Trainer):
         if not (self._spec or self.teacher) or not model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels, batch = inputs.get("labels"), dict(inputs)
-        # Without the count, so that the task loss is this batch's mean whatever the head does with a count.
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        # Without the count, so that the task loss is this batch's mean whatever the head does with a count. Only a
+        # function of the user's gets one, that of this batch: Trainer never calls it without, and it may divide by it.
+        count = labels.ne(-100).sum() if self.compute_loss_func and num_items_in_batch is not None else None
+        loss, outputs = super().compute_loss(model, inputs, True, count)
+        if count is not None and self.args.average_tokens_across_devices:
+            loss = loss / self.accelerator.num_processes  # by which Trainer has just multiplied it
         share = self._share_of_batch(labels, num_items_in_batch)
         if self.teacher:
             soft = self._distillation_loss(outputs, labels, self.teacher.logits(batch, self.accelerator.autocast()))
@@ -194,6 +197,28 @@ class DistillPruneTrainer(Trainer):
         if self._spec is None:
             super()._push_from_checkpoint(checkpoint_folder)
 
+    def _schedule_scores(self):
+        """Let the scheduler in `optimizers`, which counted the groups before that of the scores, move it like the last."""
+        if not isinstance(self.lr_scheduler, LambdaLR):
+            raise ValueError(
+                f"The {type(self.lr_scheduler).__name__} in `optimizers` cannot take the scores of the masks as one more "
+                "group. Use a LambdaLR, such as transformers.get_scheduler makes; or give optimizers=(optimizer, None) and "
+                "choose lr_scheduler_type; or use prune_method=magnitude, which learns no scores."
+            )
+        self.lr_scheduler.base_lrs.append(self.args.prune_score_lr)
+        self.lr_scheduler.lr_lambdas.append(self.lr_scheduler.lr_lambdas[-1])
+        group = self.optimizer.param_groups[-1]
+        group["lr"] *= self.lr_scheduler.lr_lambdas[-1](self.lr_scheduler.last_epoch)
+
+    def _read_arguments(self, args):
+        """What is asked for now: a search changes the arguments for every trial."""
+        options = args if isinstance(args, DistillPruneTrainingArguments) else DistillPruneTrainingArguments
+        self._spec = args.pruning_spec if args is options else None
+        self._teacher_name = options.distill_teacher
+        self._alpha, self._temperature = options.distill_alpha, options.distill_temperature
+        if self._spec or self._teacher_name or self._teacher_model or self.teacher:
+            check_whole_parameters(args)
+
     def _prepare_student(self, model):
         """Set up the teacher once, then attach masks: 'self' must be copied while the model is still dense."""
         if self.teacher is None and (self._teacher_model is not None or self._teacher_name):
@@ -202,6 +227,11 @@ class DistillPruneTrainer(Trainer):
                 teacher = copy.deepcopy(model) if self._teacher_name == "self" else load_teacher(self._teacher_name)
             check_teacher(teacher, model)
             self.teacher, self._teacher_model = LiveTeacher(teacher), None
+        if self._spec or self.teacher:
+            # Our loss is divided over the accumulated batch in compute_loss; Trainer must not do it again.
+            self.loss_is_scaled_for_ga = True
+        else:
+            vars(self).pop("loss_is_scaled_for_ga", None)
         return masks.attach(model, self._spec) if self._spec else model
 
     def _distillation_loss(self, outputs, labels, teacher_logits):
@@ -218,3 +248,16 @@ class DistillPruneTrainer(Trainer):
             return 1.0 / self.current_gradient_accumulation_steps
         share = labels.ne(-100).sum() / num_items_in_batch
         return share * self.accelerator.num_processes if self.args.average_tokens_across_devices else share
+
+
+class DistillPruneTrainer(DistillPruneMixin, Trainer):
+    """A `Trainer` that prunes and distils. With plain `TrainingArguments` and no teacher it is `Trainer`, bit for bit.
+
+    Its arguments are those of `Trainer` and `teacher`: see `DistillPruneMixin`.
+
+    Example:
+        >>> args = DistillPruneTrainingArguments("out", prune_method="movement", distill_teacher="self")
+        >>> trainer = DistillPruneTrainer(model, args, train_dataset=train, processing_class=tokenizer)
+        >>> trainer.train()
+        >>> trainer.save_model("small")
+    """
