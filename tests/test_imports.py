@@ -14,6 +14,7 @@ LAYERS = (
     (
         *("_version", "budgets", "codec", "compact", "compact.fresh", "compact.modeling_compact", "equivalence"),
         *("errors", "family_names", "intervals", "losses", "matrices", "precision", "report_schema", "schedules"),
+        *("score_group", "sharding"),
     ),
     # one idea on top of one of those
     (
@@ -32,6 +33,7 @@ LAYERS = (
     ("arguments", "data", "latency", "magnitude", "structures"),
     ("benchmark", "masks", "recipe", "shrink"),
     ("baseline", "callbacks", "check", "depth", "distillation", "layer_timing"),
+    ("proven", "student"),
     ("run_report", "trainer"),
     # put everything together
     ("compress",),

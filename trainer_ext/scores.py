@@ -177,6 +177,7 @@ class Pruning(nn.Module):
         """The mask of one group: the one of this forward, else (outside a forward) a new one."""
         return self._masks[group] if group in self._masks else self.groups[group].mask()
 
+    @torch.compiler.disable  # the count of open units is a new constant at every step of the ramp
     def begin_forward(self) -> None:
         """Compute each group's mask once for the whole model, outside autocast."""
         with torch.autocast(device_type=next(self.buffers()).device.type, enabled=False):
