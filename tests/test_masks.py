@@ -78,7 +78,7 @@ def test_what_cannot_work_is_refused_and_leaves_the_model_alone(tiny_model, make
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"method": "Movement"}, "method='Movement'; known: movement, magnitude"),
+        ({"method": "Movement"}, "method='Movement'; known: movement, soft_movement, magnitude"),
         ({"attention": "heads"}, "attention='heads'; known: block, head, none"),
         ({"ffn": "neurons"}, "ffn='neurons'; known: neuron, none"),
     ],

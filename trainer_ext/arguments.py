@@ -44,14 +44,14 @@ class DistillPruneTrainingArguments(TrainingArguments):
     prune_speedup: float | None = field(
         default=None,
         metadata={
-            "help": "How many times faster the result runs on this machine, above 1; replaces prune_sparsity. Times of "
+            "help": "How many times faster the result runs on this machine, at least 1; replaces prune_sparsity. Times of "
             "the layers are measured once and kept in output_dir; whole blocks may close. Default: none asked."
         },
     )
     prune_structure: Literal["compact", "plain"] = field(
         default="compact",
         metadata={
-            "help": "compact = heads and widths differ per layer, best quality for the speed; plain = all heads stay and "
+            "help": "Default: compact = heads and widths differ per layer, best quality for the speed; plain = all heads stay and "
             "every layer gets the same width, which a stock config can say: opens with AutoModel and no further code."
         },
     )
@@ -63,7 +63,7 @@ class DistillPruneTrainingArguments(TrainingArguments):
         },
     )
     prune_layer_ids: list[int] | None = field(
-        default=None, metadata={"help": "The layers to drop, counted from 0, instead of the middle ones."}
+        default=None, metadata={"help": "The layers to drop, counted from 0. Default: the middle ones."}
     )
     prune_recovery_epochs: float = field(
         default=0.0,
@@ -72,10 +72,11 @@ class DistillPruneTrainingArguments(TrainingArguments):
         },
     )
     prune_latency_device: str = field(
-        default="auto", metadata={"help": "Device that prune_speedup is for: auto = that of the training, cpu, cuda."}
+        default="auto",
+        metadata={"help": "Device that prune_speedup is for: cpu, cuda. Default: auto, that of the training."},
     )
     prune_latency_dtype: Literal["float32", "bfloat16", "float16"] = field(
-        default="float32", metadata={"help": "Precision that prune_speedup is for."}
+        default="float32", metadata={"help": "Precision that prune_speedup is for. Default: float32."}
     )
     prune_latency_batch_size: int = field(
         default=32, metadata={"help": "Texts per call that prune_speedup is for, at least 1."}
@@ -167,14 +168,15 @@ class DistillPruneTrainingArguments(TrainingArguments):
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
-        for name in _NUMBERS:
+        given = () if self.prune_speedup is None else ("prune_speedup",)
+        for name in (*_NUMBERS, *given):
             if not isinstance(getattr(self, name), int | float):
                 raise ValueError(
                     f"{name} must be a number, got {getattr(self, name)!r}; YAML reads 1e-2 as text, 1.0e-2 not."
                 )
         _in_range(self, "prune_sparsity", 0 <= self.prune_sparsity < 1, "in [0, 1); 0.5 removes half")
         speedup = 1.0 if self.prune_speedup is None else self.prune_speedup
-        _in_range(self, "prune_speedup", 1 <= speedup < math.inf, "above 1; 2 halves the time of a forward pass")
+        _in_range(self, "prune_speedup", 1 <= speedup < math.inf, "at least 1; 2 halves the time of a forward pass")
         if self.prune_speedup is not None and self.prune_method == "none":
             raise ValueError(f"prune_speedup={self.prune_speedup} needs a prune_method, such as movement.")
         _in_range(self, "prune_layers", self.prune_layers >= 0 and self.prune_layers % 1 == 0, "0 or a whole number")

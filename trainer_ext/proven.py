@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from . import equivalence, masks
 from .shrink import shrink, shrink_plain
+from .units import PruningSpec
 
 SHRINK = {"compact": shrink, "plain": shrink_plain}
 
@@ -33,7 +34,7 @@ def shrink_masked(masked) -> tuple:
         RuntimeError: if the outputs differ by more than rounding explains.
     """
     # In fp32: other shapes sum in another order, and rounding to half precision is far above the tolerance.
-    precision, structure = masked.dtype, masked.config.pruning["structure"]
+    precision, structure = masked.dtype, PruningSpec(**masked.config.pruning).structure
     masked.float()
     if not masked.pruning.is_frozen:
         masks.close(masked)

@@ -143,7 +143,7 @@ class DistillPruneMixin:
         output = super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
             self.shrink()
-            if self.args.prune_recovery_epochs:
+            if self._options.prune_recovery_epochs:
                 with self._recovery_arguments():
                     folder = Path(self.args.output_dir)
                     last = get_last_checkpoint(folder) if resume_from_checkpoint and folder.is_dir() else None
