@@ -35,8 +35,11 @@ def scramble(model, seed=0):
 
 
 def matrices(model):
-    """The six matrices of every layer as the forward pass sees them."""
-    return [{name: getattr(layer, name).weight.detach() for name in LINEARS} for layer in layers_of(model)]
+    """The masked matrices of every layer as the forward pass sees them, six or with a gate seven."""
+    return [
+        {name: getattr(layer, name).weight.detach() for name in (*LINEARS, "ffn_gate") if getattr(layer, name)}
+        for layer in layers_of(model)
+    ]
 
 
 def closed_fraction(model):

@@ -97,6 +97,33 @@ def test_the_rows_name_the_parts_by_what_they_do(tiny_model, tiny_batch, model_t
 
 
 @every_family
+def test_queries_of_other_tokens_do_not_reach_the_answer_but_keys_and_values_do(tiny_model, tiny_batch, model_type):
+    """The classifiers read the first token, so the last layer asks for it alone: this tells queries from keys."""
+    model = tiny_model(model_type)
+    batch, layer = tiny_batch(model), families.layers_of(model)[-1]
+    before = equivalence.logits(model, batch)
+    changed = set()
+    for name in ("query", "key", "value"):
+        matrix, calls = getattr(layer, name), []
+
+        def add_noise(linear, args, output, matrix=matrix, calls=calls):
+            calls.append(output)
+            if len(calls) == layer.uses:  # the last use of a layer that is shared
+                output = output.clone()
+                rows = slice(matrix.part * matrix.out_features, (matrix.part + 1) * matrix.out_features)
+                output[:, 1:, rows] += torch.randn(
+                    output[:, 1:, rows].shape, generator=torch.Generator().manual_seed(0)
+                )
+            return output
+
+        handle = matrix.linear.register_forward_hook(add_noise)
+        if (equivalence.logits(model, batch) - before).abs().max() > 1e-2:
+            changed.add(name)
+        handle.remove()
+    assert changed == {"key", "value"}
+
+
+@every_family
 def test_the_encoder_alone_has_the_same_layers(tiny_model, model_type):
     model = tiny_model(model_type)
     ours, below = families.layers_of(model), families.layers_of(model.base_model)

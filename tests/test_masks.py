@@ -124,13 +124,15 @@ def test_the_ramp_closes_the_lowest_scores_of_the_whole_model(masked, model_type
         assert second[name].eq(0).sum() == 16 * 16
 
 
-def test_ffn_rows_and_columns_close_together(masked):
-    model = masked()
+@every_family
+def test_ffn_rows_and_columns_close_together(masked, model_type):
+    model = masked(model_type)
     with torch.no_grad():
         model.pruning.ffn.scores.view(2, 64)[0, [3, 9]] = -50.0
     masks.set_sparsity(model, 2 / 128)
     layer = matrices(model)[0]
-    assert layer["ffn_in"].eq(0).all(1).nonzero().flatten().tolist() == [3, 9]
+    for name in {"ffn_in", "ffn_gate"} & layer.keys():
+        assert layer[name].eq(0).all(1).nonzero().flatten().tolist() == [3, 9]
     assert layer["ffn_out"].eq(0).all(0).nonzero().flatten().tolist() == [3, 9]
     assert matrices(model)[1]["ffn_in"].ne(0).all()
 
@@ -158,8 +160,9 @@ def test_no_matrix_dies(masked, attention, equal):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("attention", ["block", "head"])
-def test_magnitude_keeps_the_largest(masked, attention, dtype):
-    model = masked(method="magnitude", attention=attention, block_size=8).to(dtype)
+@every_family
+def test_magnitude_keeps_the_largest(masked, model_type, attention, dtype):
+    model = masked(model_type, method="magnitude", attention=attention, block_size=8).to(dtype)
     dense = [{name: weight.float() for name, weight in layer.items()} for layer in matrices(model)]
     masks.set_sparsity(model, 0.25)
     means, kept = [], []
@@ -177,6 +180,8 @@ def test_magnitude_keeps_the_largest(masked, attention, dtype):
     assert kept.sum() == 0.75 * len(kept)
     assert means[kept].min() > means[~kept].max()
     neurons = torch.cat([layer["ffn_in"].abs().mean(1) + layer["ffn_out"].abs().mean(0) for layer in dense])
+    if "ffn_gate" in dense[0]:
+        neurons += torch.cat([layer["ffn_gate"].abs().mean(1) for layer in dense])
     kept = torch.cat([layer["ffn_in"].ne(0).any(1) for layer in matrices(model)])
     assert kept.sum() == 0.75 * 128
     assert neurons[kept].min() > neurons[~kept].max()

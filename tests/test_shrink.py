@@ -162,6 +162,23 @@ def test_a_dead_neuron_goes_and_its_constant_stays(tiny_model, tiny_batch, model
         assert equivalence.max_logit_difference(model, compact, tiny_batch(model)) > 0.05
 
 
+@pytest.mark.parametrize("half", [0, 1], ids=["in", "gate"])
+def test_a_neuron_with_one_of_two_rows_dead_stays(tiny_model, tiny_batch, half):
+    """The other row still makes it depend on the text."""
+    model = tiny_model("modernbert")
+    with torch.no_grad():
+        for layer in layers_of(model):
+            layer.neuron_rows[half].weight[:32] = 0
+    compact, _, neurons = shrink(model)
+    assert neurons == [ALL_NEURONS] * 2
+    before = equivalence.logits(model, tiny_batch(model))
+    assert (equivalence.logits(compact, tiny_batch(model)) - before).abs().max() <= TOLERANCE
+    with torch.no_grad():  # removing them anyway would change the function
+        for layer in layers_of(model):
+            layer.ffn_out.weight[:, :32] = 0
+    assert (equivalence.logits(model, tiny_batch(model)) - before).abs().max() > 0.05
+
+
 @pytest.mark.parametrize(
     ("model_type", "activation"),
     [
