@@ -24,12 +24,15 @@ CHOSEN = {
     "distill_teacher": "self",
     "distill_alpha": 0.25,
     "distill_temperature": 4.0,
+    "distill_hidden": 0.5,
+    "distill_layers": [0, 3],
 }
 STOCK = {"output_dir": "out", "use_cpu": True, "report_to": "none"}
 
 
 def parse_command_line(values, folder):
-    words = [word for name, value in values.items() for word in (f"--{name}", str(value))]
+    lists = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
+    words = [word for name, values in lists.items() for word in (f"--{name}", *map(str, values))]
     return HfArgumentParser(DistillPruneTrainingArguments).parse_args_into_dataclasses(words)[0]
 
 
@@ -81,6 +84,8 @@ REFUSED = {
     "prune_score_lr": [0.0, -0.01, NAN, INF, "1e-2", None],
     "distill_alpha": [-0.1, 1.1, NAN, INF, -INF, "0.9", None],
     "distill_temperature": [0.0, -2.0, NAN, INF, "2", None],
+    "distill_hidden": [-0.1, NAN, INF, -INF, "1", None],
+    "distill_layers": [[], [-1], [1.0], [1, 1], ["1"], 3, "last"],
 }
 
 
@@ -101,6 +106,8 @@ ACCEPTED = {
     "prune_score_lr": [1e-9, 10],
     "distill_alpha": [0, 1],
     "distill_temperature": [0.1, 100],
+    "distill_hidden": [0, 100],
+    "distill_layers": [None, [0], [3, 1]],
 }
 
 

@@ -20,6 +20,7 @@ LAYERS = (
         "compact.registration",
         "csv_rows",
         "families",
+        "hidden_states",
         "metrics",
         "opening",
         "report",

@@ -181,7 +181,10 @@ def load_masked(folder: str | Path):
     home = modeling_compact if name.startswith(modeling_compact.PREFIX) else transformers
     model = getattr(home, name)(config).to(config.dtype or torch.float32)
     del model.config.pruning
-    attach(model, spec).load_state_dict(load_file(Path(folder) / "model.safetensors"))
+    state = load_file(Path(folder) / "model.safetensors")
+    # A checkpoint of a distilled model may hold a map to the teacher's width, which is no part of the model.
+    state = {name: value for name, value in state.items() if not name.startswith("distillation.")}
+    attach(model, spec).load_state_dict(state)
     return model.eval()
 
 

@@ -108,7 +108,8 @@ class DistillPruneTrainer(Trainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels, batch = inputs.get("labels"), dict(inputs)
         # Without the count, so that the task loss is this batch's mean whatever the head does with a count.
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        inner = self.distillation.inputs(self._options) if self.distillation else {}
+        loss, outputs = super().compute_loss(model, {**inputs, **inner}, return_outputs=True)
         if labels is not None:
             loss = torch.where(labels.ne(IGNORED).any(), loss, 0.0)  # the mean over no label at all is NaN
         share = self._share_of_batch(batch, num_items_in_batch)
@@ -148,7 +149,11 @@ class DistillPruneTrainer(Trainer):
                 "This trainer's model is already shrunk; build a new trainer to resume from a checkpoint."
             )
         self._terms = {}  # what an earlier run did not log any more
+        if self.distillation:
+            self.distillation.attach(self.model, self._options)
         output = super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
+        if self.distillation:
+            self.distillation.detach(self.model)
         if hasattr(self.model, "pruning"):
             self.shrink()
         return output
@@ -162,6 +167,8 @@ class DistillPruneTrainer(Trainer):
         # In fp32, without the autocast that bf16 and fp16 runs wrap around forward: other shapes sum in another order,
         # and rounding to half precision in between is far above the tolerance.
         masked = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        if self.distillation:
+            self.distillation.detach(masked)
         precision = masked.dtype
         masked.float()
         if not masked.pruning.is_frozen:
@@ -214,7 +221,13 @@ class DistillPruneTrainer(Trainer):
         """Set up the teacher, then attach masks: 'self' must be copied while the model is still dense."""
         name = self._options.distill_teacher
         teachers = self._given_teachers or ([] if name is None else [self._open_teacher(name, model)])
-        self.distillation = Distillation(model, teachers) if teachers else None
+        self.distillation = Distillation(model, teachers, self._options) if teachers else None
+        if self.distillation:
+            self.distillation.attach(model, self._options)
+        elif self._options.distill_hidden:
+            raise ValueError(
+                f"distill_hidden={self._options.distill_hidden} needs a teacher: give distill_teacher, or teacher=..."
+            )
         # Our loss is divided over the accumulated batch in compute_loss; Trainer must not do it again.
         self.loss_is_scaled_for_ga = True if self._compresses else type(self).loss_is_scaled_for_ga
         return masks.attach(model, self._spec) if self._spec else model
