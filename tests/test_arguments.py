@@ -33,6 +33,8 @@ CHOSEN = {
     "distill_teacher": "self",
     "distill_alpha": 0.25,
     "distill_temperature": 4.0,
+    "distill_hidden": 0.5,
+    "distill_layers": [0, 3],
 }
 STOCK = {"output_dir": "out", "use_cpu": True, "report_to": "none"}
 
@@ -98,6 +100,8 @@ REFUSED = {
     "prune_latency_length": [0, NAN, INF, "64", None],
     "distill_alpha": [-0.1, 1.1, NAN, INF, -INF, "0.9", None],
     "distill_temperature": [0.0, -2.0, NAN, INF, "2", None],
+    "distill_hidden": [-0.1, NAN, INF, -INF, "1", None],
+    "distill_layers": [[], [-1], [1.0], [1, 1], ["1"], 3, "last"],
 }
 
 
@@ -118,6 +122,8 @@ ACCEPTED = {
     "prune_score_lr": [1e-9, 10],
     "distill_alpha": [0, 1],
     "distill_temperature": [0.1, 100],
+    "distill_hidden": [0, 100],
+    "distill_layers": [None, [0], [3, 1]],
 }
 
 

@@ -21,6 +21,7 @@ LAYERS = (
         "compact.registration",
         "csv_rows",
         "families",
+        "hidden_states",
         "metrics",
         "opening",
         "report",

@@ -15,7 +15,7 @@ from .units import PruningSpec
 _NUMBERS = (
     *("prune_sparsity", "prune_block_size", "prune_start", "prune_end", "prune_score_lr", "prune_layers"),
     *("prune_recovery_epochs", "prune_latency_batch_size", "prune_latency_length"),
-    *("distill_alpha", "distill_temperature"),
+    *("distill_alpha", "distill_temperature", "distill_hidden"),
 )
 
 
@@ -121,6 +121,19 @@ class DistillPruneTrainingArguments(TrainingArguments):
     distill_temperature: float = field(
         default=2.0, metadata={"help": "Softens both distributions; above 0, 1 leaves them as they are."}
     )
+    distill_hidden: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of the squared difference of hidden states, added to the loss, in [0, inf); 0 leaves it out."
+        },
+    )
+    distill_layers: list[int] | None = field(
+        default=None,
+        metadata={
+            "help": "Layers of the teacher whose inner states are taught: 0 = embeddings, 1 = first layer, up to its "
+            "depth. Default: all for distill_hidden."
+        },
+    )
 
     def __post_init__(self):
         self._check_compression()
@@ -194,10 +207,21 @@ class DistillPruneTrainingArguments(TrainingArguments):
         _in_range(self, "prune_score_lr", 0 < self.prune_score_lr < math.inf, "above 0; 0.01 is usual")
         _in_range(self, "distill_alpha", 0 <= self.distill_alpha <= 1, "in [0, 1]; 0.9 is usual")
         _in_range(self, "distill_temperature", 0 < self.distill_temperature < math.inf, "above 0; 2 is usual")
+        _in_range(self, "distill_hidden", 0 <= self.distill_hidden < math.inf, "0 or more; 1 is usual")
+        _check_layers(self.distill_layers)
         if self.distill_teacher == "":
             raise ValueError("distill_teacher is empty; give 'self', a folder or a Hub id, or leave it out.")
         if self.prune_method != "none" and self.prune_attention == self.prune_ffn == "none":
             raise ValueError("prune_attention and prune_ffn are both 'none': nothing is left to prune.")
+
+
+def _check_layers(layers) -> None:
+    if layers is None:
+        return
+    if not isinstance(layers, list) or not layers or not all(type(i) is int and i >= 0 for i in layers):
+        raise ValueError(f"distill_layers must be a list of layers in [0, depth of the teacher], got {layers!r}.")
+    if len(set(layers)) < len(layers):
+        raise ValueError(f"distill_layers names a layer twice: {layers!r}.")
 
 
 def _in_range(args, name: str, fits: bool, expected: str) -> None:

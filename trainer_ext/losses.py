@@ -83,6 +83,20 @@ def soft_target_mse(student: torch.Tensor, teacher: torch.Tensor, *, temperature
     return F.mse_loss(student.float(), teacher.float())
 
 
+def mean_over_rows(
+    values: torch.Tensor, *, mask: torch.Tensor | None = None, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The mean over the tokens of each row, then over rows by weight; 0 where nothing counts.
+
+    Args:
+        values: `[batch, tokens]`.
+        mask: bool `[batch, tokens]`, True where a token counts; None counts all.
+        weights: `[batch]`, how often each row counts, whole numbers; None counts each once.
+    """
+    rows = values.mean(1) if mask is None else (values * mask).sum(1) / mask.sum(1).clamp(min=1)
+    return rows.mean() if weights is None else (rows * weights).sum() / weights.sum().clamp(min=1)
+
+
 def _check(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> None:
     if student.shape != teacher.shape:
         raise ValueError(

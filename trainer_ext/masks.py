@@ -178,7 +178,10 @@ def load_masked(folder: str | Path):
     for parameter in model.parameters():  # and no buffers, as from_pretrained: rotary frequencies stay fp32
         parameter.data = parameter.data.to(config.dtype or torch.float32)
     del model.config.pruning
-    attach(model, spec).load_state_dict(load_file(Path(folder) / "model.safetensors"))
+    state = load_file(Path(folder) / "model.safetensors")
+    # A checkpoint of a distilled model may hold a map to the teacher's width, which is no part of the model.
+    state = {name: value for name, value in state.items() if not name.startswith("distillation.")}
+    attach(model, spec).load_state_dict(state)
     return model.eval()
 
 

@@ -23,6 +23,16 @@ def labelled(batch: Mapping[str, Any]) -> torch.Tensor | None:
     return None if labels is None else labels.ne(IGNORED)
 
 
+def labels_per_row(batch: Mapping[str, Any]) -> torch.Tensor | None:
+    """How many labels each row has, `[batch]`; None where `labels` does not tell.
+
+    A term of whole rows must count a row as often as Trainer counts its labels: then it does not depend on how the
+    accumulated batch is split.
+    """
+    mask = labelled(batch)
+    return None if mask is None else mask.reshape(len(mask), -1).sum(1)
+
+
 def not_padding(batch: Mapping[str, Any]) -> torch.Tensor | None:
     """Bool `[batch, tokens]`, False for padding; None without an attention mask."""
     mask = batch.get("attention_mask")

@@ -29,21 +29,22 @@ class LiveTeacher:
         self.model = model.requires_grad_(False).eval()
         self._accepted = set(inspect.signature(model.forward).parameters)
 
-    def answer(self, inputs: Mapping[str, Any], precision: AbstractContextManager) -> dict[str, torch.Tensor]:
-        """The teacher's logits by name, in fp32.
+    def answer(self, inputs: Mapping[str, Any], precision: AbstractContextManager, **asked: bool) -> dict[str, Any]:
+        """The teacher's outputs by name; its logits in fp32.
 
         Args:
             inputs: the student's batch; labels and whatever the teacher does not know are left out.
             precision: the autocast context of the student, so that both are computed alike.
+            **asked: what it is asked for besides its logits, as `output_hidden_states=True`.
         """
         known = {name: value for name, value in inputs.items() if name in self._accepted and name not in LABELS}
         device = next(value.device for value in known.values() if isinstance(value, torch.Tensor))
         if self.model.device != device:
             self.model.to(device)
         with torch.inference_mode(), precision:
-            outputs = self.model(**known)
+            outputs = self.model(**known, **asked)
         # Cloned outside: autograd refuses to save a tensor that was made in inference mode.
-        return {name: outputs[name].float().clone() for name in outputs if name in LOGITS}
+        return {name: value.float().clone() if name in LOGITS else value for name, value in outputs.items()}
 
 
 HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")

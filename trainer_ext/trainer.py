@@ -95,7 +95,8 @@ class DistillPruneMixin:
         # Without the count, so that the task loss is this batch's mean whatever the head does with a count. Only a
         # function of the user's gets one, that of this batch: Trainer never calls it without, and it may divide by it.
         count = labels.ne(IGNORED).sum() if self.compute_loss_func and num_items_in_batch is not None else None
-        loss, outputs = super().compute_loss(model, inputs, True, count)
+        inner = self.distillation.inputs(self._options) if self.distillation else {}
+        loss, outputs = super().compute_loss(model, {**inputs, **inner}, True, count)
         if count is not None and self.args.average_tokens_across_devices:
             loss = loss / self.accelerator.num_processes  # by which Trainer has just multiplied it
         if labels is not None:
@@ -140,16 +141,25 @@ class DistillPruneMixin:
                 "This trainer's model is already shrunk; build a new trainer to resume from a checkpoint."
             )
         self._terms = {}  # what an earlier run did not log any more
-        output = super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
+        output = self._train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
             self.shrink()
             if self._options.prune_recovery_epochs:
                 with self._recovery_arguments():
                     folder = Path(self.args.output_dir)
                     last = get_last_checkpoint(folder) if resume_from_checkpoint and folder.is_dir() else None
-                    recovery = super().train(last, trial, ignore_keys_for_eval)
+                    recovery = self._train(last, trial, ignore_keys_for_eval)
                 metrics = {f"recovery_{name}": value for name, value in recovery.metrics.items()}
                 output = output._replace(metrics=output.metrics | metrics)
+        return output
+
+    def _train(self, *arguments):
+        """`Trainer.train`, with what distillation learns beside the model while it lasts."""
+        if self.distillation:
+            self.distillation.attach(self.model, self._options)
+        output = super().train(*arguments)
+        if self.distillation:
+            self.distillation.detach(self.model)
         return output
 
     @contextlib.contextmanager
@@ -178,6 +188,8 @@ class DistillPruneMixin:
         """
         # Without the autocast that bf16 and fp16 runs wrap around forward.
         masked = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        if self.distillation:
+            self.distillation.detach(masked)
         smaller, self.compression = shrink_masked(masked)
         self.accelerator.free_memory()
         self.model = self.model_wrapped = self.callback_handler.model = smaller
@@ -217,16 +229,24 @@ class DistillPruneMixin:
 
     def _prepare_student(self, model):
         """Set up the teacher, then drop layers and attach masks: 'self' must be copied while the model is still dense."""
+        if self._spec is not None or self._given_teachers or self._options.distill_teacher is not None:
+            check_whole_parameters(self.args)
         name = self._options.distill_teacher
         teachers = self._given_teachers or ([] if name is None else [self._open_teacher(name, model)])
-        self.distillation = Distillation(model, teachers) if teachers else None
+        student = prepare_student(model, self.args) if self._options is self.args else model
+        self.distillation = Distillation(student, teachers, self._options) if teachers else None
+        if self.distillation:
+            self.distillation.attach(student, self._options)
+        elif self._options.distill_hidden:
+            raise ValueError(
+                f"distill_hidden={self._options.distill_hidden} needs a teacher: give distill_teacher, or teacher=..."
+            )
         if self._compresses:
-            check_whole_parameters(self.args)
             # Our loss is divided over the accumulated batch in compute_loss; Trainer must not do it again.
             self.loss_is_scaled_for_ga = True
         else:
             vars(self).pop("loss_is_scaled_for_ga", None)
-        return prepare_student(model, self.args) if self._options is self.args else model
+        return student
 
     def _open_teacher(self, name, model):
         if name == "self":
