@@ -20,7 +20,7 @@ LAYERS = (
     ("assess", "cleaning", "measure", "run_directory", "tables", "teachers", "units"),
     ("arguments", "data", "latency", "magnitude"),
     ("benchmark", "masks", "recipe", "shrink"),
-    ("baseline", "callbacks", "check"),
+    ("baseline", "callbacks", "check", "import_nn_pruning"),
     ("run_report", "trainer"),
     # put everything together
     ("compress",),
