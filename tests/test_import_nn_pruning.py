@@ -72,6 +72,7 @@ def publish(model, folder, *, heads=HEADS, safe=True, old_names=False, column_or
     if old_names:
         state = {n.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"): t for n, t in state.items()}
         state[f"{model.base_model_prefix}.embeddings.position_ids"] = torch.arange(40)[None]
+        state.setdefault(f"{model.base_model_prefix}.pooler.dense.bias", torch.zeros(32))
     if safe:
         save_file(state, folder / "model.safetensors")
     else:
@@ -216,6 +217,16 @@ def test_another_function_is_status_1_and_nothing_is_written(tiny_model, tmp_pat
 def test_what_cannot_be_computed_is_refused_in_one_line(config, message, tiny_model, tmp_path, monkeypatch, capsys):
     old = publish(silenced(tiny_model("bert")), tmp_path / "old", **config)
     refused(old, tmp_path / "new", message, monkeypatch, capsys)
+
+
+class Runs:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
 
 
 @pytest.mark.parametrize(
