@@ -7,10 +7,12 @@ are silenced in place, so that it owes nothing to the code under test.
 import copy
 import json
 
+import nn_pruning_reference as reference
 import pytest
 import torch
 import transformers
 from commands import run_command
+from nn_pruning.inference_model_patcher import BertHeadsPruner
 from safetensors.torch import save_file
 
 from recipes.benchmarks.nn_pruning_shim import load_masked_nn
@@ -98,77 +100,59 @@ def difference(first, second):
 @pytest.mark.parametrize("safe", [True, False])
 @pytest.mark.parametrize("head", ["SequenceClassification", "QuestionAnswering", "TokenClassification"])
 def test_bert_answers_as_it_did(head, safe, tiny_model, tmp_path):
-    reference = silenced(model_with(head, "bert", tiny_model))
-    found = import_nn_pruning(publish(reference, tmp_path / "old", safe=safe, old_names=not safe), tmp_path / "new")
+    full = silenced(model_with(head, "bert", tiny_model))
+    found = import_nn_pruning(publish(full, tmp_path / "old", safe=safe, old_names=not safe), tmp_path / "new")
     assert found.heads == [[0, 2], [1, 2, 3]]
     assert [len(ids) for ids in found.neurons] == [64 - 40, 64 - 7]
     assert found.parameters[1] < found.parameters[0]
     assert found.difference <= 1e-5
     compact = opened(tmp_path / "new")
-    assert difference(reference, compact) <= 1e-5
+    assert difference(full, compact) <= 1e-5
     assert compact.num_parameters() == found.parameters[1]
     assert not hasattr(compact.config, "pruned_heads")
-    assert difference(silenced(reference, heads={0: [0]}), compact) > 1e-2  # the comparison can fail
+    assert difference(silenced(full, heads={0: [0]}), compact) > 1e-2  # the comparison can fail
 
 
 @pytest.mark.parametrize("model_type", ["roberta", "distilbert", "electra"])
 def test_other_architectures_do_too(model_type, tiny_model, tmp_path):
-    reference = silenced(tiny_model(model_type))
-    found = import_nn_pruning(publish(reference, tmp_path / "old"), tmp_path / "new")
+    full = silenced(tiny_model(model_type))
+    found = import_nn_pruning(publish(full, tmp_path / "old"), tmp_path / "new")
     assert found.heads == [[0, 2], [1, 2, 3]]
-    assert difference(reference, opened(tmp_path / "new")) <= 1e-5
+    assert difference(full, opened(tmp_path / "new")) <= 1e-5
 
 
 def test_what_nn_pruning_itself_compiled(tiny_model, tmp_path):
     """Its own masks, compiler and choice of heads; only the cutting, which transformers 5 lost, is done here."""
-    load_masked_nn()
-    from nn_pruning.inference_model_patcher import BertHeadsPruner
-    from nn_pruning.modules.masked_nn import MaskedLinearModelCompiler
-    from nn_pruning.patch_coordinator import ModelPatchingCoordinator, SparseTrainingArguments
-
-    args = SparseTrainingArguments(
-        attention_pruning_method="sigmoied_threshold",
-        attention_output_with_dense=False,
-        dense_pruning_method="sigmoied_threshold:1d_alt",
-        attention_block_rows=8,
-        attention_block_cols=8,
-        final_threshold=0.5,
-    )
     model = model_with("QuestionAnswering", "bert", tiny_model)
-    coordinator = ModelPatchingCoordinator(args, None, None, ["start_logits", "end_logits"], None)
-    coordinator.patch_model(model)
-    generator = torch.Generator().manual_seed(1)
+    coordinator, masked = reference.hybrid(model, block_size=8, final_threshold=0.5)
     with torch.no_grad():
-        for name, scores in model.named_parameters():
-            if name.endswith("mask_scores"):
-                scores.normal_(generator=generator)
-            if name.endswith("value.mask_module.context_modules.0.mask_scores"):
-                scores[1] = -9.0  # a row of blocks is a head
+        for name, module in masked.items():
+            if name.endswith("value"):
+                reference.scores_of(module)[1] = -9.0  # a row of blocks is a head
     coordinator.schedule_threshold()
-    MaskedLinearModelCompiler().patch(model)
-    model.eval()
-    heads, _ = BertHeadsPruner(model).get_pruned_heads()
+    load_masked_nn().MaskedLinearModelCompiler().patch(model)
+    heads, _ = BertHeadsPruner(model.eval()).get_pruned_heads()
     assert all(1 in ids for ids in heads.values())
-    reference = silenced(model, heads=heads, neurons={})
-    found = import_nn_pruning(publish(reference, tmp_path / "old", heads=heads), tmp_path / "new")
+    full = silenced(model, heads=heads, neurons={})
+    found = import_nn_pruning(publish(full, tmp_path / "old", heads=heads), tmp_path / "new")
     assert all(0 < len(ids) < 64 for ids in found.neurons)
-    assert difference(reference, opened(tmp_path / "new")) <= 1e-5
+    assert difference(full, opened(tmp_path / "new")) <= 1e-5
 
 
 def test_a_head_put_elsewhere_answers_otherwise(tiny_model, tmp_path):
     """If the output projection has the heads in another order than query, key and value, the function is another."""
-    reference = silenced(tiny_model("bert"))
-    import_nn_pruning(publish(reference, tmp_path / "old", column_order=-1), tmp_path / "new")
-    assert difference(reference, opened(tmp_path / "new")) > 1e-2
+    full = silenced(tiny_model("bert"))
+    import_nn_pruning(publish(full, tmp_path / "old", column_order=-1), tmp_path / "new")
+    assert difference(full, opened(tmp_path / "new")) > 1e-2
 
 
 def test_ids_name_the_heads_and_change_no_answer(tiny_model, tmp_path):
-    reference = silenced(tiny_model("bert"))
-    old = publish(reference, tmp_path / "old")
+    full = silenced(tiny_model("bert"))
+    old = publish(full, tmp_path / "old")
     config = json.loads((old / "config.json").read_text())
     (old / "config.json").write_text(json.dumps(config | {"pruned_heads": {"0": [0, 1], "1": [3]}}))
     assert import_nn_pruning(old, tmp_path / "new").heads == [[2, 3], [0, 1, 2]]
-    assert difference(reference, opened(tmp_path / "new")) <= 1e-5
+    assert difference(full, opened(tmp_path / "new")) <= 1e-5
 
 
 def test_the_command_prints_one_table_and_keeps_the_tokenizer(tiny_model, tmp_path, monkeypatch, capsys):
