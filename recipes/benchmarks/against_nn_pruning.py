@@ -130,7 +130,7 @@ def main(
     theirs = HybridTrainer(
         student,
         TrainingArguments(**shared),
-        teacher=dense.requires_grad_(False).eval(),
+        teacher=dense,
         penalty=penalty,
         score_lr=score_lr,
         block_size=block_size,

@@ -66,7 +66,7 @@ class HybridTrainer(Trainer):
     Args:
         model: a BERT classifier; changed in place.
         args: plain `TrainingArguments`, without saving: its scores are shared between modules.
-        teacher: a live teacher, or None.
+        teacher: a live teacher, frozen here, or None.
         penalty: final weight of the L1 penalty on the scores (its `regularization_final_lambda`).
         score_lr: learning rate of the scores.
         start, end: fractions of the run between which the threshold rises.
@@ -84,7 +84,8 @@ class HybridTrainer(Trainer):
         self.coordinator = ModelPatchingCoordinator(sparse_args, None, None, ["logits"], None)
         self.coordinator.patch_model(model)
         self.coordinator.schedule_threshold()
-        self.coordinator.teacher = teacher
+        if teacher is not None:
+            self.coordinator.teacher = teacher.requires_grad_(False).eval().to(args.device)
         for module in model.modules():
             if isinstance(module, masked_nn.MaskedLinear):
                 module.mask_module = OutsideAutocast(module.mask_module)
