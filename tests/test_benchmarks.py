@@ -59,3 +59,10 @@ def test_against_nn_pruning(task, match):
     assert found["target"] == theirs["sparsity" if match == "physical" else "zeros"]
     assert ours["sparsity"] == pytest.approx(found["target"], abs=0.02)
     assert str(task) not in found["command"]
+
+
+def test_the_hybrid_is_for_bert_alone(tiny_model):
+    from recipes.benchmarks.nn_pruning_hybrid import HybridTrainer
+
+    with pytest.raises(ValueError, match="know BERT alone, and this is model_type='roberta'"):
+        HybridTrainer(tiny_model("roberta"), None, teacher=None, penalty=1.0)

@@ -85,6 +85,7 @@ def main(
     encoded = tokenize(texts, tokenizer, max_length=max_length)
     split, test = next(iter(encoded.tests.items()))
     dense_weights = count(encoder_weights(dense))
+    head_size = dense.config.hidden_size // dense.config.num_attention_heads
     scratch = tempfile.TemporaryDirectory()
     shared = {
         "output_dir": scratch.name,
@@ -118,7 +119,8 @@ def main(
             "zeros": zeros,
             "parameters": count(small.parameters()),
             "encoder_weights": weights,
-            "heads_and_neurons": [[w.shape[0] for w in encoder_weights(small)[part::6]] for part in (2, 4)],
+            "heads": [weight.shape[0] // head_size for weight in encoder_weights(small)[2::6]],
+            "ffn_width": [weight.shape[0] for weight in encoder_weights(small)[4::6]],
             "seconds_per_step": statistics.median(clock.seconds) if clock else None,
         }
 

@@ -72,9 +72,16 @@ class HybridTrainer(Trainer):
         start, end: fractions of the run between which the threshold rises.
         block_size: rows and columns of an attention block.
         **kwargs: of `Trainer`.
+
+    Raises:
+        ValueError: if the model is no BERT.
     """
 
     def __init__(self, model, args, *, teacher, penalty, score_lr=1e-2, start=0.1, end=0.6, block_size=32, **kwargs):
+        if model.config.model_type != "bert":
+            raise ValueError(
+                f"nn_pruning's patterns know BERT alone, and this is model_type={model.config.model_type!r}."
+            )
         masked_nn = load_masked_nn()
         from nn_pruning.patch_coordinator import ModelPatchingCoordinator, SparseTrainingArguments
 
