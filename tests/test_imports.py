@@ -33,7 +33,7 @@ LAYERS = (
     ("assess", "cleaning", "measure", "run_directory", "tables", "teachers", "units"),
     ("arguments", "data", "latency", "magnitude", "structures"),
     ("benchmark", "masks", "recipe", "shrink"),
-    ("baseline", "callbacks", "check", "depth", "distillation", "layer_timing"),
+    ("baseline", "callbacks", "check", "depth", "distillation", "import_nn_pruning", "layer_timing"),
     ("proven", "student"),
     ("run_report", "trainer"),
     # put everything together
