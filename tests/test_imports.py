@@ -12,13 +12,15 @@ ROOT = Path(trainer_ext.__file__).parent
 LAYERS = (
     # know nothing of the rest
     (
-        *("_version", "budgets", "codec", "compact", "compact.fresh", "compact.modeling_compact", "equivalence"),
-        *("errors", "family_names", "intervals", "losses", "precision", "report_schema", "schedules"),
+        *("_version", "budgets", "codec", "compact", "compact.fresh", "compact.modeling_compact", "data_arguments"),
+        *("entities", "equivalence", "errors", "family_names", "intervals", "labels", "losses", "metric_names"),
+        *("precision", "report_schema", "schedules", "squad"),
     ),
     # one idea on top of one of those
-    ("compact.registration", "csv_rows", "families", "metrics", "opening", "report", "scores", "scratch"),
-    ("assess", "cleaning", "measure", "run_directory", "tables", "teachers", "units"),
-    ("arguments", "data", "latency", "magnitude"),
+    ("compact.registration", "encoding", "families", "metrics", "opening", "report", "rows", "scores"),
+    ("answers", "cleaning", "csv_rows", "iob_rows", "measure", "run_directory", "scoring", "scratch", "squad_rows"),
+    ("tables", "tasks", "teachers", "units"),
+    ("arguments", "assess", "data", "latency", "magnitude"),
     ("benchmark", "masks", "recipe", "shrink"),
     ("baseline", "callbacks", "check"),
     ("run_report", "trainer"),

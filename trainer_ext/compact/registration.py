@@ -51,6 +51,8 @@ def register(model_type: str) -> type:
     tasks = {
         modeling_auto.AutoModel: modeling_auto.MODEL_MAPPING,
         modeling_auto.AutoModelForSequenceClassification: modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+        modeling_auto.AutoModelForTokenClassification: modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+        modeling_auto.AutoModelForQuestionAnswering: modeling_auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING,
     }
     for auto_class, mapping in tasks.items():
         auto_class.register(config, compact_model(mapping[stock]), exist_ok=True)
