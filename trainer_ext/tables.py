@@ -88,10 +88,15 @@ def _quality_rows(table: Table, quality: Quality) -> None:
     for name in names:
         change = _main_change(quality, before, after) if name == quality.metric else _change(name, before, after)
         _row(table, metric_title(name), _score(before, name), _score(after, name), change)
-    _row(table, "same answer %", "", _show(quality.agreement, lambda x: f"{100 * x:.1f}"), "")
     counts = _both([quality.lost, quality.won], "{:,}".format)
-    _row(table, "lost / won", "", None if None in counts else " / ".join(map(str, counts)), "")
-    _row(table, "McNemar exact p", "", _show(quality.mcnemar_p, "{:.3g}".format), "")
+    rows = {
+        "same answer %": _show(quality.agreement, lambda x: f"{100 * x:.1f}"),
+        "lost / won": None if None in counts else " / ".join(map(str, counts)),
+        "McNemar exact p": _show(quality.mcnemar_p, "{:.3g}".format),
+    }
+    for title, value in rows.items():
+        if value is not None or quality.metric == "accuracy":  # not every task has answers that are right or wrong
+            _row(table, title, "", value, "")
 
 
 def metric_title(name: str) -> str:
@@ -108,7 +113,7 @@ def _score(scores: Scores, name: str) -> str | None:
 
 
 def _number(name: str, value: float, sign: str = "") -> str:
-    return f"{100 * value:{sign}.1f}" if is_fraction(name) else f"{value:{sign}.4g}"
+    return f"{100 * value:{sign}.1f}" if is_fraction(name) else f"{value:{sign}.3g}"
 
 
 def _change(name: str, before: Scores, after: Scores) -> str | None:
