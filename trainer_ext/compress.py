@@ -9,15 +9,17 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer
+from transformers import AutoTokenizer, Trainer
 
 from . import masks, report
 from .baseline import open_baseline
 from .data import Data, tokenize
 from .errors import InputError
+from .opening import auto_class
 from .recipe import Recipe
 from .run_directory import RunDirectory, find_run, last_checkpoint, start_run, whole_folder, write_json
 from .run_report import run_report
+from .tasks import task_of
 from .teachers import check_teacher, load_teacher
 from .trainer import DistillPruneTrainer
 
@@ -44,7 +46,7 @@ def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None
     if run.report.exists():
         return report.load(run.root), run
     model, tokenizer, data, epochs = open_baseline(recipe)
-    encoded = tokenize(data, tokenizer, max_length=recipe.data.max_length)
+    encoded = tokenize(data, tokenizer, recipe.data)
     teacher = _check_before_training(recipe, model)
     start_run(run, recipe.resolved)
     _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
@@ -66,6 +68,13 @@ def _check_strategy(recipe: Recipe) -> None:
         raise InputError(
             "eval_strategy must be 'no': the test files are measured once, at the end, and choose nothing."
         )
+    task = task_of(recipe.data)
+    if args.label_smoothing_factor and not task.smooth:
+        raise InputError(
+            f"label_smoothing_factor={args.label_smoothing_factor} means nothing for {task.title}; use 0."
+        )
+    if recipe.model.metrics and not task.more_metrics:
+        raise InputError(f"metrics={recipe.model.metrics}: {task.title} is scored by its own metrics; leave it out.")
     if args.push_to_hub:
         raise InputError("push_to_hub: compress publishes nothing; look at the result first, then push compressed/.")
 
@@ -108,7 +117,8 @@ def _train_baseline(
             prune_method="none",
             distill_teacher=None,
         )
-        trainer = Trainer(model, args, train_dataset=encoded.train, processing_class=tokenizer)
+        collator = task_of(recipe.data).collator(tokenizer)
+        trainer = Trainer(model, args, data_collator=collator, train_dataset=encoded.train, processing_class=tokenizer)
         _train(trainer, run, "baseline")
     else:
         write_json(run.log("baseline"), {"seconds": None, "log_history": []})
@@ -121,7 +131,8 @@ def _train_baseline(
 def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, teacher, console: Console) -> None:
     if run.compressed.is_dir():
         return
-    model = AutoModelForSequenceClassification.from_pretrained(run.baseline)
+    task = task_of(recipe.data)
+    model = auto_class(task.head).from_pretrained(run.baseline)
     tokenizer = AutoTokenizer.from_pretrained(run.baseline)
     changes: dict[str, Any] = {}
     if teacher is not None:
@@ -132,7 +143,12 @@ def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, teacher,
     asked = f"{args.prune_sparsity:.0%} of the encoder" if args.pruning_spec else "no pruning"
     console.rule(f"Compression: {args.prune_method}, {asked}, teacher {recipe.training.distill_teacher or 'none'}")
     trainer = DistillPruneTrainer(
-        model, args, train_dataset=encoded.train, processing_class=tokenizer, teacher=teacher
+        model,
+        args,
+        data_collator=task.collator(tokenizer),
+        train_dataset=encoded.train,
+        processing_class=tokenizer,
+        teacher=teacher,
     )
     _train(trainer, run, "compressed")
     if trainer.compression is not None:
