@@ -78,7 +78,7 @@ def questions(folder):
         (folder / f"{name}.csv").write_text(json.dumps({"data": part, "version": "1.1"}), encoding="utf-8")
 
 
-ANSWERS = {"task": "question-answering", "distill_teacher": None, "doc_stride": 6, "max_answer_length": 3}
+ANSWERS = {"task": "question-answering", "doc_stride": 6, "max_answer_length": 3}
 RUNS = {
     "one class": (one_class, {}, ("accuracy", "macro_f1")),
     "several classes": (
@@ -88,7 +88,7 @@ RUNS = {
     ),
     "number": (numbers, {"problem_type": "regression"}, ("pearson", "spearman", "rmse", "mae")),
     "pairs": (pairs, {"text_pair_column": "other"}, ("accuracy", "macro_f1")),
-    "tags": (tags, {"task": "token-classification", "distill_teacher": None}, ("entity_f1", "token_accuracy")),
+    "tags": (tags, {"task": "token-classification"}, ("entity_f1", "token_accuracy")),
     "answers": (questions, ANSWERS, ("f1", "exact_match")),
 }
 

@@ -95,7 +95,7 @@ def _check_before_training(recipe: Recipe, model):
             raise InputError(str(error)) from error
     if args.distill_teacher in (None, "self"):
         return None
-    teacher = load_teacher(args.distill_teacher)
+    teacher = load_teacher(args.distill_teacher, model)
     check_teacher(teacher, model)
     return teacher
 
