@@ -25,8 +25,8 @@ LAYERS = (
     ("tables", "tasks", "teachers", "units"),
     ("arguments", "assess", "data", "latency", "magnitude", "structures"),
     ("benchmark", "masks", "recipe", "shrink"),
-    ("baseline", "callbacks", "check", "depth", "distillation", "import_nn_pruning", "layer_timing"),
-    ("proven", "student"),
+    ("baseline", "callbacks", "depth", "distillation", "import_nn_pruning", "layer_timing", "proven"),
+    ("check", "student"),
     ("run_report", "trainer"),
     # put everything together
     ("compress",),

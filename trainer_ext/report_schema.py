@@ -45,6 +45,7 @@ class Sparsity:
     """What was asked for and what is gone: fractions of the encoder's prunable weights physically removed."""
 
     requested: float | None = _within(0, 1)
+    requested_speedup: float | None = _within(1)  # asked for instead of a sparsity
     achieved: float | None = _within(0, 1)
     method: str | None = None
     structure: Literal["compact", "plain"] | None = None

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 from transformers import Trainer
-from transformers.trainer_utils import get_last_checkpoint
 
 from . import masks
 from .arguments import DistillPruneTrainingArguments
 from .callbacks import PruningCallback
 from .distillation import Distillation
 from .proven import Compression, shrink_masked
+from .run_directory import last_checkpoint
 from .score_group import add_scores, scores_of
 from .sharding import check_whole_parameters
 from .soft_targets import IGNORED
@@ -146,9 +146,8 @@ class DistillPruneMixin:
             self.shrink()
             if self._options.prune_recovery_epochs:
                 with self._recovery_arguments():
-                    folder = Path(self.args.output_dir)
-                    last = get_last_checkpoint(folder) if resume_from_checkpoint and folder.is_dir() else None
-                    recovery = self._train(last, trial, ignore_keys_for_eval)
+                    last = last_checkpoint(Path(self.args.output_dir)) if resume_from_checkpoint else None
+                    recovery = self._train(last and str(last), trial, ignore_keys_for_eval)
                 metrics = {f"recovery_{name}": value for name, value in recovery.metrics.items()}
                 output = output._replace(metrics=output.metrics | metrics)
         return output
