@@ -21,6 +21,7 @@ from transformers import (
     HfArgumentParser,
     set_seed,
 )
+
 from transformers import Trainer, TrainingArguments  # isort: skip
 from transformers.trainer_utils import get_last_checkpoint
 
