@@ -12,15 +12,21 @@ ROOT = Path(trainer_ext.__file__).parent
 LAYERS = (
     # know nothing of the rest
     (
-        *("_version", "budgets", "codec", "compact", "compact.fresh", "compact.modeling_compact", "equivalence"),
-        *("errors", "family_names", "intervals", "losses", "precision", "report_schema", "schedules", "sharding"),
+        *("_version", "budgets", "codec", "compact", "compact.fresh", "compact.modeling_compact", "data_arguments"),
+        *("entities", "equivalence", "errors", "family_names", "intervals", "labels", "losses", "matrices"),
+        *("metric_names", "precision", "report_schema", "schedules", "score_group", "sharding", "squad"),
     ),
     # one idea on top of one of those
-    ("compact.registration", "csv_rows", "families", "metrics", "opening", "report", "scores", "scratch"),
-    ("assess", "cleaning", "measure", "run_directory", "tables", "teachers", "units"),
-    ("arguments", "data", "latency", "magnitude"),
+    (
+        *("compact.registration", "encoding", "families", "hidden_states", "metrics", "opening", "report", "rows"),
+        *("scores", "soft_targets", "speed_budget"),
+    ),
+    ("answers", "cleaning", "csv_rows", "iob_rows", "measure", "run_directory", "scoring", "scratch", "squad_rows"),
+    ("tables", "tasks", "teachers", "units"),
+    ("arguments", "assess", "data", "latency", "magnitude", "structures"),
     ("benchmark", "masks", "recipe", "shrink"),
-    ("baseline", "callbacks", "check"),
+    ("baseline", "callbacks", "depth", "distillation", "import_nn_pruning", "layer_timing", "proven"),
+    ("check", "student"),
     ("run_report", "trainer"),
     # put everything together
     ("compress",),

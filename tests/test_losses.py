@@ -8,7 +8,7 @@ import torch
 from trainer_ext import losses
 
 KL, BINARY, MSE = losses.soft_target_kl, losses.soft_target_binary_kl, losses.soft_target_mse
-ALL = [KL, BINARY, MSE]
+ALL = [KL, BINARY, MSE, losses.soft_target_span_kl]
 STUDENT = torch.tensor([[0.2, -1.0, 0.7], [2.0, 0.1, -0.4]])
 TEACHER = torch.tensor([[1.5, -0.3, 0.0], [0.5, 0.9, -2.0]])
 
@@ -128,38 +128,72 @@ def test_bad_temperatures_are_refused(loss, temperature):
         loss(STUDENT, TEACHER, temperature=temperature)
 
 
-IDS, FLOATS = torch.tensor([0, 1]), torch.zeros(2, 3)
+# What does not count
+
+SPAN = losses.soft_target_span_kl
+MASK = torch.tensor([[True, True, False], [True, False, False]])
 
 
-@pytest.mark.parametrize(
-    ("given", "num_labels", "labels", "expected"),
-    [
-        (None, 1, FLOATS[:, 0], "regression"),
-        (None, 1, IDS, "regression"),
-        (None, 1, None, "regression"),
-        (None, 3, IDS, "single_label_classification"),
-        (None, 3, IDS.int(), "single_label_classification"),
-        (None, 3, None, "single_label_classification"),
-        (None, 3, FLOATS, "multi_label_classification"),
-        (None, 3, FLOATS.half(), "multi_label_classification"),
-        ("regression", 3, FLOATS, "regression"),
-        ("multi_label_classification", 3, IDS, "multi_label_classification"),
-        ("single_label_classification", 1, FLOATS, "single_label_classification"),
-    ],
-)
-def test_the_problem_type_table(given, num_labels, labels, expected):
-    assert losses.infer_problem_type(given, num_labels=num_labels, labels=labels) == expected
-    assert expected in losses.DISTILLATION_LOSSES
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_kl_is_the_mean_over_what_counts(temperature):
+    student, teacher = torch.stack([STUDENT, -STUDENT]), torch.stack([TEACHER, TEACHER])  # [2, 2 tokens, 3 classes]
+    counted = torch.tensor([[True, False], [True, True]])
+    expected = KL(student[counted], teacher[counted], temperature=temperature)
+    assert KL(student, teacher, temperature=temperature, mask=counted).item() == pytest.approx(expected.item())
+    assert KL(student, teacher, temperature=temperature).item() != pytest.approx(expected.item(), rel=1e-2)
+    everything = torch.ones(2, 2, dtype=torch.bool)
+    assert torch.equal(
+        KL(student, teacher, temperature=temperature, mask=everything), KL(student, teacher, temperature=temperature)
+    )
 
 
-@pytest.mark.parametrize(("num_labels", "labels"), [(1, FLOATS[:, 0]), (3, IDS), (3, FLOATS)])
-def test_the_problem_type_is_the_one_transformers_finds(tiny_model, num_labels, labels):
-    model = tiny_model("bert", num_labels=num_labels)
-    assert model.config.problem_type is None
-    model(input_ids=torch.ones(2, 4, dtype=torch.long), labels=labels)
-    assert losses.infer_problem_type(None, num_labels=num_labels, labels=labels) == model.config.problem_type
+def test_what_does_not_count_gets_no_gradient():
+    student = STUDENT.clone().requires_grad_()
+    KL(student, TEACHER, temperature=2.0, mask=torch.tensor([True, False])).backward()
+    assert student.grad[0].ne(0).all()
+    assert student.grad[1].eq(0).all()
+    value = KL(student, TEACHER, temperature=2.0, mask=torch.tensor([False, False]))
+    assert value == 0  # and not NaN
 
 
-def test_an_unknown_problem_type_is_refused():
-    with pytest.raises(ValueError, match="problem_type='token_classification'; known: .*'regression'"):
-        losses.infer_problem_type("token_classification", num_labels=3, labels=None)
+def test_a_mask_of_another_size_is_refused():
+    with pytest.raises(RuntimeError, match="shape"):  # [2, 2] would broadcast over [2]
+        KL(STUDENT, TEACHER, temperature=1.0, mask=torch.ones(2, 2, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1.0, 2.0, 100.0])
+def test_a_span_is_compared_without_its_padding(temperature):
+    rows = [
+        KL(s[m][None], t[m][None], temperature=temperature) for s, t, m in zip(STUDENT, TEACHER, MASK, strict=True)
+    ]
+    expected = torch.stack(rows).mean().item()
+    value = SPAN(STUDENT, TEACHER, temperature=temperature, mask=MASK)
+    assert value.item() == pytest.approx(expected, rel=1e-4)
+    wider = torch.nn.functional.pad(MASK, (0, 4))
+    padded = [torch.nn.functional.pad(logits, (0, 4), value=value) for logits, value in ((STUDENT, 9), (TEACHER, -9))]
+    assert SPAN(*padded, temperature=temperature, mask=wider).item() == pytest.approx(expected, rel=1e-4)
+    assert SPAN(*padded, temperature=temperature).item() != pytest.approx(expected, rel=1e-2)
+    assert torch.equal(SPAN(STUDENT, TEACHER, temperature=temperature), KL(STUDENT, TEACHER, temperature=temperature))
+
+
+@pytest.mark.parametrize("mask", [MASK, MASK & torch.tensor([[True], [False]])], ids=["some", "a row of padding"])
+def test_gradients_of_a_span_are_finite_and_those_of_the_formula(mask):
+    student = STUDENT.double().requires_grad_()
+    value = SPAN(student, TEACHER, temperature=2.0, mask=mask)
+    value.backward()
+    assert student.grad.isfinite().all()
+    assert student.grad[~mask].eq(0).all()
+    assert student.grad[0, :2].ne(0).all()
+    assert torch.autograd.gradcheck(
+        lambda x: SPAN(x, TEACHER, temperature=2.0, mask=mask).double(), student, eps=1e-2, atol=1e-3, rtol=1e-2
+    )
+    infinite = [x.masked_fill(~mask, -torch.inf) for x in (STUDENT, TEACHER)]
+    assert KL(*infinite, temperature=2.0).isnan()  # the control
+
+
+@pytest.mark.parametrize("loss", [KL, SPAN])
+def test_splitting_a_batch_and_weighting_by_what_counts_changes_nothing(loss):
+    student, teacher = torch.cat([STUDENT, TEACHER, -STUDENT]), torch.cat([TEACHER, STUDENT, TEACHER])
+    whole = loss(student, teacher, temperature=2.0)
+    parts = [loss(student[rows], teacher[rows], temperature=2.0) for rows in (slice(0, 1), slice(1, 4), slice(4, 6))]
+    assert (parts[0] + 3 * parts[1] + 2 * parts[2]).item() / 6 == pytest.approx(whole.item(), rel=1e-5)

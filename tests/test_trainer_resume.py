@@ -127,7 +127,7 @@ def test_the_teacher_self_is_the_dense_model_that_is_given_again(tmp_path):
     dense = new_model().state_dict()
     whole = make_trainer(tmp_path, **PRUNE, **fields)
     whole.train()
-    assert differing(dense, whole.teacher.model.state_dict()) == []
+    assert differing(dense, whole.distillation.teachers[0].model.state_dict()) == []
     results = {}
     for seed in (0, 1):
         trainer = make_trainer(tmp_path, model=new_model(seed=seed), **PRUNE, **fields)

@@ -11,7 +11,7 @@ from transformers import (
 )
 
 from trainer_ext import DistillPruneTrainer
-from trainer_ext.losses import DISTILLATION_LOSSES
+from trainer_ext.soft_targets import SOFT_TARGETS
 
 
 def test_a_teacher_can_be_a_module_a_folder_or_the_model_itself(tmp_path):
@@ -38,36 +38,39 @@ def test_the_teacher_is_frozen_and_answers_without_dropout(tmp_path, fields):
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     trainer = make_trainer(tmp_path, teacher=teacher, **fields)
     trainer.train()
-    assert differing(before, trainer.teacher.model.state_dict()) == []
-    assert not trainer.teacher.model.training
-    assert not any(p.requires_grad for p in trainer.teacher.model.parameters())
+    assert differing(before, trainer.distillation.teachers[0].model.state_dict()) == []
+    assert not trainer.distillation.teachers[0].model.training
+    assert not any(p.requires_grad for p in trainer.distillation.teachers[0].model.parameters())
 
 
 def test_self_is_a_copy_of_the_dense_model(tmp_path):
     model = new_model()
     trainer = make_trainer(tmp_path, model=model, **PRUNE, distill_teacher="self")
-    assert trainer.teacher.model is not model
-    assert not hasattr(trainer.teacher.model, "pruning")
+    assert trainer.distillation.teachers[0].model is not model
+    assert not hasattr(trainer.distillation.teachers[0].model, "pruning")
     trainer.train()
-    assert differing(new_model().state_dict(), trainer.teacher.model.state_dict()) == []
+    assert differing(new_model().state_dict(), trainer.distillation.teachers[0].model.state_dict()) == []
 
 
-@pytest.mark.parametrize("kind", sorted(DISTILLATION_LOSSES))
+KINDS = ("single_label_classification", "multi_label_classification", "regression")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_each_problem_type_distils_with_its_loss(tmp_path, kind):
     labels = 1 if kind == "regression" else LABELS
     student, teacher = (new_model(seed=seed, dropout=0.0, num_labels=labels, problem_type=kind) for seed in (0, 1))
     rows = Rows(8, kind=kind)
     batch = {name: torch.stack([rows[i][name] for i in range(8)]) for name in rows[0]}
     with torch.no_grad():
-        output, soft = student(**batch), teacher(**batch).logits
-        expected = DISTILLATION_LOSSES[kind](output.logits, soft, temperature=3.0).item()
+        output, soft = student(**batch), teacher(**batch)
+        expected = SOFT_TARGETS[kind](output, soft, {}, temperature=3.0).item()
     trainer = make_trainer(tmp_path, model=student, teacher=teacher, rows=rows, distill_temperature=3.0, max_steps=2)
     trainer.train()
     assert logged(trainer, "loss_distill")[0] == pytest.approx(expected, rel=1e-4)
     assert logged(trainer, "loss_task")[0] == pytest.approx(output.loss.item(), rel=1e-5)
-    others = {name: loss for name, loss in DISTILLATION_LOSSES.items() if name != kind}
-    for loss in others.values():
-        assert loss(output.logits, soft, temperature=3.0).item() != pytest.approx(expected, rel=1e-3)
+    for other in set(KINDS) - {kind}:
+        loss = SOFT_TARGETS[other](output, soft, {}, temperature=3.0).item()
+        assert loss != pytest.approx(expected, rel=1e-3)
 
 
 def test_label_smoothing_works_beside_a_teacher(tmp_path):

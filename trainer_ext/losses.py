@@ -1,7 +1,8 @@
-"""Losses: distillation losses, pure functions of student and teacher logits, one for each problem type.
+"""Losses: distillation losses, pure functions of student and teacher logits, one for each kind of answer.
 
 Hinton, Vinyals and Dean 2015 (arXiv 1503.02531, section 2): soften both distributions with a temperature T, and
-multiply the loss by T^2 so that its gradient keeps its size when T changes. Every loss here is 0 where the two agree.
+multiply the loss by T^2 so that its gradient keeps its size when T changes. Every loss here is 0 where the two agree,
+and a mean over what counts, so that a batch may be split and weighted by the counts of its parts.
 """
 
 from __future__ import annotations
@@ -10,18 +11,45 @@ import torch
 from torch.nn import functional as F
 
 
-def soft_target_kl(student: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
-    """One label per example: `T^2 * KL(softmax(teacher / T) || softmax(student / T))`, mean over examples.
+def soft_target_kl(
+    student: torch.Tensor, teacher: torch.Tensor, *, temperature: float, mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """One label per example or per token: `T^2 * KL(softmax(teacher / T) || softmax(student / T))`, mean over what counts.
 
     Args:
-        student: logits `[batch, classes]`; computed in fp32 whatever they come in.
+        student: logits `[batch, classes]` or `[batch, tokens, classes]`; computed in fp32 whatever they come in.
         teacher: logits of the same shape.
         temperature: T > 0; 1 leaves the distributions as they are.
+        mask: bool `[batch]` or `[batch, tokens]`, True where an example or token counts; None counts all. Where none
+            counts the loss is 0.
     """
     _check(student, teacher, temperature)
     log_p = F.log_softmax(student.float() / temperature, dim=-1)
     log_q = F.log_softmax(teacher.float() / temperature, dim=-1)
-    return F.kl_div(log_p, log_q, reduction="batchmean", log_target=True) * temperature**2
+    divergence = F.kl_div(log_p, log_q, reduction="none", log_target=True).sum(-1)
+    if mask is None:
+        return divergence.mean() * temperature**2
+    return (divergence * mask.view_as(divergence)).sum() / mask.sum().clamp(min=1) * temperature**2
+
+
+def soft_target_span_kl(
+    student: torch.Tensor, teacher: torch.Tensor, *, temperature: float, mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The place where a span starts, or ends: the KL of `soft_target_kl` over the positions of a text, mean over texts.
+
+    Args:
+        student: logits `[batch, tokens]`.
+        teacher: logits of the same shape.
+        temperature: T > 0.
+        mask: bool `[batch, tokens]`, False for padding, which is taken out of both distributions; None keeps all.
+    """
+    _check(student, teacher, temperature)
+    student, teacher = student.float() / temperature, teacher.float() / temperature
+    if mask is not None:
+        # The lowest number and not -inf: 0 * (-inf - -inf) would be NaN. Its probability is 0 all the same.
+        lowest = torch.finfo(torch.float32).min
+        student, teacher = student.masked_fill(~mask, lowest), teacher.masked_fill(~mask, lowest)
+    return soft_target_kl(student, teacher, temperature=1.0) * temperature**2
 
 
 def soft_target_binary_kl(student: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
@@ -55,36 +83,18 @@ def soft_target_mse(student: torch.Tensor, teacher: torch.Tensor, *, temperature
     return F.mse_loss(student.float(), teacher.float())
 
 
-DISTILLATION_LOSSES = {
-    "single_label_classification": soft_target_kl,
-    "multi_label_classification": soft_target_binary_kl,
-    "regression": soft_target_mse,
-}
-
-
-def infer_problem_type(problem_type: str | None, *, num_labels: int, labels: torch.Tensor | None) -> str:
-    """The problem type, by the rule that transformers' classification heads follow when none is configured.
+def mean_over_rows(
+    values: torch.Tensor, *, mask: torch.Tensor | None = None, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The mean over the tokens of each row, then over rows by weight; 0 where nothing counts.
 
     Args:
-        problem_type: `config.problem_type`; returned if set.
-        num_labels: width of the logits.
-        labels: `[batch]` class ids or `[batch, labels]` floats; None is read as class ids.
-
-    Raises:
-        ValueError: for a problem type that has no distillation loss.
+        values: `[batch, tokens]`.
+        mask: bool `[batch, tokens]`, True where a token counts; None counts all.
+        weights: `[batch]`, how often each row counts, whole numbers; None counts each once.
     """
-    if problem_type is None:
-        if num_labels == 1:
-            problem_type = "regression"
-        elif labels is not None and labels.is_floating_point():
-            problem_type = "multi_label_classification"
-        else:
-            problem_type = "single_label_classification"
-    if problem_type not in DISTILLATION_LOSSES:
-        raise ValueError(
-            f"No distillation loss for problem_type={problem_type!r}; known: {sorted(DISTILLATION_LOSSES)}."
-        )
-    return problem_type
+    rows = values.mean(1) if mask is None else (values * mask).sum(1) / mask.sum(1).clamp(min=1)
+    return rows.mean() if weights is None else (rows * weights).sum() / weights.sum().clamp(min=1)
 
 
 def _check(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> None:

@@ -1,4 +1,4 @@
-"""Teachers: where the logits to imitate come from; here a live module, evaluated at every step."""
+"""Teachers: where the answers to imitate come from; here a live module, evaluated at every step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ import torch
 from torch import nn
 
 from .errors import InputError
-from .opening import open_classifier
+from .opening import HEADS, head_of, open_classifier
+from .soft_targets import SOFT_TARGETS
+
+LABELS = ("labels", "start_positions", "end_positions")
+LOGITS = {name for target in SOFT_TARGETS.values() for name in target.outputs}
 
 
 class LiveTeacher:
@@ -25,30 +29,43 @@ class LiveTeacher:
         self.model = model.requires_grad_(False).eval()
         self._accepted = set(inspect.signature(model.forward).parameters)
 
-    def logits(self, inputs: Mapping[str, Any], precision: AbstractContextManager) -> torch.Tensor:
-        """The teacher's logits `[batch, labels]` in fp32.
+    def answer(self, inputs: Mapping[str, Any], precision: AbstractContextManager, **asked: bool) -> dict[str, Any]:
+        """The teacher's outputs by name; its logits in fp32.
 
         Args:
             inputs: the student's batch; labels and whatever the teacher does not know are left out.
             precision: the autocast context of the student, so that both are computed alike.
+            **asked: what it is asked for besides its logits, as `output_hidden_states=True`.
         """
-        known = {name: value for name, value in inputs.items() if name in self._accepted and name != "labels"}
+        known = {name: value for name, value in inputs.items() if name in self._accepted and name not in LABELS}
         device = next(value.device for value in known.values() if isinstance(value, torch.Tensor))
         if self.model.device != device:
             self.model.to(device)
         with torch.inference_mode(), precision:
-            logits = self.model(**known).logits
+            outputs = self.model(**known, **asked)
         # Cloned outside: autograd refuses to save a tensor that was made in inference mode.
-        return logits.float().clone()
+        return {name: value.float().clone() if name in LOGITS else value for name, value in outputs.items()}
 
 
-def load_teacher(name: str) -> nn.Module:
+def load_teacher(name: str, student: nn.Module | None = None) -> nn.Module:
     """Open a teacher by folder or Hub id.
 
+    Args:
+        name: the folder or id.
+        student: the model that learns, for the kind of head; by default the teacher classifies texts.
+
     Raises:
-        InputError: if it cannot be opened.
+        InputError: if it cannot be opened, or was saved with another head, so that one would be made up.
     """
-    return open_classifier(name, option="distill_teacher", way_out="give 'self', a folder or a Hub id")
+    head = next((head for head in HEADS if type(student).__name__.endswith(head)), HEADS[0])
+    way_out = "give 'self', a folder or a Hub id"
+    teacher = open_classifier(name, option="distill_teacher", way_out=way_out, head=head)
+    if head_of(teacher.config) != head:
+        raise InputError(
+            f"distill_teacher {name} was saved as {teacher.config.architectures}, without a head of the kind {head} "
+            "that the model has: fine-tune it on this task first."
+        )
+    return teacher
 
 
 def check_teacher(teacher: nn.Module, student: nn.Module) -> None:

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer
 
-from . import equivalence, masks
+from . import masks
 from .arguments import DistillPruneTrainingArguments
 from .callbacks import PruningCallback
-from .losses import DISTILLATION_LOSSES, infer_problem_type
+from .distillation import Distillation
+from .proven import Compression, shrink_masked
+from .run_directory import last_checkpoint
+from .score_group import add_scores, scores_of
 from .sharding import check_whole_parameters
-from .shrink import shrink
-from .teachers import LiveTeacher, check_teacher, load_teacher
+from .soft_targets import IGNORED
+from .student import prepare_student
+from .teachers import load_teacher
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Compression:
-    """What `train()` made of the model: heads and neurons that stayed per layer, sparsity, and the equality found."""
-
-    heads: list[list[int]]
-    neurons: list[list[int]]
-    sparsity: float
-    masked_vs_shrunk: float
 
 
 class DistillPruneMixin:
@@ -52,19 +47,22 @@ class DistillPruneMixin:
     """
 
     def __init__(self, model=None, args=None, *positional, teacher=None, **kwargs):
+        self.args = args  # Trainer does it again; whatever prepares the student reads it before
         self.compression: Compression | None = None
         self._terms: dict[str, list[torch.Tensor]] = {}
-        self.teacher: LiveTeacher | None = None
-        self._teacher_model = teacher
-        self._read_arguments(args)
-        if teacher is not None and self._teacher_name is not None:
-            raise ValueError(f"Got both teacher=... and distill_teacher={self._teacher_name!r}. Choose one.")
+        self.distillation: Distillation | None = None
+        if teacher is not None and self._options.distill_teacher is not None:
+            raise ValueError(
+                f"Got both teacher=... and distill_teacher={self._options.distill_teacher!r}. Choose one."
+            )
         if teacher is not None and teacher is model:
             raise ValueError("teacher is the model itself, which would freeze it; use distill_teacher='self' instead.")
+        self._given_teachers = [] if teacher is None else [teacher]
+        self._opened: dict[str, torch.nn.Module] = {}  # teachers by name, so that each is read once
         if model is not None:
             model = self._prepare_student(model)
         super().__init__(model, args, *positional, **kwargs)
-        if (self._spec or self.teacher) and self.args.n_gpu > 1:
+        if self._compresses and self.args.n_gpu > 1:
             raise ValueError(
                 f"Pruning and distillation do not work with DataParallel ({self.args.n_gpu} devices in one process): its "
                 "copies would each have their own masks. Start with torchrun, or set CUDA_VISIBLE_DEVICES to one device."
@@ -78,53 +76,52 @@ class DistillPruneMixin:
         if trial is not None and self.hp_search_backend and isinstance(self.args, DistillPruneTrainingArguments):
             # Trainer writes the trial into the arguments only after this, and does not check them.
             self.args.set_compression(trial if isinstance(trial, Mapping) else self.hp_space(trial))
-        teacher = self._teacher_name
-        self._read_arguments(self.args)
-        if self._teacher_name == "self" or self._teacher_name != teacher:
-            self.teacher = None
         return self._prepare_student(super().call_model_init(trial))
 
     def create_optimizer(self, model=None):
         """Move the scores into a group with their own learning rate and no weight decay."""
-        new = self.optimizer is None
+        ours = self.optimizer is None
         optimizer = super().create_optimizer(model)
-        scores = {
-            id(p): p
-            for n, p in (model or self.model).named_parameters()
-            if n.endswith("pruning.attention.scores") or n.endswith("pruning.ffn.scores")
-        }
-        if not scores or not isinstance(self.args, DistillPruneTrainingArguments):
-            return optimizer
-        if new:
-            for group in optimizer.param_groups:
-                group["params"] = [p for p in group["params"] if id(p) not in scores]
-        # An optimizer of the user's was made from the model without masks.
-        if not any(id(p) in scores for group in optimizer.param_groups for p in group["params"]):
-            group = {"params": list(scores.values()), "lr": self.args.prune_score_lr, "weight_decay": 0.0}
-            optimizer.add_param_group(group)
-            if self.lr_scheduler is not None:
-                self._schedule_scores()
+        if self._spec is not None:
+            scores = scores_of(model or self.model)
+            add_scores(optimizer, scores, lr=self.args.prune_score_lr, ours=ours, scheduler=self.lr_scheduler)
         return optimizer
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The task loss of `Trainer`, plus the teacher's term while training."""
-        if not (self._spec or self.teacher) or not model.training:
+        if not self._compresses or not model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels, batch = inputs.get("labels"), dict(inputs)
         # Without the count, so that the task loss is this batch's mean whatever the head does with a count. Only a
         # function of the user's gets one, that of this batch: Trainer never calls it without, and it may divide by it.
-        count = labels.ne(-100).sum() if self.compute_loss_func and num_items_in_batch is not None else None
-        loss, outputs = super().compute_loss(model, inputs, True, count)
+        count = labels.ne(IGNORED).sum() if self.compute_loss_func and num_items_in_batch is not None else None
+        inner = self.distillation.inputs(self._options) if self.distillation else {}
+        loss, outputs = super().compute_loss(model, {**inputs, **inner}, True, count)
         if count is not None and self.args.average_tokens_across_devices:
             loss = loss / self.accelerator.num_processes  # by which Trainer has just multiplied it
-        share = self._share_of_batch(labels, num_items_in_batch)
-        if self.teacher:
-            soft = self._distillation_loss(outputs, labels, self.teacher.logits(batch, self.accelerator.autocast()))
-            for name, term in (("share", torch.ones_like(loss)), ("loss_task", loss), ("loss_distill", soft)):
+        if labels is not None:
+            loss = torch.where(labels.ne(IGNORED).any(), loss, 0.0)  # the mean over no label at all is NaN
+        share = self._share_of_batch(batch, num_items_in_batch)
+        terms, weights = {"loss_task": loss}, {"loss_task": 1.0}
+        if self.distillation:
+            terms |= self.distillation.terms(outputs, batch, self._options, self.accelerator.autocast())
+            weights = self.distillation.weights(self._options)
+        pruning = getattr(self.accelerator.unwrap_model(self.model), "pruning", None)
+        if pruning is not None and (penalty := pruning.penalty) is not None:
+            terms, weights = terms | {"loss_penalty": penalty}, weights | {"loss_penalty": 1.0}
+        if len(terms) > 1:
+            for name, term in {"share": torch.ones_like(loss), **terms}.items():
                 self._terms.setdefault(name, []).append(term.detach() * share)
-            loss = (1 - self._alpha) * loss + self._alpha * soft
+            loss = sum(weights[name] * term for name, term in terms.items())
         loss = loss * share
         return (loss, outputs) if return_outputs else loss
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """Count the rows of question answering as well: Trainer counts `labels` only."""
+        samples, count = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if count is None and self._compresses and samples and "start_positions" in samples[0]:
+            count = self._get_num_items_in_batch([{"labels": batch["start_positions"]} for batch in samples], device)
+        return samples, count
 
     def log(self, logs, start_time=None):
         """Add the mean of each loss term and the current sparsity to the training log."""
@@ -144,10 +141,43 @@ class DistillPruneMixin:
                 "This trainer's model is already shrunk; build a new trainer to resume from a checkpoint."
             )
         self._terms = {}  # what an earlier run did not log any more
-        output = super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
+        output = self._train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
             self.shrink()
+            if self._options.prune_recovery_epochs:
+                with self._recovery_arguments():
+                    last = last_checkpoint(Path(self.args.output_dir)) if resume_from_checkpoint else None
+                    recovery = self._train(last and str(last), trial, ignore_keys_for_eval)
+                metrics = {f"recovery_{name}": value for name, value in recovery.metrics.items()}
+                output = output._replace(metrics=output.metrics | metrics)
         return output
+
+    def _train(self, *arguments):
+        """`Trainer.train`, with what distillation learns beside the model while it lasts."""
+        if self.distillation:
+            self.distillation.attach(self.model, self._options)
+        output = super().train(*arguments)
+        if self.distillation:
+            self.distillation.detach(self.model)
+        return output
+
+    @contextlib.contextmanager
+    def _recovery_arguments(self):
+        """A second run of `Trainer.train`, on the small model, with checkpoints of its own and one log with the first.
+
+        Block movement pruning calls the like of it filling: a dense fine-tuning of what is left, with the teacher.
+        """
+        args, init, before = self.args, self.model_init, self.state.log_history
+        self.args = copy.copy(args)
+        self.args.output_dir = os.path.join(args.output_dir, "recovery")
+        self.args.num_train_epochs, self.args.max_steps = args.prune_recovery_epochs, -1
+        self.model_init = None  # it would start again from the dense model
+        self._terms = {}
+        try:
+            yield
+        finally:
+            self.args, self.model_init = args, init
+        self.state.log_history = before + self.state.log_history
 
     def shrink(self) -> Compression:
         """Replace `self.model` by the smaller model that computes the same, and prove that it does.
@@ -155,27 +185,13 @@ class DistillPruneMixin:
         Raises:
             RuntimeError: if the outputs differ by more than rounding explains.
         """
-        # In fp32, without the autocast that bf16 and fp16 runs wrap around forward: other shapes sum in another order,
-        # and rounding to half precision in between is far above the tolerance.
+        # Without the autocast that bf16 and fp16 runs wrap around forward.
         masked = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
-        precision = masked.dtype
-        masked.float()
-        if not masked.pruning.is_frozen:
-            masks.close(masked)
-        sparsity = masks.current_sparsity(masked)
-        batch = equivalence.synthetic_batch(masked)
-        before = equivalence.logits(masked, batch)
-        smaller, heads, neurons = shrink(masks.merge(masked))
-        difference = (equivalence.logits(smaller, batch) - before).abs().max().item()
-        allowed = equivalence.allowed_difference(before)
-        if not difference <= allowed:
-            raise RuntimeError(
-                f"The shrunk model differs from the masked one by {difference:.1e}, above {allowed:.0e}; "
-                "the last checkpoint still holds the masked one (trainer_ext.load_masked)."
-            )
-        self.compression = Compression(heads, neurons, sparsity, difference)
+        if self.distillation:
+            self.distillation.detach(masked)
+        smaller, self.compression = shrink_masked(masked)
         self.accelerator.free_memory()
-        self.model = self.model_wrapped = self.callback_handler.model = smaller.to(precision)
+        self.model = self.model_wrapped = self.callback_handler.model = smaller
         self.optimizer = self.lr_scheduler = None
         self.callback_handler.optimizer = self.callback_handler.lr_scheduler = None
         return self.compression
@@ -197,56 +213,56 @@ class DistillPruneMixin:
         if self._spec is None:
             super()._push_from_checkpoint(checkpoint_folder)
 
-    def _schedule_scores(self):
-        """Let the scheduler in `optimizers`, which counted the groups before that of the scores, move it like the last."""
-        if not isinstance(self.lr_scheduler, LambdaLR):
-            raise ValueError(
-                f"The {type(self.lr_scheduler).__name__} in `optimizers` cannot take the scores of the masks as one more "
-                "group. Use a LambdaLR, such as transformers.get_scheduler makes; or give optimizers=(optimizer, None) and "
-                "choose lr_scheduler_type; or use prune_method=magnitude, which learns no scores."
-            )
-        self.lr_scheduler.base_lrs.append(self.args.prune_score_lr)
-        self.lr_scheduler.lr_lambdas.append(self.lr_scheduler.lr_lambdas[-1])
-        group = self.optimizer.param_groups[-1]
-        group["lr"] *= self.lr_scheduler.lr_lambdas[-1](self.lr_scheduler.last_epoch)
+    @property
+    def _options(self):
+        """What has our fields: the arguments, or their class with its defaults."""
+        return self.args if isinstance(self.args, DistillPruneTrainingArguments) else DistillPruneTrainingArguments
 
-    def _read_arguments(self, args):
-        """What is asked for now: a search changes the arguments for every trial."""
-        options = args if isinstance(args, DistillPruneTrainingArguments) else DistillPruneTrainingArguments
-        self._spec = args.pruning_spec if args is options else None
-        self._teacher_name = options.distill_teacher
-        self._alpha, self._temperature = options.distill_alpha, options.distill_temperature
-        if self._spec or self._teacher_name or self._teacher_model or self.teacher:
-            check_whole_parameters(args)
+    @property
+    def _spec(self):
+        return self.args.pruning_spec if isinstance(self.args, DistillPruneTrainingArguments) else None
+
+    @property
+    def _compresses(self) -> bool:
+        return self._spec is not None or self.distillation is not None
 
     def _prepare_student(self, model):
-        """Set up the teacher once, then attach masks: 'self' must be copied while the model is still dense."""
-        if self.teacher is None and (self._teacher_model is not None or self._teacher_name):
-            teacher = self._teacher_model
-            if teacher is None:
-                teacher = copy.deepcopy(model) if self._teacher_name == "self" else load_teacher(self._teacher_name)
-            check_teacher(teacher, model)
-            self.teacher, self._teacher_model = LiveTeacher(teacher), None
-        if self._spec or self.teacher:
+        """Set up the teacher, then drop layers and attach masks: 'self' must be copied while the model is still dense."""
+        if self._spec is not None or self._given_teachers or self._options.distill_teacher is not None:
+            check_whole_parameters(self.args)
+        name = self._options.distill_teacher
+        teachers = self._given_teachers or ([] if name is None else [self._open_teacher(name, model)])
+        student = prepare_student(model, self.args) if self._options is self.args else model
+        self.distillation = Distillation(student, teachers, self._options) if teachers else None
+        if self.distillation:
+            self.distillation.attach(student, self._options)
+        elif self._options.distill_hidden:
+            raise ValueError(
+                f"distill_hidden={self._options.distill_hidden} needs a teacher: give distill_teacher, or teacher=..."
+            )
+        if self._compresses:
             # Our loss is divided over the accumulated batch in compute_loss; Trainer must not do it again.
             self.loss_is_scaled_for_ga = True
         else:
             vars(self).pop("loss_is_scaled_for_ga", None)
-        return masks.attach(model, self._spec) if self._spec else model
+        return student
 
-    def _distillation_loss(self, outputs, labels, teacher_logits):
-        config = self.accelerator.unwrap_model(self.model).config
-        kind = infer_problem_type(config.problem_type, num_labels=config.num_labels, labels=labels)
-        return DISTILLATION_LOSSES[kind](outputs.logits, teacher_logits, temperature=self._temperature)
+    def _open_teacher(self, name, model):
+        if name == "self":
+            return copy.deepcopy(model)
+        if name not in self._opened:
+            self._opened[name] = load_teacher(name, model)
+        return self._opened[name]
 
-    def _share_of_batch(self, labels, num_items_in_batch):
+    def _share_of_batch(self, batch, num_items_in_batch):
         """This micro-batch's share of the accumulated batch, so that splitting a batch changes nothing.
 
         Trainer counts labels over all micro-batches (and processes, whose gradients DDP then averages).
         """
+        labels = batch.get("labels", batch.get("start_positions"))
         if num_items_in_batch is None or labels is None:
             return 1.0 / self.current_gradient_accumulation_steps
-        share = labels.ne(-100).sum() / num_items_in_batch
+        share = labels.ne(IGNORED).sum() / num_items_in_batch.clamp(min=1)
         return share * self.accelerator.num_processes if self.args.average_tokens_across_devices else share
 
 

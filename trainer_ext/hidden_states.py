@@ -1,0 +1,91 @@
+"""Hidden states: the layers of a student follow those of a teacher, whatever the depth and the width of the two.
+
+TinyBERT (Jiao et al. 2020, arXiv 1909.10351, section 3): mean squared error between the hidden states of mapped layers,
+the student's sent through a learned linear map where widths differ. CoFi (Xia, Zhong and Chen 2022, arXiv 2204.00408,
+section 3.2) does the same while it prunes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from .losses import mean_over_rows
+
+
+def layer_pairs(
+    student_depth: int, teacher_depth: int, teacher_layers: Sequence[int] | None = None
+) -> list[tuple[int, int]]:
+    """`(student layer, teacher layer)` to compare; 0 is the output of the embeddings, and those are always a pair.
+
+    Args:
+        student_depth: number S of layers.
+        teacher_depth: number T of layers.
+        teacher_layers: layers of the teacher, each paired with the layer of the student at the same relative depth;
+            by default every layer i of the student is paired with round(i * T / S) of the teacher.
+    """
+    if teacher_layers is None:
+        return [(i, _rounded(i * teacher_depth, student_depth)) for i in range(student_depth + 1)]
+    return [(_rounded(i * student_depth, teacher_depth), i) for i in teacher_layers]
+
+
+def _rounded(numerator: int, denominator: int) -> int:
+    """The nearest integer of a fraction, halves up: Python's round would skip layers by rounding halves to even."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def hidden_state_mse(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    *,
+    mask: torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Mean squared difference of hidden states: over the width, over the tokens of a text, over texts by weight.
+
+    Args:
+        student: hidden states `[batch, tokens, width]`; computed in fp32 whatever they come in.
+        teacher: hidden states of the same shape.
+        mask: bool `[batch, tokens]`, False for padding; None counts all tokens.
+        weights: `[batch]`, how often each text counts; None counts each once.
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"Hidden states of the student {list(student.shape)} and of the teacher {list(teacher.shape)} differ in "
+            "shape: attach a projection to the student (hidden_states.attach)."
+        )
+    # A power and no mse_loss: autograd refuses to save the teacher's tensors, which are made in inference mode.
+    return mean_over_rows((student.float() - teacher.float()).pow(2).mean(-1), mask=mask, weights=weights)
+
+
+def projection(student_width: int, teacher_width: int) -> nn.Linear:
+    """The learned map `[teacher width, student width]` without bias; orthogonal, and always the same, at the start."""
+    linear = nn.utils.skip_init(nn.Linear, student_width, teacher_width, bias=False)
+    nn.init.orthogonal_(linear.weight, generator=torch.Generator().manual_seed(0))
+    return linear
+
+
+def attach(model, linear: nn.Linear) -> None:
+    """Send the hidden states that `model` returns while it trains through `linear`. Idempotent.
+
+    The map becomes `model.distillation`, so that it is optimized, saved in checkpoints and restored with the model. It
+    acts inside forward, because DistributedDataParallel must see every use of a parameter there.
+    """
+    if not hasattr(model, "distillation"):
+        model.distillation = linear.to(device=model.device, dtype=model.dtype)
+        model.register_forward_hook(_project)
+
+
+def detach(model) -> None:
+    """Take the map away again, so that the model is what it was; without one nothing happens."""
+    if hasattr(model, "distillation"):
+        del model.distillation
+        for key in [key for key, hook in model._forward_hooks.items() if hook is _project]:
+            del model._forward_hooks[key]
+
+
+def _project(model, args, output) -> None:
+    if model.training and output.hidden_states is not None:
+        output.hidden_states = tuple(model.distillation(states) for states in output.hidden_states)
