@@ -59,6 +59,7 @@ class DistillPruneMixin:
             raise ValueError("teacher is the model itself, which would freeze it; use distill_teacher='self' instead.")
         self._given_teachers = [] if teacher is None else [teacher]
         self._opened: dict[str, torch.nn.Module] = {}  # teachers by name, so that each is read once
+        self._check_sharding()
         if model is not None:
             model = self._prepare_student(model)
         super().__init__(model, args, *positional, **kwargs)
@@ -76,6 +77,7 @@ class DistillPruneMixin:
         if trial is not None and self.hp_search_backend and isinstance(self.args, DistillPruneTrainingArguments):
             # Trainer writes the trial into the arguments only after this, and does not check them.
             self.args.set_compression(trial if isinstance(trial, Mapping) else self.hp_space(trial))
+        self._check_sharding()
         return self._prepare_student(super().call_model_init(trial))
 
     def create_optimizer(self, model=None):
@@ -154,7 +156,7 @@ class DistillPruneMixin:
 
     def _train(self, *arguments):
         """`Trainer.train`, with what distillation learns beside the model while it lasts."""
-        if self.distillation:
+        if self.distillation and self.model_init is None:  # else Trainer makes the model that is trained only now
             self.distillation.attach(self.model, self._options)
         output = super().train(*arguments)
         if self.distillation:
@@ -226,10 +228,12 @@ class DistillPruneMixin:
     def _compresses(self) -> bool:
         return self._spec is not None or self.distillation is not None
 
-    def _prepare_student(self, model):
-        """Set up the teacher, then drop layers and attach masks: 'self' must be copied while the model is still dense."""
+    def _check_sharding(self):
         if self._spec is not None or self._given_teachers or self._options.distill_teacher is not None:
             check_whole_parameters(self.args)
+
+    def _prepare_student(self, model):
+        """Set up the teacher, then drop layers and attach masks: 'self' must be copied while the model is still dense."""
         name = self._options.distill_teacher
         teachers = self._given_teachers or ([] if name is None else [self._open_teacher(name, model)])
         student = prepare_student(model, self.args) if self._options is self.args else model
