@@ -2,6 +2,7 @@
 
 import copy
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def test_logits_teach_and_the_teacher_does_not_learn(tiny_model, tiny_batch, mod
     student = tiny_model(model_type)
     expected = student(**tiny_batch(student)).logits.detach()
     teacher = LiveTeacher(copy.deepcopy(student).train())
-    logits = teacher.answer(tiny_batch(student), nullcontext())["logits"]
+    logits = teacher.answer(tiny_batch(student), nullcontext)["logits"]
     assert torch.equal(logits, expected)
     assert logits.dtype == torch.float32
     assert not logits.requires_grad
@@ -38,7 +39,7 @@ def test_logits_teach_and_the_teacher_does_not_learn(tiny_model, tiny_batch, mod
 def test_logits_can_be_saved_for_backward(tiny_model, tiny_batch):
     """Autograd refuses tensors made in inference mode: the teacher's must not be such."""
     teacher = LiveTeacher(tiny_model())
-    logits = teacher.answer(tiny_batch(teacher.model), nullcontext())["logits"]
+    logits = teacher.answer(tiny_batch(teacher.model), nullcontext)["logits"]
     weight = torch.ones((), requires_grad=True)
     (weight * logits).sum().backward()
     assert weight.grad == pytest.approx(logits.sum().item(), rel=1e-4)
@@ -54,7 +55,7 @@ def test_labels_and_unknown_inputs_are_left_out(tiny_model, tiny_batch):
     more = {**batch, "labels": torch.tensor([7] * 6), "token_type_ids": torch.zeros(6, 16), "row": ["a"] * 6}
     seen = []
     teacher.model.register_forward_pre_hook(lambda module, args, given: seen.append(sorted(given)), with_kwargs=True)
-    assert torch.equal(*(teacher.answer(given, nullcontext())["logits"] for given in (more, batch)))
+    assert torch.equal(*(teacher.answer(given, nullcontext)["logits"] for given in (more, batch)))
     assert seen == [["attention_mask", "input_ids"]] * 2
     with pytest.raises(IndexError, match="Target 7 is out of bounds"):  # handed on, labels would be judged
         teacher.model(**batch, labels=more["labels"])
@@ -63,7 +64,7 @@ def test_labels_and_unknown_inputs_are_left_out(tiny_model, tiny_batch):
 def test_the_students_precision_is_used(tiny_model, tiny_batch):
     teacher = LiveTeacher(tiny_model())
     batch = tiny_batch(teacher.model)
-    precisions = (torch.autocast("cpu", torch.bfloat16, enabled=on) for on in (False, True))
+    precisions = (partial(torch.autocast, "cpu", torch.bfloat16, enabled=on) for on in (False, True))
     full, half = (teacher.answer(batch, precision)["logits"] for precision in precisions)
     assert full.dtype == half.dtype == torch.float32
     assert not torch.equal(full, half)

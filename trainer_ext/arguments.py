@@ -89,6 +89,14 @@ class DistillPruneTrainingArguments(TrainingArguments):
         },
     )
 
+    distill_cache_dir: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder on a local disk for the teacher's answers, read from there when they are known; runs and "
+            "processes may share it. Default: the teacher answers every batch."
+        },
+    )
+
     def __post_init__(self):
         self._check_compression()
         resolve_fp16(self)
@@ -138,6 +146,13 @@ class DistillPruneTrainingArguments(TrainingArguments):
         _check_layers(self.distill_layers)
         if self.distill_teacher == "":
             raise ValueError("distill_teacher is empty; give 'self', a folder or a Hub id, or leave it out.")
+        if self.distill_cache_dir == "":
+            raise ValueError("distill_cache_dir is empty; give a folder, or leave it out.")
+        if self.distill_cache_dir is not None and self.distill_hidden:
+            raise ValueError(
+                f"distill_cache_dir keeps the teacher's answers only, but distill_hidden={self.distill_hidden} needs its "
+                "inner states at every step; leave one of the two out."
+            )
         if self.prune_method != "none" and self.prune_attention == self.prune_ffn == "none":
             raise ValueError("prune_attention and prune_ffn are both 'none': nothing is left to prune.")
 

@@ -7,7 +7,6 @@ The loss of a step is `(1 - alpha) * task + alpha * distill + distill_hidden * h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -16,7 +15,8 @@ from . import hidden_states
 from .errors import InputError
 from .hidden_states import hidden_state_mse, layer_pairs
 from .soft_targets import labels_per_row, not_padding, soft_target_for
-from .teachers import LiveTeacher, check_teacher
+from .teacher_cache import CachedTeacher
+from .teachers import LiveTeacher, Precision, check_teacher
 
 
 class Distillation:
@@ -29,15 +29,19 @@ class Distillation:
         student: the model that learns.
         teachers: models that answer the same question; frozen here.
         options: see above.
+        tokenizer: the tokenizer of the rows, or None; part of what a cache is known by.
 
     Raises:
         InputError: a teacher whose answers cannot be compared with the student's, or that lacks the layers asked for.
     """
 
-    def __init__(self, student, teachers: Sequence[torch.nn.Module], options):
+    def __init__(self, student, teachers: Sequence[torch.nn.Module], options, tokenizer=None):
         for teacher in teachers:
             check_teacher(teacher, student)
-        self.teachers = [LiveTeacher(teacher) for teacher in teachers]
+        folder = options.distill_cache_dir
+        self.teachers = [
+            LiveTeacher(model) if folder is None else CachedTeacher(model, folder, tokenizer) for model in teachers
+        ]
         self._config = student.config
         self._projection: torch.nn.Linear | None = None
         if options.distill_layers:
@@ -60,7 +64,7 @@ class Distillation:
         return {"output_hidden_states": True} if options.distill_hidden else {}
 
     def terms(
-        self, outputs: Mapping[str, Any], batch: Mapping[str, Any], options, precision: AbstractContextManager
+        self, outputs: Mapping[str, Any], batch: Mapping[str, Any], options, precision: Precision
     ) -> dict[str, torch.Tensor]:
         """The loss terms of a batch by name, scalars; each is 0 where student and teacher agree.
 
@@ -68,7 +72,7 @@ class Distillation:
             outputs: the student's outputs.
             batch: its inputs, with labels.
             options: see the class.
-            precision: the autocast context of the student.
+            precision: gives the autocast context of the student.
         """
         target = soft_target_for(outputs, self._config, batch.get("labels"))
         answer = self.teachers[0].answer(batch, precision, **self.inputs(options))

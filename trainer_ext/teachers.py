@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -16,6 +16,7 @@ from .soft_targets import SOFT_TARGETS
 
 LABELS = ("labels", "start_positions", "end_positions")
 LOGITS = {name for target in SOFT_TARGETS.values() for name in target.outputs}
+Precision = Callable[[], AbstractContextManager]
 
 
 class LiveTeacher:
@@ -29,19 +30,23 @@ class LiveTeacher:
         self.model = model.requires_grad_(False).eval()
         self._accepted = set(inspect.signature(model.forward).parameters)
 
-    def answer(self, inputs: Mapping[str, Any], precision: AbstractContextManager, **asked: bool) -> dict[str, Any]:
+    def known(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What of the student's batch the teacher reads: labels and whatever it does not know are left out."""
+        return {name: value for name, value in inputs.items() if name in self._accepted and name not in LABELS}
+
+    def answer(self, inputs: Mapping[str, Any], precision: Precision, **asked: bool) -> dict[str, Any]:
         """The teacher's outputs by name; its logits in fp32.
 
         Args:
-            inputs: the student's batch; labels and whatever the teacher does not know are left out.
-            precision: the autocast context of the student, so that both are computed alike.
+            inputs: the student's batch.
+            precision: gives the autocast context of the student, so that both are computed alike.
             **asked: what it is asked for besides its logits, as `output_hidden_states=True`.
         """
-        known = {name: value for name, value in inputs.items() if name in self._accepted and name not in LABELS}
+        known = self.known(inputs)
         device = next(value.device for value in known.values() if isinstance(value, torch.Tensor))
         if self.model.device != device:
             self.model.to(device)
-        with torch.inference_mode(), precision:
+        with torch.inference_mode(), precision():
             outputs = self.model(**known, **asked)
         # Cloned outside: autograd refuses to save a tensor that was made in inference mode.
         return {name: value.float().clone() if name in LOGITS else value for name, value in outputs.items()}

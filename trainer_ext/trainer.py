@@ -52,7 +52,9 @@ class DistillPruneTrainer(Trainer):
     """
 
     def __init__(self, model=None, args=None, *positional, teacher=None, **kwargs):
-        self.args = args  # Trainer does it again; whatever prepares the student reads it before
+        # Trainer sets these two again; whatever prepares the student reads them before.
+        self.args = args
+        self.processing_class = kwargs.get("processing_class", positional[3] if len(positional) > 3 else None)
         options = args if isinstance(args, DistillPruneTrainingArguments) else None
         self.compression: Compression | None = None
         self._spec = options.pruning_spec if options else None
@@ -115,7 +117,7 @@ class DistillPruneTrainer(Trainer):
         share = self._share_of_batch(batch, num_items_in_batch)
         if self.distillation:
             options = self._options
-            terms = self.distillation.terms(outputs, batch, options, self.accelerator.autocast())
+            terms = self.distillation.terms(outputs, batch, options, self.accelerator.autocast)
             terms = {"loss_task": loss, **terms}
             for name, term in {"share": torch.ones_like(loss), **terms}.items():
                 self._terms.setdefault(name, []).append(term.detach() * share)
@@ -221,7 +223,7 @@ class DistillPruneTrainer(Trainer):
         """Set up the teacher, then attach masks: 'self' must be copied while the model is still dense."""
         name = self._options.distill_teacher
         teachers = self._given_teachers or ([] if name is None else [self._open_teacher(name, model)])
-        self.distillation = Distillation(model, teachers, self._options) if teachers else None
+        self.distillation = Distillation(model, teachers, self._options, self.processing_class) if teachers else None
         if self.distillation:
             self.distillation.attach(model, self._options)
         elif self._options.distill_hidden:
