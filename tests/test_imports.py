@@ -13,7 +13,7 @@ LAYERS = (
     # know nothing of the rest
     (
         *("_version", "budgets", "codec", "compact", "compact.fresh", "compact.modeling_compact", "equivalence"),
-        *("errors", "family_names", "intervals", "losses", "precision", "report_schema", "schedules"),
+        *("ensembles", "errors", "family_names", "intervals", "losses", "precision", "report_schema", "schedules"),
     ),
     # one idea on top of one of those
     (

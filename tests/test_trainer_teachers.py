@@ -63,13 +63,13 @@ def test_each_problem_type_distils_with_its_loss(tmp_path, kind):
     batch = {name: torch.stack([rows[i][name] for i in range(8)]) for name in rows[0]}
     with torch.no_grad():
         output, soft = student(**batch), teacher(**batch)
-        expected = SOFT_TARGETS[kind](output, soft, {}, temperature=3.0).item()
+        expected = SOFT_TARGETS[kind](output, [soft], {}, temperature=3.0).item()
     trainer = make_trainer(tmp_path, model=student, teacher=teacher, rows=rows, distill_temperature=3.0, max_steps=2)
     trainer.train()
     assert logged(trainer, "loss_distill")[0] == pytest.approx(expected, rel=1e-4)
     assert logged(trainer, "loss_task")[0] == pytest.approx(output.loss.item(), rel=1e-5)
     for other in set(KINDS) - {kind}:
-        loss = SOFT_TARGETS[other](output, soft, {}, temperature=3.0).item()
+        loss = SOFT_TARGETS[other](output, [soft], {}, temperature=3.0).item()
         assert loss != pytest.approx(expected, rel=1e-3)
 
 

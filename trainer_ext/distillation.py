@@ -1,7 +1,8 @@
-"""Distillation: what a student learns from its teacher, as named loss terms and the weight of each.
+"""Distillation: what a student learns from its teachers, as named loss terms and the weight of each.
 
 The loss of a step is `(1 - alpha) * task + alpha * distill + distill_hidden * hidden`, where `distill` compares answers
-(Hinton, Vinyals and Dean 2015, arXiv 1503.02531) and `hidden` hidden states.
+(Hinton, Vinyals and Dean 2015, arXiv 1503.02531) and `hidden` hidden states. Answers of several teachers are averaged;
+inner states are those of the first teacher.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .teachers import LiveTeacher, Precision, check_teacher
 
 
 class Distillation:
-    """A student's teacher, and the loss terms that come from it.
+    """A student's teachers, and the loss terms that come from them.
 
     Every method takes `options`: whatever has the `distill_*` fields. They are read where they are used, so that they
     may change between runs.
@@ -75,10 +76,12 @@ class Distillation:
             precision: gives the autocast context of the student.
         """
         target = soft_target_for(outputs, self._config, batch.get("labels"))
-        answer = self.teachers[0].answer(batch, precision, **self.inputs(options))
-        terms = {"loss_distill": target(outputs, answer, batch, temperature=options.distill_temperature)}
+        first, *others = self.teachers
+        answers = [first.answer(batch, precision, **self.inputs(options))]
+        answers += [teacher.answer(batch, precision) for teacher in others]
+        terms = {"loss_distill": target(outputs, answers, batch, temperature=options.distill_temperature)}
         if options.distill_hidden:
-            terms["loss_hidden"] = _hidden_term(outputs, answer, batch, options)
+            terms["loss_hidden"] = _hidden_term(outputs, answers[0], batch, options)
         return terms
 
     def weights(self, options) -> dict[str, float]:

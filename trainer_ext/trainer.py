@@ -37,7 +37,7 @@ class DistillPruneTrainer(Trainer):
         model: as in `Trainer`; with pruning on, of an architecture in `trainer_ext.FAMILIES`.
         args: `DistillPruneTrainingArguments`, or plain `TrainingArguments` for no pruning.
         *positional: the further positional arguments of `Trainer`.
-        teacher: a live teacher model; instead of `args.distill_teacher`.
+        teacher: a live teacher model, or a list of them; instead of `args.distill_teacher`.
         **kwargs: the further keyword arguments of `Trainer`.
 
     Raises:
@@ -60,11 +60,13 @@ class DistillPruneTrainer(Trainer):
         self._spec = options.pruning_spec if options else None
         self._terms: dict[str, list[torch.Tensor]] = {}
         self.distillation: Distillation | None = None
-        if teacher is not None and options and options.distill_teacher is not None:
-            raise ValueError(f"Got both teacher=... and distill_teacher={options.distill_teacher!r}. Choose one.")
-        if teacher is not None and teacher is model:
+        given = teacher if isinstance(teacher, list | tuple) else [] if teacher is None else [teacher]
+        names = options.teacher_names if options else []
+        if given and names:
+            raise ValueError(f"Got both teacher=... and distill_teacher={', '.join(map(repr, names))}. Choose one.")
+        if any(one is model for one in given):
             raise ValueError("teacher is the model itself, which would freeze it; use distill_teacher='self' instead.")
-        self._given_teachers = [] if teacher is None else [teacher]
+        self._given_teachers = list(given)
         self._opened: dict[str, torch.nn.Module] = {}  # teachers by name, so that each is read once
         if model is not None:
             model = self._prepare_student(model)
@@ -221,14 +223,15 @@ class DistillPruneTrainer(Trainer):
 
     def _prepare_student(self, model):
         """Set up the teacher, then attach masks: 'self' must be copied while the model is still dense."""
-        name = self._options.distill_teacher
-        teachers = self._given_teachers or ([] if name is None else [self._open_teacher(name, model)])
-        self.distillation = Distillation(model, teachers, self._options, self.processing_class) if teachers else None
+        options = self._options
+        names = options.teacher_names if isinstance(options, DistillPruneTrainingArguments) else []
+        teachers = self._given_teachers or [self._open_teacher(name, model) for name in names]
+        self.distillation = Distillation(model, teachers, options, self.processing_class) if teachers else None
         if self.distillation:
-            self.distillation.attach(model, self._options)
-        elif self._options.distill_hidden:
+            self.distillation.attach(model, options)
+        elif options.distill_hidden:
             raise ValueError(
-                f"distill_hidden={self._options.distill_hidden} needs a teacher: give distill_teacher, or teacher=..."
+                f"distill_hidden={options.distill_hidden} needs a teacher: give distill_teacher, or teacher=..."
             )
         # Our loss is divided over the accumulated batch in compute_loss; Trainer must not do it again.
         self.loss_is_scaled_for_ga = True if self._compresses else type(self).loss_is_scaled_for_ga
