@@ -13,12 +13,13 @@ from typing import Annotated
 import typer
 
 from trainer_ext import report
+from trainer_ext.metric_names import TITLES, is_fraction
 from trainer_ext.report import CompressionReport, Latency, Quality, Scores
 
 HERE = Path(__file__).parent
 README, FILES = HERE / "README.md", HERE / "results"
 START, END = "<!-- results: start -->", "<!-- results: end -->"
-QUALITY = ("recipe", "test set", "n", "baseline", "compressed", "difference (points)", "macro-F1", "same answer")
+QUALITY = ("recipe", "test set", "n", "metric", "baseline", "compressed", "difference", "also", "same answer")
 COST = (
     *("recipe", "sparsity asked / gone", "parameters", "MB", "speed-up, texts × tokens", "ideal", "processor"),
     *("seed", "date", "command"),
@@ -44,15 +45,19 @@ def _parts(result: CompressionReport) -> list[Quality]:
 
 def _quality(name: str, quality: Quality) -> list[str]:
     before, after = quality.baseline or Scores(), quality.compressed or Scores()
+    main, others = quality.metric, [name for name in before.by_name if name != quality.metric]
     return [
         f"`{name}`",
         quality.split,
         f"{quality.rows:,}",
-        _with_interval(before),
-        _with_interval(after),
+        TITLES[main],
+        _with_interval(main, before),
+        _with_interval(main, after),
         _difference(quality),
-        f"{100 * before.macro_f1:.1f} → {100 * after.macro_f1:.1f}",
-        f"{100 * quality.agreement:.1f} %",
+        "; ".join(
+            f"{TITLES.get(x, x)} {_number(x, before.by_name[x])} → {_number(x, after.by_name[x])}" for x in others
+        ),
+        f"{100 * quality.agreement:.1f} %" if quality.agreement is not None else "–",
     ]
 
 
@@ -72,15 +77,21 @@ def _cost(name: str, result: CompressionReport) -> list[str]:
     ]
 
 
-def _with_interval(scores: Scores) -> str:
-    low, high = scores.ci95["accuracy"]
-    return f"{100 * scores.accuracy:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+def _with_interval(name: str, scores: Scores) -> str:
+    low, high = scores.ci95[name]
+    return f"{_number(name, scores.by_name[name])} [{_number(name, low)}, {_number(name, high)}]"
 
 
 def _difference(quality: Quality) -> str:
     low, high = quality.difference.ci95
     noise = ", noise" if low <= 0 <= high else ""
-    return f"{100 * quality.difference.accuracy:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]{noise}"
+    value, low, high = (_number(quality.metric, x, "+") for x in (quality.difference.main, low, high))
+    return f"{value} [{low}, {high}]{noise}"
+
+
+def _number(name: str, value: float, sign: str = "") -> str:
+    """A fraction in per cent, any other number as it is."""
+    return f"{100 * value:{sign}.1f}" if is_fraction(name) else f"{value:{sign}.3f}"
 
 
 def _machine(row: Latency) -> str:

@@ -10,32 +10,39 @@ from dataclasses import replace
 
 import pytest
 import torch
-from masking import scramble
+from masking import choose, scramble
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from trainer_ext import PruningSpec, equivalence, masks
+from trainer_ext.budgets import Structure
+from trainer_ext.shrink import shrink
 
 torch.set_num_threads(1)
 
 SPEC = PruningSpec(method="movement", sparsity=0.5, attention="block", block_size=4, ffn="neuron", start=0.1, end=0.6)
 NO_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 NO_DROPOUT_DISTILBERT = ("dropout", "attention_dropout", "seq_classif_dropout")
+# ALBERT runs each of two layers twice; DeBERTa as its published models have it, with projections of positions.
+SPECIAL = {
+    "albert": {"num_hidden_layers": 4, "num_hidden_groups": 2, "embedding_size": 16, "classifier_dropout_prob": 0.0},
+    "deberta-v2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8},
+    "electra": {"embedding_size": 16},
+    "modernbert": dict.fromkeys(("pad_token_id", "bos_token_id", "cls_token_id"), 0)
+    | dict.fromkeys(("eos_token_id", "sep_token_id"), 1)
+    | {"attention_bias": True, "mlp_bias": True},
+}
 
 
-def build(model_type: str, **changes):
-    """A classifier of 3 labels: hidden 32, 2 layers of 4 heads of 8, 64 neurons, 128 tokens, weights of order 0.3.
+def build(model_type: str, *, auto_class=AutoModelForSequenceClassification, **changes):
+    """A model (a classifier) of 3 labels: hidden 32, 2 layers of 4 heads of 8, 64 neurons, 128 tokens, weights of order 0.3.
 
     Default initialisation (0.02) gives logits near zero, where a wrong result looks right.
     """
-    config = AutoConfig.for_model(model_type)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 128, "num_labels": 3}
     sizes |= {"max_position_embeddings": 40, "hidden_dim" if model_type == "distilbert" else "intermediate_size": 64}
     sizes |= dict.fromkeys(NO_DROPOUT_DISTILBERT if model_type == "distilbert" else NO_DROPOUT, 0.0)
-    if model_type == "electra":
-        sizes["embedding_size"] = 16
-    for name, value in {**sizes, **changes}.items():
-        setattr(config, name, value)
-    model = AutoModelForSequenceClassification.from_config(config)
+    config = AutoConfig.for_model(model_type, **{**sizes, **SPECIAL.get(model_type, {}), **changes})
+    model = auto_class.from_config(config)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -52,7 +59,7 @@ def _built():
 
 @pytest.fixture
 def tiny_model(_built):
-    """`tiny_model(model_type, **config changes)`: a fresh copy of the tiny classifier of a family."""
+    """`tiny_model(model_type, **config changes)`: a fresh copy of the tiny classifier, or `auto_class`, of a family."""
 
     def make(model_type: str = "bert", **changes):
         key = (model_type, *sorted(changes.items()))
@@ -83,5 +90,16 @@ def masked(tiny_model, make_spec):
         model = masks.attach(tiny_model(model_type, **(config or {})), make_spec(**changes))
         scramble(model)
         return model
+
+    return make
+
+
+@pytest.fixture
+def cut(make_spec):
+    """`cut(model, heads, neurons)`: the compact model in which these stay, per layer; the model is used up."""
+
+    def make(model, heads, neurons):
+        choose(masks.attach(model, make_spec()), Structure(heads, neurons))
+        return shrink(masks.merge(model))[0]
 
     return make

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from trainer_ext.families import LINEARS, layers_of
+from trainer_ext.families import layers_of
 from trainer_ext.family_names import MODEL_TYPES
+from trainer_ext.matrices import LINEARS
+from trainer_ext.units import PruningSpec, one_hot, open_units
 
 ATTENTION = LINEARS[:4]
 every_family = pytest.mark.parametrize("model_type", MODEL_TYPES)
@@ -33,8 +35,11 @@ def scramble(model, seed=0):
 
 
 def matrices(model):
-    """The six matrices of every layer as the forward pass sees them."""
-    return [{name: getattr(layer, name).weight.detach() for name in LINEARS} for layer in layers_of(model)]
+    """The masked matrices of every layer as the forward pass sees them, six or with a gate seven."""
+    return [
+        {name: getattr(layer, name).weight.detach() for name in (*LINEARS, "ffn_gate") if getattr(layer, name)}
+        for layer in layers_of(model)
+    ]
 
 
 def closed_fraction(model):
@@ -52,3 +57,12 @@ def dead_heads(layer, head_size=8):
         dead[name] = set(zeros.all(1).nonzero().flatten().tolist())
         holes[name] = set(zeros.any(1).nonzero().flatten().tolist()) - dead[name]
     return dead, holes
+
+
+def choose(model, structure):
+    """Fix the masks of a model to a structure of our choice, as `masks.close` does with the best one."""
+    layers, spec = layers_of(model), PruningSpec(**model.config.pruning)
+    units = [open_units(layer, heads, spec) for layer, heads in zip(layers, structure.heads, strict=True)]
+    model.pruning.attention.freeze(torch.cat(units))
+    neurons = [one_hot(layer.neurons, ids) for layer, ids in zip(layers, structure.neurons, strict=True)]
+    model.pruning.ffn.freeze(torch.cat(neurons))

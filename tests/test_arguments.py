@@ -21,6 +21,15 @@ CHOSEN = {
     "prune_start": 0.2,
     "prune_end": 0.7,
     "prune_score_lr": 0.02,
+    "prune_speedup": 1.5,
+    "prune_structure": "plain",
+    "prune_layers": 2,
+    "prune_layer_ids": [1, 3],
+    "prune_recovery_epochs": 1.5,
+    "prune_latency_device": "cpu",
+    "prune_latency_dtype": "bfloat16",
+    "prune_latency_batch_size": 8,
+    "prune_latency_length": 64,
     "distill_teacher": "self",
     "distill_alpha": 0.25,
     "distill_temperature": 4.0,
@@ -32,8 +41,8 @@ STOCK = {"output_dir": "out", "use_cpu": True, "report_to": "none"}
 
 
 def parse_command_line(values, folder):
-    lists = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
-    words = [word for name, values in lists.items() for word in (f"--{name}", *map(str, values))]
+    listed = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
+    words = [word for name, value in listed.items() for word in (f"--{name}", *map(str, value))]
     return HfArgumentParser(DistillPruneTrainingArguments).parse_args_into_dataclasses(words)[0]
 
 
@@ -85,6 +94,13 @@ REFUSED = {
     "prune_start": [-0.1, 1.0, NAN, INF, "0.1", None],
     "prune_end": [0.0, -0.5, 1.01, NAN, INF, "0.6", None],
     "prune_score_lr": [0.0, -0.01, NAN, INF, "1e-2", None],
+    "prune_speedup": [0.99, 0, NAN, INF, "2"],
+    "prune_structure": ["stock", None],
+    "prune_layers": [-1, 1.5, NAN, INF, "1", None],
+    "prune_recovery_epochs": [-1, NAN, INF, "1", None],
+    "prune_latency_dtype": ["fp32", None],
+    "prune_latency_batch_size": [0, NAN, INF, "8", None],
+    "prune_latency_length": [0, NAN, INF, "64", None],
     "distill_alpha": [-0.1, 1.1, NAN, INF, -INF, "0.9", None],
     "distill_temperature": [0.0, -2.0, NAN, INF, "2", None],
     "distill_hidden": [-0.1, NAN, INF, -INF, "1", None],
@@ -155,7 +171,9 @@ def test_pruning_nothing_is_refused_only_where_pruning_is_asked_for(tmp_path):
 
 def test_the_spec_holds_what_the_fields_say(tmp_path):
     spec = arguments(tmp_path, **CHOSEN).pruning_spec
-    assert spec == PruningSpec("magnitude", 0.75, "head", 16, "none", 0.2, 0.7)
+    assert spec == PruningSpec("magnitude", 0.75, "none", 16, "none", 0.2, 0.7, structure="plain", speedup=1.5)
+    assert arguments(tmp_path, **{**CHOSEN, "prune_structure": "compact"}).pruning_spec.attention == "head"
     assert spec != arguments(tmp_path, **{**CHOSEN, "prune_sparsity": 0.5}).pruning_spec
-    assert arguments(tmp_path, **{**CHOSEN, "prune_sparsity": 0.0}).pruning_spec is None
-    assert arguments(tmp_path, **{**CHOSEN, "prune_method": "none"}).pruning_spec is None
+    assert arguments(tmp_path, **{**CHOSEN, "prune_sparsity": 0.0}).pruning_spec is not None  # the speed-up asks
+    assert arguments(tmp_path, **{**CHOSEN, "prune_sparsity": 0.0, "prune_speedup": None}).pruning_spec is None
+    assert arguments(tmp_path, **{**CHOSEN, "prune_method": "none", "prune_speedup": None}).pruning_spec is None

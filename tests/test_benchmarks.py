@@ -1,8 +1,14 @@
 """Benchmarks: each runs at its smallest size and prints its table; what they measure is never asserted here."""
 
+import json
+
+import pytest
+from commands import TOPICS, write_task
 from typer.testing import CliRunner
 
-from recipes.benchmarks import import_time, step_time
+from recipes.benchmarks import against_nn_pruning, import_time, step_time
+from trainer_ext.data import DataArguments, load_data
+from trainer_ext.scratch import small_bert, train_tokenizer
 
 
 def run(main, *words):
@@ -10,7 +16,7 @@ def run(main, *words):
 
     app = typer.Typer()
     app.command()(main)
-    done = CliRunner().invoke(app, [str(word) for word in words])
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -22,5 +28,41 @@ def test_import_time():
 def test_step_time():
     smallest = ("--layers", 1, "--batch-size", 2, "--tokens", 8, "--rounds", 1, "--steps", 1)
     out = run(step_time.main, *smallest)
-    for name in ("stock Trainer", "nothing asked", "masks", "masks and live teacher"):
+    for name in step_time.TRAINERS:
         assert name in out
+
+
+@pytest.fixture
+def task(tmp_path):
+    """A classifier of two layers that knows nothing, and the texts to teach it."""
+    data = write_task(tmp_path / "data")
+    texts = load_data(DataArguments(data_dir=str(data), max_length=16)).train["text"]
+    tokenizer = train_tokenizer(texts, vocab_size=200, max_length=16)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    for saved in (tokenizer, small_bert(tokenizer, sorted(TOPICS), **sizes)):
+        saved.save_pretrained(tmp_path / "model")
+    return tmp_path
+
+
+@pytest.mark.parametrize("match", ["physical", "zeros"])
+def test_against_nn_pruning(task, match):
+    out, options = task / "out.json", ("--epochs", 8, "--batch-size", 8, "--max-length", 16, "--block-size", 8)
+    options += ("--score-lr", 0.1, "--penalty", 0.002)  # so few steps would close nothing at the usual rate
+    words = (task / "model", task / "data", *options, "--match", match, "--output", out)
+    table = run(against_nn_pruning.main, *words)
+    found = json.loads(out.read_text())
+    dense, theirs, ours = found["results"]
+    assert [row["name"] for row in found["results"]] == ["dense", "nn_pruning", "trainer_ext"]
+    assert all(row["name"] in table for row in found["results"])
+    assert dense["sparsity"] == 0
+    assert 0 < theirs["sparsity"] <= theirs["zeros"] < 1
+    assert found["target"] == theirs["sparsity" if match == "physical" else "zeros"]
+    assert ours["sparsity"] == pytest.approx(found["target"], abs=0.02)
+    assert str(task) not in found["command"]
+
+
+def test_the_hybrid_is_for_bert_alone(tiny_model):
+    from recipes.benchmarks.nn_pruning_hybrid import HybridTrainer
+
+    with pytest.raises(ValueError, match="know BERT alone, and this is model_type='roberta'"):
+        HybridTrainer(tiny_model("roberta"), None, teacher=None, penalty=1.0)

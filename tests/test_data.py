@@ -78,7 +78,7 @@ REFUSED = {
     "all texts empty": ({"train": "text,label\n,sport\nNaN,weather\n"}, {}, ["no text in any of its 2 rows"]),
     "test is train": ({"test": TRAIN}, {}, ["every text of", "test.csv also stands in train.csv", "--test_file"]),
     "too few rows asked": ({}, {"max_train_rows": 1}, ["--max_train_rows is 1, fewer than the 2 classes"]),
-    "no room for a word": ({}, {"max_length": 2}, ["--max_length is 2"]),
+    "no room for a word": ({}, {"max_length": 2}, ["--max_length must be 3 or more"]),
 }
 
 
@@ -183,13 +183,13 @@ def test_fewer_rows_keep_the_classes_and_their_shares(folder):
 def test_tokenize_cuts_but_does_not_pad(folder):
     data = load(folder())
     tokenizer = train_tokenizer(data.train["text"], vocab_size=200, max_length=16)
-    ready = tokenize(data, tokenizer, max_length=6)
+    ready = tokenize(data, tokenizer, DataArguments(max_length=6))
     assert ready.train.column_names == ["input_ids", "token_type_ids", "attention_mask", "labels"]
     assert list(ready.train["labels"]) == list(data.train["label"])
     assert all(len(ids) <= 6 and tokenizer.pad_token_id not in ids for ids in ready.train["input_ids"])
     assert ready.labels == data.labels
     with pytest.raises(InputError, match="--max_length is 32, but this model takes at most 16 tokens"):
-        tokenize(data, tokenizer, max_length=32)
+        tokenize(data, tokenizer, DataArguments(max_length=32))
 
 
 def test_arguments_come_from_a_command_line():

@@ -9,7 +9,8 @@ from masking import ATTENTION, closed_fraction, dead_heads, every_family, every_
 from transformers import BertConfig, BertForSequenceClassification
 
 from trainer_ext import equivalence, magnitude, masks
-from trainer_ext.families import LINEARS, layers_of
+from trainer_ext.families import layers_of
+from trainer_ext.matrices import LINEARS
 
 # Attaching
 
@@ -77,7 +78,7 @@ def test_what_cannot_work_is_refused_and_leaves_the_model_alone(tiny_model, make
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"method": "Movement"}, "method='Movement'; known: movement, magnitude"),
+        ({"method": "Movement"}, "method='Movement'; known: movement, soft_movement, magnitude"),
         ({"attention": "heads"}, "attention='heads'; known: block, head, none"),
         ({"ffn": "neurons"}, "ffn='neurons'; known: neuron, none"),
     ],
@@ -123,13 +124,15 @@ def test_the_ramp_closes_the_lowest_scores_of_the_whole_model(masked, model_type
         assert second[name].eq(0).sum() == 16 * 16
 
 
-def test_ffn_rows_and_columns_close_together(masked):
-    model = masked()
+@every_family
+def test_ffn_rows_and_columns_close_together(masked, model_type):
+    model = masked(model_type)
     with torch.no_grad():
         model.pruning.ffn.scores.view(2, 64)[0, [3, 9]] = -50.0
     masks.set_sparsity(model, 2 / 128)
     layer = matrices(model)[0]
-    assert layer["ffn_in"].eq(0).all(1).nonzero().flatten().tolist() == [3, 9]
+    for name in {"ffn_in", "ffn_gate"} & layer.keys():
+        assert layer[name].eq(0).all(1).nonzero().flatten().tolist() == [3, 9]
     assert layer["ffn_out"].eq(0).all(0).nonzero().flatten().tolist() == [3, 9]
     assert matrices(model)[1]["ffn_in"].ne(0).all()
 
@@ -157,8 +160,9 @@ def test_no_matrix_dies(masked, attention, equal):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("attention", ["block", "head"])
-def test_magnitude_keeps_the_largest(masked, attention, dtype):
-    model = masked(method="magnitude", attention=attention, block_size=8).to(dtype)
+@every_family
+def test_magnitude_keeps_the_largest(masked, model_type, attention, dtype):
+    model = masked(model_type, method="magnitude", attention=attention, block_size=8).to(dtype)
     dense = [{name: weight.float() for name, weight in layer.items()} for layer in matrices(model)]
     masks.set_sparsity(model, 0.25)
     means, kept = [], []
@@ -176,6 +180,8 @@ def test_magnitude_keeps_the_largest(masked, attention, dtype):
     assert kept.sum() == 0.75 * len(kept)
     assert means[kept].min() > means[~kept].max()
     neurons = torch.cat([layer["ffn_in"].abs().mean(1) + layer["ffn_out"].abs().mean(0) for layer in dense])
+    if "ffn_gate" in dense[0]:
+        neurons += torch.cat([layer["ffn_gate"].abs().mean(1) for layer in dense])
     kept = torch.cat([layer["ffn_in"].ne(0).any(1) for layer in matrices(model)])
     assert kept.sum() == 0.75 * 128
     assert neurons[kept].min() > neurons[~kept].max()
@@ -186,13 +192,13 @@ def test_magnitude_follows_the_weights_until_it_is_frozen(masked):
     masks.set_sparsity(model, 0.3)
     layer = layers_of(model)[0]
     with torch.no_grad():
-        layer.ffn_in.parametrizations.weight.original[7] = 100.0
+        layer.ffn_in.original[7] = 100.0
     masks.set_sparsity(model, 0.3)
     assert layer.ffn_in.weight[7].ne(0).all()
     masks.close(model)
     scores = model.pruning.ffn.scores.clone()
     with torch.no_grad():
-        layer.ffn_in.parametrizations.weight.original[7] = 0.0
+        layer.ffn_in.original[7] = 0.0
     magnitude.refresh_magnitudes(model, layers_of(model))
     assert torch.equal(model.pruning.ffn.scores, scores)
 

@@ -9,7 +9,8 @@ from torch.nn.utils import parametrize
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from trainer_ext import budgets, equivalence, masks
-from trainer_ext.families import LINEARS, layers_of
+from trainer_ext.families import layers_of
+from trainer_ext.matrices import LINEARS
 
 # Copies and checkpoints
 
@@ -64,9 +65,11 @@ def test_a_masked_checkpoint_opens_with_load_masked_only(masked, tiny_batch, tmp
     assert equivalence.max_logit_difference(model, plain, tiny_batch(model)) > 0.1
 
 
-def test_load_masked_keeps_the_number_format(masked, tiny_batch, tmp_path):
-    model = masked().to(torch.bfloat16)
-    masks.set_sparsity(model, 0.3)
+@every_family
+def test_load_masked_keeps_the_number_format(tiny_model, make_spec, tiny_batch, tmp_path, model_type):
+    tiny_model(model_type).save_pretrained(tmp_path)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    masks.set_sparsity(masks.attach(model, make_spec()), 0.3)
     model.save_pretrained(tmp_path)
     opened = masks.load_masked(tmp_path)
     assert opened.dtype == torch.bfloat16
@@ -113,7 +116,7 @@ def test_merging_keeps_the_hooks_of_others_and_trains_on(masked, tiny_batch, mod
     model(**tiny_batch(model)).logits.sum().backward()
     assert seen == [1]
     assert len(model._forward_hooks_always_called) == 1
-    assert all(getattr(layer, name).weight.grad.ne(0).any() for layer in layers_of(model) for name in LINEARS)
+    assert all(linear.weight.grad.ne(0).any() for layer in layers_of(model) for linear in layer.linears.values())
 
 
 def test_merging_a_copy_leaves_the_original_masked(masked, tiny_batch):

@@ -21,8 +21,8 @@ def test_gradients_reach_scores_until_frozen(masked, tiny_batch, model_type, att
     model(**tiny_batch(model)).logits.sum().backward()
     for group in model.pruning.groups.values():
         assert group.scores.grad.ne(0).float().mean() > 0.9
-    weight = layers_of(model)[0].ffn_in.parametrizations.weight.original
-    closed = layers_of(model)[0].ffn_in.weight.eq(0)
+    linear = layers_of(model)[0].ffn_in.linear
+    weight, closed = linear.parametrizations.weight.original, linear.weight.eq(0)
     assert weight.grad[closed].eq(0).all()
     assert weight.grad[~closed].ne(0).any()
     masks.close(model)
@@ -41,8 +41,8 @@ def test_the_score_gradient_is_weight_times_gradient_summed_over_the_unit(masked
     blocks = model.pruning.attention.scores.grad.view(2, 4, 4, 4)
     for index, (layer, merged) in enumerate(zip(layers_of(model), layers_of(plain), strict=True)):
         for matrix, name in enumerate(ATTENTION):
-            original = getattr(layer, name).parametrizations.weight.original
-            product = (original * getattr(merged, name).weight.grad).view(4, 8, 4, 8).sum((1, 3))
+            product = getattr(layer, name).original * getattr(merged, name).linear.weight.grad
+            product = product.view(4, 8, 4, 8).sum((1, 3))
             assert torch.allclose(blocks[index, matrix], product, rtol=1e-3, atol=1e-4)
 
 

@@ -1,13 +1,7 @@
-"""Parity with nn_pruning 0.1.2: its estimator is used here, its masks and its schedule are what ours must equal.
+"""Parity with nn_pruning 0.1.2, one matrix at a time: its estimator is used here, its masks are what ours must equal."""
 
-Its `masked_nn` cannot be imported on Python 3.11 or later (a dataclass instance as a default); a private loader that
-adds one keyword to one decorator opens it for these tests, and only here.
-"""
-
-import ast
-import importlib.machinery
+import importlib
 import importlib.metadata
-import importlib.util
 import sys
 
 import pytest
@@ -17,40 +11,16 @@ from nn_pruning.modules.binarizer import TopKBinarizer
 from torch import nn
 from torch.nn.utils import parametrize
 
+from recipes.benchmarks.nn_pruning_shim import NAME, load_masked_nn
 from trainer_ext import budgets, scores
 from trainer_ext.masks import Masked
-from trainer_ext.schedules import cubic_ramp
 from trainer_ext.scores import Pruning, UnitScores
-
-VERSION = importlib.metadata.version("nn_pruning")
-pinned = pytest.mark.skipif(VERSION != "0.1.2", reason=f"the loader fits the text of 0.1.2, installed is {VERSION}")
-
-
-class _Loader(importlib.machinery.SourceFileLoader):
-    """Makes `InitDirective` hashable, which Python asks of a dataclass default since 3.11."""
-
-    def get_code(self, name):
-        return self.source_to_code(self.get_data(self.path), self.path)  # never the cached bytecode
-
-    def source_to_code(self, data, path, *, _optimize=-1):
-        tree = ast.parse(data, path)
-        for node in tree.body:
-            if isinstance(node, ast.ClassDef) and node.name == "InitDirective":
-                flag = ast.keyword("unsafe_hash", ast.Constant(True))
-                node.decorator_list = [ast.Call(decorator, [], [flag]) for decorator in node.decorator_list]
-        return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True, optimize=_optimize)
 
 
 @pytest.fixture(scope="module")
 def masked_nn():
-    """The module `nn_pruning.modules.masked_nn`, forgotten again afterwards."""
-    spec = importlib.util.find_spec("nn_pruning.modules.masked_nn")
-    spec.loader = _Loader(spec.name, spec.origin)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    """The module `nn_pruning.modules.masked_nn`."""
+    return load_masked_nn()
 
 
 def random(*shape, seed=0):
@@ -68,16 +38,18 @@ def ours(linear, values, grid, *, by_column=False):
     return group
 
 
-def theirs(masked_nn, linear, values, threshold, *, rows, columns, submethod="default"):
+def theirs(
+    masked_nn, linear, values, threshold, *, rows, columns, submethod="default", method="topK", bias_mask=False
+):
     """The MaskedLinear of nn_pruning with the same scores; `values` is a matrix, or a vector for `1d_alt` rows."""
     args = masked_nn.LinearPruningArgs(
-        method="topK",
+        method=method,
         submethod=submethod,
         ampere_method="disabled",
         block_rows=rows,
         block_cols=columns,
         min_elements=0.005,
-        bias_mask=False,
+        bias_mask=bias_mask,
     )
     if submethod == "default":
         contexts = [masked_nn.BlockLinearPruningContextModule(linear.weight.shape, args)]
@@ -133,14 +105,19 @@ def test_one_ranking_over_matrices_is_what_it_lacks():
 # The masked Linear
 
 
-@pinned
-def test_the_module_cannot_be_imported_without_the_loader():
-    assert "nn_pruning.modules.masked_nn" not in sys.modules
+def test_the_module_cannot_be_imported_without_the_loader(monkeypatch):
+    monkeypatch.delitem(sys.modules, NAME, raising=False)
     with pytest.raises(ValueError, match="mutable default .*InitDirective"):
-        importlib.import_module("nn_pruning.modules.masked_nn")
+        importlib.import_module(NAME)
 
 
-@pinned
+def test_the_loader_refuses_a_version_whose_text_it_does_not_know(monkeypatch):
+    monkeypatch.delitem(sys.modules, NAME, raising=False)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.1.3")
+    with pytest.raises(ImportError, match="fits nn_pruning 0.1.2, installed is 0.1.3"):
+        load_masked_nn()
+
+
 @pytest.mark.parametrize("threshold", [0.25, 0.5, 0.8])
 @pytest.mark.parametrize(("rows", "columns"), [(4, 4), (8, 8), (2, 8), (1, 1)])
 def test_a_masked_linear_is_the_same(masked_nn, rows, columns, threshold):
@@ -167,7 +144,39 @@ def test_a_masked_linear_is_the_same(masked_nn, rows, columns, threshold):
     assert not torch.equal(first.weight, other.get_masked_weights_bias()[0])  # the check can fail
 
 
-@pinned
+@pytest.mark.parametrize("fraction", [0.25, 0.5, 0.8])
+@pytest.mark.parametrize("method", ["topK", "sigmoied_threshold"])
+def test_blocks_of_32_are_the_same_by_rank_and_by_threshold(masked_nn, method, fraction):
+    """A threshold on the sigmoid closes the lowest scores, so with as many units ours closes the same."""
+    values = random(6, 8)
+    first, second = nn.Linear(256, 192), nn.Linear(256, 192)
+    second.load_state_dict(first.state_dict())
+    threshold = fraction if method == "topK" else torch.sigmoid(values.quantile(1 - fraction)).item()
+    other, _ = theirs(masked_nn, second, values, threshold, rows=32, columns=32, method=method)
+    expected, _ = other.get_masked_weights_bias()
+    kept = int(fraction * 48) if method == "topK" else int((torch.sigmoid(values) > threshold).sum())
+    group = ours(first, values, (6, 8))
+    group.close_fraction(1 - kept / 48)
+    assert torch.equal(first.weight, expected)
+    assert expected.ne(0).sum() == kept * 32 * 32
+    group.close_fraction(1 - (kept + 1) / 48)
+    assert not torch.equal(first.weight, expected)  # one block more is another mask
+
+
+def test_its_bias_mask_closes_the_bias_of_empty_rows(masked_nn):
+    """Ours keeps every bias and folds the constant that remains when it shrinks; these are the rows where it matters."""
+    values = random(8, 1)
+    linear = nn.Linear(32, 64)
+    args = {"rows": 8, "columns": 32, "method": "sigmoied_threshold"}
+    bias = linear.bias.detach().clone()
+    masked, _ = theirs(masked_nn, linear, values, 0.5, bias_mask=True, **args)
+    weight, found = masked.get_masked_weights_bias()
+    assert torch.equal(found, bias * weight.ne(0).any(1))
+    assert 0 < found.eq(0).sum() < 64
+    unmasked, _ = theirs(masked_nn, linear, values, 0.5, **args)
+    assert torch.equal(unmasked.get_masked_weights_bias()[1], bias)
+
+
 @pytest.mark.parametrize("threshold", [0.25, 0.5])
 def test_neurons_are_its_one_dimensional_rows(masked_nn, threshold):
     values = random(64)
@@ -183,7 +192,6 @@ def test_neurons_are_its_one_dimensional_rows(masked_nn, threshold):
     assert closed.sum() == 64 * (1 - threshold)
 
 
-@pinned
 @pytest.mark.parametrize("by_column", [False, True])
 def test_blocks_spread_as_its_expand_mask_does(masked_nn, by_column):
     mask = (random(4, 6) > 0).float() if not by_column else (random(1, 6) > 0).float()
@@ -196,32 +204,6 @@ def test_blocks_spread_as_its_expand_mask_does(masked_nn, by_column):
     expected = mask.repeat_interleave(rows, 0).repeat_interleave(columns, 1)
     assert torch.equal(masked_nn.MaskModule.expand_mask(mask, rows, columns), expected)
     assert torch.equal(linear.weight, expected)
-
-
-# The schedule
-
-
-def kept_of_nn_pruning(step, *, total, warmup, initial, final, initial_threshold, final_threshold):
-    """`ModelPatchingCoordinator.schedule_threshold` of 0.1.2, rewritten: the fraction that topK keeps."""
-    if step <= initial * warmup:
-        return initial_threshold
-    if step > total - final * warmup:
-        return final_threshold
-    progress = 1 - (step - initial * warmup) / (total - (initial + final) * warmup)
-    return final_threshold + (initial_threshold - final_threshold) * progress**3
-
-
-@pytest.mark.parametrize("kept", [0.1, 0.5, 0.75])
-@pytest.mark.parametrize(("total", "warmup", "initial", "final"), [(100, 10, 1, 4), (5000, 250, 1, 10), (60, 5, 2, 2)])
-def test_the_ramp_is_its_cubic_schedule(total, warmup, initial, final, kept):
-    first, last = initial * warmup, total - final * warmup
-    phases = {"total": total, "warmup": warmup, "initial": initial, "final": final}
-    for step in range(0, total + 1, max(1, total // 100)):
-        theirs = kept_of_nn_pruning(step, **phases, initial_threshold=1.0, final_threshold=kept)
-        assert 1 - cubic_ramp(step, first=first, last=last, final=1 - kept) == pytest.approx(theirs, abs=1e-12)
-    middle = (first + last) // 2
-    linear = (1 - kept) * (middle - first) / (last - first)
-    assert cubic_ramp(middle, first=first, last=last, final=1 - kept) != pytest.approx(linear, rel=0.1)
 
 
 @pytest.mark.parametrize("units", [1, 100, 199, 200, 4000, 12345])

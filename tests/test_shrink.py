@@ -6,8 +6,9 @@ from torch import nn
 from transformers import AutoModel, GPT2Config, GPT2ForSequenceClassification
 
 from trainer_ext import equivalence, families, masks
-from trainer_ext.families import LINEARS, layers_of
+from trainer_ext.families import layers_of
 from trainer_ext.family_names import MODEL_TYPES
+from trainer_ext.matrices import LINEARS
 from trainer_ext.shrink import shrink, surviving_heads, surviving_neurons
 
 TOLERANCE = 1e-5
@@ -39,8 +40,9 @@ def kill_key(layer, head):
 
 
 def kill_row(layer, neuron):
-    """Zero the input row; the neuron still says activation(bias)."""
-    layer.ffn_in.weight[neuron] = 0
+    """Zero the input rows; the neuron still says activation(bias), times the bias of its gate where it has one."""
+    for matrix in layer.neuron_rows:
+        matrix.weight[neuron] = 0
 
 
 def kill_column(layer, neuron):
@@ -156,8 +158,25 @@ def test_a_dead_neuron_goes_and_its_constant_stays(tiny_model, tiny_batch, model
     if kill is kill_row:
         with torch.no_grad():
             for layer in layers_of(model):
-                layer.ffn_in.bias[10:40] = 0
+                layer.neuron_rows[-1].bias[10:40] = 0
         assert equivalence.max_logit_difference(model, compact, tiny_batch(model)) > 0.05
+
+
+@pytest.mark.parametrize("half", [0, 1], ids=["in", "gate"])
+def test_a_neuron_with_one_of_two_rows_dead_stays(tiny_model, tiny_batch, half):
+    """The other row still makes it depend on the text."""
+    model = tiny_model("modernbert")
+    with torch.no_grad():
+        for layer in layers_of(model):
+            layer.neuron_rows[half].weight[:32] = 0
+    compact, _, neurons = shrink(model)
+    assert neurons == [ALL_NEURONS] * 2
+    before = equivalence.logits(model, tiny_batch(model))
+    assert (equivalence.logits(compact, tiny_batch(model)) - before).abs().max() <= TOLERANCE
+    with torch.no_grad():  # removing them anyway would change the function
+        for layer in layers_of(model):
+            layer.ffn_out.weight[:, :32] = 0
+    assert (equivalence.logits(model, tiny_batch(model)) - before).abs().max() > 0.05
 
 
 @pytest.mark.parametrize(
@@ -179,19 +198,34 @@ def test_the_constant_is_that_of_the_models_activation(tiny_model, tiny_batch, m
 
 
 @pytest.mark.parametrize("dead", ["attention", "ffn", "all"])
-@pytest.mark.parametrize("model_type", ["bert", "distilbert"])
-def test_where_all_is_dead_one_stays(tiny_model, tiny_batch, model_type, dead):
+@every_family
+def test_where_all_is_dead_nothing_stays_but_the_constant(tiny_model, tiny_batch, model_type, dead):
     model = tiny_model(model_type)
     with torch.no_grad():
         layer = layers_of(model)[1]
         if dead != "ffn":
             layer.value.weight.zero_()
         if dead != "attention":
-            layer.ffn_in.weight.zero_()
+            for matrix in layer.neuron_rows:
+                matrix.weight.zero_()
     compact, heads, neurons = shrink(model)
-    assert heads == [ALL_HEADS, ALL_HEADS if dead == "ffn" else [0]]
-    assert neurons == [ALL_NEURONS, ALL_NEURONS if dead == "attention" else [0]]
-    assert equivalence.max_logit_difference(model, compact, tiny_batch(model)) <= TOLERANCE
+    assert heads == [ALL_HEADS, ALL_HEADS if dead == "ffn" else []]
+    assert neurons == [ALL_NEURONS, ALL_NEURONS if dead == "attention" else []]
+    empty = layers_of(compact)[1]
+    assert (empty.heads, empty.neurons) == (len(heads[1]), len(neurons[1]))
+    assert {path: linear.weight.numel() for path, linear in empty.linears.items() if not linear.weight.numel()} == {
+        matrix.path: 0
+        for matrix in (
+            *((*empty.head_rows, empty.attention_output) if dead != "ffn" else ()),
+            *((*empty.neuron_rows, empty.ffn_out) if dead != "attention" else ()),
+        )
+    }
+    batch = tiny_batch(model)
+    expected = equivalence.logits(model, batch)
+    assert (equivalence.logits(compact, batch) - expected).abs().max() <= TOLERANCE
+    with torch.no_grad():  # the check can fail: the empty block still adds its constant
+        (empty.ffn_out if dead == "ffn" else empty.attention_output).bias.zero_()
+    assert (equivalence.logits(compact, batch) - expected).abs().max() > 0.05
 
 
 @pytest.mark.parametrize("without", [LINEARS, ("query", "key"), ("value",), ("attention_output", "ffn_out")], ids=str)
@@ -201,7 +235,7 @@ def test_linears_without_bias(tiny_model, tiny_batch, model_type, without):
     with torch.no_grad():
         for layer in layers_of(model):
             for name in without:
-                getattr(layer, name).bias = None
+                getattr(layer, name).linear.bias = None
             kill_values(layer, 1)
             kill_columns(layer, 2)
             kill_row(layer, 3)

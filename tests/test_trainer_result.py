@@ -146,7 +146,7 @@ def test_shrinking_can_be_asked_for_without_training(tmp_path):
 
 
 def test_a_shrunk_model_that_differs_is_refused(tmp_path, monkeypatch):
-    from trainer_ext import trainer as module
+    from trainer_ext import proven
 
     def wrong(model):
         smaller, *rest = right(model)
@@ -154,8 +154,8 @@ def test_a_shrunk_model_that_differs_is_refused(tmp_path, monkeypatch):
             smaller.classifier.bias += 1e-4
         return smaller, *rest
 
-    right = module.shrink
-    monkeypatch.setattr(module, "shrink", wrong)
+    right = proven.SHRINK["compact"]
+    monkeypatch.setitem(proven.SHRINK, "compact", wrong)
     trainer = make_trainer(tmp_path, **PRUNE, max_steps=2)
     with pytest.raises(RuntimeError, match="differs from the masked one by 1.0e-04"):
         trainer.train()

@@ -89,9 +89,11 @@ def make_trainer(
     """A trainer on the tiny task; `options` that `Trainer` knows go there, the others are fields of the arguments."""
     known = {
         "callbacks",
+        "compute_loss_func",
         "compute_metrics",
         "data_collator",
         "model_init",
+        "optimizer_cls_and_kwargs",
         "optimizers",
         "processing_class",
         "teacher",

@@ -10,6 +10,7 @@ from .errors import InputError
 _HOMES = {
     "Agreement": "metrics",
     "ClassificationQuality": "metrics",
+    "DistillPruneMixin": "trainer",
     "DistillPruneTrainer": "trainer",
     "DistillPruneTrainingArguments": "arguments",
     "FAMILIES": "families",
@@ -25,6 +26,7 @@ __all__ = [
     "FAMILIES",
     "Agreement",
     "ClassificationQuality",
+    "DistillPruneMixin",
     "DistillPruneTrainer",
     "DistillPruneTrainingArguments",
     "Family",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from transformers import TrainingArguments
 
@@ -12,7 +13,8 @@ from .precision import resolve_fp16
 from .units import PruningSpec
 
 _NUMBERS = (
-    *("prune_sparsity", "prune_block_size", "prune_start", "prune_end", "prune_score_lr"),
+    *("prune_sparsity", "prune_block_size", "prune_start", "prune_end", "prune_score_lr", "prune_layers"),
+    *("prune_recovery_epochs", "prune_latency_batch_size", "prune_latency_length"),
     *("distill_alpha", "distill_temperature", "distill_hidden"),
 )
 
@@ -28,15 +30,59 @@ class DistillPruneTrainingArguments(TrainingArguments):
         ValueError: naming the field, its value, its range and the way out.
     """
 
-    prune_method: Literal["none", "movement", "magnitude"] = field(
+    prune_method: Literal["none", "movement", "soft_movement", "magnitude"] = field(
         default="none",
         metadata={
-            "help": "How units are chosen: none = no pruning, movement = learned scores, magnitude = mean |weight|."
+            "help": "How units are chosen: none = not at all, movement = learned scores by rank, soft_movement = learned "
+            "scores by a threshold and a penalty that is steered to the target, magnitude = mean |weight|."
         },
     )
     prune_sparsity: float = field(
         default=0.5,
         metadata={"help": "Fraction of the encoder's prunable weights that is physically gone at the end, in [0, 1)."},
+    )
+    prune_speedup: float | None = field(
+        default=None,
+        metadata={
+            "help": "How many times faster the result runs on this machine, at least 1; replaces prune_sparsity. Times of "
+            "the layers are measured once and kept in output_dir; whole blocks may close. Default: none asked."
+        },
+    )
+    prune_structure: Literal["compact", "plain"] = field(
+        default="compact",
+        metadata={
+            "help": "Default: compact = heads and widths differ per layer, best quality for the speed; plain = all heads stay and "
+            "every layer gets the same width, which a stock config can say: opens with AutoModel and no further code."
+        },
+    )
+    prune_layers: int = field(
+        default=0,
+        metadata={
+            "help": "Encoder layers dropped before training, the middle ones; at least 0. Works with every prune_method, "
+            "none included, and counts towards prune_sparsity."
+        },
+    )
+    prune_layer_ids: list[int] | None = field(
+        default=None, metadata={"help": "The layers to drop, counted from 0. Default: the middle ones."}
+    )
+    prune_recovery_epochs: float = field(
+        default=0.0,
+        metadata={
+            "help": "Epochs of dense fine-tuning of the shrunk model, with the teacher if there is one; at least 0."
+        },
+    )
+    prune_latency_device: str = field(
+        default="auto",
+        metadata={"help": "Device that prune_speedup is for: cpu, cuda. Default: auto, that of the training."},
+    )
+    prune_latency_dtype: Literal["float32", "bfloat16", "float16"] = field(
+        default="float32", metadata={"help": "Precision that prune_speedup is for. Default: float32."}
+    )
+    prune_latency_batch_size: int = field(
+        default=32, metadata={"help": "Texts per call that prune_speedup is for, at least 1."}
+    )
+    prune_latency_length: int = field(
+        default=128, metadata={"help": "Tokens per text that prune_speedup is for, at least 1."}
     )
     prune_attention: Literal["block", "head", "none"] = field(
         default="block",
@@ -117,32 +163,59 @@ class DistillPruneTrainingArguments(TrainingArguments):
     @property
     def pruning_spec(self) -> PruningSpec | None:
         """What to prune, or None where nothing is."""
-        if self.prune_method == "none" or self.prune_sparsity == 0:
+        if self.prune_method == "none" or (self.prune_sparsity == 0 and self.prune_speedup is None):
             return None
         return PruningSpec(
             method=self.prune_method,
             sparsity=self.prune_sparsity,
-            attention=self.prune_attention,
+            attention="none" if self.prune_structure == "plain" else self.prune_attention,
             block_size=self.prune_block_size,
             ffn=self.prune_ffn,
             start=self.prune_start,
             end=self.prune_end,
+            structure=self.prune_structure,
+            speedup=self.prune_speedup,
         )
+
+    def set_compression(self, values: Mapping[str, Any]) -> None:
+        """Take over the `prune_*` and `distill_*` values of one trial of a hyperparameter search.
+
+        Args:
+            values: by field name; every other name is left to `Trainer`.
+
+        Raises:
+            ValueError: as when they are given at the start.
+        """
+        for name in values.keys() & type(self).__dataclass_fields__.keys():
+            if name.startswith(("prune_", "distill_")):
+                setattr(self, name, values[name])
+        self._check_compression()
 
     def _check_compression(self) -> None:
         for name, allowed in (
-            ("prune_method", ("none", "movement", "magnitude")),
+            ("prune_method", ("none", "movement", "soft_movement", "magnitude")),
+            ("prune_structure", ("compact", "plain")),
+            ("prune_latency_dtype", ("float32", "bfloat16", "float16")),
             ("prune_attention", ("block", "head", "none")),
             ("prune_ffn", ("neuron", "none")),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
-        for name in _NUMBERS:
+        given = () if self.prune_speedup is None else ("prune_speedup",)
+        for name in (*_NUMBERS, *given):
             if not isinstance(getattr(self, name), int | float):
                 raise ValueError(
                     f"{name} must be a number, got {getattr(self, name)!r}; YAML reads 1e-2 as text, 1.0e-2 not."
                 )
         _in_range(self, "prune_sparsity", 0 <= self.prune_sparsity < 1, "in [0, 1); 0.5 removes half")
+        speedup = 1.0 if self.prune_speedup is None else self.prune_speedup
+        _in_range(self, "prune_speedup", 1 <= speedup < math.inf, "at least 1; 2 halves the time of a forward pass")
+        if self.prune_speedup is not None and self.prune_method == "none":
+            raise ValueError(f"prune_speedup={self.prune_speedup} needs a prune_method, such as movement.")
+        _in_range(self, "prune_layers", self.prune_layers >= 0 and self.prune_layers % 1 == 0, "0 or a whole number")
+        _in_range(self, "prune_recovery_epochs", 0 <= self.prune_recovery_epochs < math.inf, "0 or more")
+        _in_range(self, "prune_latency_batch_size", 1 <= self.prune_latency_batch_size < math.inf, "at least 1")
+        _in_range(self, "prune_latency_length", 1 <= self.prune_latency_length < math.inf, "at least 1")
         _in_range(self, "prune_block_size", 1 <= self.prune_block_size < math.inf, "at least 1; 32 is usual")
         _in_range(self, "prune_start", 0 <= self.prune_start < 1, "a fraction of the run in [0, 1)")
         _in_range(self, "prune_end", 0 < self.prune_end <= 1, "a fraction of the run in (0, 1]")

@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-import torch
+from datasets import Dataset
 from torch.utils.data import DataLoader
+from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
+from .data_arguments import DataArguments
+from .equivalence import logits
 from .intervals import bootstrap_interval, paired_difference_interval, wilson_interval
 from .report import ClassPair, ClassScores, Difference, Quality, Scores
+from .scoring import Statistics
+from .tasks import Task
 
 
-def predict(model, dataset, *, collator, batch_size: int = 64, on_rows=None) -> np.ndarray:
-    """Predicted label ids `[rows]`, in fp32 and evaluation mode.
+def predict(
+    model, encoded: Dataset, tokenizer: PreTrainedTokenizerBase, *, batch_size: int = 64, on_rows=None
+) -> list[np.ndarray]:
+    """Logits of each encoded row, in fp32 and evaluation mode: `[labels]`, or `[length, labels]` with padding.
 
     Args:
-        model: a classifier; its mode is left at evaluation.
-        dataset: tokenized rows with `labels`.
-        collator: pads a list of rows into a batch.
+        model: a model with a head.
+        encoded: tokenized rows.
+        tokenizer: pads a list of rows into a batch.
         batch_size: rows per forward pass.
         on_rows: called with the number of rows after each batch, for a progress bar.
     """
-    model.eval()
-    answers = []
-    with torch.inference_mode():
-        for batch in DataLoader(dataset, batch_size=batch_size, collate_fn=collator):
-            inputs = {name: value.to(model.device) for name, value in batch.items() if name != "labels"}
-            answers.append(model(**inputs).logits.argmax(-1).cpu())
-            if on_rows is not None:
-                on_rows(len(answers[-1]))
-    return torch.cat(answers).numpy()
+    inputs = encoded.select_columns([name for name in tokenizer.model_input_names if name in encoded.column_names])
+    found = []
+    for batch in DataLoader(inputs, batch_size=batch_size, collate_fn=DataCollatorWithPadding(tokenizer)):
+        rows = logits(model, {name: value.to(model.device) for name, value in batch.items()}).cpu().numpy()
+        found += list(rows)
+        if on_rows is not None:
+            on_rows(len(rows))
+    return found
 
 
 def quality(
     split: str,
-    baseline: np.ndarray,
-    compressed: np.ndarray,
-    references: Sequence[int],
+    baseline: Any,
+    compressed: Any,
+    references: Any,
     *,
+    task: Task,
+    args: DataArguments,
     labels: Sequence[str],
     metrics: Sequence[str] = (),
 ) -> Quality:
@@ -46,59 +55,81 @@ def quality(
 
     Args:
         split: its name.
-        baseline: predicted label ids of the baseline, `[rows]`.
-        compressed: those of the compressed model, `[rows]`.
-        references: true label ids, `[rows]`.
+        baseline: answers of the baseline, one per row (see answers.py).
+        compressed: those of the compressed model.
+        references: true answers.
+        task: what was asked.
+        args: how it was asked.
         labels: names by id.
         metrics: further metrics, by the name that `evaluate.load` knows.
     """
-    from .metrics import Agreement, ClassificationQuality, load_metric
+    from .metrics import answers_changed
 
-    references = np.asarray(references)
-    found, scores = [], []
-    for answers in (baseline, compressed):
-        values = ClassificationQuality().compute(predictions=answers, references=references, num_classes=len(labels))
-        found.append(values)
-        other = {}
-        for name in metrics:
-            result = load_metric(name).compute(predictions=answers, references=references)
-            other |= {key: float(value) for key, value in result.items() if np.isscalar(value)}
-        scores.append(
-            Scores(
-                accuracy=values["accuracy"],
-                macro_f1=values["macro_f1"],
-                other=other,
-                ci95=_intervals(answers, references),
-            )
-        )
-    compared = Agreement().compute(predictions1=baseline, predictions2=compressed, references=references)
-    rows = len(references)
+    found = [task.statistics(answers, references, args) for answers in (baseline, compressed)]
+    more = [_more(metrics, answers, references) for answers in (baseline, compressed)]
+    main, changed = next(iter(found[0])), {}
+    if task.right:
+        changed = answers_changed(*(statistics[task.right][1] for statistics in found))
     return Quality(
         split=split,
-        rows=rows,
-        baseline=scores[0],
-        compressed=scores[1],
-        difference=Difference(
-            accuracy=(compared["won"] - compared["lost"]) / rows,
-            ci95=paired_difference_interval(compared["lost"], compared["won"], rows=rows),
-        ),
-        per_class=[
-            ClassPair(
-                label=labels[before["label"]], support=before["support"], baseline=_of(before), compressed=_of(after)
-            )
-            for before, after in zip(found[0]["per_class"], found[1]["per_class"], strict=True)
-        ],
-        **compared,
+        rows=len(references),
+        baseline=_scores(found[0], more[0]),
+        compressed=_scores(found[1], more[1]),
+        metric=main,
+        difference=_difference(main, *(statistics[main] for statistics in found)),
+        agreement=float(np.mean(task.same(baseline, compressed))) if task.same else None,
+        per_class=_per_class(task, baseline, compressed, references, labels),
+        **changed,
     )
 
 
-def _intervals(answers: np.ndarray, references: np.ndarray) -> dict[str, tuple[float, float]]:
-    from .metrics import macro_f1
+def _more(metrics: Sequence[str], answers: Any, references: Any) -> dict[str, float]:
+    from .metrics import load_metric
 
-    return {
-        "accuracy": wilson_interval(int((answers == references).sum()), len(references)),
-        "macro_f1": bootstrap_interval(macro_f1, answers, references),
-    }
+    results = [load_metric(name).compute(predictions=answers, references=references) for name in metrics]
+    return {name: float(value) for result in results for name, value in result.items() if np.isscalar(value)}
+
+
+def _scores(statistics: Statistics, more: dict[str, float]) -> Scores:
+    values = {name: float(statistic(material)) for name, (statistic, material) in statistics.items()}
+    intervals = {name: _interval(*statistic) for name, statistic in statistics.items()}
+    return Scores(
+        accuracy=values.pop("accuracy", None),
+        macro_f1=values.pop("macro_f1", None),
+        other=values | more,
+        ci95={name: interval for name, interval in intervals.items() if interval},
+    )
+
+
+def _interval(statistic: Callable, material: np.ndarray) -> tuple[float, float] | None:
+    if material.dtype == bool:
+        return wilson_interval(int(material.sum()), len(material))
+    return bootstrap_interval(statistic, material) if len(material) > 1 else None
+
+
+def _difference(name: str, before: tuple[Callable, np.ndarray], after: tuple[Callable, np.ndarray]) -> Difference:
+    """Of the main metric, on the same rows."""
+    statistic, first = before
+    second = after[1]
+    value = float(statistic(second)) - float(statistic(first))
+    if first.dtype == bool:
+        lost, won = int((first & ~second).sum()), int((second & ~first).sum())
+        value, interval = (won - lost) / len(first), paired_difference_interval(lost, won, rows=len(first))
+    else:
+        interval = (
+            bootstrap_interval(lambda b, a: statistic(a) - statistic(b), first, second) if len(first) > 1 else None
+        )
+    return Difference(**{"accuracy" if name == "accuracy" else "value": value}, ci95=interval)
+
+
+def _per_class(task: Task, baseline: Any, compressed: Any, references: Any, labels: Sequence[str]) -> list[ClassPair]:
+    if task.per_class is None:
+        return []
+    before, after = (task.per_class(answers, references, labels) for answers in (baseline, compressed))
+    return [
+        ClassPair(label=name, support=before[name]["support"], baseline=_of(before[name]), compressed=_of(after[name]))
+        for name in before
+    ]
 
 
 def _of(row: dict) -> ClassScores:

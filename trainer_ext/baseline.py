@@ -6,9 +6,10 @@ from transformers import AutoTokenizer, set_seed
 
 from .data import Data, load_data
 from .errors import InputError, one_line
-from .opening import open_classifier
+from .opening import head_of, open_classifier
 from .recipe import Recipe
-from .scratch import small_bert, train_tokenizer
+from .scratch import label_names, small_bert, train_tokenizer
+from .tasks import Task, task_of
 
 
 def open_baseline(recipe: Recipe):
@@ -21,24 +22,40 @@ def open_baseline(recipe: Recipe):
         InputError: data or a model that cannot be used.
     """
     set_seed(recipe.training.seed)
+    task = task_of(recipe.data)
     data = load_data(recipe.data)  # first, because it costs nothing: a model may have to be downloaded
     if recipe.from_scratch:
-        return *_from_scratch(recipe, data), data, recipe.model.scratch_epochs
+        return *_from_scratch(recipe, task, data), data, recipe.model.scratch_epochs
     name, epochs = recipe.model.model_name_or_path, recipe.model.baseline_epochs
-    labels = {}
-    if epochs:  # a fresh head with the labels of the data
-        labels = {"num_labels": len(data.labels), "id2label": dict(enumerate(data.labels))}
-        labels["label2id"] = {label: index for index, label in enumerate(data.labels)}
     way_out = "give a folder or a Hub id that can be reached, or 'scratch' to train a small model from the texts"
-    model = open_classifier(name, option="--model_name_or_path", way_out=way_out, **labels)
+    changes = {}
+    if epochs:  # a fresh head with the labels of the data
+        changes = label_names(data.labels) | {"problem_type": task.problem_type}
+    model = open_classifier(name, option="--model_name_or_path", way_out=way_out, head=task.head, **changes)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(name, **dict(task.tokenizer))
     except (OSError, ValueError) as error:
         raise InputError(f"The tokenizer of {name} cannot be opened ({one_line(error)}); {way_out}.") from error
     if not epochs:
-        _name_labels(model.config, recipe.model.class_names)
-        data = load_data(recipe.data, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
+        _check_head(model.config, task, data, name)
+        if task.labels.named:
+            _name_labels(model.config, recipe.model.class_names)
+            data = load_data(recipe.data, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
     return model, tokenizer, data, epochs
+
+
+def _check_head(config, task: Task, data: Data, name: str) -> None:
+    """A model taken as it is must have been trained for the task: `from_pretrained` makes up a head that is missing."""
+    way_out = "fine-tune it first with --baseline_epochs"
+    if head_of(config) != task.head:
+        raise InputError(f"{name} was not saved with a head for {task.title} ({config.architectures}); {way_out}.")
+    if config.problem_type not in (None, task.problem_type):
+        raise InputError(
+            f"{name} is for {config.problem_type}, not for {task.title}; see --problem_type, or {way_out}."
+        )
+    if not task.labels.named and data.labels and config.num_labels != len(data.labels):
+        raise InputError(f"{name} gives {config.num_labels} numbers where one label is; {way_out}.")
+    config.problem_type = task.problem_type
 
 
 def _name_labels(config, names: list[str]) -> None:
@@ -54,11 +71,10 @@ def _name_labels(config, names: list[str]) -> None:
     config.label2id = {name: index for index, name in enumerate(names)}
 
 
-def _from_scratch(recipe: Recipe, data: Data) -> tuple:
+def _from_scratch(recipe: Recipe, task: Task, data: Data) -> tuple:
     shape = recipe.scratch
-    tokenizer = train_tokenizer(
-        data.train["text"], vocab_size=shape.scratch_vocab_size, max_length=recipe.data.max_length
-    )
+    texts = [text for name in ("text", "text_pair") if name in data.train.column_names for text in data.train[name]]
+    tokenizer = train_tokenizer(texts, vocab_size=shape.scratch_vocab_size, max_length=recipe.data.max_length)
     model = small_bert(
         tokenizer,
         data.labels,
@@ -68,5 +84,7 @@ def _from_scratch(recipe: Recipe, data: Data) -> tuple:
         intermediate_size=shape.scratch_intermediate_size,
         dropout=shape.scratch_dropout,
         seed=recipe.training.seed,
+        head=task.head,
+        problem_type=task.problem_type,
     )
     return model, tokenizer

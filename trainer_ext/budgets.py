@@ -27,7 +27,19 @@ class Structure:
 
 def floor_of(units: int) -> int:
     """How many of a matrix's units must stay open, whatever their scores."""
-    return max(1, int(FLOOR_FRACTION * units))
+    return min(units, max(1, int(FLOOR_FRACTION * units)))
+
+
+def best(scores: torch.Tensor, kept: int) -> torch.Tensor:
+    """Bool `[units]`: the `kept` highest scores; ties go to the lower id, on every device."""
+    # A stable sort and not topk, which breaks ties as it likes.
+    order = scores.argsort(descending=True, stable=True)[:kept]
+    return torch.zeros_like(scores, dtype=torch.bool).index_fill(0, order, True)
+
+
+def as_offsets(keep: torch.Tensor) -> torch.Tensor:
+    """Offsets `[units]` that lift what stays above all scores and sink the rest below them."""
+    return torch.where(keep, LIFT, -LIFT)
 
 
 def floor_offsets(scores: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
@@ -37,11 +49,7 @@ def floor_offsets(scores: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
         scores: `[units]`, the matrices one after the other.
         sizes: units of each matrix; their sum is `units`.
     """
-    offsets = torch.zeros_like(scores)
-    for part, lift in zip(scores.split(list(sizes)), offsets.split(list(sizes)), strict=True):
-        # A stable sort and not topk, which breaks ties as it likes: the lower id stays, on every device.
-        lift[part.argsort(descending=True, stable=True)[: floor_of(part.numel())]] = LIFT
-    return offsets
+    return LIFT * torch.cat([best(part, floor_of(part.numel())) for part in scores.split(list(sizes))]).to(scores)
 
 
 def kept_units(sizes: Sequence[int], fraction_gone: float) -> int:
@@ -64,9 +72,7 @@ def top_units(scores: torch.Tensor, sizes: Sequence[int], kept: int) -> list[lis
         kept: how many stay in all; at least the sum of the floors.
     """
     scores = scores.detach().double().cpu()
-    ranking = torch.argsort(scores + floor_offsets(scores, sizes), descending=True, stable=True)
-    mask = torch.zeros(len(scores), dtype=torch.bool)
-    mask[ranking[:kept]] = True
+    mask = best(scores + floor_offsets(scores, sizes), kept)
     return [part.nonzero().flatten().tolist() for part in mask.split(list(sizes))]
 
 
@@ -110,6 +116,34 @@ def structure_for(
     rest = max(target - gone, 0.0) / ffn if prune_neurons else 0.0
     kept_neurons = kept_units(neuron_sizes, rest)
     return Structure(heads, top_units(torch.cat(list(neuron_scores)), neuron_sizes, kept_neurons))
+
+
+def equal_structure(
+    head_scores: Sequence[torch.Tensor],
+    neuron_scores: Sequence[torch.Tensor],
+    *,
+    head_costs: Sequence[int],
+    neuron_costs: Sequence[int],
+    sparsity: float,
+) -> Structure:
+    """Keep all heads and the same number of neurons in every layer, the best of each, as a stock config can say it.
+
+    Args:
+        head_scores: per layer `[heads]`; only their number is read.
+        neuron_scores: per layer `[neurons]`, equally many in each.
+        head_costs: weights of one head, per layer.
+        neuron_costs: weights of one neuron, per layer.
+        sparsity: fraction of all prunable weights that must go, in [0, 1).
+
+    Raises:
+        ValueError: if the target cannot be reached with what may be pruned.
+    """
+    head_sizes, neuron_sizes = [len(part) for part in head_scores], [len(part) for part in neuron_scores]
+    check_reachable(head_sizes, neuron_sizes, head_costs, neuron_costs, sparsity, False, True)
+    weights = [size * cost for size, cost in zip(head_sizes + neuron_sizes, [*head_costs, *neuron_costs], strict=True)]
+    width = max(1, neuron_sizes[0] - round(sparsity * sum(weights) / sum(neuron_costs)))
+    kept = [best(scores, width).nonzero().flatten().tolist() for scores in neuron_scores]
+    return Structure([list(range(size)) for size in head_sizes], kept)
 
 
 def check_reachable(

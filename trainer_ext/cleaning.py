@@ -7,12 +7,17 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence, Set
 
-from .csv_rows import Row
+from .rows import Row
 
 
 def text_key(text: str) -> str:
     """What two texts share if they are the same."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def row_key(row: Row) -> tuple[str, str]:
+    """What two rows share if they ask the same: their texts, and of a pair both."""
+    return text_key(row.text), text_key(row.pair)
 
 
 def first_of_each_text(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
@@ -25,29 +30,29 @@ def first_of_each_text(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
         The rows kept, in order, and how many were not: "duplicate" (same label as the row kept) and "label conflict"
         (another label).
     """
-    first: dict[str, Row] = {}
+    first: dict[tuple[str, str], Row] = {}
     dropped: Counter[str] = Counter()
     for row in rows:
-        kept = first.setdefault(text_key(row.text), row)
+        kept = first.setdefault(row_key(row), row)
         if kept is not row:
             dropped["duplicate" if kept.label == row.label else "label conflict"] += 1
     return list(first.values()), dropped
 
 
-def unseen(rows: Sequence[Row], *, seen: Set[str]) -> tuple[list[Row], Counter[str]]:
+def unseen(rows: Sequence[Row], *, seen: Set[tuple[str, str]]) -> tuple[list[Row], Counter[str]]:
     """Keeps the first row of each text that was not trained on.
 
     Args:
         rows: Rows to test on.
-        seen: `text_key` of each text of the train set.
+        seen: `row_key` of each row of the train set.
 
     Returns:
         The rows kept, in order, and how many were not: "seen in train" and "repeated".
     """
-    first: dict[str, Row] = {}
+    first: dict[tuple[str, str], Row] = {}
     dropped: Counter[str] = Counter()
     for row in rows:
-        key = text_key(row.text)
+        key = row_key(row)
         if key in seen:
             dropped["seen in train"] += 1
         elif first.setdefault(key, row) is not row:
@@ -72,3 +77,9 @@ def spread(rows: Sequence[Row], *, most: int) -> list[Row]:
         ranks.append((met[row.label] / sizes[row.label], position))
         met[row.label] += 1
     return [rows[position] for position in sorted(position for _, position in sorted(ranks)[:most])]
+
+
+def evenly(rows: Sequence[Row], *, most: int) -> list[Row]:
+    """Keeps at most `most` rows, at equal distances from the first on."""
+    most = min(most, len(rows))
+    return [rows[index * len(rows) // most] for index in range(most)]

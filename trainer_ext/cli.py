@@ -130,6 +130,31 @@ def benchmark(
     out.print(table(results))
 
 
+@app.command()
+def import_nn_pruning(
+    source: Annotated[str, typer.Argument(help="A model that nn_pruning made: a folder or a Hub id.")],
+    target: Annotated[Path, typer.Argument(help="The folder to write; must not exist, or be empty.")],
+    debug: Debug = False,
+) -> None:
+    """Open a model that nn_pruning published, and write it as a compact model with the same answers.
+
+    transformers 5 cannot open such a model once heads were removed. Dead heads and neurons are cut, and the result is
+    compared with the full-size original before it is kept.
+    """
+    _quiet()
+    from .import_nn_pruning import import_nn_pruning as run_import
+
+    with err.status("importing"):
+        found = run_import(source, target)
+    table = Table(title=Text(f"{source} -> {target}"), title_justify="left", show_header=False)
+    before, after = found.parameters
+    table.add_row("heads left, per layer", " ".join(str(len(ids)) for ids in found.heads))
+    table.add_row("feed-forward width, per layer", " ".join(str(len(ids)) for ids in found.neurons))
+    table.add_row("parameters", f"{before:,} -> {after:,} ({100 * (after / before - 1):+.1f} %)")
+    table.add_row("largest difference of logits", f"{found.difference:.1e}")
+    out.print(table)
+
+
 def main() -> None:
     """Run a command; bad input becomes one line and exit status 2."""
     debug = "--debug" in sys.argv

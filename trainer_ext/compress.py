@@ -9,15 +9,18 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer
+from transformers import AutoTokenizer, Trainer
 
-from . import masks, report
+from . import report
 from .baseline import open_baseline
 from .data import Data, tokenize
 from .errors import InputError
+from .opening import auto_class
 from .recipe import Recipe
 from .run_directory import RunDirectory, find_run, last_checkpoint, start_run, whole_folder, write_json
 from .run_report import run_report
+from .student import prepare_student
+from .tasks import task_of
 from .teachers import check_teacher, load_teacher
 from .trainer import DistillPruneTrainer
 
@@ -44,8 +47,8 @@ def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None
     if run.report.exists():
         return report.load(run.root), run
     model, tokenizer, data, epochs = open_baseline(recipe)
-    encoded = tokenize(data, tokenizer, max_length=recipe.data.max_length)
-    teacher = _check_before_training(recipe, model)
+    encoded = tokenize(data, tokenizer, recipe.data)
+    teacher = _check_before_training(recipe, run, model)
     start_run(run, recipe.resolved)
     _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
     _train_compressed(run, recipe, encoded, teacher, console)
@@ -58,35 +61,41 @@ def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None
 
 def _check_strategy(recipe: Recipe) -> None:
     args = recipe.training
-    if args.pruning_spec is None and args.distill_teacher is None:
-        raise InputError("Nothing to do: give prune_method (movement or magnitude) or distill_teacher.")
+    if args.pruning_spec is None and args.distill_teacher is None and not (args.prune_layers or args.prune_layer_ids):
+        raise InputError("Nothing to do: give prune_method (such as movement), prune_layers or distill_teacher.")
     if args.save_strategy == "no" or args.save_only_model:
         raise InputError("save_strategy=no and save_only_model leave nothing to resume from; use 'steps' or 'epoch'.")
     if args.eval_strategy != "no":
         raise InputError(
             "eval_strategy must be 'no': the test files are measured once, at the end, and choose nothing."
         )
+    task = task_of(recipe.data)
+    if args.label_smoothing_factor and not task.smooth:
+        raise InputError(
+            f"label_smoothing_factor={args.label_smoothing_factor} means nothing for {task.title}; use 0."
+        )
+    if recipe.model.metrics and not task.more_metrics:
+        raise InputError(f"metrics={recipe.model.metrics}: {task.title} is scored by its own metrics; leave it out.")
     if args.push_to_hub:
         raise InputError("push_to_hub: compress publishes nothing; look at the result first, then push compressed/.")
 
 
-def _check_before_training(recipe: Recipe, model):
+def _check_before_training(recipe: Recipe, run: RunDirectory, model):
     """Refuse now what would fail after hours: layout, target and teacher. Returns the teacher, if it is a model."""
     args = recipe.training
     if args.n_gpu > 1:
         raise InputError(
             f"{args.n_gpu} devices in one process (DataParallel) cannot work; set CUDA_VISIBLE_DEVICES to one."
         )
-    if args.pruning_spec:
-        with torch.device("meta"):
-            outline = type(model)(copy.deepcopy(model.config))
-        try:
-            masks.attach(outline, args.pruning_spec)
-        except ValueError as error:
-            raise InputError(str(error)) from error
+    with torch.device("meta"):
+        outline = type(model)(copy.deepcopy(model.config))
+    try:
+        prepare_student(outline, _arguments(recipe, run, "compressed"))
+    except ValueError as error:
+        raise InputError(str(error)) from error
     if args.distill_teacher in (None, "self"):
         return None
-    teacher = load_teacher(args.distill_teacher)
+    teacher = load_teacher(args.distill_teacher, model)
     check_teacher(teacher, model)
     return teacher
 
@@ -106,9 +115,11 @@ def _train_baseline(
             **({"learning_rate": recipe.model.scratch_learning_rate} if recipe.from_scratch else {}),
             max_steps=-1,
             prune_method="none",
+            prune_speedup=None,
             distill_teacher=None,
         )
-        trainer = Trainer(model, args, train_dataset=encoded.train, processing_class=tokenizer)
+        collator = task_of(recipe.data).collator(tokenizer)
+        trainer = Trainer(model, args, data_collator=collator, train_dataset=encoded.train, processing_class=tokenizer)
         _train(trainer, run, "baseline")
     else:
         write_json(run.log("baseline"), {"seconds": None, "log_history": []})
@@ -121,7 +132,8 @@ def _train_baseline(
 def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, teacher, console: Console) -> None:
     if run.compressed.is_dir():
         return
-    model = AutoModelForSequenceClassification.from_pretrained(run.baseline)
+    task = task_of(recipe.data)
+    model = auto_class(task.head).from_pretrained(run.baseline)
     tokenizer = AutoTokenizer.from_pretrained(run.baseline)
     changes: dict[str, Any] = {}
     if teacher is not None:
@@ -129,10 +141,14 @@ def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, teacher,
     if recipe.from_scratch and recipe.model.scratch_compression_rate is not None:
         changes["learning_rate"] = recipe.model.scratch_compression_rate
     args = _arguments(recipe, run, "compressed", **changes)
-    asked = f"{args.prune_sparsity:.0%} of the encoder" if args.pruning_spec else "no pruning"
-    console.rule(f"Compression: {args.prune_method}, {asked}, teacher {recipe.training.distill_teacher or 'none'}")
+    console.rule(f"Compression: {_asked(args)}, teacher {recipe.training.distill_teacher or 'none'}")
     trainer = DistillPruneTrainer(
-        model, args, train_dataset=encoded.train, processing_class=tokenizer, teacher=teacher
+        model,
+        args,
+        data_collator=task.collator(tokenizer),
+        train_dataset=encoded.train,
+        processing_class=tokenizer,
+        teacher=teacher,
     )
     _train(trainer, run, "compressed")
     if trainer.compression is not None:
@@ -144,6 +160,18 @@ def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, teacher,
     with whole_folder(run.compressed) as folder:
         trainer.model.to("cpu").save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+
+def _asked(args) -> str:
+    """What is to be removed, in words."""
+    parts = []
+    if args.prune_layers or args.prune_layer_ids:
+        parts.append(f"{args.prune_layers or len(args.prune_layer_ids)} layers dropped")
+    if args.pruning_spec and args.prune_speedup:
+        parts.append(f"{args.prune_method} to {args.prune_speedup:g} times the speed")
+    elif args.pruning_spec:
+        parts.append(f"{args.prune_method}, {args.prune_sparsity:.0%} of the encoder gone")
+    return ", ".join(parts) or "no pruning"
 
 
 def _arguments(recipe: Recipe, run: RunDirectory, stage: str, **changes: Any):

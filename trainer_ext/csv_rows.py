@@ -5,72 +5,66 @@ each row as in the header. What cannot be a row is refused with its line; what i
 empty texts) is dropped and counted.
 """
 
-import codecs
 import csv
 import difflib
 import io
+import itertools
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
+from .data_arguments import DataArguments
 from .errors import InputError
+from .rows import Row, Table, listed, read_text
 
 # What other programs write for "no value" when they turn a table into CSV.
 MISSING = frozenset({"nan", "null", "<na>"})
 
 
-@dataclass(frozen=True)
-class Row:
-    """One labelled text.
-
-    Attributes:
-        text: The text as written, without white space around it.
-        label: The name of its class, without white space around it.
-    """
-
-    text: str
-    label: str
+def read_class(path: Path, args: DataArguments) -> Table:
+    """Rows with one class name each; raises as :func:`read_table` does."""
+    return read_table(path, args, parse=_class_name)
 
 
-@dataclass(frozen=True)
-class Table:
-    """The usable rows of one file.
-
-    Attributes:
-        rows: The rows that have a text, in file order.
-        dropped: Rows left out, counted by reason: "stray header", "empty". Reasons that never occurred are absent.
-    """
-
-    rows: tuple[Row, ...]
-    dropped: Counter[str]
+def read_classes(path: Path, args: DataArguments) -> Table:
+    """Rows with any number of class names each, in one cell with `args.label_separator` between them."""
+    return read_table(path, args, parse=_class_names)
 
 
-def read_table(path: Path, *, text_column: str, label_column: str) -> Table:
-    """Reads the text and the label of each row of a CSV file.
+def read_number(path: Path, args: DataArguments) -> Table:
+    """Rows with a number each."""
+    return read_table(path, args, parse=_number)
+
+
+def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArguments], Hashable]) -> Table:
+    """Reads the text, or the two texts, and the label of each row of a CSV file.
 
     Args:
         path: The file.
-        text_column: Header of the column that holds the text.
-        label_column: Header of the column that holds the class name.
+        args: Names the columns.
+        parse: Turns a cell of the label column into a label; a `ValueError` says what is wrong with it.
 
     Returns:
-        The rows with a text, and how many were dropped for which reason.
+        The rows with a text (of a pair: with both), and how many were dropped for which reason.
 
     Raises:
         InputError: The file is missing, empty or not UTF-8, a row has too few or too many cells, a column is not
-            there, a label is empty, or no row has a text.
+            there or named twice, a label cannot be one, or no row has a text.
     """
     records = _records(path)
+    columns = {"text_column": args.text_column, "text_pair_column": args.text_pair_column}
+    columns = {option: name for option, name in columns.items() if name} | {"label_column": args.label_column}
     if not records:
-        raise InputError(f"{path} is empty; it needs a header row ({text_column},{label_column}) and rows below it.")
+        raise InputError(f"{path} is empty; it needs a header row ({','.join(columns.values())}) and rows below it.")
     header = [_plain(cell) for cell in records[0][1]]
-    text_at = _column(path, header, name=text_column, option="--text_column")
-    label_at = _column(path, header, name=label_column, option="--label_column")
-    if text_at == label_at:
-        raise InputError(
-            f"--text_column and --label_column are both {text_column!r}; {path} has {listed(header)}: name one of each."
-        )
+    at = {option: _column(path, header, name=name, option=f"--{option}") for option, name in columns.items()}
+    for option, other in itertools.combinations(at, 2):
+        if at[option] == at[other]:
+            raise InputError(
+                f"--{option} and --{other} are both {columns[option]!r}; {path} has {listed(header)}: name one of each."
+            )
+    *texts_at, label_at = at.values()
 
     rows, dropped = [], Counter()
     for line, cells in records[1:]:
@@ -79,62 +73,58 @@ def read_table(path: Path, *, text_column: str, label_column: str) -> Table:
                 f"{path}, line {line}: {len(cells)} cells where the header has {len(header)}; "
                 'put a text that holds commas or line breaks between double quotes ("...").'
             )
-        text, label = _plain(cells[text_at]), _plain(cells[label_at])
+        texts = [_plain(cells[position]) for position in texts_at]
         if [_plain(cell) for cell in cells] == header:
             dropped["stray header"] += 1
-        elif _is_missing(text):
+        elif any(map(_is_missing, texts)):
             dropped["empty"] += 1
-        elif _is_missing(label):
-            raise InputError(
-                f"{path}, line {line}: the label ({label_column!r}) is empty or {label!r}; "
-                "give the row a class name or take it out."
-            )
         else:
-            rows.append(Row(text, label))
+            try:
+                label = parse(_plain(cells[label_at]), args)
+            except ValueError as error:
+                raise InputError(f"{path}, line {line}: the label ({args.label_column!r}) is {error}") from None
+            rows.append(Row(texts[0], label, *texts[1:]))
     if len(records) == 1:
         raise InputError(f"{path} has a header but no rows; give a file with at least one row per class.")
     if not rows:
         raise InputError(
-            f"{path}: column {text_column!r} holds no text in any of its {len(records) - 1} rows (empty or NaN); "
+            f"{path}: column {args.text_column!r} holds no text in any of its {len(records) - 1} rows (empty or NaN); "
             f"choose another with --text_column: {listed(header)}."
         )
     return Table(rows=tuple(rows), dropped=dropped)
 
 
-def listed(values: Iterable[str], *, most: int = 12) -> str:
-    """Quotes names for a message, the first `most` of them."""
-    values = list(values)
-    more = f" and {len(values) - most} more" if len(values) > most else ""
-    return ", ".join(repr(value) for value in values[:most]) + more
+def _class_name(cell: str, args: DataArguments) -> str:
+    if _is_missing(cell):
+        raise ValueError(f"empty or {cell!r}; give the row a class name or take it out.")
+    return cell
+
+
+def _class_names(cell: str, args: DataArguments) -> tuple[str, ...]:
+    """No class at all is a label too."""
+    names = {_plain(name) for name in cell.split(args.label_separator)}
+    return tuple(sorted(name for name in names if not _is_missing(name)))
+
+
+def _number(cell: str, args: DataArguments) -> float:
+    try:
+        number = float(cell)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{cell!r}, which is no number; write it like 3.5, or take the row out.") from None
+    return number
 
 
 def _records(path: Path) -> list[tuple[int, list[str]]]:
     """The rows of a file that are not blank, each with the line it ends on (from 1)."""
-    reader = csv.reader(io.StringIO(_decode(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
         return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except csv.Error as error:
         raise InputError(
             f"{path}, line {reader.line_num}: not readable as CSV ({error}); "
             "close every double quote and write a quote inside a text twice."
-        ) from error
-
-
-def _decode(path: Path) -> str:
-    """The text of a UTF-8 file, without its byte order mark."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; check --data_dir and the file name.") from error
-    bom = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
-    try:
-        return data[bom:].decode("utf-8")
-    except UnicodeDecodeError as error:
-        offset = bom + error.start
-        line = data.count(b"\n", 0, offset) + 1
-        raise InputError(
-            f"{path}, line {line}: byte 0x{data[offset]:02x} at offset {offset} is not UTF-8; "
-            "save the file as UTF-8 (iconv -f OLD -t UTF-8)."
         ) from error
 
 

@@ -15,7 +15,7 @@ def allowed_difference(logits: torch.Tensor) -> float:
     Two ways to sum the same numbers differ in the last bits of fp32, in proportion to the numbers.
 
     Args:
-        logits: `[rows, labels]` of the reference.
+        logits: of the reference.
     """
     return TOLERANCE * max(1.0, logits.abs().max().item())
 
@@ -45,7 +45,9 @@ def synthetic_batch(model, *, rows: int = 8, length: int = 32, seed: int = 0) ->
 
 
 def logits(model, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Logits in evaluation mode; the mode is restored.
+    """Logits in evaluation mode, `[rows, labels]` or `[rows, length, labels]`; the mode is restored.
+
+    Of a head with several outputs, as start and end logits `[rows, length]` of an answer, the last axis holds them.
 
     Args:
         model: a transformers model with a head.
@@ -54,9 +56,10 @@ def logits(model, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-        output = model(**batch).logits.float()
+        output = model(**batch)
     model.train(was_training)
-    return output
+    parts = [value.float() for name, value in output.items() if name.endswith("logits")]
+    return torch.stack(parts, -1).squeeze(-1)
 
 
 def max_logit_difference(first, second, batch: Mapping[str, torch.Tensor]) -> float:

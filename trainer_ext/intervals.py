@@ -51,7 +51,7 @@ def bootstrap_interval(
 
     Args:
         statistic: takes the resampled arrays, returns a number; :func:`macro_f1` is one.
-        *arrays: [rows] each.
+        *arrays: [rows, ...] each.
         resamples: number of draws, at least 1.
         seed: of the draws.
         confidence: in (0, 1).
@@ -62,11 +62,10 @@ def bootstrap_interval(
     if len(lengths) != 1 or lengths[0] < 2 or resamples < 1:
         raise ValueError(f"Need resamples >= 1 (got {resamples}) and arrays of one length >= 2 (got {lengths}).")
     interval = stats.bootstrap(
-        columns,
-        statistic,
+        [np.arange(lengths[0])],  # row numbers are drawn, so that a row may be more than one number
+        lambda rows: statistic(*(column[rows] for column in columns)),
         n_resamples=resamples,
         vectorized=False,
-        paired=True,
         confidence_level=confidence,
         method="percentile",
         rng=seed,

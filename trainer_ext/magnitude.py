@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
-from torch.nn.utils import parametrize
 
-from .families import LINEARS, Layer
+from .matrices import LINEARS, Layer
 from .units import PruningSpec, attention_grids
 
 
@@ -18,20 +16,18 @@ def refresh_magnitudes(model, layers: list[Layer]) -> None:
         return
     attention, ffn = [], []
     for layer in layers:
-        size = {name: _original(getattr(layer, name)).float().abs() for name in LINEARS}  # means in bf16 would tie
+        size = {name: getattr(layer, name).original.float().abs() for name in LINEARS}  # means in bf16 would tie
         blocks = []
         for name, ((rows, columns), _, _) in attention_grids(layer, spec).items() if pruning.attention else ():
             weight = size[name]
-            grid = weight.view(rows, weight.shape[0] // rows, columns, weight.shape[1] // columns).mean((1, 3))
+            sides = (weight.shape[0] // max(1, rows), weight.shape[1] // max(1, columns))  # no heads, no blocks
+            grid = weight.view(rows, sides[0], columns, sides[1]).mean((1, 3))
             blocks.append(grid.reshape(-1))
         if pruning.attention:
             attention += blocks if spec.attention == "block" else [torch.stack(blocks).mean(0)]
-        ffn.append(size["ffn_in"].mean(1) + size["ffn_out"].mean(0))
+        gate = 0.0 if layer.ffn_gate is None else layer.ffn_gate.original.float().abs().mean(1)
+        ffn.append(size["ffn_in"].mean(1) + gate + size["ffn_out"].mean(0))
     if pruning.attention:
         pruning.attention.scores.copy_(torch.cat(attention))
     if pruning.ffn:
         pruning.ffn.scores.copy_(torch.cat(ffn))
-
-
-def _original(linear: nn.Linear) -> torch.Tensor:
-    return linear.parametrizations.weight.original if parametrize.is_parametrized(linear, "weight") else linear.weight

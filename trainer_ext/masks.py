@@ -15,25 +15,29 @@ from torch.nn.utils import parametrize
 
 from . import budgets
 from .compact import modeling_compact
-from .families import LINEARS, Layer, layers_of, prunable_weights
+from .families import layers_of, prunable_weights
 from .magnitude import refresh_magnitudes
+from .matrices import Layer
 from .scores import Pruning, UnitScores
-from .units import PruningSpec, attention_grids, attention_units, head_scores, one_hot, open_units
+from .structures import check_spec, find_structure
+from .units import MaskPlace, PruningSpec, attention_units, head_scores, mask_places, one_hot, open_units
 
 
 class Masked(nn.Module):
     """Parametrization of one weight: `weight * mask`, blocks spread over their rows and columns by broadcasting."""
 
-    def __init__(self, pruning: Pruning, *, group: str, units: slice, grid: tuple[int, int], by_column: bool = False):
+    def __init__(self, pruning: Pruning, place: MaskPlace):
         super().__init__()
         object.__setattr__(self, "pruning", pruning)  # not registered: the scores must appear once in the state dict
-        self.group, self.units, self.grid, self.by_column = group, units, grid, by_column
+        self.place = place
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         """Mask `weight [out, in]` with `grid = (row groups, column groups)` of equal blocks."""
-        rows, columns = self.grid
-        mask = self.pruning.mask(self.group)[self.units].to(weight.dtype)
-        mask = mask.view(1, 1, columns, 1) if self.by_column else mask.view(rows, 1, -1, 1)
+        place = self.place
+        rows, columns = place.grid
+        mask = self.pruning.mask(place.group)[place.units].to(weight.dtype)
+        mask = mask.repeat(place.repeat) if place.repeat > 1 else mask
+        mask = mask.view(1, 1, columns, 1) if place.by_column else mask.view(rows, 1, -1, 1)
         blocks = weight.view(rows, weight.shape[0] // rows, columns, weight.shape[1] // columns)
         return (blocks * mask).view_as(weight)
 
@@ -57,31 +61,27 @@ def attach(model, spec: PruningSpec):
             raise ValueError(f"The model already has masks for {model.config.pruning}, asked for {asdict(spec)}.")
         return model
     layers = layers_of(model)
-    _check_spec(model, spec, layers)
-    device, learned = model.device, spec.method == "movement"
+    check_spec(model, spec, layers)
+    kind = {
+        "learned": spec.method != "magnitude",
+        "soft": spec.method == "soft_movement",
+        "uniform": spec.structure == "plain",
+        "device": model.device,
+    }
     attention = ffn = None
     if spec.attention != "none":
-        attention = UnitScores(
-            [n for layer in layers for n in attention_units(layer, spec)], learned=learned, device=device
-        )
+        attention = UnitScores([n for layer in layers for n in attention_units(layer, spec)], **kind)
     if spec.ffn != "none":
-        ffn = UnitScores([layer.neurons for layer in layers], learned=learned, device=device)
+        ffn = UnitScores([layer.neurons for layer in layers], **kind)
     model.pruning = Pruning(attention, ffn)
     model.config.pruning = asdict(spec)
 
     block_at = neuron_at = 0
     for layer in layers:
-        if attention is not None:
-            for name, (grid, by_column, units) in attention_grids(layer, spec).items():
-                at = slice(block_at, block_at + units)
-                _mask(layer, name, Masked(model.pruning, group="attention", units=at, grid=grid, by_column=by_column))
-                block_at += units if spec.attention == "block" else 0
-            block_at += layer.heads if spec.attention == "head" else 0
-        if ffn is not None:
-            at, neurons = slice(neuron_at, neuron_at + layer.neurons), layer.neurons
-            _mask(layer, "ffn_in", Masked(model.pruning, group="ffn", units=at, grid=(neurons, 1)))
-            _mask(layer, "ffn_out", Masked(model.pruning, group="ffn", units=at, grid=(1, neurons), by_column=True))
-            neuron_at += neurons
+        for place in mask_places(layer, spec, block_at=block_at, neuron_at=neuron_at):
+            parametrize.register_parametrization(layer.linears[place.path], "weight", Masked(model.pruning, place))
+        block_at += sum(attention_units(layer, spec)) if attention is not None else 0
+        neuron_at += layer.neurons
     model.register_forward_pre_hook(_begin_forward)
     model.register_forward_hook(_end_forward, always_call=True)
     return model
@@ -92,13 +92,14 @@ def set_sparsity(model, sparsity: float) -> None:
 
     Args:
         model: a model with masks.
-        sparsity: fraction of prunable weights closed in all, in [0, 1).
+        sparsity: fraction of prunable weights gone in all, dropped layers included, in [0, 1).
     """
-    layers, pruning = layers_of(model), _pruning_of(model)
+    layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
     refresh_magnitudes(model, layers)
-    share = sparsity * prunable_weights(layers) / _prunable_here(layers, pruning)
+    weights = prunable_weights(layers)
+    share = spec.sparsity_of(weights, sparsity) * weights / _prunable_here(layers, pruning)
     for group in pruning.groups.values():
-        group.close_fraction(share)
+        group.close_fraction(share, progress=sparsity / spec.sparsity if spec.sparsity else 1.0)
 
 
 def close(model) -> budgets.Structure:
@@ -109,17 +110,11 @@ def close(model) -> budgets.Structure:
     """
     layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
     refresh_magnitudes(model, layers)
-    structure = budgets.structure_for(
-        head_scores(layers, spec, pruning.attention),
-        pruning.ffn.scores.split(pruning.ffn.sizes)
-        if pruning.ffn
-        else [torch.zeros(layer.neurons) for layer in layers],
-        head_costs=[layer.head_cost for layer in layers],
-        neuron_costs=[layer.neuron_cost for layer in layers],
-        sparsity=spec.sparsity,
-        prune_heads=pruning.attention is not None,
-        prune_neurons=pruning.ffn is not None,
-    )
+    heads = head_scores(layers, spec, pruning.attention)
+    neurons = [torch.zeros(layer.neurons) for layer in layers]
+    if pruning.ffn:
+        neurons = pruning.ffn.scores.detach().split(pruning.ffn.sizes)
+    structure = find_structure(layers, spec, heads, neurons)
     if pruning.attention:
         pruning.attention.freeze(
             torch.cat([open_units(*pair, spec) for pair in zip(layers, structure.heads, strict=True)])
@@ -132,11 +127,12 @@ def close(model) -> budgets.Structure:
 
 
 def current_sparsity(model) -> float:
-    """Fraction of the prunable weights that the masks close now; no device is read."""
-    layers, pruning = layers_of(model), _pruning_of(model)
+    """Fraction of the prunable weights that are dropped or closed by masks now; no device is read but by the soft method."""
+    layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
+    weights = prunable_weights(layers)
     closed = pruning.attention.sparsity * sum(x.heads * x.head_cost for x in layers) if pruning.attention else 0.0
     closed += pruning.ffn.sparsity * sum(x.neurons * x.neuron_cost for x in layers) if pruning.ffn else 0.0
-    return closed / prunable_weights(layers)
+    return 1.0 - (weights - closed) / max(spec.dense_weights, weights)
 
 
 def merge(model):
@@ -144,8 +140,7 @@ def merge(model):
     with torch.no_grad():
         _pruning_of(model).begin_forward()
         for layer in layers_of(model):
-            for name in LINEARS:
-                linear = getattr(layer, name)
+            for linear in layer.linears.values():
                 if parametrize.is_parametrized(linear, "weight"):
                     # A deep copy shares this class, and torch removes the weight from the class: use one of our own.
                     shared = type(linear)
@@ -179,7 +174,9 @@ def load_masked(folder: str | Path):
     spec = PruningSpec(**config.pruning)
     name = config.architectures[0]
     home = modeling_compact if name.startswith(modeling_compact.PREFIX) else transformers
-    model = getattr(home, name)(config).to(config.dtype or torch.float32)
+    model = getattr(home, name)(config)
+    for parameter in model.parameters():  # and no buffers, as from_pretrained: rotary frequencies stay fp32
+        parameter.data = parameter.data.to(config.dtype or torch.float32)
     del model.config.pruning
     state = load_file(Path(folder) / "model.safetensors")
     # A checkpoint of a distilled model may hold a map to the teacher's width, which is no part of the model.
@@ -201,48 +198,9 @@ def _prunable_here(layers: list[Layer], pruning: Pruning) -> int:
     return attention + (sum(layer.neurons * layer.neuron_cost for layer in layers) if pruning.ffn else 0)
 
 
-def _mask(layer: Layer, name: str, masked: Masked) -> None:
-    parametrize.register_parametrization(getattr(layer, name), "weight", masked)
-
-
 def _begin_forward(model, args) -> None:
     model.pruning.begin_forward()
 
 
 def _end_forward(model, args, output) -> None:
     model.pruning.end_forward()
-
-
-def _check_spec(model, spec: PruningSpec, layers: list[Layer]) -> None:
-    for name, known in (
-        ("method", ("movement", "magnitude")),
-        ("attention", ("block", "head", "none")),
-        ("ffn", ("neuron", "none")),
-    ):
-        if getattr(spec, name) not in known:
-            raise ValueError(f"prune_{name}={getattr(spec, name)!r}; known: {', '.join(known)}.")
-    if spec.attention == spec.ffn == "none":
-        raise ValueError("prune_attention and prune_ffn are both 'none': nothing is left to prune.")
-    head_size = layers[0].head_size
-    if spec.attention == "block" and head_size % spec.block_size:
-        raise ValueError(
-            f"prune_block_size={spec.block_size} does not divide the head size {head_size} of this model: blocks would "
-            "straddle heads. Choose a divisor, or prune_attention=head."
-        )
-    frozen = [
-        name for name, p in model.base_model.named_parameters() if not p.requires_grad and "embedding" not in name
-    ]
-    if spec.method == "movement" and frozen:
-        raise ValueError(
-            f"prune_method=movement learns from weight gradients, but {frozen[0]} (and {len(frozen) - 1} more) has "
-            "requires_grad=False. Unfreeze the encoder or use prune_method=magnitude."
-        )
-    budgets.check_reachable(
-        [layer.heads for layer in layers],
-        [layer.neurons for layer in layers],
-        [layer.head_cost for layer in layers],
-        [layer.neuron_cost for layer in layers],
-        spec.sparsity,
-        spec.attention != "none",
-        spec.ffn != "none",
-    )

@@ -104,10 +104,14 @@ def agreement(baseline: ArrayLike, compressed: ArrayLike, references: ArrayLike)
         ValueError: no rows, unequal lengths, or labels that are not integers.
     """
     baseline, compressed, references = _labels(baseline=baseline, compressed=compressed, references=references)
-    was_right, is_right = baseline == references, compressed == references
+    same = float(np.mean(baseline == compressed))
+    return {"agreement": same, **answers_changed(baseline == references, compressed == references)}
+
+
+def answers_changed(was_right: np.ndarray, is_right: np.ndarray) -> dict[str, Any]:
+    """``lost``, ``won``, ``both_wrong`` and ``mcnemar_p`` as in :func:`agreement`, from booleans [rows]."""
     lost, won = int(np.sum(was_right & ~is_right)), int(np.sum(~was_right & is_right))
     return {
-        "agreement": float(np.mean(baseline == compressed)),
         "lost": lost,
         "won": won,
         "both_wrong": int(np.sum(~was_right & ~is_right)),

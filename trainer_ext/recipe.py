@@ -18,6 +18,7 @@ from .arguments import DistillPruneTrainingArguments
 from .data import DataArguments
 from .errors import InputError, one_line
 from .scratch import ScratchArguments
+from .tasks import task_of
 
 SCRATCH = "scratch"
 
@@ -219,6 +220,7 @@ def _check_known(name: str) -> None:
 def _check_model(model: ModelArguments, data: DataArguments) -> None:
     if not model.model_name_or_path:
         raise InputError("--model_name_or_path is not given; name a folder, a Hub id, or 'scratch'.")
+    task_of(data)
     checks = (
         ("baseline_epochs", model.baseline_epochs >= 0, "0 or more"),
         ("scratch_epochs", model.scratch_epochs > 0, "above 0"),

@@ -45,6 +45,7 @@ class Sparsity:
     """What was asked for and what is gone: fractions of the encoder's prunable weights physically removed."""
 
     requested: float | None = _within(0, 1)
+    requested_speedup: float | None = _within(1)  # asked for instead of a sparsity
     achieved: float | None = _within(0, 1)
     method: str | None = None
     structure: Literal["compact", "plain"] | None = None
@@ -73,13 +74,28 @@ class Scores:
     other: dict[str, float] = field(default_factory=dict)
     ci95: dict[str, Interval] = field(default_factory=dict)
 
+    @property
+    def by_name(self) -> dict[str, float]:
+        """Every metric that was measured."""
+        own = {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
+        return {name: value for name, value in own.items() if value is not None} | self.other
+
 
 @dataclass(frozen=True)
 class Difference:
-    """Accuracy of the compressed model minus accuracy of the baseline, with its paired 95 % interval."""
+    """Main metric of the compressed model minus that of the baseline, with its paired 95 % interval.
 
-    accuracy: float = _within(-1, 1, required=True)
+    It is ``accuracy`` where accuracy is the main metric and else ``value``.
+    """
+
+    accuracy: float | None = _within(-1, 1)
     ci95: Interval | None = None
+    value: float | None = None
+
+    @property
+    def main(self) -> float | None:
+        """The difference, whichever metric it is of."""
+        return self.accuracy if self.value is None else self.value
 
 
 @dataclass(frozen=True)
@@ -103,7 +119,10 @@ class ClassPair:
 
 @dataclass(frozen=True)
 class Quality:
-    """Both models on the rows of one split; lost = only the baseline is right, won = only the compressed model is."""
+    """Both models on the rows of one split; lost = only the baseline is right, won = only the compressed model is.
+
+    ``metric`` names the main metric, the one that ``difference`` is of.
+    """
 
     split: str
     rows: int = _within(0, required=True)
@@ -116,6 +135,7 @@ class Quality:
     both_wrong: int | None = _within(0)
     mcnemar_p: float | None = _within(0, 1)
     per_class: list[ClassPair] = field(default_factory=list)
+    metric: str = "accuracy"
 
 
 @dataclass(frozen=True)

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
+from transformers import AutoTokenizer
 
 from . import masks, report
 from ._version import __version__
 from .assess import predict, quality
 from .check import as_equivalence, check
 from .data import Data
-from .families import stock_type
+from .families import layers_of, prunable_weights, stock_type
 from .latency import compare_latency
 from .measure import count_parameters, weight_bytes
+from .opening import auto_class
+from .proven import smaller_of
 from .recipe import Recipe
 from .run_directory import RunDirectory
-from .shrink import shrink
+from .tasks import task_of
 
 LATENCY_REPEATS, LATENCY_WARMUP = 30, 5
 # Fields that may hold a path of this machine: a report is published, so of a path it holds the last part only.
@@ -56,24 +58,25 @@ def run_report(
         raise CheckFailed(
             f"{worst.name} does not hold: logits differ by {worst.difference:.1e}, above {worst.allowed:.0e}."
         )
+    task = task_of(recipe.data)
     models = {
-        name: AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        name: auto_class(task.head).from_pretrained(folder).eval()
         for name, folder in (("baseline", run.baseline), ("compressed", run.compressed))
     }
     rows = sum(len(split) for split in encoded.tests.values())
     options, sizes = recipe.model, recipe.model.latency_batch_sizes
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("answers", total=len(models) * rows)
-        qualities = _qualities(run, models, encoded, options.metrics, lambda n: progress.advance(task, n))
-        task = progress.add_task("latency", total=len(sizes) * (LATENCY_REPEATS + LATENCY_WARMUP))
+        bar = progress.add_task("answers", total=len(models) * rows)
+        qualities = _qualities(run, recipe, models, data, encoded, lambda n: progress.advance(bar, n))
+        bar = progress.add_task("latency", total=len(sizes) * (LATENCY_REPEATS + LATENCY_WARMUP))
         latency = compare_latency(
             *models.values(),
             batch_sizes=sizes,
             sequence_length=options.latency_sequence_length,
             repeats=LATENCY_REPEATS,
             warmup=LATENCY_WARMUP,
-            on_step=lambda: progress.advance(task),
+            on_step=lambda: progress.advance(bar),
         )
     published = _publishable(recipe.resolved)
     return report.CompressionReport(
@@ -86,12 +89,12 @@ def run_report(
             baseline=published["model_name_or_path"],
             compressed="compressed",
             family=stock_type(models["baseline"].config.model_type),
-            task="text-classification",
-            problem_type="single_label_classification",
+            task=task.name,
+            problem_type=task.problem_type,
             labels=encoded.labels,
         ),
-        data=report.Data(train_rows=len(encoded.train), dropped=data.dropped),
-        sparsity=_sparsity(run, recipe, models["compressed"]),
+        data=report.Data(train_rows=len(data.train), dropped=data.dropped),
+        sparsity=_sparsity(run, recipe, **models),
         parameters=report.Pair(*(count_parameters(model) for model in models.values())),
         bytes=report.Pair(weight_bytes(run.baseline), weight_bytes(run.compressed)),
         quality=qualities[0],
@@ -103,30 +106,38 @@ def run_report(
 
 
 def _qualities(
-    run: RunDirectory, models: dict, encoded: Data, metrics: Sequence[str], on_rows: Callable[[int], None]
+    run: RunDirectory, recipe: Recipe, models: dict, data: Data, encoded: Data, on_rows: Callable[[int], None]
 ) -> list[report.Quality]:
-    collator = DataCollatorWithPadding(AutoTokenizer.from_pretrained(run.baseline))
-    found = []
-    for name, split in encoded.tests.items():
-        answers = [predict(model, split, collator=collator, on_rows=on_rows) for model in models.values()]
-        found.append(quality(name, *answers, split["labels"], labels=encoded.labels, metrics=metrics))
+    task, tokenizer, found = task_of(recipe.data), AutoTokenizer.from_pretrained(run.baseline), []
+    for name, rows in data.tests.items():
+        answers = []
+        for model in models.values():
+            logits = predict(model, encoded.tests[name], tokenizer, on_rows=on_rows)
+            answers.append(task.answer(logits, encoded.tests[name], rows, data.labels, recipe.data))
+        references = task.references(list(rows["label"]), data.labels)
+        options = {"task": task, "args": recipe.data, "labels": data.labels, "metrics": recipe.model.metrics}
+        found.append(quality(name, *answers, references, **options))
     return found
 
 
-def _sparsity(run: RunDirectory, recipe: Recipe, compressed) -> report.Sparsity | None:
-    if not run.masked.is_dir():
+def _sparsity(run: RunDirectory, recipe: Recipe, baseline, compressed) -> report.Sparsity | None:
+    """What was asked for, and what is gone: counted in the two models, not taken from the training."""
+    args = recipe.training
+    layers, dense = layers_of(compressed), layers_of(baseline)
+    achieved = 1.0 - prunable_weights(layers) / prunable_weights(dense)
+    if args.pruning_spec is None and not achieved:
         return None
-    masked = masks.load_masked(run.masked)
-    achieved = masks.current_sparsity(masked)
-    _, heads, neurons = shrink(masks.merge(masked))
+    heads = smaller_of(masks.load_masked(run.masked))[1] if run.masked.is_dir() else None
+    by_sparsity = args.pruning_spec is not None and args.prune_speedup is None
     return report.Sparsity(
-        requested=recipe.training.prune_sparsity,
+        requested=args.prune_sparsity if by_sparsity else None,
+        requested_speedup=args.prune_speedup,
         achieved=achieved,
-        method=recipe.training.prune_method,
-        structure="compact",
-        heads=heads,
-        ffn_width=[len(ids) for ids in neurons],
-        layers=len(heads),
+        method=args.prune_method,
+        structure="plain" if stock_type(compressed.config.model_type) == compressed.config.model_type else "compact",
+        heads=heads if heads is not None else [list(range(layer.heads)) for layer in layers],
+        ffn_width=[layer.neurons for layer in layers],
+        layers=compressed.config.num_hidden_layers,
         vocabulary=compressed.config.vocab_size,
     )
 

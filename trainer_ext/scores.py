@@ -6,11 +6,18 @@ the scores, so that a score rises while its weights move away from zero. The est
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from nn_pruning.modules.binarizer import TopKBinarizer
 from torch import nn
 
 from . import budgets
+
+# The soft method, after the configurations released with block movement pruning: the threshold ends at 0.1, and the
+# penalty starts at 10. It then grows and shrinks by up to exp(STEERING) a step, by how much of the target is missing.
+FINAL_THRESHOLD = 0.1
+FIRST_PENALTY_WEIGHT, PENALTY_WEIGHTS, STEERING = 10.0, (1e-3, 1e4), 0.5
 
 
 class UnitScores(nn.Module):
@@ -19,11 +26,20 @@ class UnitScores(nn.Module):
     The mask is the `kept` best of `scores + offsets`. Offsets lift the units of the floor during the ramp, and write
     down the final choice at its end; they and `kept` are buffers, so that a checkpoint is the sub-network it was.
     Scores stay fp32 whatever the model is cast to: near -2.2 two bf16 numbers are 0.016 apart and small steps are lost.
+
+    Args:
+        sizes: units of each matrix.
+        learned: whether the scores are parameters.
+        soft: whether a threshold and a penalty close units until the final choice, and not their rank.
+        uniform: whether every matrix closes the same fraction, and not the whole model.
+        device: of the model.
     """
 
-    def __init__(self, sizes: list[int], *, learned: bool, device: torch.device):
+    def __init__(
+        self, sizes: list[int], *, learned: bool, device: torch.device, soft: bool = False, uniform: bool = False
+    ):
         super().__init__()
-        self.sizes = sizes
+        self.sizes, self.soft, self.uniform = sizes, soft, uniform
         scores = torch.zeros(sum(sizes), dtype=torch.float32, device=device)
         if learned:
             self.scores = nn.Parameter(scores)
@@ -32,6 +48,11 @@ class UnitScores(nn.Module):
         self.register_buffer("offsets", torch.zeros_like(scores))
         self.register_buffer("kept", torch.tensor(sum(sizes), device=device))
         self.register_buffer("frozen", torch.tensor(False, device=device))
+        if soft:
+            self.register_buffer("threshold", torch.zeros((), dtype=torch.float32, device=device))
+            self.register_buffer(
+                "penalty_weight", torch.full((), FIRST_PENALTY_WEIGHT, dtype=torch.float32, device=device)
+            )
         self._mirror = (sum(sizes), False)  # kept and frozen on the host: reading a buffer would wait for the device
 
     def _apply(self, fn, recurse=True):
@@ -52,19 +73,38 @@ class UnitScores(nn.Module):
 
     @property
     def sparsity(self) -> float:
-        """Fraction of these units that is closed now."""
+        """Fraction of these units that is closed now; with the soft method the device is read for it."""
+        if self.soft and not self.is_frozen:
+            return 1.0 - self.mask().mean().item()
         return 1.0 - self._mirror[0] / sum(self.sizes)
 
     @torch.no_grad()
-    def close_fraction(self, fraction: float) -> None:
-        """Close this fraction of the units by rank, except those of the floor."""
-        self._set(budgets.floor_offsets(self.scores, self.sizes), budgets.kept_units(self.sizes, fraction), False)
+    def close_fraction(self, fraction: float, *, progress: float = 1.0) -> None:
+        """Close this fraction of the units by rank, except those of the floor.
+
+        The soft method instead moves its threshold, and steers its penalty towards this fraction.
+
+        Args:
+            fraction: in [0, 1].
+            progress: of the ramp, in [0, 1].
+        """
+        kept = budgets.kept_units(self.sizes, fraction)
+        if self.uniform:
+            parts = self.scores.split(self.sizes)
+            keep = [budgets.best(part, budgets.kept_units([len(part)], fraction)) for part in parts]
+            self._set(budgets.as_offsets(torch.cat(keep)), int(sum(part.sum() for part in keep)), False)
+            return
+        self._set(budgets.floor_offsets(self.scores, self.sizes), kept, False)
+        if self.soft:
+            self.threshold.fill_(FINAL_THRESHOLD * progress)
+            missing = fraction - (1.0 - self.mask().mean())
+            self.penalty_weight.mul_((STEERING * missing).exp()).clamp_(*PENALTY_WEIGHTS)
 
     @torch.no_grad()
     def freeze(self, keep: torch.Tensor) -> None:
         """Fix the mask for good: `keep` is a bool `[units]`."""
-        offsets = torch.where(keep.to(self.scores.device), budgets.LIFT, -budgets.LIFT)
-        self._set(offsets, int(keep.sum()), True)
+        keep = keep.to(self.scores.device)
+        self._set(budgets.as_offsets(keep), int(keep.sum()), True)
 
     def _set(self, offsets: torch.Tensor, kept: int, frozen: bool) -> None:
         self.offsets.copy_(offsets)
@@ -75,10 +115,38 @@ class UnitScores(nn.Module):
     def mask(self) -> torch.Tensor:
         """The mask `[units]` in fp32, 1 open and 0 closed; its gradient goes to the scores until it is frozen."""
         kept, frozen = self._mirror
+        if self.soft and not frozen:
+            # Not nn_pruning's ThresholdBinarizer: its check of the fewest open units waits for the device at each step.
+            return open_above(self.scores + self.offsets, self.threshold)
         # Half a unit more than the count: TopKBinarizer truncates `fraction * units`, which can fall just below it.
         fraction = (kept + 0.5) / sum(self.sizes)
         mask = TopKBinarizer.apply(self.scores + self.offsets, fraction)
         return mask.detach() if frozen else mask
+
+    def penalty(self) -> torch.Tensor:
+        """The soft method's penalty, a scalar: `penalty_weight` times the mean over matrices of mean sigmoid(score)."""
+        return self.penalty_weight * soft_penalty(self.scores, self.sizes)
+
+
+def open_above(scores: torch.Tensor, threshold: torch.Tensor | float) -> torch.Tensor:
+    """1 where sigmoid(score) is above the threshold, else 0; the gradient passes unchanged to the scores.
+
+    Args:
+        scores: `[units]`.
+        threshold: in [0, 1).
+    """
+    opened = (torch.sigmoid(scores) > threshold).to(scores.dtype)
+    return opened + (scores - scores.detach())
+
+
+def soft_penalty(scores: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+    """Mean over matrices of the mean of sigmoid(score), a scalar (movement pruning, section 4.2; nn_pruning's "l1").
+
+    Args:
+        scores: `[units]`, the matrices one after the other.
+        sizes: units of each matrix.
+    """
+    return torch.stack([torch.sigmoid(part).mean() for part in scores.split(list(sizes)) if len(part)]).mean()
 
 
 class Pruning(nn.Module):
@@ -99,10 +167,17 @@ class Pruning(nn.Module):
         """Whether the final structure has been fixed."""
         return all(group.is_frozen for group in self.groups.values())
 
+    @property
+    def penalty(self) -> torch.Tensor | None:
+        """What the soft method adds to the loss until the structure is fixed: the mean over its groups, or None."""
+        terms = [group.penalty() for group in self.groups.values() if group.soft and not group.is_frozen]
+        return torch.stack(terms).mean() if terms else None
+
     def mask(self, group: str) -> torch.Tensor:
         """The mask of one group: the one of this forward, else (outside a forward) a new one."""
         return self._masks[group] if group in self._masks else self.groups[group].mask()
 
+    @torch.compiler.disable  # the count of open units is a new constant at every step of the ramp
     def begin_forward(self) -> None:
         """Compute each group's mask once for the whole model, outside autocast."""
         with torch.autocast(device_type=next(self.buffers()).device.type, enabled=False):

@@ -7,12 +7,14 @@ virama of Devanagari and its sisters, as they are combining marks.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from .errors import InputError
+from .opening import HEADS, auto_class
 
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
@@ -127,18 +129,22 @@ def small_bert(
     intermediate_size: int = 1536,
     dropout: float = 0.1,
     seed: int = 42,
-) -> BertForSequenceClassification:
-    """Makes a BERT classifier with random weights.
+    head: str = HEADS[0],
+    problem_type: str | None = None,
+) -> PreTrainedModel:
+    """Makes a BERT with a head and random weights.
 
     Args:
         tokenizer: Gives the vocabulary size, the padding token and the longest input.
-        labels: Class names in the order of their ids.
+        labels: Class names in the order of their ids; none for a head whose outputs have no names.
         hidden_size: Width of the model, a multiple of `num_attention_heads`.
         num_hidden_layers: Number of encoder layers.
         num_attention_heads: Heads per layer.
         intermediate_size: FFN neurons per layer.
         dropout: Probability, in [0, 1), for hidden states, attention and the classifier.
         seed: Seed of the weights. The random state of the caller is left as it was.
+        head: One of `opening.HEADS`.
+        problem_type: Of a sequence classifier; None leaves it to the first labels it sees.
 
     Returns:
         The model, in training mode, on the CPU, in fp32.
@@ -172,12 +178,20 @@ def small_bert(
         attention_probs_dropout_prob=dropout,
         max_position_embeddings=tokenizer.model_max_length,
         pad_token_id=tokenizer.pad_token_id,
-        id2label=dict(enumerate(labels)),
-        label2id={label: index for index, label in enumerate(labels)},
+        problem_type=problem_type,
+        **label_names(labels),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return BertForSequenceClassification(config)
+        return auto_class(head).from_config(config)
+
+
+def label_names(labels: Sequence[str]) -> dict[str, Any]:
+    """What a configuration says of its outputs, given their names; nothing where they have none."""
+    if not labels:
+        return {}
+    named = dict(enumerate(labels))
+    return {"num_labels": len(named), "id2label": named, "label2id": {label: index for index, label in named.items()}}
 
 
 def _with_vocabulary(tokenizer: Tokenizer, vocabulary: dict[str, int]) -> Tokenizer:

@@ -11,25 +11,28 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
 
 from .compact.modeling_compact import compact_model
 from .compact.registration import register
-from .families import Layer, layers_of, stock_type
+from .families import family_of, layers_of, stock_type
+from .matrices import Layer, Matrix, rows_by_linear
+
+Affine = tuple[torch.Tensor, torch.Tensor | None]
 
 
 def surviving_heads(layer: Layer) -> list[int]:
-    """Ids of the heads that can change the output. At least one: an attention block never becomes empty here."""
-    value = layer.value.weight.view(layer.heads, layer.head_size, -1)
-    output = layer.attention_output.weight.view(-1, layer.heads, layer.head_size)
+    """Ids of the heads that can change the output."""
+    value = layer.value.weight.unflatten(0, (layer.heads, layer.head_size))
+    output = layer.attention_output.weight.unflatten(1, (layer.heads, layer.head_size))
     alive = value.ne(0).any(2).any(1) & output.ne(0).any(2).any(0)
-    return alive.nonzero().flatten().tolist() or [0]
+    return alive.nonzero().flatten().tolist()
 
 
 def surviving_neurons(layer: Layer) -> list[int]:
-    """Ids of the neurons that can change the output; at least one."""
-    alive = layer.ffn_in.weight.ne(0).any(1) & layer.ffn_out.weight.ne(0).any(0)
-    return alive.nonzero().flatten().tolist() or [0]
+    """Ids of the neurons that can change the output."""
+    alive = layer.ffn_out.weight.ne(0).any(0)
+    alive &= torch.stack([matrix.weight.ne(0).any(1) for matrix in layer.neuron_rows]).any(0)
+    return alive.nonzero().flatten().tolist()
 
 
 @torch.no_grad()
@@ -46,57 +49,116 @@ def shrink(model):
     Raises:
         ValueError: unknown architecture, or masks that are not merged yet.
     """
-    if hasattr(model, "pruning"):
-        raise ValueError("The model still has masks; call trainer_ext.masks.merge(model) before shrinking.")
-    layers = layers_of(model)
+    layers = _unmasked_layers(model)
     heads, neurons = [surviving_heads(x) for x in layers], [surviving_neurons(x) for x in layers]
-    state, sizes = dict(model.state_dict()), {}
-    prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
-    for layer, kept_heads, kept_neurons in zip(layers, heads, neurons, strict=True):
-        for name, linear in _cut(layer, kept_heads, kept_neurons).items():
-            path = layer.paths[name]
-            sizes[path] = list(linear.weight.shape)
-            state[f"{prefix}{path}.weight"] = linear.weight
-            if linear.bias is not None:
-                state[f"{prefix}{path}.bias"] = linear.bias
+    state, sizes = _cut_state(model, layers, heads, neurons)
+    chosen = dict(model.config.to_dict().get("compact_heads") or {})
+    for layer, kept in zip(layers, heads, strict=True):
+        if layer.attention:
+            before = chosen.get(layer.attention, list(range(layer.heads)))
+            chosen[layer.attention] = [before[head] for head in kept]
+    return filled(compact_outline(model, sizes, chosen), model, state), heads, neurons
+
+
+@torch.no_grad()
+def shrink_plain(model):
+    """The same as a stock model: all heads stay, and every layer keeps as many neurons as the one with most.
+
+    Returns:
+        `(plain, heads, neurons)` as `shrink` does; `plain` has the class of `model`.
+
+    Raises:
+        ValueError: unknown architecture, masks that are not merged yet, or a model that is compact already.
+    """
+    layers = _unmasked_layers(model)
+    if stock_type(model.config.model_type) != model.config.model_type:
+        raise ValueError("A compact model cannot become plain: its layers have lost heads.")
+    heads, alive = [list(range(x.heads)) for x in layers], [surviving_neurons(x) for x in layers]
+    width = max(1, *map(len, alive))
+    neurons = []
+    for layer, ids in zip(layers, alive, strict=True):  # filled up with dead ones
+        dead = [neuron for neuron in range(layer.neurons) if neuron not in set(ids)]
+        neurons.append(sorted([*ids, *dead[: width - len(ids)]]))
+    state, _ = _cut_state(model, layers, heads, neurons)
+    config = copy.deepcopy(model.config)
+    setattr(config, family_of(config).width, width)
+    config._attn_implementation = model.config._attn_implementation
+    return filled(type(model)(config), model, state), heads, neurons
+
+
+def compact_outline(model, sizes: dict[str, list[int]], heads: dict[str, list[int]]):
+    """A model of the compact class of `model` with Linears of these sizes and random weights.
+
+    Args:
+        model: a transformers model of a known family.
+        sizes: `{path below model.base_model: [out_features, in_features]}`.
+        heads: ids of the dense model's heads by path of the attention module, where it must be told.
+    """
     register(stock_type(model.config.model_type))
     stock = type(model)
     compact = stock if stock.__module__.endswith("modeling_compact") else compact_model(stock)
     values = copy.deepcopy(model.config.to_dict())
     for key in ("model_type", "pruning", "auto_map", "transformers_version"):
         values.pop(key, None)
-    config = compact.config_class(**{**values, "compact_linears": sizes})
+    config = compact.config_class(**{**values, "compact_linears": sizes, "compact_heads": heads or None})
     config.architectures = [compact.__name__]
     # Which attention kernel runs is no part of the function but of the speed: take the one of the model.
     config._attn_implementation = model.config._attn_implementation
-    smaller = compact(config).to(device=model.device, dtype=model.dtype)
+    return compact(config)
+
+
+def _unmasked_layers(model) -> list[Layer]:
+    if hasattr(model, "pruning"):
+        raise ValueError("The model still has masks; call trainer_ext.masks.merge(model) before shrinking.")
+    return layers_of(model)
+
+
+def _cut_state(model, layers, heads, neurons) -> tuple[dict[str, torch.Tensor], dict[str, list[int]]]:
+    """The state dict of the smaller model, and the sizes of the Linears that changed."""
+    state, sizes = dict(model.state_dict()), {}
+    prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
+    for layer, kept_heads, kept_neurons in zip(layers, heads, neurons, strict=True):
+        for path, (weight, bias) in _cut(layer, kept_heads, kept_neurons).items():
+            sizes[path] = list(weight.shape)
+            state[f"{prefix}{path}.weight"] = weight
+            if bias is not None:
+                state[f"{prefix}{path}.bias"] = bias
+    return state, sizes
+
+
+def filled(smaller, model, state: dict[str, torch.Tensor]):
+    """The smaller model with the weights in `state`, on the device, in the precision and in the mode of `model`."""
+    smaller = smaller.to(device=model.device, dtype=model.dtype)
+    for name, buffer in smaller.named_buffers():  # rotary frequencies stay fp32 in a model opened in bf16
+        buffer.data = model.get_buffer(name).clone()
     # A Linear of the model may have lost the bias that its class has: zero is the same.
     missing = {k: v for k, v in smaller.state_dict().items() if k.endswith(".bias") and k not in state}
     smaller.load_state_dict(state | {name: torch.zeros_like(bias) for name, bias in missing.items()})
-    return smaller.train(model.training), heads, neurons
+    return smaller.train(model.training)
 
 
-def _cut(layer: Layer, heads: list[int], neurons: list[int]) -> dict[str, nn.Linear]:
-    """The six Linears of a layer with only the rows and columns that stay, constants folded into biases."""
+def _cut(layer: Layer, heads: list[int], neurons: list[int]) -> dict[str, Affine]:
+    """Weight and bias of a layer's Linears with only the rows and columns that stay, constants folded, by path."""
     device = layer.value.weight.device
-    neuron_ids = torch.tensor(neurons, device=device)
+    neuron_ids = torch.tensor(neurons, device=device, dtype=torch.long)
     head_rows = torch.arange(layer.heads * layer.head_size, device=device).view(layer.heads, layer.head_size)
-    rows = head_rows[torch.tensor(heads, device=device)].flatten()
+    rows = head_rows[torch.tensor(heads, device=device, dtype=torch.long)].flatten()
 
     dead_rows = _complement(rows, layer.value.out_features)
-    constants = _bias_or_zeros(layer.value)[dead_rows]
-    context_bias = layer.attention_output.weight[:, dead_rows] @ constants
+    context_bias = layer.attention_output.weight[:, dead_rows] @ layer.value.bias_or_zeros[dead_rows]
     dead_neurons = _complement(neuron_ids, layer.neurons)
-    activations = layer.activation(_bias_or_zeros(layer.ffn_in)[dead_neurons])
+    activations = layer.activation(layer.ffn_in.bias_or_zeros[dead_neurons])
+    if layer.ffn_gate is not None:
+        activations = activations * layer.ffn_gate.bias_or_zeros[dead_neurons]
     # A neuron that is dead on its output side alone is not constant, but its zero columns fold to nothing.
     ffn_bias = layer.ffn_out.weight[:, dead_neurons] @ activations
+    by_head = {path: _rows(parts, rows) for path, parts in rows_by_linear(layer.head_rows).items()}
+    by_neuron = {path: _rows(parts, neuron_ids) for path, parts in rows_by_linear(layer.neuron_rows).items()}
     return {
-        "query": _select_rows(layer.query, rows),
-        "key": _select_rows(layer.key, rows),
-        "value": _select_rows(layer.value, rows),
-        "attention_output": _select_columns(layer.attention_output, rows, context_bias),
-        "ffn_in": _select_rows(layer.ffn_in, neuron_ids),
-        "ffn_out": _select_columns(layer.ffn_out, neuron_ids, ffn_bias),
+        **by_head,
+        layer.attention_output.path: _columns(layer.attention_output, rows, context_bias),
+        **by_neuron,
+        layer.ffn_out.path: _columns(layer.ffn_out, neuron_ids, ffn_bias),
     }
 
 
@@ -106,23 +168,13 @@ def _complement(ids: torch.Tensor, size: int) -> torch.Tensor:
     return (~alive).nonzero().flatten()
 
 
-def _bias_or_zeros(linear: nn.Linear) -> torch.Tensor:
-    return linear.bias if linear.bias is not None else linear.weight.new_zeros(linear.out_features)
+def _rows(matrices: list[Matrix], rows: torch.Tensor) -> Affine:
+    """The rows that stay of every matrix that one Linear stores."""
+    biases = [matrix.bias[rows] for matrix in matrices if matrix.bias is not None]
+    return torch.cat([matrix.weight[rows] for matrix in matrices]), torch.cat(biases) if biases else None
 
 
-def _linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
-    linear = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device=weight.device, dtype=weight.dtype)
-    linear.weight = nn.Parameter(weight.clone())
-    if bias is not None:
-        linear.bias = nn.Parameter(bias.clone())
-    return linear
-
-
-def _select_rows(linear: nn.Linear, rows: torch.Tensor) -> nn.Linear:
-    return _linear(linear.weight[rows], None if linear.bias is None else linear.bias[rows])
-
-
-def _select_columns(linear: nn.Linear, columns: torch.Tensor, constant: torch.Tensor) -> nn.Linear:
+def _columns(matrix: Matrix, columns: torch.Tensor, constant: torch.Tensor) -> Affine:
     """Columns that stay; the constant goes into the bias, which is made where there was none."""
-    bias = linear.bias + constant if linear.bias is not None else constant
-    return _linear(linear.weight[:, columns], bias if linear.bias is not None or constant.ne(0).any() else None)
+    has_bias = matrix.bias is not None or constant.ne(0).any()
+    return matrix.weight[:, columns], matrix.bias_or_zeros + constant if has_bias else None

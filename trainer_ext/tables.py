@@ -12,6 +12,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from trainer_ext.metric_names import TITLES, is_fraction
 from trainer_ext.report import CompressionReport, Latency, Pair, Parameters, Quality, Scores, Sparsity
 
 NOT_MEASURED = "not measured"
@@ -24,7 +25,7 @@ def summary(report: CompressionReport) -> Group:
 
 
 def quality_table(report: CompressionReport) -> Table:
-    """Accuracy and what else was scored, in per cent with 95 % intervals, on the primary split and the others.
+    """The main metric and what else was scored, with 95 % intervals, on the primary split and the others.
 
     A difference whose paired interval contains zero is labelled "within noise".
     """
@@ -83,43 +84,55 @@ def _quality_rows(table: Table, quality: Quality) -> None:
     before, after = quality.baseline or Scores(), quality.compressed or Scores()
     table.add_section()
     _row(table, f"{quality.split} ({quality.rows:,} rows)", "", "", "")
-    _row(table, "accuracy %", _score(before, "accuracy"), _score(after, "accuracy"), _accuracy_change(quality))
-    change = _points(before.macro_f1, after.macro_f1)
-    _row(table, "macro-F1 %", _score(before, "macro_f1"), _score(after, "macro_f1"), change)
-    for name in sorted(before.other.keys() | after.other.keys()):
-        values = [before.other.get(name), after.other.get(name)]
-        change = None if None in values else f"{values[1] - values[0]:+z.4g}"
-        _row(table, name, *_both(values, "{:.4g}".format), change)
-    _row(table, "same answer %", "", _show(quality.agreement, lambda x: f"{100 * x:.1f}"), "")
+    names = dict.fromkeys([quality.metric, *before.by_name, *after.by_name])
+    for name in names:
+        change = _main_change(quality, before, after) if name == quality.metric else _change(name, before, after)
+        _row(table, metric_title(name), _score(before, name), _score(after, name), change)
     counts = _both([quality.lost, quality.won], "{:,}".format)
-    _row(table, "lost / won", "", None if None in counts else " / ".join(map(str, counts)), "")
-    _row(table, "McNemar exact p", "", _show(quality.mcnemar_p, "{:.3g}".format), "")
+    rows = {
+        "same answer %": _show(quality.agreement, lambda x: f"{100 * x:.1f}"),
+        "lost / won": None if None in counts else " / ".join(map(str, counts)),
+        "McNemar exact p": _show(quality.mcnemar_p, "{:.3g}".format),
+    }
+    for title, value in rows.items():
+        if value is not None or quality.metric == "accuracy":  # not every task has answers that are right or wrong
+            _row(table, title, "", value, "")
+
+
+def metric_title(name: str) -> str:
+    """How a table calls a metric: a fraction is shown in per cent, any other number as it is."""
+    return TITLES.get(name, name) + (" %" if is_fraction(name) else "")
 
 
 def _score(scores: Scores, name: str) -> str | None:
-    """A fraction as per cent, with its interval where there is one."""
-    value, interval = getattr(scores, name), scores.ci95.get(name)
+    """A number with its interval where there is one."""
+    value, interval = scores.by_name.get(name), scores.ci95.get(name)
     if value is None or interval is None:
-        return _show(value, lambda x: f"{100 * x:.1f}")
-    return f"{100 * value:.1f} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+        return _show(value, lambda x: _number(name, x))
+    return f"{_number(name, value)} [{_number(name, interval[0])}, {_number(name, interval[1])}]"
 
 
-def _points(before: float | None, after: float | None) -> str | None:
-    return None if before is None or after is None else f"{100 * (after - before):+z.1f}"
+def _number(name: str, value: float, sign: str = "") -> str:
+    return f"{100 * value:{sign}.1f}" if is_fraction(name) else f"{value:{sign}.3g}"
 
 
-def _accuracy_change(quality: Quality) -> str | None:
-    """Percentage points with the paired interval, and whether that contains zero."""
-    difference = quality.difference
+def _change(name: str, before: Scores, after: Scores) -> str | None:
+    """Percentage points of a fraction, the difference of any other number."""
+    values = before.by_name.get(name), after.by_name.get(name)
+    return None if None in values else _number(name, values[1] - values[0], "+z")
+
+
+def _main_change(quality: Quality, before: Scores, after: Scores) -> str | None:
+    """The change of the main metric with its paired interval, and whether that contains zero."""
+    difference, name = quality.difference, quality.metric
     if difference is None:
-        before, after = quality.baseline or Scores(), quality.compressed or Scores()
-        return _points(before.accuracy, after.accuracy)
-    points = f"{100 * difference.accuracy:+z.1f}"
+        return _change(name, before, after)
+    change = _show(difference.main, lambda x: _number(name, x, "+z"))
     if difference.ci95 is None:
-        return points
+        return change
     low, high = difference.ci95
     label = f"\n{WITHIN_NOISE}" if low <= 0 <= high else ""
-    return f"{points}\n[{100 * low:+z.1f}, {100 * high:+z.1f}]{label}"
+    return f"{change}\n[{_number(name, low, '+z')}, {_number(name, high, '+z')}]{label}"
 
 
 def _machines(rows: list[Latency]) -> str | None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from .errors import InputError
-from .opening import open_classifier
+from .opening import HEADS, head_of, open_classifier
 from .soft_targets import SOFT_TARGETS
 
 LABELS = ("labels", "start_positions", "end_positions")
@@ -52,9 +52,6 @@ class LiveTeacher:
         return {name: value.float().clone() if name in LOGITS else value for name, value in outputs.items()}
 
 
-HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
-
-
 def load_teacher(name: str, student: nn.Module | None = None) -> nn.Module:
     """Open a teacher by folder or Hub id.
 
@@ -63,11 +60,17 @@ def load_teacher(name: str, student: nn.Module | None = None) -> nn.Module:
         student: the model that learns, for the kind of head; by default the teacher classifies texts.
 
     Raises:
-        InputError: if it cannot be opened.
+        InputError: if it cannot be opened, or was saved with another head, so that one would be made up.
     """
     head = next((head for head in HEADS if type(student).__name__.endswith(head)), HEADS[0])
     way_out = "give 'self', a folder or a Hub id"
-    return open_classifier(name, option="distill_teacher", way_out=way_out, head=head)
+    teacher = open_classifier(name, option="distill_teacher", way_out=way_out, head=head)
+    if head_of(teacher.config) != head:
+        raise InputError(
+            f"distill_teacher {name} was saved as {teacher.config.architectures}, without a head of the kind {head} "
+            "that the model has: fine-tune it on this task first."
+        )
+    return teacher
 
 
 def check_teacher(teacher: nn.Module, student: nn.Module) -> None:

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from transformers import Trainer
 
-from . import equivalence, masks
+from . import masks
 from .arguments import DistillPruneTrainingArguments
 from .callbacks import PruningCallback
 from .distillation import Distillation
-from .shrink import shrink
+from .proven import Compression, shrink_masked
+from .run_directory import last_checkpoint
+from .score_group import add_scores, scores_of
+from .sharding import check_whole_parameters
 from .soft_targets import IGNORED
+from .student import prepare_student
 from .teachers import load_teacher
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Compression:
-    """What `train()` made of the model: heads and neurons that stayed per layer, sparsity, and the equality found."""
-
-    heads: list[list[int]]
-    neurons: list[list[int]]
-    sparsity: float
-    masked_vs_shrunk: float
-
-
-class DistillPruneTrainer(Trainer):
-    """A `Trainer` that prunes and distils. With plain `TrainingArguments` and no teacher it is `Trainer`, bit for bit.
+class DistillPruneMixin:
+    """What makes a `Trainer` prune and distil; for a Trainer of your own, put it first among the base classes.
 
     Args:
         model: as in `Trainer`; with pruning on, of an architecture in `trainer_ext.FAMILIES`.
@@ -42,28 +39,24 @@ class DistillPruneTrainer(Trainer):
 
     Raises:
         ValueError: what cannot work is refused here, before training: an unknown architecture, a teacher with other
-            labels, a target out of reach, several devices in one process.
+            labels, a target out of reach, several devices in one process, parameters split over processes.
 
     Example:
-        >>> args = DistillPruneTrainingArguments("out", prune_method="movement", distill_teacher="self")
-        >>> trainer = DistillPruneTrainer(model, args, train_dataset=train, processing_class=tokenizer)
-        >>> trainer.train()
-        >>> trainer.save_model("small")
+        >>> class SmallQuestionAnsweringTrainer(DistillPruneMixin, QuestionAnsweringTrainer):
+        ...     pass
     """
 
     def __init__(self, model=None, args=None, *positional, teacher=None, **kwargs):
         # Trainer sets these two again; whatever prepares the student reads them before.
         self.args = args
         self.processing_class = kwargs.get("processing_class", positional[3] if len(positional) > 3 else None)
-        options = args if isinstance(args, DistillPruneTrainingArguments) else None
         self.compression: Compression | None = None
-        self._spec = options.pruning_spec if options else None
         self._terms: dict[str, list[torch.Tensor]] = {}
         self.distillation: Distillation | None = None
         given = teacher if isinstance(teacher, list | tuple) else [] if teacher is None else [teacher]
-        names = options.teacher_names if options else []
-        if given and names:
-            raise ValueError(f"Got both teacher=... and distill_teacher={', '.join(map(repr, names))}. Choose one.")
+        if given and self._teacher_names:
+            names = ", ".join(map(repr, self._teacher_names))
+            raise ValueError(f"Got both teacher=... and distill_teacher={names}. Choose one.")
         if any(one is model for one in given):
             raise ValueError("teacher is the model itself, which would freeze it; use distill_teacher='self' instead.")
         self._given_teachers = list(given)
@@ -76,34 +69,24 @@ class DistillPruneTrainer(Trainer):
                 f"Pruning and distillation do not work with DataParallel ({self.args.n_gpu} devices in one process): its "
                 "copies would each have their own masks. Start with torchrun, or set CUDA_VISIBLE_DEVICES to one device."
             )
-        if self._spec:
-            self.add_callback(PruningCallback)
+        if isinstance(args, DistillPruneTrainingArguments):
+            self.add_callback(PruningCallback)  # does nothing without masks, which a search may turn on and off
 
     def call_model_init(self, trial=None):
         """Give masks to the model that `model_init` makes, here and again at every `train()`."""
         self.compression = None  # of the model before this one; checkpoints of the new one are full-size again
+        if trial is not None and self.hp_search_backend and isinstance(self.args, DistillPruneTrainingArguments):
+            # Trainer writes the trial into the arguments only after this, and does not check them.
+            self.args.set_compression(trial if isinstance(trial, Mapping) else self.hp_space(trial))
         return self._prepare_student(super().call_model_init(trial))
 
     def create_optimizer(self, model=None):
         """Move the scores into a group with their own learning rate and no weight decay."""
-        new = self.optimizer is None
+        ours = self.optimizer is None
         optimizer = super().create_optimizer(model)
-        scores = [
-            p
-            for n, p in (model or self.model).named_parameters()
-            if n.endswith("pruning.attention.scores") or n.endswith("pruning.ffn.scores")
-        ]
-        if new and scores and isinstance(self.args, DistillPruneTrainingArguments):
-            taken = {id(p) for p in scores}
-            for group in optimizer.param_groups:
-                group["params"] = [p for p in group["params"] if id(p) not in taken]
-            optimizer.add_param_group({"params": scores, "lr": self.args.prune_score_lr, "weight_decay": 0.0})
-        optimized = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        if self._spec and any(id(p) not in optimized for p in scores):
-            raise ValueError(
-                "The optimizer in `optimizers` does not know the scores of the masks, so they could not learn. Leave the "
-                "optimizer to the trainer (`optim`, `optimizer_cls_and_kwargs`), or use prune_method=magnitude."
-            )
+        if self._spec is not None:
+            scores = scores_of(model or self.model)
+            add_scores(optimizer, scores, lr=self.args.prune_score_lr, ours=ours, scheduler=self.lr_scheduler)
         return optimizer
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -111,19 +94,26 @@ class DistillPruneTrainer(Trainer):
         if not self._compresses or not model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels, batch = inputs.get("labels"), dict(inputs)
-        # Without the count, so that the task loss is this batch's mean whatever the head does with a count.
+        # Without the count, so that the task loss is this batch's mean whatever the head does with a count. Only a
+        # function of the user's gets one, that of this batch: Trainer never calls it without, and it may divide by it.
+        count = labels.ne(IGNORED).sum() if self.compute_loss_func and num_items_in_batch is not None else None
         inner = self.distillation.inputs(self._options) if self.distillation else {}
-        loss, outputs = super().compute_loss(model, {**inputs, **inner}, return_outputs=True)
+        loss, outputs = super().compute_loss(model, {**inputs, **inner}, True, count)
+        if count is not None and self.args.average_tokens_across_devices:
+            loss = loss / self.accelerator.num_processes  # by which Trainer has just multiplied it
         if labels is not None:
             loss = torch.where(labels.ne(IGNORED).any(), loss, 0.0)  # the mean over no label at all is NaN
         share = self._share_of_batch(batch, num_items_in_batch)
+        terms, weights = {"loss_task": loss}, {"loss_task": 1.0}
         if self.distillation:
-            options = self._options
-            terms = self.distillation.terms(outputs, batch, options, self.accelerator.autocast)
-            terms = {"loss_task": loss, **terms}
+            terms |= self.distillation.terms(outputs, batch, self._options, self.accelerator.autocast)
+            weights = self.distillation.weights(self._options)
+        pruning = getattr(self.accelerator.unwrap_model(self.model), "pruning", None)
+        if pruning is not None and (penalty := pruning.penalty) is not None:
+            terms, weights = terms | {"loss_penalty": penalty}, weights | {"loss_penalty": 1.0}
+        if len(terms) > 1:
             for name, term in {"share": torch.ones_like(loss), **terms}.items():
                 self._terms.setdefault(name, []).append(term.detach() * share)
-            weights = self.distillation.weights(options)
             loss = sum(weights[name] * term for name, term in terms.items())
         loss = loss * share
         return (loss, outputs) if return_outputs else loss
@@ -153,14 +143,43 @@ class DistillPruneTrainer(Trainer):
                 "This trainer's model is already shrunk; build a new trainer to resume from a checkpoint."
             )
         self._terms = {}  # what an earlier run did not log any more
-        if self.distillation:
-            self.distillation.attach(self.model, self._options)
-        output = super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
-        if self.distillation:
-            self.distillation.detach(self.model)
+        output = self._train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
             self.shrink()
+            if self._options.prune_recovery_epochs:
+                with self._recovery_arguments():
+                    last = last_checkpoint(Path(self.args.output_dir)) if resume_from_checkpoint else None
+                    recovery = self._train(last and str(last), trial, ignore_keys_for_eval)
+                metrics = {f"recovery_{name}": value for name, value in recovery.metrics.items()}
+                output = output._replace(metrics=output.metrics | metrics)
         return output
+
+    def _train(self, *arguments):
+        """`Trainer.train`, with what distillation learns beside the model while it lasts."""
+        if self.distillation:
+            self.distillation.attach(self.model, self._options)
+        output = super().train(*arguments)
+        if self.distillation:
+            self.distillation.detach(self.model)
+        return output
+
+    @contextlib.contextmanager
+    def _recovery_arguments(self):
+        """A second run of `Trainer.train`, on the small model, with checkpoints of its own and one log with the first.
+
+        Block movement pruning calls the like of it filling: a dense fine-tuning of what is left, with the teacher.
+        """
+        args, init, before = self.args, self.model_init, self.state.log_history
+        self.args = copy.copy(args)
+        self.args.output_dir = os.path.join(args.output_dir, "recovery")
+        self.args.num_train_epochs, self.args.max_steps = args.prune_recovery_epochs, -1
+        self.model_init = None  # it would start again from the dense model
+        self._terms = {}
+        try:
+            yield
+        finally:
+            self.args, self.model_init = args, init
+        self.state.log_history = before + self.state.log_history
 
     def shrink(self) -> Compression:
         """Replace `self.model` by the smaller model that computes the same, and prove that it does.
@@ -168,29 +187,13 @@ class DistillPruneTrainer(Trainer):
         Raises:
             RuntimeError: if the outputs differ by more than rounding explains.
         """
-        # In fp32, without the autocast that bf16 and fp16 runs wrap around forward: other shapes sum in another order,
-        # and rounding to half precision in between is far above the tolerance.
+        # Without the autocast that bf16 and fp16 runs wrap around forward.
         masked = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         if self.distillation:
             self.distillation.detach(masked)
-        precision = masked.dtype
-        masked.float()
-        if not masked.pruning.is_frozen:
-            masks.close(masked)
-        sparsity = masks.current_sparsity(masked)
-        batch = equivalence.synthetic_batch(masked)
-        before = equivalence.logits(masked, batch)
-        smaller, heads, neurons = shrink(masks.merge(masked))
-        difference = (equivalence.logits(smaller, batch) - before).abs().max().item()
-        allowed = equivalence.allowed_difference(before)
-        if not difference <= allowed:
-            raise RuntimeError(
-                f"The shrunk model differs from the masked one by {difference:.1e}, above {allowed:.0e}; "
-                "the last checkpoint still holds the masked one (trainer_ext.load_masked)."
-            )
-        self.compression = Compression(heads, neurons, sparsity, difference)
+        smaller, self.compression = shrink_masked(masked)
         self.accelerator.free_memory()
-        self.model = self.model_wrapped = self.callback_handler.model = smaller.to(precision)
+        self.model = self.model_wrapped = self.callback_handler.model = smaller
         self.optimizer = self.lr_scheduler = None
         self.callback_handler.optimizer = self.callback_handler.lr_scheduler = None
         return self.compression
@@ -214,28 +217,41 @@ class DistillPruneTrainer(Trainer):
 
     @property
     def _options(self):
-        """What has the fields of distillation: the arguments, or their class with its defaults."""
+        """What has our fields: the arguments, or their class with its defaults."""
         return self.args if isinstance(self.args, DistillPruneTrainingArguments) else DistillPruneTrainingArguments
+
+    @property
+    def _spec(self):
+        return self.args.pruning_spec if isinstance(self.args, DistillPruneTrainingArguments) else None
+
+    @property
+    def _teacher_names(self) -> list[str]:
+        return self.args.teacher_names if isinstance(self.args, DistillPruneTrainingArguments) else []
 
     @property
     def _compresses(self) -> bool:
         return self._spec is not None or self.distillation is not None
 
     def _prepare_student(self, model):
-        """Set up the teacher, then attach masks: 'self' must be copied while the model is still dense."""
+        """Set up the teacher, then drop layers and attach masks: 'self' must be copied while the model is still dense."""
         options = self._options
-        names = options.teacher_names if isinstance(options, DistillPruneTrainingArguments) else []
-        teachers = self._given_teachers or [self._open_teacher(name, model) for name in names]
-        self.distillation = Distillation(model, teachers, options, self.processing_class) if teachers else None
+        if self._spec is not None or self._given_teachers or self._teacher_names:
+            check_whole_parameters(self.args)
+        teachers = self._given_teachers or [self._open_teacher(name, model) for name in self._teacher_names]
+        student = prepare_student(model, self.args) if options is self.args else model
+        self.distillation = Distillation(student, teachers, options, self.processing_class) if teachers else None
         if self.distillation:
-            self.distillation.attach(model, options)
+            self.distillation.attach(student, options)
         elif options.distill_hidden:
             raise ValueError(
                 f"distill_hidden={options.distill_hidden} needs a teacher: give distill_teacher, or teacher=..."
             )
-        # Our loss is divided over the accumulated batch in compute_loss; Trainer must not do it again.
-        self.loss_is_scaled_for_ga = True if self._compresses else type(self).loss_is_scaled_for_ga
-        return masks.attach(model, self._spec) if self._spec else model
+        if self._compresses:
+            # Our loss is divided over the accumulated batch in compute_loss; Trainer must not do it again.
+            self.loss_is_scaled_for_ga = True
+        else:
+            vars(self).pop("loss_is_scaled_for_ga", None)
+        return student
 
     def _open_teacher(self, name, model):
         if name == "self":
@@ -254,3 +270,16 @@ class DistillPruneTrainer(Trainer):
             return 1.0 / self.current_gradient_accumulation_steps
         share = labels.ne(IGNORED).sum() / num_items_in_batch.clamp(min=1)
         return share * self.accelerator.num_processes if self.args.average_tokens_across_devices else share
+
+
+class DistillPruneTrainer(DistillPruneMixin, Trainer):
+    """A `Trainer` that prunes and distils. With plain `TrainingArguments` and no teacher it is `Trainer`, bit for bit.
+
+    Its arguments are those of `Trainer` and `teacher`: see `DistillPruneMixin`.
+
+    Example:
+        >>> args = DistillPruneTrainingArguments("out", prune_method="movement", distill_teacher="self")
+        >>> trainer = DistillPruneTrainer(model, args, train_dataset=train, processing_class=tokenizer)
+        >>> trainer.train()
+        >>> trainer.save_model("small")
+    """

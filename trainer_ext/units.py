@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .families import LINEARS, Layer
+from .matrices import LINEARS, Layer, rows_by_linear
 from .scores import UnitScores
 
 ATTENTION_LINEARS = LINEARS[:4]
@@ -17,12 +17,18 @@ class PruningSpec:
     """What to prune and when; travels in `model.config.pruning`, so every checkpoint carries it.
 
     Attributes:
-        method: `movement` (learned scores) or `magnitude` (mean absolute weight of the unit).
-        sparsity: fraction of the encoder's prunable weights that is gone at the end, in [0, 1).
+        method: `movement` (learned scores, ranked), `soft_movement` (learned scores, a threshold and a penalty) or
+            `magnitude` (mean absolute weight of the unit).
+        sparsity: fraction of the encoder's prunable weights that is gone at the end, in [0, 1); with a latency table
+            what the ramp steers to before the table decides.
         attention: `block`, `head` or `none`.
         block_size: rows and columns of a block.
         ffn: `neuron` or `none`.
         start, end: fractions of the run between which the sparsity rises.
+        structure: `compact`, or `plain`: all heads and the same number of neurons in every layer.
+        dense_weights: prunable weights of the model before layers were dropped; 0: none were.
+        speedup: to be reached by the latency table instead of the sparsity, or None.
+        latency: the table, as `LatencyTable` writes it, or None.
     """
 
     method: str
@@ -32,6 +38,20 @@ class PruningSpec:
     ffn: str
     start: float
     end: float
+    structure: str = "compact"
+    dense_weights: int = 0
+    speedup: float | None = None
+    latency: dict | None = None
+
+    def sparsity_of(self, weights: int, sparsity: float | None = None) -> float:
+        """Fraction of this model's own prunable weights that must go: less where dropped layers are gone already.
+
+        Args:
+            weights: prunable weights of the model as it is.
+            sparsity: fraction gone in all; that of the end by default.
+        """
+        sparsity = self.sparsity if sparsity is None else sparsity
+        return max(0.0, 1.0 - (1.0 - sparsity) * max(self.dense_weights, weights) / weights)
 
 
 def attention_grids(layer: Layer, spec: PruningSpec) -> dict[str, tuple[tuple[int, int], bool, int]]:
@@ -56,6 +76,61 @@ def attention_units(layer: Layer, spec: PruningSpec) -> list[int]:
     return [units for _, _, units in attention_grids(layer, spec).values()]
 
 
+@dataclass(frozen=True)
+class MaskPlace:
+    """One Linear that carries a mask, and how its units spread over it.
+
+    Attributes:
+        path: of the Linear, below `model.base_model`.
+        group: `attention` or `ffn`.
+        units: where its units lie among those of the group.
+        grid: row groups and column groups of equal blocks.
+        by_column: whether the units run along the columns.
+        repeat: how often the units follow each other along the rows, in a Linear that stores several matrices.
+    """
+
+    path: str
+    group: str
+    units: slice
+    grid: tuple[int, int]
+    by_column: bool = False
+    repeat: int = 1
+
+
+def mask_places(layer: Layer, spec: PruningSpec, *, block_at: int, neuron_at: int) -> list[MaskPlace]:
+    """Every mask of a layer.
+
+    Args:
+        layer: the layer.
+        spec: what to prune.
+        block_at: units of attention in the layers before.
+        neuron_at: neurons in the layers before.
+    """
+    places = []
+    if spec.attention != "none" and layer.heads:
+        grids = attention_grids(layer, spec)
+        for path, matrices in rows_by_linear((layer.query, layer.key, layer.value)).items():
+            (rows, columns), _, units = grids["query"]
+            if spec.attention == "block":  # the blocks of one matrix follow those of the other, like their rows
+                units *= len(matrices)
+                at, grid = slice(block_at, block_at + units), (rows * len(matrices), columns)
+                places.append(MaskPlace(path, "attention", at, grid))
+                block_at += units
+            else:
+                at, grid = slice(block_at, block_at + layer.heads), (rows * len(matrices), columns)
+                places.append(MaskPlace(path, "attention", at, grid, repeat=len(matrices)))
+        grid, by_column, units = grids["attention_output"]
+        at = slice(block_at, block_at + units)
+        places.append(MaskPlace(layer.attention_output.path, "attention", at, grid, by_column))
+    if spec.ffn != "none" and layer.neurons:
+        at = slice(neuron_at, neuron_at + layer.neurons)
+        for path, matrices in rows_by_linear(layer.neuron_rows).items():
+            grid = (layer.neurons * len(matrices), 1)
+            places.append(MaskPlace(path, "ffn", at, grid, repeat=len(matrices)))
+        places.append(MaskPlace(layer.ffn_out.path, "ffn", at, (1, layer.neurons), by_column=True))
+    return places
+
+
 def head_scores(layers: list[Layer], spec: PruningSpec, attention: UnitScores | None) -> list[torch.Tensor]:
     """Per layer `[heads]`: the head's own score, or the sum of its blocks in all four matrices."""
     if attention is None:
@@ -69,7 +144,7 @@ def head_scores(layers: list[Layer], spec: PruningSpec, attention: UnitScores | 
         for name, (grid, _, _) in attention_grids(layer, spec).items():
             blocks = parts.pop(0).view(grid)
             blocks = blocks.T if name == "attention_output" else blocks
-            total = total + blocks.reshape(layer.heads, -1).sum(1)
+            total = total + blocks.reshape(layer.heads, blocks.numel() // max(1, layer.heads)).sum(1)
         scores.append(total)
     return scores
 
@@ -82,7 +157,7 @@ def open_units(layer: Layer, heads: list[int], spec: PruningSpec) -> torch.Tenso
     units = []
     for name, ((rows, columns), _, _) in attention_grids(layer, spec).items():
         along = columns if name == "attention_output" else rows
-        opened = keep.repeat_interleave(along // layer.heads)
+        opened = keep.repeat_interleave(along // max(1, layer.heads))
         grid = opened.expand(rows, columns) if name == "attention_output" else opened[:, None].expand(rows, columns)
         units.append(grid.reshape(-1))
     return torch.cat(units)

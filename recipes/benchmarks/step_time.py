@@ -1,4 +1,4 @@
-"""Step time: what a training step costs with masks and with a live teacher, against stock Trainer in the same run.
+"""Step time: what a training step costs with masks and with a teacher, against stock Trainer and nn_pruning in one run.
 
 Random weights of a BERT shape, random tokens; the trainers take turns in rounds, so that all meet the same machine. The
 time is that of forward, backward and optimizer step, taken between `on_step_begin` and `on_step_end`.
@@ -9,9 +9,11 @@ teacher: one forward pass more of three, 1.36. Outcome (2026-11-20, AMD EPYC Zen
 1.04 and 1.38; nothing asked 1.03, which shows the noise, since it runs the same code as stock Trainer.
 """
 
+import copy
 import statistics
 import tempfile
 import time
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -21,6 +23,7 @@ from rich.progress import track
 from rich.table import Table
 from transformers import AutoConfig, AutoModelForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
 
+from recipes.benchmarks.nn_pruning_hybrid import HybridTrainer
 from trainer_ext import DistillPruneTrainer, DistillPruneTrainingArguments
 from trainer_ext.latency import processor_name
 
@@ -43,8 +46,43 @@ class StepClock(TrainerCallback):
         self.seconds.append(time.perf_counter() - self.start)
 
 
+def stock(model, shared, **rest):
+    """Trainer as transformers has it."""
+    return Trainer(model, TrainingArguments(**shared), **rest)
+
+
+def ours(model, shared, *, fields, **rest):
+    """Our trainer with these fields."""
+    return DistillPruneTrainer(model, DistillPruneTrainingArguments(**shared, **fields), **rest)
+
+
+def cached(model, shared, **rest):
+    """Our trainer, its teacher asked once per text."""
+    return ours(
+        model, shared, fields={**MASKS, **TEACHER, "distill_cache_dir": f"{shared['output_dir']}/cache"}, **rest
+    )
+
+
+def theirs(model, shared, *, teacher, **rest):
+    """nn_pruning's hybrid, with the model as it was given as its teacher or without."""
+    teacher = copy.deepcopy(model) if teacher else None
+    return HybridTrainer(model, TrainingArguments(**shared), teacher=teacher, penalty=20.0, start=0.0, end=1.0, **rest)
+
+
+TRAINERS = {
+    "stock Trainer": stock,
+    "nothing asked": partial(ours, fields={}),
+    "masks": partial(ours, fields=MASKS),
+    "nn_pruning, masks": partial(theirs, teacher=False),
+    "masks and live teacher": partial(ours, fields={**MASKS, **TEACHER}),
+    "nn_pruning, masks and teacher": partial(theirs, teacher=True),
+}
+if "distill_cache_dir" in DistillPruneTrainingArguments.__dataclass_fields__:
+    TRAINERS["masks and cached teacher"] = cached
+
+
 def rounds_of(name: str, layers: int, batch_size: int, tokens: int, steps: int) -> list[float]:
-    """Seconds per step of one short training, the first step (allocation) left out."""
+    """Seconds per step of one short training, the first left out: it allocates, and is the epoch that fills a cache."""
     torch.manual_seed(0)
     config = AutoConfig.for_model("bert", num_hidden_layers=layers, vocab_size=1000)
     model = AutoModelForSequenceClassification.from_config(config)
@@ -53,31 +91,21 @@ def rounds_of(name: str, layers: int, batch_size: int, tokens: int, steps: int) 
         {"input_ids": row, "attention_mask": torch.ones_like(row), "labels": index % 2}
         for index, row in enumerate(ids)
     ]
-    fields = {
-        "stock Trainer": None,
-        "nothing asked": {},
-        "masks": MASKS,
-        "masks and live teacher": {**MASKS, **TEACHER},
-    }[name]
-    trainer_class, args_class = (
-        (Trainer, TrainingArguments) if fields is None else (DistillPruneTrainer, DistillPruneTrainingArguments)
-    )
     clock = StepClock()
     with tempfile.TemporaryDirectory() as folder:
-        args = args_class(
-            folder,
-            per_device_train_batch_size=batch_size,
-            max_steps=steps + 1,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            logging_strategy="no",
-            use_cpu=not torch.accelerator.is_available(),
-            dataloader_pin_memory=torch.accelerator.is_available(),
-            **(fields or {}),
-        )
+        shared = {
+            "output_dir": folder,
+            "per_device_train_batch_size": batch_size,
+            "max_steps": steps + 1,
+            "save_strategy": "no",
+            "report_to": "none",
+            "disable_tqdm": True,
+            "logging_strategy": "no",
+            "use_cpu": not torch.accelerator.is_available(),
+            "dataloader_pin_memory": torch.accelerator.is_available(),
+        }
         # The structure is closed and shrunk after the last step, outside the clock.
-        trainer_class(model, args, train_dataset=rows, callbacks=[clock]).train()
+        TRAINERS[name](model, shared, train_dataset=rows, callbacks=[clock]).train()
     return clock.seconds[1:]
 
 
@@ -89,11 +117,10 @@ def main(
     steps: Annotated[int, typer.Option(help="Timed steps of a turn.")] = 4,
 ) -> None:
     """Print the median step of each and its ratio to stock Trainer's."""
-    names = ("stock Trainer", "nothing asked", "masks", "masks and live teacher")
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    seconds: dict[str, list[float]] = {name: [] for name in TRAINERS}
     console = Console(stderr=True)
     for turn in track(range(rounds), description="rounds", console=console):
-        for name in names if turn % 2 == 0 else reversed(names):
+        for name in TRAINERS if turn % 2 == 0 else reversed(TRAINERS):
             seconds[name] += rounds_of(name, layers, batch_size, tokens, steps)
     table = Table(title=f"Training step, {layers} layers of BERT-base width, {batch_size} x {tokens} tokens")
     for heading in ("trainer", "median s", "ratio", "n"):

@@ -12,17 +12,21 @@ def main(folder: str, batch_file: str, logits_file: str) -> None:
     Args:
         folder: a saved model, with or without its own code beside it.
         batch_file: its inputs.
-        logits_file: written here, `[rows, labels]` in fp32.
+        logits_file: written here in fp32, `[rows, labels]` or `[rows, length, labels]`; of a head with several outputs
+            the last axis holds them.
     """
     sys.modules["trainer_ext"] = None  # importing it now fails: what loads here loads without it
     import torch
+    import transformers
     from safetensors.torch import load_file, save_file
-    from transformers import AutoModelForSequenceClassification
 
-    model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True).eval()
+    name = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=True).architectures[0]
+    auto_class = getattr(transformers, "AutoModel" + name[name.index("For") :])
+    model = auto_class.from_pretrained(folder, trust_remote_code=True).eval()
     with torch.inference_mode():
-        logits = model(**load_file(batch_file)).logits.float()
-    save_file({"logits": logits.contiguous()}, logits_file)
+        output = model(**load_file(batch_file))
+    parts = [value.float() for name, value in output.items() if name.endswith("logits")]
+    save_file({"logits": torch.stack(parts, -1).squeeze(-1).contiguous()}, logits_file)
 
 
 if __name__ == "__main__":

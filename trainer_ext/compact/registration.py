@@ -33,7 +33,7 @@ class DeferredConfig:
 
 @functools.cache
 def register(model_type: str) -> type:
-    """Register the compact configuration, encoder and classifier of one architecture in the Auto classes.
+    """Register the compact configuration, encoder and heads of one architecture in the Auto classes.
 
     Args:
         model_type: of the stock architecture, such as `bert`.
@@ -48,11 +48,12 @@ def register(model_type: str) -> type:
     stock = configuration_auto.CONFIG_MAPPING[model_type]
     config = compact_config(stock)
     configuration_auto.AutoConfig.register(config.model_type, config, exist_ok=True)
-    tasks = {
-        modeling_auto.AutoModel: modeling_auto.MODEL_MAPPING,
-        modeling_auto.AutoModelForSequenceClassification: modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-    }
-    for auto_class, mapping in tasks.items():
+    for auto_class, mapping in (
+        (modeling_auto.AutoModel, modeling_auto.MODEL_MAPPING),
+        (modeling_auto.AutoModelForQuestionAnswering, modeling_auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING),
+        (modeling_auto.AutoModelForSequenceClassification, modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING),
+        (modeling_auto.AutoModelForTokenClassification, modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
+    ):
         auto_class.register(config, compact_model(mapping[stock]), exist_ok=True)
     return config
 

@@ -1,0 +1,78 @@
+"""Data arguments: which labelled texts to train and test on, and what is asked about them."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class DataArguments:
+    """Which labelled texts to train and test on, and the task."""
+
+    data_dir: str | None = field(
+        default=None,
+        metadata={"help": "Folder of UTF-8 files: CSV with a header, IOB or SQuAD, by the task. Required."},
+    )
+    train_files: list[str] = field(
+        default_factory=lambda: ["train.csv"],
+        metadata={"help": "Names of train files inside data_dir, tried in order; the first that exists is used."},
+    )
+    test_file: str = field(
+        default="test.csv",
+        metadata={"help": "Name of the test file inside data_dir."},
+    )
+    more_test_files: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Names of further test files inside data_dir, each reported on its own under its name."},
+    )
+    task: str = field(
+        default="text-classification",
+        metadata={
+            "help": "What is asked: text-classification (CSV), token-classification (a word and its IOB tag per line: "
+            "the first and the last column; a blank line between sentences) or question-answering (SQuAD 1.1 JSON)."
+        },
+    )
+    problem_type: str | None = field(
+        default=None,
+        metadata={
+            "help": "Of text-classification: single_label_classification (the default), multi_label_classification or "
+            "regression (labels are numbers)."
+        },
+    )
+    text_column: str = field(
+        default="text",
+        metadata={"help": "Header of the column that holds the text."},
+    )
+    text_pair_column: str | None = field(
+        default=None,
+        metadata={"help": "Header of the column that holds the second text of a pair. Default: one text per row."},
+    )
+    label_column: str = field(
+        default="label",
+        metadata={"help": "Header of the column that holds the class name, the class names or the number."},
+    )
+    label_separator: str = field(
+        default="|",
+        metadata={"help": "What stands between the class names of one cell in multi_label_classification."},
+    )
+    language: str | None = field(
+        default=None,
+        metadata={"help": "Language of the texts, such as 'mr'. With 'en', answers are compared without a, an, the."},
+    )
+    max_length: int = field(
+        default=128,
+        metadata={"help": "Longest input in tokens, special tokens included; the rest is cut off. At least 3."},
+    )
+    doc_stride: int = field(
+        default=64,
+        metadata={
+            "help": "A context that is longer than max_length is read in pieces that share this many tokens; at least 1 "
+            "and at most half of max_length. For question-answering."
+        },
+    )
+    max_answer_length: int = field(
+        default=30,
+        metadata={"help": "Longest answer that is given, in tokens; at least 1. For question-answering."},
+    )
+    max_train_rows: int | None = field(
+        default=None,
+        metadata={"help": "Train on at most this many rows, spread over the classes or the file. Default: all."},
+    )

@@ -1,0 +1,95 @@
+"""Labels: the kinds there are, one frozen row each: which names they are made of, and how a data set holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from datasets import ClassLabel, List, Value
+
+
+@dataclass(frozen=True)
+class LabelKind:
+    """One kind of label.
+
+    Attributes:
+        names_in: The class names that one label is made of.
+        order: All class names in the order of their ids, from those of the train file; a `ValueError` says what else
+            the file needs. What it makes of no names at all are the names of outputs that no label names.
+        feature: How a column of labels is held, given the names.
+        value: One label as it is held, given the ids by name.
+        named: Whether the outputs of a model are classes with names of their own.
+    """
+
+    names_in: Callable[[Any], Iterable[str]]
+    order: Callable[[set[str]], list[str]]
+    feature: Callable[[list[str]], Any]
+    value: Callable[[Any, Mapping[str, int]], Any]
+    named: bool = True
+
+
+def _sorted(found: set[str]) -> list[str]:
+    numbers = all(name.isdecimal() for name in found)
+    return sorted(found, key=lambda name: (int(name) if numbers else 0, name))
+
+
+def _two_or_more(found: set[str]) -> list[str]:
+    if len(found) < 2:
+        raise ValueError(
+            f"holds one class only, {', '.join(map(repr, found))}; a classifier needs rows of at least two "
+            "(see --label_column)."
+        )
+    return _sorted(found)
+
+
+def _one_or_more(found: set[str]) -> list[str]:
+    if not found:
+        raise ValueError("names no class in any of its labels (see --label_column).")
+    return _sorted(found)
+
+
+def _both_tags_of_each_type(found: set[str]) -> list[str]:
+    """A rare type may begin or go on in the test file alone."""
+    types = sorted({tag.partition("-")[2] for tag in found} - {""})
+    if not types:
+        raise ValueError("holds no entity, every tag is O; tag some words with B-TYPE and I-TYPE.")
+    return ["O", *(f"{prefix}-{kind}" for kind in types for prefix in "BI")]
+
+
+def _none(label: Hashable) -> tuple[str, ...]:
+    return ()
+
+
+ONE_CLASS = LabelKind(
+    names_in=lambda label: (label,),
+    order=_two_or_more,
+    feature=lambda names: ClassLabel(names=names),
+    value=lambda label, ids: ids[label],
+)
+CLASSES = LabelKind(  # 1.0 for each class that is on, as the loss takes it
+    names_in=lambda label: label,
+    order=_one_or_more,
+    feature=lambda names: List(Value("float32"), length=len(names)),
+    value=lambda label, ids: [float(name in label) for name in ids],
+)
+NUMBER = LabelKind(
+    names_in=_none,
+    order=lambda found: ["score"],
+    feature=lambda names: Value("float32"),
+    value=lambda label, ids: label,
+    named=False,
+)
+TAGS = LabelKind(
+    names_in=lambda label: label,
+    order=_both_tags_of_each_type,
+    feature=lambda names: List(ClassLabel(names=names)),
+    value=lambda label, ids: [ids[tag] for tag in label],
+)
+ANSWERS = LabelKind(
+    names_in=_none,
+    order=lambda found: [],
+    feature=lambda names: List({"start": Value("int64"), "text": Value("string")}),
+    value=lambda label, ids: [{"start": start, "text": text} for start, text in label],
+    named=False,
+)

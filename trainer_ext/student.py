@@ -1,0 +1,85 @@
+"""Student: the model that is trained, made from the dense one by dropping layers and attaching masks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from accelerate.utils import broadcast_object_list
+from rich.console import Console
+from rich.progress import Progress
+
+from . import layer_timing, masks
+from .arguments import DistillPruneTrainingArguments
+from .depth import drop_layers
+from .families import layers_of, prunable_weights
+from .units import PruningSpec
+
+TABLE_NAME = "latency_table.json"
+
+
+def prepare_student(model, args: DistillPruneTrainingArguments):
+    """Drop the layers that are to go and attach masks, as the arguments say.
+
+    Args:
+        model: the dense model; it gets the masks itself where no layer goes, else it stays as it is.
+        args: what to prune. A latency table is measured once and kept in `output_dir`.
+
+    Returns:
+        The student.
+
+    Raises:
+        ValueError: what cannot be pruned, or a target out of reach.
+    """
+    spec = args.pruning_spec
+    if hasattr(model, "pruning"):  # masks were attached, or opened, before
+        return masks.attach(model, spec) if spec else model
+    student = model
+    if args.prune_layers or args.prune_layer_ids:
+        student = drop_layers(model, args.prune_layers, args.prune_layer_ids)
+    if spec is None:
+        return student
+    if student is not model:
+        spec = replace(spec, dense_weights=prunable_weights(layers_of(model)))
+    if spec.speedup is not None:
+        spec = replace(spec, latency=_latency(model, student, spec, args))
+        spec = replace(spec, sparsity=layer_timing.expected_sparsity(student, spec))
+    return masks.attach(student, spec)
+
+
+def _latency(dense, student, spec: PruningSpec, args: DistillPruneTrainingArguments) -> dict:
+    """The latency table of this machine: measured by the main process, the same in all."""
+    device = args.prune_latency_device
+    place = layer_timing.machine(
+        student,
+        device=str(args.device) if device == "auto" else device,
+        dtype=args.prune_latency_dtype,
+        batch_size=args.prune_latency_batch_size,
+        sequence_length=args.prune_latency_length,
+    )
+    # Which budget the correction is for is part of what was measured.
+    place |= {"speedup": spec.speedup, "structure": spec.structure, "attention_units": spec.attention, "ffn": spec.ffn}
+    place["dense_layers"] = dense.config.num_hidden_layers
+    file = Path(args.output_dir) / TABLE_NAME
+    found = [None]
+    if args.process_index == 0:
+        found = [layer_timing.cached(file, place) or _measured(dense, student, spec, place, args)]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part")
+        part.write_text(json.dumps(found[0], indent=1) + "\n", encoding="utf-8")
+        part.replace(file)
+    return broadcast_object_list(found)[0]
+
+
+def _measured(dense, student, spec: PruningSpec, place: dict, args: DistillPruneTrainingArguments) -> dict:
+    with torch.random.fork_rng(), Progress(console=Console(stderr=True), disable=args.disable_tqdm) as progress:
+        task = progress.add_task("latency table", total=None)
+        return layer_timing.measure_table(
+            dense,
+            student,
+            spec,
+            place,
+            on_step=lambda done, total: progress.update(task, completed=done, total=total),
+        )
