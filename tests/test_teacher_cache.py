@@ -6,22 +6,13 @@ from contextlib import nullcontext
 import pytest
 import torch
 from distilling import KINDS, TaskRows, model_for
-from tokenizers import Tokenizer, models
+from test_teachers import tokenizer_with
 from training import LENGTH, PRUNE, differing, logged, make_trainer
-from transformers import PreTrainedTokenizerFast
 
 from trainer_ext.teacher_cache import CachedTeacher, fingerprint, row_keys
 
 KIND = "single_label_classification"
 EPOCHS = {"num_train_epochs": 3, "max_steps": -1}  # 32 rows in batches of 8, shuffled
-
-
-def tokenizer_with(*words, **options):
-    vocabulary = {word: index for index, word in enumerate(("[UNK]", "[PAD]", *words))}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]")),
-        **{"unk_token": "[UNK]", "pad_token": "[PAD]", **options},
-    )
 
 
 class Counted:

@@ -6,11 +6,24 @@ from functools import partial
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models
+from training import arguments
+from transformers import PreTrainedTokenizerFast
 
+from trainer_ext import DistillPruneTrainer
 from trainer_ext.errors import InputError
 from trainer_ext.family_names import MODEL_TYPES
 from trainer_ext.losses import soft_target_kl
-from trainer_ext.teachers import LiveTeacher, check_teacher, load_teacher
+from trainer_ext.teachers import LiveTeacher, check_teacher, check_tokenizer, load_teacher
+
+
+def tokenizer_with(*words, **options):
+    """A tokenizer of these words."""
+    vocabulary = {word: index for index, word in enumerate(("[UNK]", "[PAD]", *words))}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]")),
+        **{"unk_token": "[UNK]", "pad_token": "[PAD]", **options},
+    )
 
 
 def named(model, *labels):
@@ -89,13 +102,83 @@ def test_what_may_differ(tiny_model):
     [
         ({"num_labels": 2}, "The teacher has 2 labels and the model 3: .* Fine-tune the teacher on this task first"),
         ({"vocab_size": 130}, "The teacher knows 130 tokens and the model 128: .* the same tokenizer"),
-        ({"max_position_embeddings": 30}, "The teacher reads at most 30 positions and the model 40"),
+        ({"max_position_embeddings": 30}, "The teacher reads at most 30 tokens and the model 40"),
     ],
 )
 def test_a_teacher_of_something_else_is_refused(tiny_model, changes, message):
     with pytest.raises(InputError, match=message) as caught:
         check_teacher(tiny_model("bert", **changes), tiny_model())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model_type", ["roberta", "xlm-roberta", "camembert", "mpnet"])
+def test_positions_behind_the_padding_are_not_counted(tiny_model, tiny_batch, model_type):
+    """514 positions of RoBERTa are texts of 512 tokens."""
+    student = tiny_model(model_type, max_position_embeddings=42, pad_token_id=1)
+    check_teacher(tiny_model("bert", max_position_embeddings=40), student)
+    with pytest.raises(InputError, match="at most 39 tokens and the model 40"):
+        check_teacher(tiny_model("bert", max_position_embeddings=39), student)
+    with pytest.raises(InputError, match="at most 40 tokens and the model 42"):
+        check_teacher(student, tiny_model("bert", max_position_embeddings=42))
+    ids = torch.full((1, 41), 5)
+    student(input_ids=ids[:, :40])
+    with pytest.raises((IndexError, RuntimeError)):  # the model agrees
+        student(input_ids=ids)
+
+
+@pytest.fixture
+def saved_teacher(tiny_model, tmp_path):
+    """A teacher opened from a folder that holds a tokenizer of two words."""
+    tiny_model().save_pretrained(tmp_path)
+    tokenizer_with("a", "b").save_pretrained(tmp_path)
+    return load_teacher(str(tmp_path))
+
+
+def test_a_teacher_with_the_same_tokenizer_passes(saved_teacher, tiny_model):
+    check_tokenizer(saved_teacher, tiny_model(), tokenizer_with("a", "b"))
+    check_tokenizer(saved_teacher, tiny_model(), None)
+    check_tokenizer(tiny_model(), tiny_model(), tokenizer_with("b", "a"))  # never saved: nothing to compare
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "message"),
+    [
+        (("b", "a"), "has another tokenizer: token '[ab]' has id [23] there and [23] here"),
+        (("a",), "token 'b' has id 3 there and None here"),
+        (("a", "b", "c"), "token 'c' has id None there and 4 here"),
+    ],
+)
+def test_another_vocabulary_is_refused(saved_teacher, tiny_model, tokenizer, message):
+    with pytest.raises(InputError, match=message) as caught:
+        check_tokenizer(saved_teacher, tiny_model(), tokenizer_with(*tokenizer))
+    assert "\n" not in str(caught.value)
+
+
+def test_other_special_tokens_are_refused(saved_teacher, tiny_model):
+    with pytest.raises(InputError, match=r"its special tokens are .*'\[PAD\]'.* here they are .*'pad_token': 'a'"):
+        check_tokenizer(saved_teacher, tiny_model(), tokenizer_with("a", "b", pad_token="a"))
+
+
+def test_a_folder_without_a_tokenizer_is_not_taken_for_an_empty_one(tiny_model, tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    check_tokenizer(load_teacher(str(tmp_path)), tiny_model(), tokenizer_with("a", "b"))
+
+
+@pytest.mark.parametrize("positional", [False, True])
+def test_the_trainer_refuses_another_tokenizer(saved_teacher, tiny_model, tmp_path, positional):
+    args = arguments(tmp_path / "out", distill_teacher=str(tmp_path))
+    for tokenizer, fits in ((tokenizer_with("a", "b"), True), (tokenizer_with("b", "a"), False)):
+        options = {"processing_class": tokenizer}
+        given = (None, None, None, tokenizer) if positional else ()
+        with nullcontext() if fits else pytest.raises(InputError, match="has another tokenizer"):
+            DistillPruneTrainer(tiny_model(), args, *given, **({} if positional else options))
+
+
+def test_a_teacher_from_where_the_model_came_from_passes(saved_teacher, tmp_path):
+    """Whoever adds tokens to a model changes the tokenizer, and the copy of the model reads them too."""
+    student = load_teacher(str(tmp_path))
+    args = arguments(tmp_path / "out", distill_teacher="self")
+    DistillPruneTrainer(student, args, processing_class=tokenizer_with("a", "b", "c"))
 
 
 def test_other_label_names_or_another_order_are_refused(tiny_model):

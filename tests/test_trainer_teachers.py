@@ -114,7 +114,7 @@ NAMES = {0: "no", 1: "maybe", 2: "yes"}
             "calls label 1 'yes' and the model 'maybe'",
         ),
         ({}, {"vocab_size": 200}, "200 tokens and the model 128"),
-        ({}, {"max_position_embeddings": 16}, "at most 16 positions and the model 64"),
+        ({}, {"max_position_embeddings": 16}, "at most 16 tokens and the model 64"),
     ],
 )
 def test_a_teacher_that_cannot_be_compared_is_refused(tmp_path, student, teacher, message):

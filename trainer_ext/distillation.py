@@ -17,7 +17,7 @@ from .errors import InputError
 from .hidden_states import hidden_state_mse, layer_pairs
 from .soft_targets import labels_per_row, not_padding, soft_target_for
 from .teacher_cache import CachedTeacher
-from .teachers import LiveTeacher, Precision, check_teacher
+from .teachers import LiveTeacher, Precision, check_teacher, check_tokenizer
 
 
 class Distillation:
@@ -30,15 +30,17 @@ class Distillation:
         student: the model that learns.
         teachers: models that answer the same question; frozen here.
         options: see above.
-        tokenizer: the tokenizer of the rows, or None; part of what a cache is known by.
+        tokenizer: the tokenizer of the rows, or None; a teacher must have the same, and a cache is known by it.
 
     Raises:
-        InputError: a teacher whose answers cannot be compared with the student's, or that lacks the layers asked for.
+        InputError: a teacher whose answers cannot be compared with the student's, that has another tokenizer, or that
+            lacks the layers asked for.
     """
 
     def __init__(self, student, teachers: Sequence[torch.nn.Module], options, tokenizer=None):
         for teacher in teachers:
             check_teacher(teacher, student)
+            check_tokenizer(teacher, student, tokenizer)
         folder = options.distill_cache_dir
         self.teachers = [
             LiveTeacher(model) if folder is None else CachedTeacher(model, folder, tokenizer) for model in teachers

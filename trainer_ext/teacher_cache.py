@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from .answer_store import AnswerStore
 from .teachers import LOGITS, LiveTeacher, Precision
@@ -102,8 +103,8 @@ def fingerprint(model, tokenizer, device_type: str) -> str:
         precision.append(str(torch.get_autocast_dtype(device_type)))
     config = {name: value for name, value in model.config.to_dict().items() if name not in _SILENT}
     about = [_FORMAT, type(model).__name__, model.config._attn_implementation, config, precision]
-    if tokenizer is not None:
-        about += [tokenizer.model_max_length, sorted(tokenizer.get_vocab().items()), tokenizer.all_special_ids]
+    if isinstance(tokenizer, PreTrainedTokenizerBase):
+        about += [tokenizer.model_max_length, sorted(tokenizer.get_vocab().items()), tokenizer.special_tokens_map]
     name = hashlib.blake2b(json.dumps(about, sort_keys=True, default=str).encode(), digest_size=16)
     for key, value in sorted(model.state_dict().items()):
         name.update(f"{key} {value.dtype} {list(value.shape)} ".encode())
