@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from recipes import seeds
 from trainer_ext import report
 from trainer_ext.metric_names import TITLES, is_fraction
 from trainer_ext.report import CompressionReport, Latency, Quality, Scores, Sparsity
@@ -28,15 +29,17 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pret
 
 
 def tables(reports: dict[str, CompressionReport]) -> str:
-    """Two Markdown tables: quality, a row per recipe and test set; and size and speed, a row per recipe.
+    """Markdown tables: quality, a row per recipe and test set; size and speed, a row per recipe; means over seeds.
 
     Args:
         reports: by recipe name.
     """
-    kept = sorted(reports.items())
+    by_seed = {name: result for name, result in reports.items() if "@" in name}
+    kept = sorted((name, result) for name, result in reports.items() if name not in by_seed)
     quality = [QUALITY, *(_quality(name, part) for name, result in kept for part in _parts(result))]
     cost = [COST, *(_cost(name, result) for name, result in kept)]
-    return "\n\n".join("\n".join(map(_line, [rows[0], ["---"] * len(rows[0]), *rows[1:]])) for rows in (quality, cost))
+    kinds = [quality, cost, *([[seeds.HEADINGS, *seeds.rows(by_seed)]] if by_seed else [])]
+    return "\n\n".join("\n".join(map(_line, [rows[0], ["---"] * len(rows[0]), *rows[1:]])) for rows in kinds)
 
 
 def _parts(result: CompressionReport) -> list[Quality]:
