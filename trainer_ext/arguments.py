@@ -115,6 +115,13 @@ class DistillPruneTrainingArguments(TrainingArguments):
             "help": "Teacher: 'self' (the dense model as it was given), a folder, or a Hub id. Default: no teacher."
         },
     )
+    distill_teachers: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Several teachers, whose probabilities are averaged; inner states are taught by the first. Default: "
+            "distill_teacher."
+        },
+    )
     distill_alpha: float = field(
         default=0.9, metadata={"help": "Weight of the teacher's term; the labels get one minus it. In [0, 1]."}
     )
@@ -135,10 +142,23 @@ class DistillPruneTrainingArguments(TrainingArguments):
         },
     )
 
+    distill_cache_dir: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder on a local disk for the teacher's answers, read from there when they are known; runs and "
+            "processes may share it. Default: the teacher answers every batch."
+        },
+    )
+
     def __post_init__(self):
         self._check_compression()
         resolve_fp16(self)
         super().__post_init__()
+
+    @property
+    def teacher_names(self) -> list[str]:
+        """The teachers by name, whichever field names them."""
+        return self.distill_teachers or ([] if self.distill_teacher is None else [self.distill_teacher])
 
     @property
     def pruning_spec(self) -> PruningSpec | None:
@@ -209,10 +229,30 @@ class DistillPruneTrainingArguments(TrainingArguments):
         _in_range(self, "distill_temperature", 0 < self.distill_temperature < math.inf, "above 0; 2 is usual")
         _in_range(self, "distill_hidden", 0 <= self.distill_hidden < math.inf, "0 or more; 1 is usual")
         _check_layers(self.distill_layers)
-        if self.distill_teacher == "":
-            raise ValueError("distill_teacher is empty; give 'self', a folder or a Hub id, or leave it out.")
+        _check_teachers(self)
+        if self.distill_cache_dir == "":
+            raise ValueError("distill_cache_dir is empty; give a folder, or leave it out.")
+        if self.distill_cache_dir is not None and self.distill_hidden:
+            raise ValueError(
+                f"distill_cache_dir keeps the teacher's answers only, but distill_hidden={self.distill_hidden} needs its "
+                "inner states at every step; leave one of the two out."
+            )
         if self.prune_method != "none" and self.prune_attention == self.prune_ffn == "none":
             raise ValueError("prune_attention and prune_ffn are both 'none': nothing is left to prune.")
+
+
+def _check_teachers(args) -> None:
+    if args.distill_teacher == "":
+        raise ValueError("distill_teacher is empty; give 'self', a folder or a Hub id, or leave it out.")
+    names = args.distill_teachers
+    if names is None:
+        return
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"distill_teachers must be a list of 'self', folders or Hub ids, got {names!r}.")
+    if args.distill_teacher is not None:
+        raise ValueError(
+            f"Got both distill_teacher={args.distill_teacher!r} and distill_teachers={names}. Choose one."
+        )
 
 
 def _check_layers(layers) -> None:

@@ -1,13 +1,13 @@
-"""Distillation: what a student learns from its teacher, as named loss terms and the weight of each.
+"""Distillation: what a student learns from its teachers, as named loss terms and the weight of each.
 
 The loss of a step is `(1 - alpha) * task + alpha * distill + distill_hidden * hidden`, where `distill` compares answers
-(Hinton, Vinyals and Dean 2015, arXiv 1503.02531) and `hidden` hidden states.
+(Hinton, Vinyals and Dean 2015, arXiv 1503.02531) and `hidden` hidden states. Answers of several teachers are averaged;
+inner states are those of the first teacher.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -16,11 +16,12 @@ from . import hidden_states
 from .errors import InputError
 from .hidden_states import hidden_state_mse, layer_pairs
 from .soft_targets import labels_per_row, not_padding, soft_target_for
-from .teachers import LiveTeacher, check_teacher
+from .teacher_cache import CachedTeacher
+from .teachers import LiveTeacher, Precision, check_teacher, check_tokenizer
 
 
 class Distillation:
-    """A student's teacher, and the loss terms that come from it.
+    """A student's teachers, and the loss terms that come from them.
 
     Every method takes `options`: whatever has the `distill_*` fields. They are read where they are used, so that they
     may change between runs.
@@ -29,15 +30,21 @@ class Distillation:
         student: the model that learns.
         teachers: models that answer the same question; frozen here.
         options: see above.
+        tokenizer: the tokenizer of the rows, or None; a teacher must have the same, and a cache is known by it.
 
     Raises:
-        InputError: a teacher whose answers cannot be compared with the student's, or that lacks the layers asked for.
+        InputError: a teacher whose answers cannot be compared with the student's, that has another tokenizer, or that
+            lacks the layers asked for.
     """
 
-    def __init__(self, student, teachers: Sequence[torch.nn.Module], options):
+    def __init__(self, student, teachers: Sequence[torch.nn.Module], options, tokenizer=None):
         for teacher in teachers:
             check_teacher(teacher, student)
-        self.teachers = [LiveTeacher(teacher) for teacher in teachers]
+            check_tokenizer(teacher, student, tokenizer)
+        folder = options.distill_cache_dir
+        self.teachers = [
+            LiveTeacher(model) if folder is None else CachedTeacher(model, folder, tokenizer) for model in teachers
+        ]
         self._config = student.config
         self._projection: torch.nn.Linear | None = None
         if options.distill_layers:
@@ -60,7 +67,7 @@ class Distillation:
         return {"output_hidden_states": True} if options.distill_hidden else {}
 
     def terms(
-        self, outputs: Mapping[str, Any], batch: Mapping[str, Any], options, precision: AbstractContextManager
+        self, outputs: Mapping[str, Any], batch: Mapping[str, Any], options, precision: Precision
     ) -> dict[str, torch.Tensor]:
         """The loss terms of a batch by name, scalars; each is 0 where student and teacher agree.
 
@@ -68,13 +75,15 @@ class Distillation:
             outputs: the student's outputs.
             batch: its inputs, with labels.
             options: see the class.
-            precision: the autocast context of the student.
+            precision: gives the autocast context of the student.
         """
         target = soft_target_for(outputs, self._config, batch.get("labels"))
-        answer = self.teachers[0].answer(batch, precision, **self.inputs(options))
-        terms = {"loss_distill": target(outputs, answer, batch, temperature=options.distill_temperature)}
+        first, *others = self.teachers
+        answers = [first.answer(batch, precision, **self.inputs(options))]
+        answers += [teacher.answer(batch, precision) for teacher in others]
+        terms = {"loss_distill": target(outputs, answers, batch, temperature=options.distill_temperature)}
         if options.distill_hidden:
-            terms["loss_hidden"] = _hidden_term(outputs, answer, batch, options)
+            terms["loss_hidden"] = _hidden_term(outputs, answers[0], batch, options)
         return terms
 
     def weights(self, options) -> dict[str, float]:

@@ -45,7 +45,6 @@ class Sparsity:
     """What was asked for and what is gone: fractions of the encoder's prunable weights physically removed."""
 
     requested: float | None = _within(0, 1)
-    requested_speedup: float | None = _within(1)  # asked for instead of a sparsity
     achieved: float | None = _within(0, 1)
     method: str | None = None
     structure: Literal["compact", "plain"] | None = None
@@ -53,6 +52,7 @@ class Sparsity:
     ffn_width: list[int] | None = None  # neurons that stay, per layer
     layers: int | None = _within(0)  # layers that stay
     vocabulary: int | None = _within(0)  # tokens that stay
+    requested_speedup: float | None = _within(1)  # asked for instead of a sparsity
 
 
 @dataclass(frozen=True)

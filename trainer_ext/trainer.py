@@ -34,7 +34,7 @@ class DistillPruneMixin:
         model: as in `Trainer`; with pruning on, of an architecture in `trainer_ext.FAMILIES`.
         args: `DistillPruneTrainingArguments`, or plain `TrainingArguments` for no pruning.
         *positional: the further positional arguments of `Trainer`.
-        teacher: a live teacher model; instead of `args.distill_teacher`.
+        teacher: a live teacher model, or a list of them; instead of `args.distill_teacher`.
         **kwargs: the further keyword arguments of `Trainer`.
 
     Raises:
@@ -47,17 +47,19 @@ class DistillPruneMixin:
     """
 
     def __init__(self, model=None, args=None, *positional, teacher=None, **kwargs):
-        self.args = args  # Trainer does it again; whatever prepares the student reads it before
+        # Trainer sets these two again; whatever prepares the student reads them before.
+        self.args = args
+        self.processing_class = kwargs.get("processing_class", positional[3] if len(positional) > 3 else None)
         self.compression: Compression | None = None
         self._terms: dict[str, list[torch.Tensor]] = {}
         self.distillation: Distillation | None = None
-        if teacher is not None and self._options.distill_teacher is not None:
-            raise ValueError(
-                f"Got both teacher=... and distill_teacher={self._options.distill_teacher!r}. Choose one."
-            )
-        if teacher is not None and teacher is model:
+        given = teacher if isinstance(teacher, list | tuple) else [] if teacher is None else [teacher]
+        if given and self._teacher_names:
+            names = ", ".join(map(repr, self._teacher_names))
+            raise ValueError(f"Got both teacher=... and distill_teacher={names}. Choose one.")
+        if any(one is model for one in given):
             raise ValueError("teacher is the model itself, which would freeze it; use distill_teacher='self' instead.")
-        self._given_teachers = [] if teacher is None else [teacher]
+        self._given_teachers = list(given)
         self._opened: dict[str, torch.nn.Module] = {}  # teachers by name, so that each is read once
         self._check_sharding()
         if model is not None:
@@ -106,7 +108,7 @@ class DistillPruneMixin:
         share = self._share_of_batch(batch, num_items_in_batch)
         terms, weights = {"loss_task": loss}, {"loss_task": 1.0}
         if self.distillation:
-            terms |= self.distillation.terms(outputs, batch, self._options, self.accelerator.autocast())
+            terms |= self.distillation.terms(outputs, batch, self._options, self.accelerator.autocast)
             weights = self.distillation.weights(self._options)
         pruning = getattr(self.accelerator.unwrap_model(self.model), "pruning", None)
         if pruning is not None and (penalty := pruning.penalty) is not None:
@@ -229,24 +231,28 @@ class DistillPruneMixin:
         return self.args.pruning_spec if isinstance(self.args, DistillPruneTrainingArguments) else None
 
     @property
+    def _teacher_names(self) -> list[str]:
+        return self.args.teacher_names if isinstance(self.args, DistillPruneTrainingArguments) else []
+
+    @property
     def _compresses(self) -> bool:
         return self._spec is not None or self.distillation is not None
 
     def _check_sharding(self):
-        if self._spec is not None or self._given_teachers or self._options.distill_teacher is not None:
+        if self._spec is not None or self._given_teachers or self._teacher_names:
             check_whole_parameters(self.args)
 
     def _prepare_student(self, model):
         """Set up the teacher, then drop layers and attach masks: 'self' must be copied while the model is still dense."""
-        name = self._options.distill_teacher
-        teachers = self._given_teachers or ([] if name is None else [self._open_teacher(name, model)])
-        student = prepare_student(model, self.args) if self._options is self.args else model
-        self.distillation = Distillation(student, teachers, self._options) if teachers else None
+        options = self._options
+        teachers = self._given_teachers or [self._open_teacher(name, model) for name in self._teacher_names]
+        student = prepare_student(model, self.args) if options is self.args else model
+        self.distillation = Distillation(student, teachers, options, self.processing_class) if teachers else None
         if self.distillation:
-            self.distillation.attach(student, self._options)
-        elif self._options.distill_hidden:
+            self.distillation.attach(student, options)
+        elif options.distill_hidden:
             raise ValueError(
-                f"distill_hidden={self._options.distill_hidden} needs a teacher: give distill_teacher, or teacher=..."
+                f"distill_hidden={options.distill_hidden} needs a teacher: give distill_teacher, or teacher=..."
             )
         if self._compresses:
             # Our loss is divided over the accumulated batch in compute_loss; Trainer must not do it again.
