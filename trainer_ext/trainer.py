@@ -130,10 +130,14 @@ class DistillPruneMixin:
     def log(self, logs, start_time=None):
         """Add the mean of each loss term and the current sparsity to the training log."""
         if "loss" in logs:
-            sums = {name: torch.stack(values).sum() for name, values in self._terms.items()}
-            steps = sums.pop("share", 1)  # the shares of one accumulated batch make 1
-            logs |= {name: (total / steps).item() for name, total in sums.items()}
-            self._terms = {}
+            if (
+                self._terms
+            ):  # of all processes: Trainer logs a loss in each of them, and each has its part of the batch
+                sums = self.accelerator.reduce(torch.stack([torch.stack(x).sum() for x in self._terms.values()]))
+                means = dict(zip(self._terms, (sums / sums[0]).tolist(), strict=True))
+                del means["share"]  # it comes first, and divides: the shares of one whole batch make 1
+                logs |= means
+                self._terms = {}
             if hasattr(self.model, "pruning"):
                 logs["sparsity"] = masks.current_sparsity(self.model)
         super().log(logs, start_time)
