@@ -160,7 +160,7 @@ class DistillPruneMixin:
 
     def _train(self, *arguments):
         """`Trainer.train`, with what distillation learns beside the model while it lasts."""
-        if self.distillation:
+        if self.distillation and self.model_init is None:  # else Trainer makes a new model, which gets it then
             self.distillation.attach(self.model, self._options)
         output = super().train(*arguments)
         if self.distillation:
