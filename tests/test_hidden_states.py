@@ -216,6 +216,20 @@ def test_every_model_of_model_init_gets_a_map_of_its_own(tmp_path):
     assert logged(trainer, "loss_hidden") == first
 
 
+def test_weights_are_read_for_every_run(tmp_path):
+    """As a hyperparameter search changes them: each run is the one that its values would give by themselves."""
+    init = {"model_init": lambda: model_for(KIND), "rows": TaskRows(8, KIND)}
+    trainer = make_trainer(tmp_path, teacher=wider_teacher(), **init)
+    for fields in ({"distill_hidden": 0.5}, {"distill_hidden": 0.0}, {"distill_hidden": 2.0, "distill_layers": [4]}):
+        trainer.args.set_compression(fields)
+        trainer.train()
+        alone = make_trainer(tmp_path, teacher=wider_teacher(), **init, **fields)
+        alone.train()
+        assert logged(trainer, "loss") == logged(alone, "loss")
+        assert logged(trainer, "loss_hidden") == logged(alone, "loss_hidden")
+        assert differing(trainer.model.state_dict(), alone.model.state_dict()) == []
+
+
 # What is refused, before training
 
 
