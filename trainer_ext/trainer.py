@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from transformers import Trainer
+from transformers import Trainer, TrainerState, set_seed
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
 from . import masks
@@ -141,14 +142,16 @@ class DistillPruneMixin:
                 "This trainer's model is already shrunk; build a new trainer to resume from a checkpoint."
             )
         self._terms = {}  # what an earlier run did not log any more
+        last = get_last_checkpoint(self.args.output_dir) if resume_from_checkpoint is True else resume_from_checkpoint
         output = self._train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
             self.shrink()
             if self._options.prune_recovery_epochs:
-                with self._recovery_arguments():
+                with self._recovery_arguments(trial):
                     folder = Path(self.args.output_dir)
-                    last = get_last_checkpoint(folder) if resume_from_checkpoint and folder.is_dir() else None
-                    recovery = self._train(last, trial, ignore_keys_for_eval)
+                    # Where steps were left to train before it, a recovery that is found there is of another run.
+                    last = get_last_checkpoint(folder) if folder.is_dir() and _is_finished(last) else None
+                    recovery = self._train(last, None, ignore_keys_for_eval)
                 metrics = {f"recovery_{name}": value for name, value in recovery.metrics.items()}
                 output = output._replace(metrics=output.metrics | metrics)
         return output
@@ -163,22 +166,25 @@ class DistillPruneMixin:
         return output
 
     @contextlib.contextmanager
-    def _recovery_arguments(self):
+    def _recovery_arguments(self, trial):
         """A second run of `Trainer.train`, on the small model, with checkpoints of its own and one log with the first.
 
         Block movement pruning calls the like of it filling: a dense fine-tuning of what is left, with the teacher.
         """
         args, init, before = self.args, self.model_init, self.state.log_history
         self.args = copy.copy(args)
-        self.args.output_dir = os.path.join(args.output_dir, "recovery")
+        self.args.output_dir = os.path.join(self._get_output_dir(trial), "recovery")
         self.args.num_train_epochs, self.args.max_steps = args.prune_recovery_epochs, -1
         self.model_init = None  # it would start again from the dense model
         self._terms = {}
+        set_seed(args.seed)  # the same start for a run that was resumed at the end of the first
         try:
             yield
         finally:
             self.args, self.model_init = args, init
         self.state.log_history = before + self.state.log_history
+        if trial is not None:
+            self.objective = None  # of a search: the model before; Trainer now evaluates this one
 
     def shrink(self) -> Compression:
         """Replace `self.model` by the smaller model that computes the same, and prove that it does.
@@ -265,6 +271,15 @@ class DistillPruneMixin:
             return 1.0 / self.current_gradient_accumulation_steps
         share = labels.ne(IGNORED).sum() / num_items_in_batch.clamp(min=1)
         return share * self.accelerator.num_processes if self.args.average_tokens_across_devices else share
+
+
+def _is_finished(checkpoint: str | None) -> bool:
+    """Whether a checkpoint is of the last step of its run."""
+    file = Path(checkpoint or "", TRAINER_STATE_NAME)
+    if not checkpoint or not file.is_file():
+        return False
+    state = TrainerState.load_from_json(str(file))
+    return state.global_step >= state.max_steps
 
 
 class DistillPruneTrainer(DistillPruneMixin, Trainer):
