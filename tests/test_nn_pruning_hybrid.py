@@ -18,7 +18,7 @@ def same_scores(model, masked, threshold):
     groups = model.pruning.groups
     with torch.no_grad():
         for name, other in masked.items():
-            ours = model.get_submodule(name).parametrizations.weight[0]
+            ours = model.get_submodule(name).parametrizations.weight[0].place
             groups[ours.group].scores[ours.units] = reference.scores_of(other).flatten()
     for group in groups.values():
         group.close_fraction((torch.sigmoid(group.scores) <= threshold).float().mean().item())
@@ -52,7 +52,7 @@ def test_hybrid_answers_are_the_same_but_for_biases_of_empty_rows(pair):
     batch = equivalence.synthetic_batch(first, rows=6, length=16)
     with torch.no_grad():
         value = first.bert.encoder.layer[0].attention.self.value
-        units = first.get_submodule("bert.encoder.layer.0.attention.self.value").parametrizations.weight[0].units
+        units = first.get_submodule("bert.encoder.layer.0.attention.self.value").parametrizations.weight[0].place.units
         other = masked["bert.encoder.layer.0.attention.self.value"]
         first.pruning.attention.scores[units][:8] = -9.0  # a row of eight blocks
         reference.scores_of(other)[0] = -9.0

@@ -15,6 +15,7 @@ from recipes.benchmarks.nn_pruning_shim import NAME, load_masked_nn
 from trainer_ext import budgets, scores
 from trainer_ext.masks import Masked
 from trainer_ext.scores import Pruning, UnitScores
+from trainer_ext.units import MaskPlace
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,8 @@ def ours(linear, values, grid, *, by_column=False):
     with torch.no_grad():
         group.scores.copy_(values.flatten())
     pruning = Pruning(group, None)
-    masked = Masked(pruning, group="attention", units=slice(0, values.numel()), grid=grid, by_column=by_column)
-    parametrize.register_parametrization(linear, "weight", masked)
+    place = MaskPlace("", "attention", slice(0, values.numel()), grid, by_column)
+    parametrize.register_parametrization(linear, "weight", Masked(pruning, place))
     return group
 
 

@@ -93,7 +93,8 @@ def measure_table(dense, model, spec, place: dict, *, on_step: Callable[[int, in
         ValueError: if the speed-up cannot be reached.
     """
     layers = layers_of(model)
-    heads, neurons = [x.heads for x in layers], [x.neurons for x in layers]
+    # Of a compact model the layer with most stands for all, so that no layer lies beyond the table.
+    heads, neurons = ([max(sizes)] * len(layers) for sizes in ([x.heads for x in layers], [x.neurons for x in layers]))
     steps = iter(range(1, 1_000_000))
     total = (1 + CORRECTIONS) * (ROUNDS + WARMUP)
 

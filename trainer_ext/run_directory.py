@@ -183,3 +183,12 @@ def last_checkpoint(folder: Path) -> Path | None:
             continue
         return checkpoint
     return None
+
+
+def is_finished(checkpoint: Path) -> bool:
+    """Whether a checkpoint is of the last step of its run."""
+    try:
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return state["global_step"] >= state["max_steps"]

@@ -31,7 +31,7 @@ class UnitScores(nn.Module):
         sizes: units of each matrix.
         learned: whether the scores are parameters.
         soft: whether a threshold and a penalty close units until the final choice, and not their rank.
-        uniform: whether every matrix closes the same fraction, and not the whole model.
+        uniform: whether every matrix closes the same fraction, and not the whole model; a threshold does not ask.
         device: of the model.
     """
 
@@ -88,12 +88,12 @@ class UnitScores(nn.Module):
             fraction: in [0, 1].
             progress: of the ramp, in [0, 1].
         """
-        kept = budgets.kept_units(self.sizes, fraction)
-        if self.uniform:
+        if self.uniform and not self.soft:
             parts = self.scores.split(self.sizes)
             keep = [budgets.best(part, budgets.kept_units([len(part)], fraction)) for part in parts]
             self._set(budgets.as_offsets(torch.cat(keep)), int(sum(part.sum() for part in keep)), False)
             return
+        kept = budgets.kept_units(self.sizes, fraction)
         self._set(budgets.floor_offsets(self.scores, self.sizes), kept, False)
         if self.soft:
             self.threshold.fill_(FINAL_THRESHOLD * progress)

@@ -34,8 +34,8 @@ def prepare_student(model, args: DistillPruneTrainingArguments):
         ValueError: what cannot be pruned, or a target out of reach.
     """
     spec = args.pruning_spec
-    if hasattr(model, "pruning"):  # masks were attached, or opened, before
-        return masks.attach(model, spec) if spec else model
+    if hasattr(model, "pruning"):  # masks were attached, or opened, before; so was found what follows from the model
+        return masks.attach(model, _as_found(spec, model.config.pruning)) if spec else model
     student = model
     if args.prune_layers or args.prune_layer_ids:
         student = drop_layers(model, args.prune_layers, args.prune_layer_ids)
@@ -47,6 +47,13 @@ def prepare_student(model, args: DistillPruneTrainingArguments):
         spec = replace(spec, latency=_latency(model, student, spec, args))
         spec = replace(spec, sparsity=layer_timing.expected_sparsity(student, spec))
     return masks.attach(student, spec)
+
+
+def _as_found(spec: PruningSpec, before: dict) -> PruningSpec:
+    spec = replace(spec, dense_weights=before["dense_weights"])
+    if spec.speedup is None:
+        return spec
+    return replace(spec, latency=before["latency"], sparsity=before["sparsity"])
 
 
 def _latency(dense, student, spec: PruningSpec, args: DistillPruneTrainingArguments) -> dict:
@@ -63,9 +70,9 @@ def _latency(dense, student, spec: PruningSpec, args: DistillPruneTrainingArgume
     place |= {"speedup": spec.speedup, "structure": spec.structure, "attention_units": spec.attention, "ffn": spec.ffn}
     place["dense_layers"] = dense.config.num_hidden_layers
     file = Path(args.output_dir) / TABLE_NAME
-    found = [None]
-    if args.process_index == 0:
-        found = [layer_timing.cached(file, place) or _measured(dense, student, spec, place, args)]
+    found = [layer_timing.cached(file, place) if args.process_index == 0 else None]
+    if args.process_index == 0 and found[0] is None:
+        found = [_measured(dense, student, spec, place, args)]
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_suffix(".part")
         part.write_text(json.dumps(found[0], indent=1) + "\n", encoding="utf-8")

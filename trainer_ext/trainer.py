@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from transformers import Trainer
+from transformers import Trainer, set_seed
 
 from . import masks
 from .arguments import DistillPruneTrainingArguments
 from .callbacks import PruningCallback
 from .distillation import Distillation
 from .proven import Compression, shrink_masked
-from .run_directory import last_checkpoint
+from .run_directory import is_finished, last_checkpoint
 from .score_group import add_scores, scores_of
 from .sharding import check_whole_parameters
 from .soft_targets import IGNORED
@@ -153,13 +153,18 @@ class DistillPruneMixin:
                 "This trainer's model is already shrunk; build a new trainer to resume from a checkpoint."
             )
         self._terms = {}  # what an earlier run did not log any more
+        given = (
+            last_checkpoint(Path(self.args.output_dir)) if resume_from_checkpoint is True else resume_from_checkpoint
+        )
+        was_finished = bool(given) and is_finished(Path(given))
         output = self._train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
             self.shrink()
             if self._options.prune_recovery_epochs:
-                with self._recovery_arguments():
-                    last = last_checkpoint(Path(self.args.output_dir)) if resume_from_checkpoint else None
-                    recovery = self._train(last and str(last), trial, ignore_keys_for_eval)
+                with self._recovery_arguments(trial):
+                    # Where steps were left to train before it, a recovery that is found there is of another run.
+                    last = last_checkpoint(Path(self.args.output_dir)) if was_finished else None
+                    recovery = self._train(last and str(last), None, ignore_keys_for_eval)
                 metrics = {f"recovery_{name}": value for name, value in recovery.metrics.items()}
                 output = output._replace(metrics=output.metrics | metrics)
         return output
@@ -174,22 +179,25 @@ class DistillPruneMixin:
         return output
 
     @contextlib.contextmanager
-    def _recovery_arguments(self):
+    def _recovery_arguments(self, trial):
         """A second run of `Trainer.train`, on the small model, with checkpoints of its own and one log with the first.
 
         Block movement pruning calls the like of it filling: a dense fine-tuning of what is left, with the teacher.
         """
         args, init, before = self.args, self.model_init, self.state.log_history
         self.args = copy.copy(args)
-        self.args.output_dir = os.path.join(args.output_dir, "recovery")
+        self.args.output_dir = os.path.join(self._get_output_dir(trial), "recovery")
         self.args.num_train_epochs, self.args.max_steps = args.prune_recovery_epochs, -1
         self.model_init = None  # it would start again from the dense model
         self._terms = {}
+        set_seed(args.seed)  # the same start for a run that was resumed at the end of the first
         try:
             yield
         finally:
             self.args, self.model_init = args, init
         self.state.log_history = before + self.state.log_history
+        if trial is not None:
+            self.objective = None  # of a search: the model before; Trainer now evaluates this one
 
     def shrink(self) -> Compression:
         """Replace `self.model` by the smaller model that computes the same, and prove that it does.

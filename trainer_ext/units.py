@@ -51,7 +51,7 @@ class PruningSpec:
             sparsity: fraction gone in all; that of the end by default.
         """
         sparsity = self.sparsity if sparsity is None else sparsity
-        return max(0.0, 1.0 - (1.0 - sparsity) * max(self.dense_weights, weights) / weights)
+        return max(0.0, 1.0 - (1.0 - sparsity) * self.dense_weights / weights) if self.dense_weights else sparsity
 
 
 def attention_grids(layer: Layer, spec: PruningSpec) -> dict[str, tuple[tuple[int, int], bool, int]]:

@@ -1,0 +1,204 @@
+"""Soft movement: a threshold on the sigmoid closes units, and a penalty that is steered follows the schedule."""
+
+import nn_pruning_reference as reference
+import pytest
+import torch
+from training import differing, logged, make_trainer, new_model
+from transformers import TrainerCallback
+
+from trainer_ext import budgets, masks, scores
+from trainer_ext.scores import FINAL_THRESHOLD, FIRST_PENALTY_WEIGHT, PENALTY_WEIGHTS, STEERING, UnitScores
+
+SIZES = [10, 20, 30]
+SOFT = {"prune_method": "soft_movement", "prune_block_size": 8, "prune_sparsity": 0.5}
+
+
+def random(units=60, seed=0):
+    return 3 * torch.randn(units, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def group():
+    """60 random scores in three matrices; a third of them lies below the final threshold."""
+    made = UnitScores(SIZES, learned=True, soft=True, device=torch.device("cpu"))
+    with torch.no_grad():
+        made.scores.copy_(random() - 1)
+    return made
+
+
+# The mask
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.05, 0.1, 0.5, 0.9])
+def test_what_lies_above_the_threshold_is_open(threshold):
+    values = random().requires_grad_()
+    mask = scores.open_above(values, threshold)
+    assert torch.equal(mask.detach(), (torch.sigmoid(values) > threshold).float())
+    assert 0 < mask.sum() < 60 or threshold < 0.05
+    gradient = random(seed=1)
+    (mask * gradient).sum().backward()
+    assert torch.equal(values.grad, gradient)
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.3, 1.0])
+def test_the_threshold_rises_with_the_ramp(group, progress):
+    group.close_fraction(0.2, progress=progress)
+    assert group.threshold.item() == pytest.approx(FINAL_THRESHOLD * progress)
+    expected = torch.sigmoid(group.scores) > FINAL_THRESHOLD * progress
+    floor = torch.cat([budgets.best(part, budgets.floor_of(len(part))) for part in group.scores.split(SIZES)])
+    assert torch.equal(group.mask().bool(), expected | floor)
+    assert group.sparsity == pytest.approx(1 - group.mask().mean().item())
+    assert (group.sparsity > 0) is (progress > 0)
+
+
+def test_no_matrix_dies(group):
+    with torch.no_grad():
+        group.scores.sub_(1e4)
+    group.close_fraction(0.5)
+    assert [int(part.sum()) for part in group.mask().split(SIZES)] == [budgets.floor_of(size) for size in SIZES]
+    group.offsets.zero_()  # without the floor all would
+    assert group.mask().sum() == 0
+
+
+def test_the_final_choice_no_longer_asks_the_threshold(group):
+    group.close_fraction(0.5)
+    keep = torch.arange(60) % 4 == 0
+    group.freeze(keep)
+    assert group.mask().bool().equal(keep)
+    assert not group.mask().requires_grad
+    assert group.sparsity == 0.75
+
+
+# The penalty
+
+
+def test_it_is_nn_prunings():
+    values = random().requires_grad_()
+    found = scores.soft_penalty(values, SIZES)
+    expected = reference.penalty(values.split(SIZES))
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert torch.allclose(*(torch.autograd.grad(term, values)[0] for term in (found, expected)))
+    assert found.item() != pytest.approx(torch.sigmoid(values).mean().item(), rel=1e-3)  # a mean of means
+
+
+def test_a_layer_without_units_does_not_count():
+    values = random()
+    assert torch.equal(scores.soft_penalty(values, [0, *SIZES, 0]), scores.soft_penalty(values, SIZES))
+
+
+def test_the_weight_follows_what_is_missing(group):
+    closed = 1 - (torch.sigmoid(group.scores) > FINAL_THRESHOLD).float().mean().item()
+    assert 0.2 < closed < 0.8
+    for fraction in (closed + 0.2, closed - 0.2, closed):
+        before = group.penalty_weight.item()
+        group.close_fraction(fraction)
+        factor = torch.tensor(STEERING * (fraction - closed)).exp().item()
+        assert group.penalty_weight.item() / before == pytest.approx(factor, rel=1e-4)
+        assert (factor > 1) is (fraction > closed)
+
+
+@pytest.mark.parametrize(("fraction", "bound"), [(1.0, 1), (0.0, 0)])
+def test_the_weight_stays_in_its_range(group, fraction, bound):
+    for _ in range(300):
+        group.close_fraction(fraction)
+    assert group.penalty_weight.item() == pytest.approx(PENALTY_WEIGHTS[bound])
+
+
+def test_before_the_ramp_nothing_moves(group):
+    group.close_fraction(0.0, progress=0.0)
+    assert group.penalty_weight.item() == FIRST_PENALTY_WEIGHT
+    assert group.mask().mean() == 1
+
+
+def test_a_model_adds_the_mean_of_both_parts_until_its_structure_is_fixed(masked):
+    model = masked(method="soft_movement")
+    attention, ffn = model.pruning.attention, model.pruning.ffn
+    expected = 0.5 * FIRST_PENALTY_WEIGHT * sum(scores.soft_penalty(g.scores, g.sizes) for g in (attention, ffn))
+    assert model.pruning.penalty.item() == pytest.approx(expected.item(), rel=1e-6)
+    masks.close(model)
+    assert model.pruning.penalty is None
+    assert masked().pruning.penalty is None
+
+
+@pytest.mark.parametrize("cast", [torch.bfloat16, torch.float16])
+def test_threshold_and_weight_stay_fp32(group, cast):
+    torch.nn.ModuleList([group]).to(cast)
+    assert group.threshold.dtype == group.penalty_weight.dtype == torch.float32
+
+
+# Training
+
+
+class Watch(TrainerCallback):
+    """Per step of the ramp: closed fraction per group, and what the schedule asks for."""
+
+    def __init__(self):
+        self.rows = []
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        if not model.pruning.is_frozen:
+            groups = model.pruning.groups.values()
+            first, last = args.prune_start * state.max_steps, args.prune_end * state.max_steps
+            progress = min(max((state.global_step - first) / (last - first), 0.0), 1.0)
+            asked = args.prune_sparsity * (1 - (1 - progress) ** 3)
+            self.rows.append((asked, [group.sparsity for group in groups], [g.penalty_weight.item() for g in groups]))
+
+
+@pytest.fixture(scope="module", params=[0.5, 0.75])
+def run(request, tmp_path_factory):
+    """A run of 300 steps, 240 of them a ramp, with scores that learn fast; and what its ramp did."""
+    watch = Watch()
+    fields = {**SOFT, "prune_sparsity": request.param, "prune_score_lr": 1e-1, "prune_end": 0.9, "max_steps": 300}
+    trainer = make_trainer(tmp_path_factory.mktemp("soft"), rows=64, callbacks=[watch], logging_steps=10, **fields)
+    trainer.train()
+    return trainer, watch.rows
+
+
+def test_the_closed_fraction_follows_the_schedule(run):
+    """Not in the first half: all scores start alike, far above the threshold."""
+    trainer, rows = run
+    late = rows[len(rows) // 2 :]
+    for asked, closed, _ in late:
+        assert closed == pytest.approx([asked, asked], abs=0.15)
+    assert late[-1][0] > 0.9 * trainer.args.prune_sparsity
+    assert trainer.compression.sparsity == pytest.approx(trainer.args.prune_sparsity, abs=0.02)
+
+
+def test_the_penalty_is_logged_while_it_lasts(run):
+    trainer, rows = run
+    penalties = logged(trainer, "loss_penalty")
+    assert len(penalties) == 27
+    assert all(value > 0 for value in penalties)
+    assert len(logged(trainer, "loss")) == 30
+    for entry in trainer.state.log_history[:26]:
+        assert entry["loss"] == pytest.approx(entry["loss_task"] + entry["loss_penalty"], rel=1e-3)
+
+
+def test_a_penalty_that_is_not_steered_misses_the_schedule(tmp_path, run):
+    """The control: with the weight held where it starts, far more is closed than asked for."""
+    trainer, rows = run
+    weights = [row[2][0] for row in rows]
+    assert max(weights) > 1.1 * FIRST_PENALTY_WEIGHT
+    assert min(weights[weights.index(max(weights)) :]) < 0.5 * max(weights)
+
+
+@pytest.mark.parametrize("checkpoint", [2, 6, 10, 12, 14])
+@pytest.mark.parametrize("structure", ["compact", "plain"])
+def test_resuming_anywhere_gives_the_same_bits(tmp_path, structure, checkpoint):
+    fields = {**SOFT, "prune_structure": structure, "prune_sparsity": 0.4, "prune_score_lr": 0.5, "max_steps": 16}
+    fields |= {"save_strategy": "steps", "save_steps": 2, "distill_teacher": "self"}
+    whole, resumed = (make_trainer(tmp_path, **fields) for _ in range(2))
+    whole.train()
+    resumed.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{checkpoint}"))
+    assert differing(whole.model.state_dict(), resumed.model.state_dict()) == []
+    assert whole.compression == resumed.compression
+    assert logged(whole, "loss_penalty") == logged(resumed, "loss_penalty")
+
+
+def test_a_checkpoint_holds_threshold_and_weight(tmp_path):
+    make_trainer(tmp_path, **SOFT, save_strategy="steps", save_steps=5, prune_score_lr=0.5).train()
+    ramp = masks.load_masked(tmp_path / "checkpoint-5")
+    assert 0 < ramp.pruning.ffn.threshold < FINAL_THRESHOLD
+    assert ramp.pruning.ffn.penalty_weight != FIRST_PENALTY_WEIGHT
+    fresh = make_trainer(tmp_path, **SOFT, model=new_model()).model
+    assert (fresh.pruning.ffn.threshold, fresh.pruning.ffn.penalty_weight) == (0.0, FIRST_PENALTY_WEIGHT)
