@@ -27,7 +27,7 @@ format: $(INSTALLED)  ## Format the code, and mend what the linter can mend
 	$(BIN)/ruff format .
 
 results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md from the result files
-	$(BIN)/python recipes/results.py write
+	$(BIN)/python -m recipes.results write
 
 clean:  ## Remove the environment; runs stay
 	rm -rf $(VENV)

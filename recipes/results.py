@@ -12,31 +12,34 @@ from typing import Annotated
 
 import typer
 
+from recipes import seeds
 from trainer_ext import report
 from trainer_ext.metric_names import TITLES, is_fraction
-from trainer_ext.report import CompressionReport, Latency, Quality, Scores
+from trainer_ext.report import CompressionReport, Latency, Quality, Scores, Sparsity
 
 HERE = Path(__file__).parent
 README, FILES = HERE / "README.md", HERE / "results"
 START, END = "<!-- results: start -->", "<!-- results: end -->"
 QUALITY = ("recipe", "test set", "n", "metric", "baseline", "compressed", "difference", "also", "same answer")
 COST = (
-    *("recipe", "sparsity asked / gone", "parameters", "MB", "speed-up, texts × tokens", "ideal", "processor"),
+    *("recipe", "asked / gone", "parameters", "MB", "speed-up, texts × tokens", "ideal", "processor"),
     *("seed", "date", "command"),
 )
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 
 
 def tables(reports: dict[str, CompressionReport]) -> str:
-    """Two Markdown tables: quality, a row per recipe and test set; and size and speed, a row per recipe.
+    """Markdown tables: quality, a row per recipe and test set; size and speed, a row per recipe; means over seeds.
 
     Args:
         reports: by recipe name.
     """
-    kept = sorted(reports.items())
+    by_seed = {name: result for name, result in reports.items() if "@" in name}
+    kept = sorted((name, result) for name, result in reports.items() if name not in by_seed)
     quality = [QUALITY, *(_quality(name, part) for name, result in kept for part in _parts(result))]
     cost = [COST, *(_cost(name, result) for name, result in kept)]
-    return "\n\n".join("\n".join(map(_line, [rows[0], ["---"] * len(rows[0]), *rows[1:]])) for rows in (quality, cost))
+    kinds = [quality, cost, *([[seeds.HEADINGS, *seeds.rows(by_seed)]] if by_seed else [])]
+    return "\n\n".join("\n".join(map(_line, [rows[0], ["---"] * len(rows[0]), *rows[1:]])) for rows in kinds)
 
 
 def _parts(result: CompressionReport) -> list[Quality]:
@@ -65,7 +68,7 @@ def _cost(name: str, result: CompressionReport) -> list[str]:
     sparsity, parameters, sizes = result.sparsity, result.parameters, result.bytes
     return [
         f"`{name}`",
-        f"{100 * sparsity.requested:.0f} % / {100 * sparsity.achieved:.1f} %" if sparsity else "–",
+        f"{_asked(sparsity)} / {100 * sparsity.achieved:.1f} %" if sparsity else "–",
         f"{parameters.baseline.total / 1e6:.1f} M → {parameters.compressed.total / 1e6:.1f} M",
         f"{sizes.baseline / 1e6:.1f} → {sizes.compressed / 1e6:.1f}",
         "; ".join(f"{row.batch_size} × {row.sequence_length}: {row.speedup:.2f}x" for row in result.latency),
@@ -75,6 +78,12 @@ def _cost(name: str, result: CompressionReport) -> list[str]:
         result.created[:10],
         f"`{result.command}`",
     ]
+
+
+def _asked(sparsity: Sparsity) -> str:
+    if sparsity.requested_speedup is not None:
+        return f"{sparsity.requested_speedup:g}x"
+    return "–" if sparsity.requested is None else f"{100 * sparsity.requested:.0f} %"
 
 
 def _with_interval(name: str, scores: Scores) -> str:

@@ -34,8 +34,10 @@ CHOSEN = {
     "distill_alpha": 0.25,
     "distill_temperature": 4.0,
     "distill_hidden": 0.5,
+    "distill_relations": 0.25,
     "distill_layers": [0, 3],
 }
+ALONE = {"distill_cache_dir": "answers", "distill_teachers": ["self", "folder"]}  # refused beside one of those
 STOCK = {"output_dir": "out", "use_cpu": True, "report_to": "none"}
 
 
@@ -52,10 +54,12 @@ def parse_yaml(values, folder):
 
 @pytest.mark.parametrize("parse", [parse_command_line, parse_yaml])
 def test_every_field_can_be_given(tmp_path, parse):
-    args = parse({**STOCK, **CHOSEN}, tmp_path)
-    assert {name: getattr(args, name) for name in CHOSEN} == CHOSEN
-    assert CHOSEN.keys() == {field.name for field in OURS}
-    assert all(CHOSEN[field.name] != field.default for field in OURS)  # else a parser that ignored it would pass
+    for given in (CHOSEN, ALONE):
+        args = parse({**STOCK, **given}, tmp_path)
+        assert {name: getattr(args, name) for name in given} == given
+    given = {**CHOSEN, **ALONE}
+    assert given.keys() == {field.name for field in OURS}
+    assert all(given[field.name] != field.default for field in OURS)  # else a parser that ignored it would pass
 
 
 @pytest.mark.parametrize("parse", [parse_command_line, parse_yaml])
@@ -101,6 +105,8 @@ REFUSED = {
     "distill_alpha": [-0.1, 1.1, NAN, INF, -INF, "0.9", None],
     "distill_temperature": [0.0, -2.0, NAN, INF, "2", None],
     "distill_hidden": [-0.1, NAN, INF, -INF, "1", None],
+    "distill_relations": [-0.1, NAN, INF, -INF, "1", None],
+    "distill_teachers": [[], [""], ["self", 3], "self"],
     "distill_layers": [[], [-1], [1.0], [1, 1], ["1"], 3, "last"],
 }
 
@@ -123,6 +129,7 @@ ACCEPTED = {
     "distill_alpha": [0, 1],
     "distill_temperature": [0.1, 100],
     "distill_hidden": [0, 100],
+    "distill_relations": [0, 100],
     "distill_layers": [None, [0], [3, 1]],
 }
 
@@ -141,6 +148,22 @@ def test_a_ramp_that_ends_before_it_starts_is_refused(tmp_path, value):
 def test_an_empty_teacher_is_refused(tmp_path):
     with pytest.raises(ValueError, match="distill_teacher is empty"):
         arguments(tmp_path, distill_teacher="")
+
+
+def test_one_teacher_or_several(tmp_path):
+    with pytest.raises(ValueError, match=r"both distill_teacher='self' and distill_teachers=\['a', 'b'\]. Choose one"):
+        arguments(tmp_path, distill_teacher="self", distill_teachers=["a", "b"])
+    assert arguments(tmp_path).teacher_names == []
+    assert arguments(tmp_path, distill_teacher="self").teacher_names == ["self"]
+    assert arguments(tmp_path, distill_teachers=["self", "b"]).teacher_names == ["self", "b"]
+
+
+def test_a_cache_is_refused_where_it_cannot_help(tmp_path):
+    for name in ("distill_hidden", "distill_relations"):
+        with pytest.raises(ValueError, match=f"distill_cache_dir keeps the teacher's answers only, but {name}=0.5"):
+            arguments(tmp_path, distill_cache_dir="answers", **{name: 0.5})
+    with pytest.raises(ValueError, match="distill_cache_dir is empty"):
+        arguments(tmp_path, distill_cache_dir="")
 
 
 def test_pruning_nothing_is_refused_only_where_pruning_is_asked_for(tmp_path):

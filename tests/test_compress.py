@@ -229,7 +229,7 @@ def test_an_unknown_architecture_is_refused(task, tmp_path, tiny_model, finished
 
     _, run, _ = finished
     config = AutoConfig.for_model(
-        "albert", hidden_size=32, num_attention_heads=4, intermediate_size=64, vocab_size=400
+        "roformer", hidden_size=32, num_attention_heads=4, intermediate_size=64, vocab_size=400
     )
     config.num_labels, config.max_position_embeddings = 3, 16
     AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path / "model")
@@ -238,7 +238,7 @@ def test_an_unknown_architecture_is_refused(task, tmp_path, tiny_model, finished
     fields = recipe_fields(task, tmp_path / "run", **names)
     status, _, err = run_command(monkeypatch, capsys, "compress", write_recipe(tmp_path / "r.yaml", fields))
     assert (status, len(err.strip().splitlines())) == (2, 1)
-    assert "model_type='albert'" in err
+    assert "model_type='roformer'" in err
     assert not (tmp_path / "run").exists()
 
 

@@ -35,7 +35,7 @@ def test_each_task_distils_with_its_loss(tmp_path, kind):
     batch = TaskRows(10, kind).batch()
     with torch.no_grad():
         student, teacher = model_for(kind)(**batch), model_for(kind, seed=1)(**batch)
-        expected = SOFT_TARGETS[kind](student, teacher, batch, temperature=2.0).item()
+        expected = SOFT_TARGETS[kind](student, [teacher], batch, temperature=2.0).item()
     task, distill = logged(trainer, "loss_task")[0], logged(trainer, "loss_distill")[0]
     assert task == pytest.approx(student.loss.item(), rel=1e-5)
     assert distill == pytest.approx(expected, rel=1e-4)

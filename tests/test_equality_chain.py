@@ -22,7 +22,7 @@ every_kernel = pytest.mark.parametrize(
         (name, kernel)
         for name in MODEL_TYPES
         for kernel in ("eager", "sdpa")
-        if (name, kernel) not in {(only, "sdpa") for only in EAGER_ONLY}
+        if kernel == "eager" or name not in EAGER_ONLY
     ],
 )
 # What the published models have, where it is not what the tiny models have.
@@ -62,7 +62,7 @@ def structure_of(name, model, seed):
 
 
 def walk(model, structure, batch, folder):
-    """Logits of the model with these masks, then shrunk, then saved and opened, and the opened model."""
+    """Logits of the model with these masks, then shrunk, then saved and opened."""
     choose(model, structure)
     masked = equivalence.logits(model, batch)
     shrunk, heads, neurons = shrink(masks.merge(model))
@@ -76,7 +76,7 @@ def walk(model, structure, batch, folder):
     assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     sizes = [(layer.heads, layer.neurons) for layer in layers_of(opened)]
     assert sizes == [(len(a), len(b)) for a, b in zip(structure.heads, structure.neurons, strict=True)]
-    return masked, equivalence.logits(shrunk, batch), equivalence.logits(opened, batch), opened
+    return masked, equivalence.logits(shrunk, batch), equivalence.logits(opened, batch)
 
 
 def assert_equal_along(masked, shrunk, reloaded):
@@ -100,7 +100,7 @@ def test_masked_shrunk_and_reloaded_are_equal(
     batch = tiny_batch(model)
     dense = equivalence.logits(model, batch)
     masks.attach(model, make_spec())
-    *chain, _ = walk(model, structure_of(structure, model, model_type), batch, tmp_path)
+    chain = walk(model, structure_of(structure, model, model_type), batch, tmp_path)
     assert_equal_along(*chain)
     if structure == "everything":
         assert torch.equal(chain[0], dense)
@@ -113,7 +113,7 @@ def test_masked_shrunk_and_reloaded_are_equal(
 def test_other_published_layouts_are_equal_too(tiny_model, tiny_batch, make_spec, tmp_path, layout, structure):
     model_type, changes = LAYOUTS[layout]
     model = masks.attach(tiny_model(model_type, **changes), make_spec())
-    *chain, _ = walk(model, structure_of(structure, model, layout), tiny_batch(model), tmp_path)
+    chain = walk(model, structure_of(structure, model, layout), tiny_batch(model), tmp_path)
     assert_equal_along(*chain)
 
 
@@ -141,5 +141,5 @@ def per_layer(size):
 )
 def test_any_structure_is_equal(tiny_model, tiny_batch, make_spec, tmp_path, model_type, heads, neurons, kind):
     model = masks.attach(tiny_model(model_type), make_spec(**kind))
-    *chain, _ = walk(model, Structure(heads, neurons), tiny_batch(model), tmp_path)
+    chain = walk(model, Structure(heads, neurons), tiny_batch(model), tmp_path)
     assert_equal_along(*chain)

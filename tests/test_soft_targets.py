@@ -32,8 +32,8 @@ def batch_of(kind):
 @pytest.mark.parametrize("kind", SOFT_TARGETS)
 def test_agreement_costs_nothing_and_disagreement_does(kind):
     target, batch = SOFT_TARGETS[kind], batch_of(kind)
-    same = target(answer(kind, 0), answer(kind, 0), batch, temperature=2.0)
-    other = target(answer(kind, 0), answer(kind, 1), batch, temperature=2.0)
+    same = target(answer(kind, 0), [answer(kind, 0)], batch, temperature=2.0)
+    other = target(answer(kind, 0), [answer(kind, 1)], batch, temperature=2.0)
     assert same.shape == other.shape == ()
     assert same.item() == pytest.approx(0, abs=1e-5)
     assert other > 0.05
@@ -50,19 +50,19 @@ def test_agreement_costs_nothing_and_disagreement_does(kind):
 def test_what_does_not_count_may_be_anything(kind, ignored):
     target, batch = SOFT_TARGETS[kind], batch_of(kind)
     student, teacher = answer(kind, 0), answer(kind, 1)
-    expected = target(student, teacher, batch, temperature=2.0)
+    expected = target(student, [teacher], batch, temperature=2.0)
     changed = {name: torch.where(ignored.view(*ignored.shape, *[1] * (x.dim() - ignored.dim())), 50 * x.flip(-1), x)
                for name, x in student.items()}  # fmt: skip
     assert not torch.equal(changed[target.outputs[0]], student[target.outputs[0]])
-    assert target(changed, teacher, batch, temperature=2.0) == expected
-    assert target(changed, teacher, {}, temperature=2.0) != expected
+    assert target(changed, [teacher], batch, temperature=2.0) == expected
+    assert target(changed, [teacher], {}, temperature=2.0) != expected
 
 
 @pytest.mark.parametrize("kind", ["single_label_classification", "token_classification"])
 def test_without_a_label_there_is_no_loss(kind):
     batch = {"labels": torch.full_like(LABELS[kind], -100)}
     student = {name: x.requires_grad_() for name, x in answer(kind, 0).items()}
-    value = SOFT_TARGETS[kind](student, answer(kind, 1), batch, temperature=2.0)
+    value = SOFT_TARGETS[kind](student, [answer(kind, 1)], batch, temperature=2.0)
     value.backward()
     assert value == 0
     assert student["logits"].grad.eq(0).all()
@@ -71,7 +71,7 @@ def test_without_a_label_there_is_no_loss(kind):
 def test_start_and_end_of_a_span_count_alike():
     student, teacher = answer("question_answering", 0), answer("question_answering", 1)
     target, batch = SOFT_TARGETS["question_answering"], batch_of("question_answering")
-    both = target(student, teacher, batch, temperature=2.0)
+    both = target(student, [teacher], batch, temperature=2.0)
     start, end = (
         losses.soft_target_span_kl(student[name], teacher[name], temperature=2.0, mask=MASK) for name in target.outputs
     )
@@ -96,7 +96,7 @@ def test_real_models_find_their_row(tiny_model, tiny_batch, auto_class, labels, 
     classifier = tiny_model("bert", num_labels=labels)
     outputs = auto_class.from_config(classifier.config)(**tiny_batch(classifier))
     assert soft_target_for(outputs, classifier.config, None) is SOFT_TARGETS[kind]
-    assert SOFT_TARGETS[kind](outputs, outputs, tiny_batch(classifier), temperature=2.0) == 0
+    assert SOFT_TARGETS[kind](outputs, [outputs], tiny_batch(classifier), temperature=2.0) == 0
 
 
 IDS, FLOATS = torch.tensor([0, 1]), torch.zeros(2, 3)

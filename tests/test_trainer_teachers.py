@@ -63,13 +63,13 @@ def test_each_problem_type_distils_with_its_loss(tmp_path, kind):
     batch = {name: torch.stack([rows[i][name] for i in range(8)]) for name in rows[0]}
     with torch.no_grad():
         output, soft = student(**batch), teacher(**batch)
-        expected = SOFT_TARGETS[kind](output, soft, {}, temperature=3.0).item()
+        expected = SOFT_TARGETS[kind](output, [soft], {}, temperature=3.0).item()
     trainer = make_trainer(tmp_path, model=student, teacher=teacher, rows=rows, distill_temperature=3.0, max_steps=2)
     trainer.train()
     assert logged(trainer, "loss_distill")[0] == pytest.approx(expected, rel=1e-4)
     assert logged(trainer, "loss_task")[0] == pytest.approx(output.loss.item(), rel=1e-5)
     for other in set(KINDS) - {kind}:
-        loss = SOFT_TARGETS[other](output, soft, {}, temperature=3.0).item()
+        loss = SOFT_TARGETS[other](output, [soft], {}, temperature=3.0).item()
         assert loss != pytest.approx(expected, rel=1e-3)
 
 
@@ -114,7 +114,7 @@ NAMES = {0: "no", 1: "maybe", 2: "yes"}
             "calls label 1 'yes' and the model 'maybe'",
         ),
         ({}, {"vocab_size": 200}, "200 tokens and the model 128"),
-        ({}, {"max_position_embeddings": 16}, "at most 16 positions and the model 64"),
+        ({}, {"max_position_embeddings": 16}, "at most 16 tokens and the model 64"),
     ],
 )
 def test_a_teacher_that_cannot_be_compared_is_refused(tmp_path, student, teacher, message):

@@ -15,7 +15,7 @@ from .units import PruningSpec
 _NUMBERS = (
     *("prune_sparsity", "prune_block_size", "prune_start", "prune_end", "prune_score_lr", "prune_layers"),
     *("prune_recovery_epochs", "prune_latency_batch_size", "prune_latency_length"),
-    *("distill_alpha", "distill_temperature", "distill_hidden"),
+    *("distill_alpha", "distill_temperature", "distill_hidden", "distill_relations"),
 )
 
 
@@ -115,6 +115,13 @@ class DistillPruneTrainingArguments(TrainingArguments):
             "help": "Teacher: 'self' (the dense model as it was given), a folder, or a Hub id. Default: no teacher."
         },
     )
+    distill_teachers: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Several teachers, whose probabilities are averaged; inner states are taught by the first. Default: "
+            "distill_teacher."
+        },
+    )
     distill_alpha: float = field(
         default=0.9, metadata={"help": "Weight of the teacher's term; the labels get one minus it. In [0, 1]."}
     )
@@ -127,11 +134,26 @@ class DistillPruneTrainingArguments(TrainingArguments):
             "help": "Weight of the squared difference of hidden states, added to the loss, in [0, inf); 0 leaves it out."
         },
     )
+    distill_relations: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of the difference of self-attention relations (queries, keys, values), added to the loss, in "
+            "[0, inf); 0 leaves it out."
+        },
+    )
     distill_layers: list[int] | None = field(
         default=None,
         metadata={
             "help": "Layers of the teacher whose inner states are taught: 0 = embeddings, 1 = first layer, up to its "
-            "depth. Default: all for distill_hidden."
+            "depth. Default: all for distill_hidden, the last for distill_relations (of 24, try 19 to 21)."
+        },
+    )
+
+    distill_cache_dir: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder on a local disk for the teacher's answers, read from there when they are known; runs and "
+            "processes may share it. Default: the teacher answers every batch."
         },
     )
 
@@ -139,6 +161,11 @@ class DistillPruneTrainingArguments(TrainingArguments):
         self._check_compression()
         resolve_fp16(self)
         super().__post_init__()
+
+    @property
+    def teacher_names(self) -> list[str]:
+        """The teachers by name, whichever field names them."""
+        return self.distill_teachers or ([] if self.distill_teacher is None else [self.distill_teacher])
 
     @property
     def pruning_spec(self) -> PruningSpec | None:
@@ -208,11 +235,33 @@ class DistillPruneTrainingArguments(TrainingArguments):
         _in_range(self, "distill_alpha", 0 <= self.distill_alpha <= 1, "in [0, 1]; 0.9 is usual")
         _in_range(self, "distill_temperature", 0 < self.distill_temperature < math.inf, "above 0; 2 is usual")
         _in_range(self, "distill_hidden", 0 <= self.distill_hidden < math.inf, "0 or more; 1 is usual")
+        _in_range(self, "distill_relations", 0 <= self.distill_relations < math.inf, "0 or more; 1 is usual")
         _check_layers(self.distill_layers)
-        if self.distill_teacher == "":
-            raise ValueError("distill_teacher is empty; give 'self', a folder or a Hub id, or leave it out.")
+        _check_teachers(self)
+        if self.distill_cache_dir == "":
+            raise ValueError("distill_cache_dir is empty; give a folder, or leave it out.")
+        for name in ("distill_hidden", "distill_relations"):
+            if self.distill_cache_dir is not None and getattr(self, name):
+                raise ValueError(
+                    f"distill_cache_dir keeps the teacher's answers only, but {name}={getattr(self, name)} needs its "
+                    "inner states at every step; leave one of the two out."
+                )
         if self.prune_method != "none" and self.prune_attention == self.prune_ffn == "none":
             raise ValueError("prune_attention and prune_ffn are both 'none': nothing is left to prune.")
+
+
+def _check_teachers(args) -> None:
+    if args.distill_teacher == "":
+        raise ValueError("distill_teacher is empty; give 'self', a folder or a Hub id, or leave it out.")
+    names = args.distill_teachers
+    if names is None:
+        return
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"distill_teachers must be a list of 'self', folders or Hub ids, got {names!r}.")
+    if args.distill_teacher is not None:
+        raise ValueError(
+            f"Got both distill_teacher={args.distill_teacher!r} and distill_teachers={names}. Choose one."
+        )
 
 
 def _check_layers(layers) -> None:

@@ -58,8 +58,16 @@ def check(path: str | Path, *, trust_remote_code: bool = False) -> list[Link]:
         "reloaded here": equivalence.logits(reloaded, batch),
         "reloaded in a fresh process": _fresh(folder, batch),
     }
-    if run.masked.is_dir():
-        answers = {**_masked_and_shrunk(run.masked, batch), **answers}
+    if not run.masked.is_dir():
+        return _chain(answers)
+    proof = _masked_and_shrunk(run.masked, batch)
+    if run.recovered:  # trained after it was shrunk: these are two functions, each with its own proof
+        return _chain(proof) + _chain(answers)
+    return _chain({**proof, **answers})
+
+
+def _chain(answers: dict) -> list[Link]:
+    """Each form of a model against the next."""
     names = list(answers)
     return [
         Link(
@@ -80,11 +88,11 @@ def as_equivalence(links: list[Link]) -> Equivalence:
 
 def _masked_and_shrunk(folder: Path, batch) -> dict:
     from . import masks
-    from .shrink import shrink
+    from .proven import smaller_of
 
     masked = masks.load_masked(folder)
     before = equivalence.logits(masked, batch)
-    smaller, _, _ = shrink(masks.merge(masked))
+    smaller, _, _ = smaller_of(masked)
     return {"masked": before, "shrunk": equivalence.logits(smaller, batch)}
 
 

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from transformers import AutoTokenizer, Trainer
 
-from . import masks, report
+from . import report
 from .baseline import open_baseline
 from .data import Data, tokenize
 from .errors import InputError
@@ -19,6 +19,7 @@ from .opening import auto_class
 from .recipe import Recipe
 from .run_directory import RunDirectory, find_run, last_checkpoint, start_run, whole_folder, write_json
 from .run_report import run_report
+from .student import prepare_student
 from .tasks import task_of
 from .teachers import check_teacher, load_teacher
 from .trainer import DistillPruneTrainer
@@ -47,7 +48,7 @@ def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None
         return report.load(run.root), run
     model, tokenizer, data, epochs = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, recipe.data)
-    teacher = _check_before_training(recipe, model)
+    teacher = _check_before_training(recipe, run, model)
     start_run(run, recipe.resolved)
     _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
     _train_compressed(run, recipe, encoded, teacher, console)
@@ -60,8 +61,8 @@ def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None
 
 def _check_strategy(recipe: Recipe) -> None:
     args = recipe.training
-    if args.pruning_spec is None and args.distill_teacher is None:
-        raise InputError("Nothing to do: give prune_method (movement or magnitude) or distill_teacher.")
+    if args.pruning_spec is None and args.distill_teacher is None and not (args.prune_layers or args.prune_layer_ids):
+        raise InputError("Nothing to do: give prune_method (such as movement), prune_layers or distill_teacher.")
     if args.save_strategy == "no" or args.save_only_model:
         raise InputError("save_strategy=no and save_only_model leave nothing to resume from; use 'steps' or 'epoch'.")
     if args.eval_strategy != "no":
@@ -79,20 +80,19 @@ def _check_strategy(recipe: Recipe) -> None:
         raise InputError("push_to_hub: compress publishes nothing; look at the result first, then push compressed/.")
 
 
-def _check_before_training(recipe: Recipe, model):
+def _check_before_training(recipe: Recipe, run: RunDirectory, model):
     """Refuse now what would fail after hours: layout, target and teacher. Returns the teacher, if it is a model."""
     args = recipe.training
     if args.n_gpu > 1:
         raise InputError(
             f"{args.n_gpu} devices in one process (DataParallel) cannot work; set CUDA_VISIBLE_DEVICES to one."
         )
-    if args.pruning_spec:
-        with torch.device("meta"):
-            outline = type(model)(copy.deepcopy(model.config))
-        try:
-            masks.attach(outline, args.pruning_spec)
-        except ValueError as error:
-            raise InputError(str(error)) from error
+    with torch.device("meta"):
+        outline = type(model)(copy.deepcopy(model.config))
+    try:
+        prepare_student(outline, _arguments(recipe, run, "compressed"))
+    except ValueError as error:
+        raise InputError(str(error)) from error
     if args.distill_teacher in (None, "self"):
         return None
     teacher = load_teacher(args.distill_teacher, model)
@@ -115,6 +115,7 @@ def _train_baseline(
             **({"learning_rate": recipe.model.scratch_learning_rate} if recipe.from_scratch else {}),
             max_steps=-1,
             prune_method="none",
+            prune_speedup=None,
             distill_teacher=None,
         )
         collator = task_of(recipe.data).collator(tokenizer)
@@ -140,8 +141,7 @@ def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, teacher,
     if recipe.from_scratch and recipe.model.scratch_compression_rate is not None:
         changes["learning_rate"] = recipe.model.scratch_compression_rate
     args = _arguments(recipe, run, "compressed", **changes)
-    asked = f"{args.prune_sparsity:.0%} of the encoder" if args.pruning_spec else "no pruning"
-    console.rule(f"Compression: {args.prune_method}, {asked}, teacher {recipe.training.distill_teacher or 'none'}")
+    console.rule(f"Compression: {_asked(args)}, teacher {recipe.training.distill_teacher or 'none'}")
     trainer = DistillPruneTrainer(
         model,
         args,
@@ -160,6 +160,18 @@ def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, teacher,
     with whole_folder(run.compressed) as folder:
         trainer.model.to("cpu").save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+
+def _asked(args) -> str:
+    """What is to be removed, in words."""
+    parts = []
+    if args.prune_layers or args.prune_layer_ids:
+        parts.append(f"{args.prune_layers or len(args.prune_layer_ids)} layers dropped")
+    if args.pruning_spec and args.prune_speedup:
+        parts.append(f"{args.prune_method} to {args.prune_speedup:g} times the speed")
+    elif args.pruning_spec:
+        parts.append(f"{args.prune_method}, {args.prune_sparsity:.0%} of the encoder gone")
+    return ", ".join(parts) or "no pruning"
 
 
 def _arguments(recipe: Recipe, run: RunDirectory, stage: str, **changes: Any):

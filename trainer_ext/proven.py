@@ -21,6 +21,12 @@ class Compression:
     masked_vs_shrunk: float
 
 
+def smaller_of(masked) -> tuple:
+    """`(smaller, heads, neurons)` of a model with masks, which loses them, by the structure that its spec asks for."""
+    structure = PruningSpec(**masked.config.pruning).structure
+    return SHRINK[structure](masks.merge(masked))
+
+
 def shrink_masked(masked) -> tuple:
     """Fix the structure where that has not happened, merge the masks, shrink, and compare the logits.
 
@@ -34,14 +40,14 @@ def shrink_masked(masked) -> tuple:
         RuntimeError: if the outputs differ by more than rounding explains.
     """
     # In fp32: other shapes sum in another order, and rounding to half precision is far above the tolerance.
-    precision, structure = masked.dtype, PruningSpec(**masked.config.pruning).structure
+    precision = masked.dtype
     masked.float()
     if not masked.pruning.is_frozen:
         masks.close(masked)
     sparsity = masks.current_sparsity(masked)
     batch = equivalence.synthetic_batch(masked)
     before = equivalence.logits(masked, batch)
-    smaller, heads, neurons = SHRINK[structure](masks.merge(masked))
+    smaller, heads, neurons = smaller_of(masked)
     difference = (equivalence.logits(smaller, batch) - before).abs().max().item()
     allowed = equivalence.allowed_difference(before)
     if not difference <= allowed:

@@ -52,6 +52,7 @@ class Sparsity:
     ffn_width: list[int] | None = None  # neurons that stay, per layer
     layers: int | None = _within(0)  # layers that stay
     vocabulary: int | None = _within(0)  # tokens that stay
+    requested_speedup: float | None = _within(1)  # asked for instead of a sparsity
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,14 @@ class RunDirectory:
         return self.root / "checkpoints" / stage
 
     @property
+    def recovered(self) -> bool:
+        """Whether the shrunk model was trained further, so that it no longer computes what the masked one does."""
+        if not self.recipe.exists():
+            return False
+        recipe = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))
+        return float(recipe.get("prune_recovery_epochs") or 0) > 0
+
+    @property
     def holds_run(self) -> bool:
         """Whether anything of a run lies here."""
         return any(path.exists() for path in (self.recipe, self.report, self.baseline, self.compressed, self.masked))

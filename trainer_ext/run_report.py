@@ -18,13 +18,13 @@ from ._version import __version__
 from .assess import predict, quality
 from .check import as_equivalence, check
 from .data import Data
-from .families import stock_type
+from .families import layers_of, prunable_weights, stock_type
 from .latency import compare_latency
 from .measure import count_parameters, weight_bytes
 from .opening import auto_class
+from .proven import smaller_of
 from .recipe import Recipe
 from .run_directory import RunDirectory
-from .shrink import shrink
 from .tasks import task_of
 
 LATENCY_REPEATS, LATENCY_WARMUP = 30, 5
@@ -94,7 +94,7 @@ def run_report(
             labels=encoded.labels,
         ),
         data=report.Data(train_rows=len(data.train), dropped=data.dropped),
-        sparsity=_sparsity(run, recipe, models["compressed"]),
+        sparsity=_sparsity(run, recipe, **models),
         parameters=report.Pair(*(count_parameters(model) for model in models.values())),
         bytes=report.Pair(weight_bytes(run.baseline), weight_bytes(run.compressed)),
         quality=qualities[0],
@@ -120,20 +120,24 @@ def _qualities(
     return found
 
 
-def _sparsity(run: RunDirectory, recipe: Recipe, compressed) -> report.Sparsity | None:
-    if not run.masked.is_dir():
+def _sparsity(run: RunDirectory, recipe: Recipe, baseline, compressed) -> report.Sparsity | None:
+    """What was asked for, and what is gone: counted in the two models, not taken from the training."""
+    args = recipe.training
+    layers, dense = layers_of(compressed), layers_of(baseline)
+    achieved = 1.0 - prunable_weights(layers) / prunable_weights(dense)
+    if args.pruning_spec is None and not achieved:
         return None
-    masked = masks.load_masked(run.masked)
-    achieved = masks.current_sparsity(masked)
-    _, heads, neurons = shrink(masks.merge(masked))
+    heads = smaller_of(masks.load_masked(run.masked))[1] if run.masked.is_dir() else None
+    by_sparsity = args.pruning_spec is not None and args.prune_speedup is None
     return report.Sparsity(
-        requested=recipe.training.prune_sparsity,
+        requested=args.prune_sparsity if by_sparsity else None,
+        requested_speedup=args.prune_speedup,
         achieved=achieved,
-        method=recipe.training.prune_method,
-        structure="compact",
-        heads=heads,
-        ffn_width=[len(ids) for ids in neurons],
-        layers=len(heads),
+        method=args.prune_method,
+        structure="plain" if stock_type(compressed.config.model_type) == compressed.config.model_type else "compact",
+        heads=heads if heads is not None else [list(range(layer.heads)) for layer in layers],
+        ffn_width=[layer.neurons for layer in layers],
+        layers=compressed.config.num_hidden_layers,
         vocabulary=compressed.config.vocab_size,
     )
 

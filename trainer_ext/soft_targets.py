@@ -1,4 +1,4 @@
-"""Soft targets: which outputs of a model are distilled, with which loss, and what of a batch counts; one row per kind.
+"""Soft targets: which outputs of a model are distilled, with which loss, and what of a batch counts: a row per kind.
 
 The kind is read from what a model answers, never from its architecture: outputs with `start_logits` are spans, logits of
 three dimensions are one label per token, and a classifier's follow from its problem type.
@@ -6,13 +6,13 @@ three dimensions are one label per token, and a classifier's follow from its pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from . import losses
+from . import ensembles, losses
 
 IGNORED = -100
 
@@ -46,17 +46,19 @@ class SoftTarget:
     Attributes:
         outputs: names of the logits among the model's outputs; the loss is the mean over them.
         loss: `(student, teacher, *, temperature)`, with `mask` where something does not count.
+        average: `(stacked logits, temperature, mask)` of several teachers -> logits of one.
         counts: the batch -> that mask, or None where everything counts.
     """
 
     outputs: tuple[str, ...]
     loss: Callable[..., torch.Tensor]
+    average: Callable[[torch.Tensor, float, torch.Tensor | None], torch.Tensor]
     counts: Callable[[Mapping[str, Any]], torch.Tensor | None] | None = None
 
     def __call__(
         self,
         student: Mapping[str, torch.Tensor],
-        teacher: Mapping[str, torch.Tensor],
+        teachers: Sequence[Mapping[str, torch.Tensor]],
         batch: Mapping[str, Any],
         *,
         temperature: float,
@@ -65,24 +67,29 @@ class SoftTarget:
 
         Args:
             student: the student's outputs by name.
-            teacher: the teacher's.
+            teachers: those of every teacher.
             batch: the inputs of both, with labels.
             temperature: T > 0.
         """
-        options: dict[str, Any] = {"temperature": temperature}
-        if self.counts is not None:
-            options["mask"] = self.counts(batch)
-        terms = [self.loss(student[name], teacher[name], **options) for name in self.outputs]
+        mask = None if self.counts is None else self.counts(batch)
+        options = {"temperature": temperature} if self.counts is None else {"temperature": temperature, "mask": mask}
+        terms = []
+        for name in self.outputs:
+            teacher = teachers[0][name]
+            if len(teachers) > 1:
+                teacher = self.average(torch.stack([one[name] for one in teachers]), temperature, mask)
+            terms.append(self.loss(student[name], teacher, **options))
         return torch.stack(terms).mean()
 
 
 LOGITS = ("logits",)
+SPAN = ("start_logits", "end_logits")
 SOFT_TARGETS = {
-    "single_label_classification": SoftTarget(LOGITS, losses.soft_target_kl, labelled),
-    "multi_label_classification": SoftTarget(LOGITS, losses.soft_target_binary_kl),
-    "regression": SoftTarget(LOGITS, losses.soft_target_mse),
-    "token_classification": SoftTarget(LOGITS, losses.soft_target_kl, labelled),
-    "question_answering": SoftTarget(("start_logits", "end_logits"), losses.soft_target_span_kl, not_padding),
+    "single_label_classification": SoftTarget(LOGITS, losses.soft_target_kl, ensembles.mean_softmax, labelled),
+    "multi_label_classification": SoftTarget(LOGITS, losses.soft_target_binary_kl, ensembles.mean_sigmoid),
+    "regression": SoftTarget(LOGITS, losses.soft_target_mse, ensembles.mean_output),
+    "token_classification": SoftTarget(LOGITS, losses.soft_target_kl, ensembles.mean_softmax, labelled),
+    "question_answering": SoftTarget(SPAN, losses.soft_target_span_kl, ensembles.mean_span, not_padding),
 }
 
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import cached_file
 
 from .errors import InputError
+from .families import stock_type
 from .opening import HEADS, head_of, open_classifier
 from .soft_targets import SOFT_TARGETS
 
+# Architectures that number their positions from behind the id of the padding token: 514 are 512 tokens.
+POSITIONS_BEHIND_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
 LABELS = ("labels", "start_positions", "end_positions")
 LOGITS = {name for target in SOFT_TARGETS.values() for name in target.outputs}
+Precision = Callable[[], AbstractContextManager]
 
 
 class LiveTeacher:
@@ -29,19 +35,23 @@ class LiveTeacher:
         self.model = model.requires_grad_(False).eval()
         self._accepted = set(inspect.signature(model.forward).parameters)
 
-    def answer(self, inputs: Mapping[str, Any], precision: AbstractContextManager, **asked: bool) -> dict[str, Any]:
+    def known(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What of the student's batch the teacher reads: labels and whatever it does not know are left out."""
+        return {name: value for name, value in inputs.items() if name in self._accepted and name not in LABELS}
+
+    def answer(self, inputs: Mapping[str, Any], precision: Precision, **asked: bool) -> dict[str, Any]:
         """The teacher's outputs by name; its logits in fp32.
 
         Args:
-            inputs: the student's batch; labels and whatever the teacher does not know are left out.
-            precision: the autocast context of the student, so that both are computed alike.
+            inputs: the student's batch.
+            precision: gives the autocast context of the student, so that both are computed alike.
             **asked: what it is asked for besides its logits, as `output_hidden_states=True`.
         """
-        known = {name: value for name, value in inputs.items() if name in self._accepted and name not in LABELS}
+        known = self.known(inputs)
         device = next(value.device for value in known.values() if isinstance(value, torch.Tensor))
         if self.model.device != device:
             self.model.to(device)
-        with torch.inference_mode(), precision:
+        with torch.inference_mode(), precision():
             outputs = self.model(**known, **asked)
         # Cloned outside: autograd refuses to save a tensor that was made in inference mode.
         return {name: value.float().clone() if name in LOGITS else value for name, value in outputs.items()}
@@ -92,13 +102,57 @@ def check_teacher(teacher: nn.Module, student: nn.Module) -> None:
             f"The teacher knows {theirs.vocab_size} tokens and the model {ours.vocab_size}: they read the same token "
             "ids, so both need the same tokenizer."
         )
-    longest = getattr(theirs, "max_position_embeddings", None)
-    wanted = getattr(ours, "max_position_embeddings", None)
+    longest, wanted = _longest_text(theirs), _longest_text(ours)
     if longest is not None and wanted is not None and longest < wanted:
         raise InputError(
-            f"The teacher reads at most {longest} positions and the model {wanted}: "
+            f"The teacher reads at most {longest} tokens and the model {wanted}: "
             "use a teacher that reads texts of the same length."
         )
+
+
+def check_tokenizer(teacher: nn.Module, student: nn.Module, tokenizer) -> None:
+    """Refuse a teacher that was saved beside another tokenizer than the one that makes the token ids.
+
+    A teacher without a saved tokenizer, or from where the model itself came from, passes.
+
+    Args:
+        teacher: a model opened from a folder or the Hub.
+        student: the model that learns.
+        tokenizer: what makes the token ids.
+
+    Raises:
+        InputError: another vocabulary, or other special tokens.
+    """
+    name = teacher.config.name_or_path
+    if not name or name == student.config.name_or_path or not isinstance(tokenizer, PreTrainedTokenizerBase):
+        return
+    try:
+        # Asked for first: without the file, AutoTokenizer makes up an empty tokenizer.
+        cached_file(name, "tokenizer_config.json")
+        saved = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError):
+        return
+    theirs, ours = saved.get_vocab(), tokenizer.get_vocab()
+    differing = min(theirs.items() ^ ours.items(), key=lambda item: item[1], default=None)
+    if differing is not None:
+        token = differing[0]
+        raise InputError(
+            f"The teacher {name} has another tokenizer: token {token!r} has id {theirs.get(token)} there and "
+            f"{ours.get(token)} here. Both read the same token ids, so use a teacher with the model's tokenizer."
+        )
+    if saved.special_tokens_map != tokenizer.special_tokens_map:
+        raise InputError(
+            f"The teacher {name} has another tokenizer: its special tokens are {saved.special_tokens_map}, here they "
+            f"are {tokenizer.special_tokens_map}. Use a teacher with the model's tokenizer."
+        )
+
+
+def _longest_text(config) -> int | None:
+    """The most tokens that a model reads, None where its config does not say."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and stock_type(config.model_type) in POSITIONS_BEHIND_PADDING:
+        return positions - config.pad_token_id - 1
+    return positions
 
 
 def _default_labels(config) -> bool:

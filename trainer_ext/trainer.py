@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 from transformers import Trainer
-from transformers.trainer_utils import get_last_checkpoint
 
 from . import masks
 from .arguments import DistillPruneTrainingArguments
 from .callbacks import PruningCallback
 from .distillation import Distillation
 from .proven import Compression, shrink_masked
+from .run_directory import last_checkpoint
 from .score_group import add_scores, scores_of
 from .sharding import check_whole_parameters
 from .soft_targets import IGNORED
@@ -34,7 +34,7 @@ class DistillPruneMixin:
         model: as in `Trainer`; with pruning on, of an architecture in `trainer_ext.FAMILIES`.
         args: `DistillPruneTrainingArguments`, or plain `TrainingArguments` for no pruning.
         *positional: the further positional arguments of `Trainer`.
-        teacher: a live teacher model; instead of `args.distill_teacher`.
+        teacher: a live teacher model, or a list of them; instead of `args.distill_teacher`.
         **kwargs: the further keyword arguments of `Trainer`.
 
     Raises:
@@ -47,18 +47,21 @@ class DistillPruneMixin:
     """
 
     def __init__(self, model=None, args=None, *positional, teacher=None, **kwargs):
-        self.args = args  # Trainer does it again; whatever prepares the student reads it before
+        # Trainer sets these two again; whatever prepares the student reads them before.
+        self.args = args
+        self.processing_class = kwargs.get("processing_class", positional[3] if len(positional) > 3 else None)
         self.compression: Compression | None = None
         self._terms: dict[str, list[torch.Tensor]] = {}
         self.distillation: Distillation | None = None
-        if teacher is not None and self._options.distill_teacher is not None:
-            raise ValueError(
-                f"Got both teacher=... and distill_teacher={self._options.distill_teacher!r}. Choose one."
-            )
-        if teacher is not None and teacher is model:
+        given = teacher if isinstance(teacher, list | tuple) else [] if teacher is None else [teacher]
+        if given and self._teacher_names:
+            names = ", ".join(map(repr, self._teacher_names))
+            raise ValueError(f"Got both teacher=... and distill_teacher={names}. Choose one.")
+        if any(one is model for one in given):
             raise ValueError("teacher is the model itself, which would freeze it; use distill_teacher='self' instead.")
-        self._given_teachers = [] if teacher is None else [teacher]
+        self._given_teachers = list(given)
         self._opened: dict[str, torch.nn.Module] = {}  # teachers by name, so that each is read once
+        self._check_sharding()
         if model is not None:
             model = self._prepare_student(model)
         super().__init__(model, args, *positional, **kwargs)
@@ -76,6 +79,7 @@ class DistillPruneMixin:
         if trial is not None and self.hp_search_backend and isinstance(self.args, DistillPruneTrainingArguments):
             # Trainer writes the trial into the arguments only after this, and does not check them.
             self.args.set_compression(trial if isinstance(trial, Mapping) else self.hp_space(trial))
+        self._check_sharding()
         return self._prepare_student(super().call_model_init(trial))
 
     def create_optimizer(self, model=None):
@@ -95,8 +99,12 @@ class DistillPruneMixin:
         # Without the count, so that the task loss is this batch's mean whatever the head does with a count. Only a
         # function of the user's gets one, that of this batch: Trainer never calls it without, and it may divide by it.
         count = labels.ne(IGNORED).sum() if self.compute_loss_func and num_items_in_batch is not None else None
-        inner = self.distillation.inputs(self._options) if self.distillation else {}
-        loss, outputs = super().compute_loss(model, {**inputs, **inner}, True, count)
+        inner, watch = {}, contextlib.nullcontext()
+        if self.distillation:
+            inner = self.distillation.inputs(self._options)
+            watch = self.distillation.watch(self.accelerator.unwrap_model(model))
+        with watch as seen:
+            loss, outputs = super().compute_loss(model, {**inputs, **inner}, True, count)
         if count is not None and self.args.average_tokens_across_devices:
             loss = loss / self.accelerator.num_processes  # by which Trainer has just multiplied it
         if labels is not None:
@@ -104,7 +112,7 @@ class DistillPruneMixin:
         share = self._share_of_batch(batch, num_items_in_batch)
         terms, weights = {"loss_task": loss}, {"loss_task": 1.0}
         if self.distillation:
-            terms |= self.distillation.terms(outputs, batch, self._options, self.accelerator.autocast())
+            terms |= self.distillation.terms(outputs, batch, self._options, self.accelerator.autocast, seen)
             weights = self.distillation.weights(self._options)
         pruning = getattr(self.accelerator.unwrap_model(self.model), "pruning", None)
         if pruning is not None and (penalty := pruning.penalty) is not None:
@@ -126,10 +134,14 @@ class DistillPruneMixin:
     def log(self, logs, start_time=None):
         """Add the mean of each loss term and the current sparsity to the training log."""
         if "loss" in logs:
-            sums = {name: torch.stack(values).sum() for name, values in self._terms.items()}
-            steps = sums.pop("share", 1)  # the shares of one accumulated batch make 1
-            logs |= {name: (total / steps).item() for name, total in sums.items()}
-            self._terms = {}
+            if (
+                self._terms
+            ):  # of all processes: Trainer logs a loss in each of them, and each has its part of the batch
+                sums = self.accelerator.reduce(torch.stack([torch.stack(x).sum() for x in self._terms.values()]))
+                means = dict(zip(self._terms, (sums / sums[0]).tolist(), strict=True))
+                del means["share"]  # it comes first, and divides: the shares of one whole batch make 1
+                logs |= means
+                self._terms = {}
             if hasattr(self.model, "pruning"):
                 logs["sparsity"] = masks.current_sparsity(self.model)
         super().log(logs, start_time)
@@ -146,16 +158,15 @@ class DistillPruneMixin:
             self.shrink()
             if self._options.prune_recovery_epochs:
                 with self._recovery_arguments():
-                    folder = Path(self.args.output_dir)
-                    last = get_last_checkpoint(folder) if resume_from_checkpoint and folder.is_dir() else None
-                    recovery = self._train(last, trial, ignore_keys_for_eval)
+                    last = last_checkpoint(Path(self.args.output_dir)) if resume_from_checkpoint else None
+                    recovery = self._train(last and str(last), trial, ignore_keys_for_eval)
                 metrics = {f"recovery_{name}": value for name, value in recovery.metrics.items()}
                 output = output._replace(metrics=output.metrics | metrics)
         return output
 
     def _train(self, *arguments):
         """`Trainer.train`, with what distillation learns beside the model while it lasts."""
-        if self.distillation:
+        if self.distillation and self.model_init is None:  # else Trainer makes the model that is trained only now
             self.distillation.attach(self.model, self._options)
         output = super().train(*arguments)
         if self.distillation:
@@ -224,23 +235,30 @@ class DistillPruneMixin:
         return self.args.pruning_spec if isinstance(self.args, DistillPruneTrainingArguments) else None
 
     @property
+    def _teacher_names(self) -> list[str]:
+        return self.args.teacher_names if isinstance(self.args, DistillPruneTrainingArguments) else []
+
+    @property
     def _compresses(self) -> bool:
         return self._spec is not None or self.distillation is not None
 
+    def _check_sharding(self):
+        if self._spec is not None or self._given_teachers or self._teacher_names:
+            check_whole_parameters(self.args)
+
     def _prepare_student(self, model):
         """Set up the teacher, then drop layers and attach masks: 'self' must be copied while the model is still dense."""
-        if self._spec is not None or self._given_teachers or self._options.distill_teacher is not None:
-            check_whole_parameters(self.args)
-        name = self._options.distill_teacher
-        teachers = self._given_teachers or ([] if name is None else [self._open_teacher(name, model)])
-        student = prepare_student(model, self.args) if self._options is self.args else model
-        self.distillation = Distillation(student, teachers, self._options) if teachers else None
+        options = self._options
+        teachers = self._given_teachers or [self._open_teacher(name, model) for name in self._teacher_names]
+        student = prepare_student(model, self.args) if options is self.args else model
+        self.distillation = Distillation(student, teachers, options, self.processing_class) if teachers else None
         if self.distillation:
-            self.distillation.attach(student, self._options)
-        elif self._options.distill_hidden:
-            raise ValueError(
-                f"distill_hidden={self._options.distill_hidden} needs a teacher: give distill_teacher, or teacher=..."
-            )
+            self.distillation.attach(student, options)
+        for name in ("distill_hidden", "distill_relations"):
+            if not teachers and getattr(options, name):
+                raise ValueError(
+                    f"{name}={getattr(options, name)} needs a teacher: give distill_teacher, or teacher=..."
+                )
         if self._compresses:
             # Our loss is divided over the accumulated batch in compute_loss; Trainer must not do it again.
             self.loss_is_scaled_for_ga = True

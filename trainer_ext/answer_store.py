@@ -1,0 +1,65 @@
+"""Answer store: rows of tensors on disk by key, safe for many processes at once and for one that is killed.
+
+SQLite does what is hard here: a transaction is there whole or not at all, readers and writers of any number of
+processes do not disturb each other (write-ahead log), and the file is read through a memory map.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save
+
+from .errors import InputError, one_line
+
+_LARGEST_MAP = 1 << 40  # bytes; SQLite lowers it to what it was built for
+
+
+class AnswerStore:
+    """One file of rows `key -> named tensors`. Rows are added and never changed; `close()`, or dropping it, closes it.
+
+    Args:
+        path: the file, on a local disk: processes on several machines need one each.
+
+    Raises:
+        InputError: if it cannot be opened or is something else.
+    """
+
+    def __init__(self, path: Path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._rows = sqlite3.connect(path, timeout=60, isolation_level=None)
+            for name, value in (("journal_mode", "WAL"), ("synchronous", "NORMAL"), ("mmap_size", _LARGEST_MAP)):
+                self._rows.execute(f"PRAGMA {name}={value}")
+            self._rows.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
+            self.close = weakref.finalize(self, self._rows.close)
+            self.close.atexit = False  # a fork of this process must leave the file alone when it exits
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(
+                f"The teacher's answers cannot be kept in {path} ({one_line(error)}); remove that file or name another "
+                "folder as distill_cache_dir."
+            ) from error
+
+    def get(self, keys: Sequence[bytes]) -> list[dict[str, torch.Tensor]] | None:
+        """The rows of these keys in their order, or None if any is missing."""
+        marks = ",".join("?" * len(keys))
+        found = dict(self._rows.execute(f"SELECT key, value FROM answers WHERE key IN ({marks})", keys))
+        return [load(found[key]) for key in keys] if found.keys() >= set(keys) else None
+
+    def put(self, rows: Mapping[bytes, Mapping[str, torch.Tensor]]) -> None:
+        """Add rows, all or none; a key that is there keeps what it has.
+
+        Args:
+            rows: key -> named tensors, on any device.
+        """
+        values = [(key, save({name: tensor.cpu() for name, tensor in row.items()})) for key, row in rows.items()]
+        self._rows.execute("BEGIN IMMEDIATE")
+        self._rows.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", values)
+        self._rows.execute("COMMIT")
+
+    def __len__(self) -> int:
+        return self._rows.execute("SELECT COUNT(*) FROM answers").fetchone()[0]

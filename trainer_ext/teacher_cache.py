@@ -1,0 +1,135 @@
+"""Teacher cache: what a teacher answered once is read from disk from then on.
+
+A row is found by what the teacher read of it, without the padding behind it. The file it lies in is named after
+everything else that an answer depends on: weights and architecture of the teacher, tokenizer, maximum length and
+precision. A change of any of them is another file, so a stale answer is never found.
+
+Answers are kept in fp32, as the live teacher gives them, and computed by the batches as they come. So training with the
+cache is training with the live teacher to the last bit where every batch has the same shape: padding to one length, and
+no smaller last batch. In batches of another shape matrix products sum in another order, and the live teacher itself
+answers a row with another last bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from .answer_store import AnswerStore
+from .teachers import LOGITS, LiveTeacher, Precision
+
+_FORMAT = "1"
+# Of the config: where a model came from and what its labels are called, none of which moves an answer.
+_SILENT = ("_name_or_path", "transformers_version", "problem_type", "id2label", "label2id")
+
+
+class CachedTeacher(LiveTeacher):
+    """A teacher that is asked once per row: a batch of which all rows are known costs no forward pass.
+
+    Args:
+        model: as in `LiveTeacher`.
+        folder: where the answers lie; several runs and processes may share it.
+        tokenizer: the tokenizer of the rows, or None.
+    """
+
+    def __init__(self, model, folder: str | Path, tokenizer=None):
+        super().__init__(model)
+        self._folder, self._tokenizer = Path(folder), tokenizer
+        self._store: AnswerStore | None = None  # opened at the first batch, which tells the precision
+
+    def answer(self, inputs: Mapping[str, Any], precision: Precision, **asked: bool) -> dict[str, Any]:
+        """The teacher's logits by name in fp32, 0 at padding where they come from the cache."""
+        if asked:  # inner states are not kept
+            return super().answer(inputs, precision, **asked)
+        known = self.known(inputs)
+        keys, lengths = row_keys(known)
+        if self._store is None:
+            with precision():
+                name = fingerprint(self.model, self._tokenizer, known["input_ids"].device.type)
+            self._store = AnswerStore(self._folder / f"{name}.sqlite")
+        rows = self._store.get(keys)
+        if rows is not None:
+            return _batch_of(rows, known["input_ids"])
+        answer = super().answer(inputs, precision)
+        logits = {name: value for name, value in answer.items() if name in LOGITS}
+        self._store.put(
+            {
+                key: {name: _row(name, value[i], length) for name, value in logits.items()}
+                for i, (key, length) in enumerate(zip(keys, lengths, strict=True))
+            }
+        )
+        return logits
+
+
+def row_keys(inputs: Mapping[str, Any]) -> tuple[list[bytes], list[int]]:
+    """A key of every row's content, and its length in tokens without the padding behind it.
+
+    Args:
+        inputs: what the teacher reads: `input_ids` and other tensors `[batch, tokens]`, `attention_mask` if there is one.
+    """
+    arrays = {name: value.cpu().numpy() for name, value in sorted(inputs.items()) if isinstance(value, torch.Tensor)}
+    rows, tokens = arrays["input_ids"].shape
+    lengths = [tokens] * rows
+    if "attention_mask" in arrays:  # up to the last token that is read
+        read = arrays["attention_mask"] != 0
+        lengths = (tokens - read[:, ::-1].argmax(1)).tolist()
+    keys = []
+    for i, length in enumerate(lengths):
+        key = hashlib.blake2b(digest_size=16)
+        for name, values in arrays.items():
+            row = values[i, :length] if values.shape[:2] == (rows, tokens) else values[i]
+            key.update(f"{name} {row.dtype} {row.shape} ".encode())
+            key.update(row.tobytes())
+        keys.append(key.digest())
+    return keys, lengths
+
+
+def fingerprint(model, tokenizer, device_type: str) -> str:
+    """A name for everything but the row that an answer depends on; call it inside the autocast of the run.
+
+    Args:
+        model: the teacher.
+        tokenizer: the tokenizer of the rows, or None.
+        device_type: `cpu`, `cuda`, ..., for the autocast that is on there.
+    """
+    precision = [torch.get_float32_matmul_precision()]
+    if torch.is_autocast_enabled(device_type):
+        precision.append(str(torch.get_autocast_dtype(device_type)))
+    config = {name: value for name, value in model.config.to_dict().items() if name not in _SILENT}
+    about = [_FORMAT, type(model).__name__, model.config._attn_implementation, config, precision]
+    if isinstance(tokenizer, PreTrainedTokenizerBase):
+        about += [tokenizer.model_max_length, sorted(tokenizer.get_vocab().items()), tokenizer.special_tokens_map]
+    name = hashlib.blake2b(json.dumps(about, sort_keys=True, default=str).encode(), digest_size=16)
+    for key, value in sorted(model.state_dict().items()):
+        name.update(f"{key} {value.dtype} {list(value.shape)} ".encode())
+        name.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return name.hexdigest()
+
+
+def _per_token(name: str, row: torch.Tensor) -> bool:
+    """Whether a row of logits has one entry per token: spans always, others where they are `[tokens, classes]`."""
+    return name != "logits" or row.dim() == 2
+
+
+def _row(name: str, row: torch.Tensor, length: int) -> torch.Tensor:
+    return (row[:length] if _per_token(name, row) else row).contiguous()
+
+
+def _batch_of(rows: list[dict[str, torch.Tensor]], input_ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    batch = {}
+    for name, first in rows[0].items():
+        values = [row[name] for row in rows]
+        if _per_token(name, first):
+            logits = first.new_zeros(len(values), input_ids.shape[1], *first.shape[1:])
+            for place, value in zip(logits, values, strict=True):
+                place[: len(value)] = value
+        else:
+            logits = torch.stack(values)
+        batch[name] = logits.to(input_ids.device, non_blocking=True)
+    return batch
