@@ -26,6 +26,7 @@ __all__ = [
     "ClassificationQuality",
     "accuracy",
     "agreement",
+    "answers_changed",
     "bootstrap_interval",
     "classification_quality",
     "load_metric",
