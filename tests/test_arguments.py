@@ -34,6 +34,7 @@ CHOSEN = {
     "distill_alpha": 0.25,
     "distill_temperature": 4.0,
     "distill_hidden": 0.5,
+    "distill_relations": 0.25,
     "distill_layers": [0, 3],
 }
 ALONE = {"distill_cache_dir": "answers", "distill_teachers": ["self", "folder"]}  # refused beside one of those
@@ -104,6 +105,7 @@ REFUSED = {
     "distill_alpha": [-0.1, 1.1, NAN, INF, -INF, "0.9", None],
     "distill_temperature": [0.0, -2.0, NAN, INF, "2", None],
     "distill_hidden": [-0.1, NAN, INF, -INF, "1", None],
+    "distill_relations": [-0.1, NAN, INF, -INF, "1", None],
     "distill_teachers": [[], [""], ["self", 3], "self"],
     "distill_layers": [[], [-1], [1.0], [1, 1], ["1"], 3, "last"],
 }
@@ -127,6 +129,7 @@ ACCEPTED = {
     "distill_alpha": [0, 1],
     "distill_temperature": [0.1, 100],
     "distill_hidden": [0, 100],
+    "distill_relations": [0, 100],
     "distill_layers": [None, [0], [3, 1]],
 }
 
@@ -156,8 +159,9 @@ def test_one_teacher_or_several(tmp_path):
 
 
 def test_a_cache_is_refused_where_it_cannot_help(tmp_path):
-    with pytest.raises(ValueError, match="distill_cache_dir keeps the teacher's answers only, but distill_hidden=0.5"):
-        arguments(tmp_path, distill_cache_dir="answers", distill_hidden=0.5)
+    for name in ("distill_hidden", "distill_relations"):
+        with pytest.raises(ValueError, match=f"distill_cache_dir keeps the teacher's answers only, but {name}=0.5"):
+            arguments(tmp_path, distill_cache_dir="answers", **{name: 0.5})
     with pytest.raises(ValueError, match="distill_cache_dir is empty"):
         arguments(tmp_path, distill_cache_dir="")
 

@@ -44,7 +44,7 @@ LAYERS = (
         "squad_rows",
     ),
     ("tables", "tasks", "teachers", "units"),
-    ("arguments", "assess", "data", "latency", "magnitude", "structures", "teacher_cache"),
+    ("arguments", "assess", "data", "latency", "magnitude", "relations", "structures", "teacher_cache"),
     ("benchmark", "masks", "recipe", "shrink"),
     ("baseline", "callbacks", "depth", "distillation", "import_nn_pruning", "layer_timing", "proven"),
     ("check", "student"),

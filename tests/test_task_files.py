@@ -144,7 +144,7 @@ def test_a_file_that_cannot_be_is_refused_in_one_line(load, case):
         ({**TAGS, **NUMBER}, ("--problem_type", "leave it out", "token-classification")),
         ({**TAGS, **PAIR}, ("--text_pair_column", "left out for token-classification", "'other'")),
         ({**ANSWERS, **PAIR}, ("--text_pair_column", "left out for question-answering")),
-        ({"label_separator": " "}, ("--label_separator", "' '")),
+        ({"label_separator": ""}, ("--label_separator", "one character or more")),
         ({**PAIR, "max_length": 4, "latency_sequence_length": 4}, ("--max_length", "5 or more", "4")),
         ({**ANSWERS, "doc_stride": 9}, ("--doc_stride", "[1, 8]", "9")),
         ({**ANSWERS, "doc_stride": 0}, ("--doc_stride", "[1, 8]", "0")),

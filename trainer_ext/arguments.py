@@ -15,7 +15,7 @@ from .units import PruningSpec
 _NUMBERS = (
     *("prune_sparsity", "prune_block_size", "prune_start", "prune_end", "prune_score_lr", "prune_layers"),
     *("prune_recovery_epochs", "prune_latency_batch_size", "prune_latency_length"),
-    *("distill_alpha", "distill_temperature", "distill_hidden"),
+    *("distill_alpha", "distill_temperature", "distill_hidden", "distill_relations"),
 )
 
 
@@ -134,11 +134,18 @@ class DistillPruneTrainingArguments(TrainingArguments):
             "help": "Weight of the squared difference of hidden states, added to the loss, in [0, inf); 0 leaves it out."
         },
     )
+    distill_relations: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of the difference of self-attention relations (queries, keys, values), added to the loss, in "
+            "[0, inf); 0 leaves it out."
+        },
+    )
     distill_layers: list[int] | None = field(
         default=None,
         metadata={
             "help": "Layers of the teacher whose inner states are taught: 0 = embeddings, 1 = first layer, up to its "
-            "depth. Default: all for distill_hidden."
+            "depth. Default: all for distill_hidden, the last for distill_relations (of 24, try 19 to 21)."
         },
     )
 
@@ -228,15 +235,17 @@ class DistillPruneTrainingArguments(TrainingArguments):
         _in_range(self, "distill_alpha", 0 <= self.distill_alpha <= 1, "in [0, 1]; 0.9 is usual")
         _in_range(self, "distill_temperature", 0 < self.distill_temperature < math.inf, "above 0; 2 is usual")
         _in_range(self, "distill_hidden", 0 <= self.distill_hidden < math.inf, "0 or more; 1 is usual")
+        _in_range(self, "distill_relations", 0 <= self.distill_relations < math.inf, "0 or more; 1 is usual")
         _check_layers(self.distill_layers)
         _check_teachers(self)
         if self.distill_cache_dir == "":
             raise ValueError("distill_cache_dir is empty; give a folder, or leave it out.")
-        if self.distill_cache_dir is not None and self.distill_hidden:
-            raise ValueError(
-                f"distill_cache_dir keeps the teacher's answers only, but distill_hidden={self.distill_hidden} needs its "
-                "inner states at every step; leave one of the two out."
-            )
+        for name in ("distill_hidden", "distill_relations"):
+            if self.distill_cache_dir is not None and getattr(self, name):
+                raise ValueError(
+                    f"distill_cache_dir keeps the teacher's answers only, but {name}={getattr(self, name)} needs its "
+                    "inner states at every step; leave one of the two out."
+                )
         if self.prune_method != "none" and self.prune_attention == self.prune_ffn == "none":
             raise ValueError("prune_attention and prune_ffn are both 'none': nothing is left to prune.")
 

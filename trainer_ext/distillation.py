@@ -1,13 +1,17 @@
 """Distillation: what a student learns from its teachers, as named loss terms and the weight of each.
 
-The loss of a step is `(1 - alpha) * task + alpha * distill + distill_hidden * hidden`, where `distill` compares answers
-(Hinton, Vinyals and Dean 2015, arXiv 1503.02531) and `hidden` hidden states. Answers of several teachers are averaged;
-inner states are those of the first teacher.
+The loss of a step is
+
+    (1 - distill_alpha) * task + distill_alpha * distill + distill_hidden * hidden + distill_relations * relations
+
+where `distill` compares answers (Hinton, Vinyals and Dean 2015, arXiv 1503.02531), `hidden` the hidden states and
+`relations` the relations between tokens. Answers of several teachers are averaged; inner states are those of the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +19,7 @@ import torch
 from . import hidden_states
 from .errors import InputError
 from .hidden_states import hidden_state_mse, layer_pairs
+from .relations import Projections, depth_of, projection_outputs, relation_heads, relation_kl
 from .soft_targets import labels_per_row, not_padding, soft_target_for
 from .teacher_cache import CachedTeacher
 from .teachers import LiveTeacher, Precision, check_teacher, check_tokenizer
@@ -49,6 +54,11 @@ class Distillation:
         self._projection: torch.nn.Linear | None = None
         if options.distill_layers:
             _check_depth(options.distill_layers, teachers[0].config.num_hidden_layers)
+        self._related: list[tuple[int, int]] = []
+        if options.distill_relations:
+            _check_relations(options)
+            self._related = _related_layers(student, teachers[0], options.distill_layers)
+            self._heads = teachers[0].config.num_attention_heads
 
     def attach(self, student, options) -> None:
         """Give the student what it learns with: a map to the teacher's width, where that is another. Idempotent."""
@@ -71,8 +81,19 @@ class Distillation:
         """What the student is asked for besides its answer."""
         return {"output_hidden_states": True} if options.distill_hidden else {}
 
+    @contextlib.contextmanager
+    def watch(self, student) -> Iterator[Projections]:
+        """See the queries, keys and values of the student while it answers a batch; what comes out goes to `terms`."""
+        with projection_outputs(student, [number for number, _ in self._related]) as seen:
+            yield seen
+
     def terms(
-        self, outputs: Mapping[str, Any], batch: Mapping[str, Any], options, precision: Precision
+        self,
+        outputs: Mapping[str, Any],
+        batch: Mapping[str, Any],
+        options,
+        precision: Precision,
+        seen: Projections,
     ) -> dict[str, torch.Tensor]:
         """The loss terms of a batch by name, scalars; each is 0 where student and teacher agree.
 
@@ -81,14 +102,18 @@ class Distillation:
             batch: its inputs, with labels.
             options: see the class.
             precision: gives the autocast context of the student.
+            seen: what `watch` gave.
         """
         target = soft_target_for(outputs, self._config, batch.get("labels"))
         first, *others = self.teachers
-        answers = [first.answer(batch, precision, **self.inputs(options))]
+        with projection_outputs(first.model, [number for _, number in self._related]) as taught:
+            answers = [first.answer(batch, precision, **self.inputs(options))]
         answers += [teacher.answer(batch, precision) for teacher in others]
         terms = {"loss_distill": target(outputs, answers, batch, temperature=options.distill_temperature)}
         if options.distill_hidden:
             terms["loss_hidden"] = _hidden_term(outputs, answers[0], batch, options)
+        if self._related:
+            terms["loss_relations"] = self._relations_term(seen, taught, batch)
         return terms
 
     def weights(self, options) -> dict[str, float]:
@@ -97,7 +122,19 @@ class Distillation:
             "loss_task": 1 - options.distill_alpha,
             "loss_distill": options.distill_alpha,
             "loss_hidden": options.distill_hidden,
+            "loss_relations": options.distill_relations,
         }
+
+    def _relations_term(self, seen: Projections, taught: Projections, batch) -> torch.Tensor:
+        """The sum over queries, keys and values, mean over the layers of the student that have any."""
+        mask, weights = not_padding(batch), labels_per_row(batch)
+        terms = []
+        for ours, theirs in self._related:
+            for student, teacher in zip(seen(ours) or (), taught(theirs), strict=False):
+                heads = relation_heads(student.shape[-1], teacher.shape[-1], self._heads)
+                terms.append(relation_kl(student, teacher, heads=heads, mask=mask, weights=weights))
+        # A student may have lost all attention of these layers to pruning.
+        return 3 * torch.stack(terms).mean() if terms else batch["input_ids"].new_zeros((), dtype=torch.float32)
 
 
 def _check_depth(layers: list[int], depth: int) -> None:
@@ -106,6 +143,28 @@ def _check_depth(layers: list[int], depth: int) -> None:
             f"distill_layers={layers}, but the teacher has {depth} layers: name layers in [0, {depth}], "
             "0 for the output of the embeddings."
         )
+
+
+def _check_relations(options) -> None:
+    if options.torch_compile:
+        raise InputError(
+            f"distill_relations={options.distill_relations} watches the inside of layers, which torch_compile hides; "
+            "leave one of the two out."
+        )
+    if (options.gradient_checkpointing_kwargs or {}).get("use_reentrant"):
+        raise InputError(
+            f"distill_relations={options.distill_relations} needs gradients inside of layers, which reentrant gradient "
+            "checkpointing hides; set use_reentrant to false in gradient_checkpointing_kwargs."
+        )
+
+
+def _related_layers(student, teacher, layers: list[int] | None) -> list[tuple[int, int]]:
+    """`(student layer, teacher layer)` whose relations are compared, from 1 on; by default the last of each."""
+    depth = depth_of(teacher)
+    inner = [number for number in layers or [depth] if number > 0]
+    if not inner:
+        raise InputError(f"distill_layers={layers} names the embeddings only, which have no relations; name a layer.")
+    return [(max(ours, 1), theirs) for ours, theirs in layer_pairs(depth_of(student), depth, inner)]
 
 
 def _hidden_term(outputs, answer, batch, options) -> torch.Tensor:

@@ -191,7 +191,7 @@ def _check_fields(task: Task, args: DataArguments) -> None:
     half = args.max_length // 2
     checks = (
         ("text_pair_column", task.pairs or args.text_pair_column is None, f"left out for {task.name}"),
-        ("label_separator", bool(args.label_separator.strip()), "a character that is no white space, or more"),
+        ("label_separator", bool(args.label_separator), "one character or more"),
         ("max_length", args.max_length >= shortest, f"{shortest} or more: special tokens and some of the text"),
         ("doc_stride", not task.pieces or 1 <= args.doc_stride <= half, f"in [1, {half}], half of max_length"),
         ("max_answer_length", args.max_answer_length >= 1, "1 or more"),

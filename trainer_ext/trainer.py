@@ -101,8 +101,12 @@ class DistillPruneMixin:
         # Without the count, so that the task loss is this batch's mean whatever the head does with a count. Only a
         # function of the user's gets one, that of this batch: Trainer never calls it without, and it may divide by it.
         count = labels.ne(IGNORED).sum() if self.compute_loss_func and num_items_in_batch is not None else None
-        inner = self.distillation.inputs(self._options) if self.distillation else {}
-        loss, outputs = super().compute_loss(model, {**inputs, **inner}, True, count)
+        inner, watch = {}, contextlib.nullcontext()
+        if self.distillation:
+            inner = self.distillation.inputs(self._options)
+            watch = self.distillation.watch(self.accelerator.unwrap_model(model))
+        with watch as seen:
+            loss, outputs = super().compute_loss(model, {**inputs, **inner}, True, count)
         if count is not None and self.args.average_tokens_across_devices:
             loss = loss / self.accelerator.num_processes  # by which Trainer has just multiplied it
         if labels is not None:
@@ -110,7 +114,7 @@ class DistillPruneMixin:
         share = self._share_of_batch(batch, num_items_in_batch)
         terms, weights = {"loss_task": loss}, {"loss_task": 1.0}
         if self.distillation:
-            terms |= self.distillation.terms(outputs, batch, self._options, self.accelerator.autocast)
+            terms |= self.distillation.terms(outputs, batch, self._options, self.accelerator.autocast, seen)
             weights = self.distillation.weights(self._options)
         pruning = getattr(self.accelerator.unwrap_model(self.model), "pruning", None)
         if pruning is not None and (penalty := pruning.penalty) is not None:
@@ -252,10 +256,11 @@ class DistillPruneMixin:
         self.distillation = Distillation(student, teachers, options, self.processing_class) if teachers else None
         if self.distillation:
             self.distillation.attach(student, options)
-        elif options.distill_hidden:
-            raise ValueError(
-                f"distill_hidden={options.distill_hidden} needs a teacher: give distill_teacher, or teacher=..."
-            )
+        for name in ("distill_hidden", "distill_relations"):
+            if not teachers and getattr(options, name):
+                raise ValueError(
+                    f"{name}={getattr(options, name)} needs a teacher: give distill_teacher, or teacher=..."
+                )
         if self._compresses:
             # Our loss is divided over the accumulated batch in compute_loss; Trainer must not do it again.
             self.loss_is_scaled_for_ga = True
