@@ -58,6 +58,17 @@ def test_an_optimizer_of_the_users_is_the_one_of_the_arguments(tmp_path, make):
     assert not torch.equal(rates.scores[0], rates.scores[-1])  # the control: they learn
 
 
+@pytest.mark.parametrize("make", [lambda p: (adamw(p), None), warmed_up], ids=["optimizer", "with scheduler"])
+def test_the_map_to_a_wider_teacher_learns_in_it_too(tmp_path, make):
+    fields = {**FIELDS, "distill_teacher": None, "distill_hidden": 1.0}
+    runs = []
+    for chosen in (make, lambda p: (None, None)):
+        warmup = {"warmup_steps": 2} if make is warmed_up and chosen is not make else {}
+        trainer, _ = run(tmp_path, chosen, teacher=new_model(seed=1, hidden_size=64), **fields, **warmup)
+        runs.append(logged(trainer, "loss_hidden"))
+    assert runs[0] == pytest.approx(runs[1], rel=1e-6)
+
+
 def test_a_scheduler_that_cannot_take_one_more_group_is_refused(tmp_path):
     def cosine(parameters):
         optimizer = adamw(parameters)

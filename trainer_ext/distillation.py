@@ -68,6 +68,11 @@ class Distillation:
             self._projection = self._projection or hidden_states.projection(ours.hidden_size, theirs.hidden_size)
             hidden_states.attach(student, self._projection)
 
+    @property
+    def parameters(self) -> dict[int, torch.nn.Parameter]:
+        """What is learned beside the student, by identity: the map to the teacher's width, where there is one."""
+        return {} if self._projection is None else {id(p): p for p in self._projection.parameters()}
+
     def detach(self, student) -> None:
         """Take away what only training needs."""
         hidden_states.detach(student)

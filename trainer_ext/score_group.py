@@ -1,4 +1,4 @@
-"""Score group: the scores of the masks in an optimizer, with a learning rate of their own and no weight decay."""
+"""Groups of an optimizer for what is learned beside the model, in an optimizer of the user's too."""
 
 from __future__ import annotations
 
@@ -28,21 +28,33 @@ def add_scores(optimizer: Optimizer, scores: dict, *, lr: float, ours: bool, sch
     if ours:
         for group in optimizer.param_groups:
             group["params"] = [p for p in group["params"] if id(p) not in scores]
-    # An optimizer of the user's was made from the model without masks.
-    if scores and not any(id(p) in scores for group in optimizer.param_groups for p in group["params"]):
-        optimizer.add_param_group({"params": list(scores.values()), "lr": lr, "weight_decay": 0.0})
-        if scheduler is not None:
-            _schedule(optimizer, scheduler, lr)
+    add_missing(optimizer, scores, scheduler=scheduler, lr=lr, weight_decay=0.0)
 
 
-def _schedule(optimizer: Optimizer, scheduler, lr: float) -> None:
-    """Let a scheduler that counted the groups before that of the scores move it like the last of them."""
+def add_missing(optimizer: Optimizer, parameters: dict, *, scheduler=None, **options) -> None:
+    """Give parameters a group of their own if the optimizer, made from the model without them, knows none of them.
+
+    Args:
+        optimizer: changed in place.
+        parameters: by identity.
+        scheduler: made before for this optimizer, if any; it moves the new group like the last one that it knows.
+        **options: of the group; the others are the defaults of the optimizer.
+
+    Raises:
+        ValueError: a scheduler that cannot take one more group.
+    """
+    if not parameters or any(id(p) in parameters for group in optimizer.param_groups for p in group["params"]):
+        return
+    optimizer.add_param_group({"params": list(parameters.values()), **options})
+    if scheduler is None:
+        return
     if not isinstance(scheduler, LambdaLR):
         raise ValueError(
-            f"The {type(scheduler).__name__} in `optimizers` cannot take the scores of the masks as one more "
-            "group. Use a LambdaLR, such as transformers.get_scheduler makes; or give optimizers=(optimizer, None) and "
-            "choose lr_scheduler_type; or use prune_method=magnitude, which learns no scores."
+            f"The {type(scheduler).__name__} in `optimizers` cannot take one more group, which the scores of the masks "
+            "and the map to a teacher of another width need. Use a LambdaLR, such as transformers.get_scheduler makes; or "
+            "give optimizers=(optimizer, None) and choose lr_scheduler_type; or do without: prune_method=magnitude."
         )
-    scheduler.base_lrs.append(lr)
+    group = optimizer.param_groups[-1]
+    scheduler.base_lrs.append(group["lr"])
     scheduler.lr_lambdas.append(scheduler.lr_lambdas[-1])
-    optimizer.param_groups[-1]["lr"] *= scheduler.lr_lambdas[-1](scheduler.last_epoch)
+    group["lr"] *= scheduler.lr_lambdas[-1](scheduler.last_epoch)

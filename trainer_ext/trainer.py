@@ -18,7 +18,7 @@ from .callbacks import PruningCallback
 from .distillation import Distillation
 from .proven import Compression, shrink_masked
 from .run_directory import is_finished, last_checkpoint
-from .score_group import add_scores, scores_of
+from .score_group import add_missing, add_scores, scores_of
 from .sharding import check_whole_parameters
 from .soft_targets import IGNORED
 from .student import prepare_student
@@ -89,6 +89,8 @@ class DistillPruneMixin:
         if self._spec is not None:
             scores = scores_of(model or self.model)
             add_scores(optimizer, scores, lr=self.args.prune_score_lr, ours=ours, scheduler=self.lr_scheduler)
+        if self.distillation:
+            add_missing(optimizer, self.distillation.parameters, scheduler=self.lr_scheduler)
         return optimizer
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
