@@ -12,7 +12,16 @@ ROOT = Path(trainer_ext.__file__).parent
 LAYERS = (
     # know nothing of the rest
     (
-        *("_version", "budgets", "codec", "compact", "compact.fresh", "compact.modeling_compact", "data_arguments"),
+        *(
+            "_version",
+            "argument_checks",
+            "budgets",
+            "codec",
+            "compact",
+            "compact.fresh",
+            "compact.modeling_compact",
+            "data_arguments",
+        ),
         *(
             "ensembles",
             "entities",

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from transformers import TrainingArguments
 
+from .argument_checks import check_compression
 from .precision import resolve_fp16
 from .units import PruningSpec
-
-_NUMBERS = (
-    *("prune_sparsity", "prune_block_size", "prune_start", "prune_end", "prune_score_lr", "prune_layers"),
-    *("prune_recovery_epochs", "prune_latency_batch_size", "prune_latency_length"),
-    *("distill_alpha", "distill_temperature", "distill_hidden", "distill_relations"),
-)
 
 
 @dataclass
@@ -68,7 +62,7 @@ class DistillPruneTrainingArguments(TrainingArguments):
     prune_recovery_epochs: float = field(
         default=0.0,
         metadata={
-            "help": "Epochs of dense fine-tuning of the shrunk model, with the teacher if there is one; at least 0."
+            "help": "Epochs of dense fine-tuning of the shrunk model, with the teacher if there is one; at least 0. Needs a prune_method."
         },
     )
     prune_latency_device: str = field(
@@ -158,7 +152,7 @@ class DistillPruneTrainingArguments(TrainingArguments):
     )
 
     def __post_init__(self):
-        self._check_compression()
+        check_compression(self)
         resolve_fp16(self)
         super().__post_init__()
 
@@ -196,83 +190,4 @@ class DistillPruneTrainingArguments(TrainingArguments):
         for name in values.keys() & type(self).__dataclass_fields__.keys():
             if name.startswith(("prune_", "distill_")):
                 setattr(self, name, values[name])
-        self._check_compression()
-
-    def _check_compression(self) -> None:
-        for name, allowed in (
-            ("prune_method", ("none", "movement", "soft_movement", "magnitude")),
-            ("prune_structure", ("compact", "plain")),
-            ("prune_latency_dtype", ("float32", "bfloat16", "float16")),
-            ("prune_attention", ("block", "head", "none")),
-            ("prune_ffn", ("neuron", "none")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
-        given = () if self.prune_speedup is None else ("prune_speedup",)
-        for name in (*_NUMBERS, *given):
-            if not isinstance(getattr(self, name), int | float):
-                raise ValueError(
-                    f"{name} must be a number, got {getattr(self, name)!r}; YAML reads 1e-2 as text, 1.0e-2 not."
-                )
-        _in_range(self, "prune_sparsity", 0 <= self.prune_sparsity < 1, "in [0, 1); 0.5 removes half")
-        speedup = 1.0 if self.prune_speedup is None else self.prune_speedup
-        _in_range(self, "prune_speedup", 1 <= speedup < math.inf, "at least 1; 2 halves the time of a forward pass")
-        if self.prune_speedup is not None and self.prune_method == "none":
-            raise ValueError(f"prune_speedup={self.prune_speedup} needs a prune_method, such as movement.")
-        _in_range(self, "prune_layers", self.prune_layers >= 0 and self.prune_layers % 1 == 0, "0 or a whole number")
-        _in_range(self, "prune_recovery_epochs", 0 <= self.prune_recovery_epochs < math.inf, "0 or more")
-        _in_range(self, "prune_latency_batch_size", 1 <= self.prune_latency_batch_size < math.inf, "at least 1")
-        _in_range(self, "prune_latency_length", 1 <= self.prune_latency_length < math.inf, "at least 1")
-        _in_range(self, "prune_block_size", 1 <= self.prune_block_size < math.inf, "at least 1; 32 is usual")
-        _in_range(self, "prune_start", 0 <= self.prune_start < 1, "a fraction of the run in [0, 1)")
-        _in_range(self, "prune_end", 0 < self.prune_end <= 1, "a fraction of the run in (0, 1]")
-        if self.prune_start >= self.prune_end:
-            raise ValueError(
-                f"prune_start={self.prune_start} must be below prune_end={self.prune_end}: the sparsity rises between "
-                "the two, as fractions of the run."
-            )
-        _in_range(self, "prune_score_lr", 0 < self.prune_score_lr < math.inf, "above 0; 0.01 is usual")
-        _in_range(self, "distill_alpha", 0 <= self.distill_alpha <= 1, "in [0, 1]; 0.9 is usual")
-        _in_range(self, "distill_temperature", 0 < self.distill_temperature < math.inf, "above 0; 2 is usual")
-        _in_range(self, "distill_hidden", 0 <= self.distill_hidden < math.inf, "0 or more; 1 is usual")
-        _in_range(self, "distill_relations", 0 <= self.distill_relations < math.inf, "0 or more; 1 is usual")
-        _check_layers(self.distill_layers)
-        _check_teachers(self)
-        if self.distill_cache_dir == "":
-            raise ValueError("distill_cache_dir is empty; give a folder, or leave it out.")
-        for name in ("distill_hidden", "distill_relations"):
-            if self.distill_cache_dir is not None and getattr(self, name):
-                raise ValueError(
-                    f"distill_cache_dir keeps the teacher's answers only, but {name}={getattr(self, name)} needs its "
-                    "inner states at every step; leave one of the two out."
-                )
-        if self.prune_method != "none" and self.prune_attention == self.prune_ffn == "none":
-            raise ValueError("prune_attention and prune_ffn are both 'none': nothing is left to prune.")
-
-
-def _check_teachers(args) -> None:
-    if args.distill_teacher == "":
-        raise ValueError("distill_teacher is empty; give 'self', a folder or a Hub id, or leave it out.")
-    names = args.distill_teachers
-    if names is None:
-        return
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
-        raise ValueError(f"distill_teachers must be a list of 'self', folders or Hub ids, got {names!r}.")
-    if args.distill_teacher is not None:
-        raise ValueError(
-            f"Got both distill_teacher={args.distill_teacher!r} and distill_teachers={names}. Choose one."
-        )
-
-
-def _check_layers(layers) -> None:
-    if layers is None:
-        return
-    if not isinstance(layers, list) or not layers or not all(type(i) is int and i >= 0 for i in layers):
-        raise ValueError(f"distill_layers must be a list of layers in [0, depth of the teacher], got {layers!r}.")
-    if len(set(layers)) < len(layers):
-        raise ValueError(f"distill_layers names a layer twice: {layers!r}.")
-
-
-def _in_range(args, name: str, fits: bool, expected: str) -> None:
-    if not fits:  # NaN compares false everywhere and ends here too
-        raise ValueError(f"{name} must be {expected}, got {getattr(args, name)}.")
+        check_compression(self)
