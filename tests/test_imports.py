@@ -30,6 +30,7 @@ LAYERS = (
             "family_names",
             "intervals",
             "labels",
+            "loss_terms",
             "losses",
             "matrices",
         ),
@@ -56,7 +57,7 @@ LAYERS = (
     ("arguments", "assess", "data", "latency", "magnitude", "relations", "structures", "teacher_cache"),
     ("benchmark", "masks", "recipe", "shrink"),
     ("baseline", "callbacks", "depth", "distillation", "import_nn_pruning", "layer_timing", "proven"),
-    ("check", "student"),
+    ("check", "recovery", "student"),
     ("run_report", "trainer"),
     # put everything together
     ("compress",),

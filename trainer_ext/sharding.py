@@ -30,3 +30,16 @@ def check_whole_parameters(args) -> None:
         f"Pruning and distillation do not work with {found}: it splits the weights over the processes, and every process "
         f"needs them whole to rank and cut them. {way_out}, or start with torchrun alone: each process then has a copy."
     )
+
+
+def check_one_device(args) -> None:
+    """Refuse DataParallel, whose copies of a model would each have their own masks.
+
+    Raises:
+        ValueError: if one process has several devices.
+    """
+    if args.n_gpu > 1:
+        raise ValueError(
+            f"Pruning and distillation do not work with DataParallel ({args.n_gpu} devices in one process): its "
+            "copies would each have their own masks. Start with torchrun, or set CUDA_VISIBLE_DEVICES to one device."
+        )

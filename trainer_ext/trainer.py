@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
-from transformers import Trainer, set_seed
+from transformers import Trainer
 
 from . import masks
 from .arguments import DistillPruneTrainingArguments
 from .callbacks import PruningCallback
 from .distillation import Distillation
+from .loss_terms import LossTerms
 from .proven import Compression, shrink_masked
-from .run_directory import is_finished, last_checkpoint
+from .recovery import recovery_run, was_finished
+from .run_directory import last_checkpoint
 from .score_group import add_missing, add_scores, scores_of
-from .sharding import check_whole_parameters
+from .sharding import check_one_device, check_whole_parameters
 from .soft_targets import IGNORED
 from .student import prepare_student
 from .teachers import load_teacher
@@ -51,7 +51,7 @@ class DistillPruneMixin:
         self.args = args
         self.processing_class = kwargs.get("processing_class", positional[3] if len(positional) > 3 else None)
         self.compression: Compression | None = None
-        self._terms: dict[str, list[torch.Tensor]] = {}
+        self._terms = LossTerms()
         self.distillation: Distillation | None = None
         given = teacher if isinstance(teacher, list | tuple) else [] if teacher is None else [teacher]
         if given and self._teacher_names:
@@ -65,11 +65,8 @@ class DistillPruneMixin:
         if model is not None:
             model = self._prepare_student(model)
         super().__init__(model, args, *positional, **kwargs)
-        if self._compresses and self.args.n_gpu > 1:
-            raise ValueError(
-                f"Pruning and distillation do not work with DataParallel ({self.args.n_gpu} devices in one process): its "
-                "copies would each have their own masks. Start with torchrun, or set CUDA_VISIBLE_DEVICES to one device."
-            )
+        if self._compresses:
+            check_one_device(self.args)
         if isinstance(args, DistillPruneTrainingArguments):
             self.add_callback(PruningCallback)  # does nothing without masks, which a search may turn on and off
 
@@ -120,8 +117,7 @@ class DistillPruneMixin:
         if pruning is not None and (penalty := pruning.penalty) is not None:
             terms, weights = terms | {"loss_penalty": penalty}, weights | {"loss_penalty": 1.0}
         if len(terms) > 1:
-            for name, term in {"share": torch.ones_like(loss), **terms}.items():
-                self._terms.setdefault(name, []).append(term.detach() * share)
+            self._terms.add(terms, share)
             loss = sum(weights[name] * term for name, term in terms.items())
         loss = loss * share
         return (loss, outputs) if return_outputs else loss
@@ -136,14 +132,8 @@ class DistillPruneMixin:
     def log(self, logs, start_time=None):
         """Add the mean of each loss term and the current sparsity to the training log."""
         if "loss" in logs:
-            if (
-                self._terms
-            ):  # of all processes: Trainer logs a loss in each of them, and each has its part of the batch
-                sums = self.accelerator.reduce(torch.stack([torch.stack(x).sum() for x in self._terms.values()]))
-                means = dict(zip(self._terms, (sums / sums[0]).tolist(), strict=True))
-                del means["share"]  # it comes first, and divides: the shares of one whole batch make 1
-                logs |= means
-                self._terms = {}
+            if self._terms:  # in every process: Trainer logs a loss in each of them
+                logs |= self._terms.means(self.accelerator)
             if hasattr(self.model, "pruning"):
                 logs["sparsity"] = masks.current_sparsity(self.model)
         super().log(logs, start_time)
@@ -154,19 +144,19 @@ class DistillPruneMixin:
             raise ValueError(
                 "This trainer's model is already shrunk; build a new trainer to resume from a checkpoint."
             )
-        self._terms = {}  # what an earlier run did not log any more
-        given = (
-            last_checkpoint(Path(self.args.output_dir)) if resume_from_checkpoint is True else resume_from_checkpoint
-        )
-        was_finished = bool(given) and is_finished(Path(given))
+        self._terms = LossTerms()  # without what an earlier run did not log any more
+        finished = was_finished(self.args.output_dir, resume_from_checkpoint)
         output = self._train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
             self.shrink()
             if self._options.prune_recovery_epochs:
-                with self._recovery_arguments(trial):
+                self._terms = LossTerms()
+                with recovery_run(self, self._get_output_dir(trial)) as folder:
                     # Where steps were left to train before it, a recovery that is found there is of another run.
-                    last = last_checkpoint(Path(self.args.output_dir)) if was_finished else None
+                    last = last_checkpoint(folder) if finished else None
                     recovery = self._train(last and str(last), None, ignore_keys_for_eval)
+                if trial is not None:
+                    self.objective = None  # of a search: the model before; Trainer now evaluates this one
                 metrics = {f"recovery_{name}": value for name, value in recovery.metrics.items()}
                 output = output._replace(metrics=output.metrics | metrics)
         return output
@@ -179,27 +169,6 @@ class DistillPruneMixin:
         if self.distillation:
             self.distillation.detach(self.model)
         return output
-
-    @contextlib.contextmanager
-    def _recovery_arguments(self, trial):
-        """A second run of `Trainer.train`, on the small model, with checkpoints of its own and one log with the first.
-
-        Block movement pruning calls the like of it filling: a dense fine-tuning of what is left, with the teacher.
-        """
-        args, init, before = self.args, self.model_init, self.state.log_history
-        self.args = copy.copy(args)
-        self.args.output_dir = os.path.join(self._get_output_dir(trial), "recovery")
-        self.args.num_train_epochs, self.args.max_steps = args.prune_recovery_epochs, -1
-        self.model_init = None  # it would start again from the dense model
-        self._terms = {}
-        set_seed(args.seed)  # the same start for a run that was resumed at the end of the first
-        try:
-            yield
-        finally:
-            self.args, self.model_init = args, init
-        self.state.log_history = before + self.state.log_history
-        if trial is not None:
-            self.objective = None  # of a search: the model before; Trainer now evaluates this one
 
     def shrink(self) -> Compression:
         """Replace `self.model` by the smaller model that computes the same, and prove that it does.
