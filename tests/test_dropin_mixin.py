@@ -126,7 +126,7 @@ def test_a_question_answering_trainer_prunes(tmp_path, method):
 
 
 def test_it_learns_to_answer_while_it_is_pruned(tmp_path):
-    fields = {"max_steps": 250, "learning_rate": 5e-3, "per_device_train_batch_size": 32, "logging_steps": 50}
+    fields = {"max_steps": 80, "learning_rate": 5e-3, "per_device_train_batch_size": 32, "logging_steps": 50}
     trainer = train(tmp_path, rows=512, **PRUNE, **fields)
     assert trainer.evaluate()["eval_exact"] > 0.5
     assert trainer.compression.sparsity == pytest.approx(0.5, abs=0.005)
