@@ -6,7 +6,7 @@ import pytest
 from commands import TOPICS, write_task
 from typer.testing import CliRunner
 
-from recipes.benchmarks import against_nn_pruning, import_time, step_time
+from recipes.benchmarks import against_nn_pruning, import_time, speed_target, step_time
 from trainer_ext.data import DataArguments, load_data
 from trainer_ext.scratch import small_bert, train_tokenizer
 
@@ -30,6 +30,12 @@ def test_step_time():
     out = run(step_time.main, *smallest)
     for name in step_time.TRAINERS:
         assert name in out
+
+
+def test_speed_target():
+    smallest = ("--target", 1.1, "--layers", 1, "--batch-size", 1, "--tokens", 8, "--repeats", 3)
+    out = run(speed_target.main, *smallest)
+    assert "1.1x" in out
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
 """Results: the tables in recipes/README.md are what the result files give, and a number changed by hand is noticed."""
 
+import math
+from dataclasses import replace
+
 import pytest
 from typer.testing import CliRunner
 
-from recipes import results
+from recipes import results, seeds
 from trainer_ext import report
 
 
@@ -53,3 +56,19 @@ def test_a_page_without_markers_is_refused(copies):
     results.README.write_text("no table here", encoding="utf-8")
     with pytest.raises(ValueError, match="the table goes between them"):
         results.page()
+
+
+def test_runs_of_one_recipe_with_several_seeds_share_a_row():
+    one = next(report.load(path) for path in sorted(results.FILES.glob("*.json")))
+    rows = seeds.rows({"made-up@1": one, "made-up@2": replace(one, seed=2), "other@1": one})
+    named = [row for row in rows if row[0] == "`made-up`"]
+    assert len(named) == 1 + len(one.other_quality)
+    assert named[0][1] == f"{one.seed}, 2"
+    assert [row for row in rows if row[0] == "`other`"][0][1] == str(one.seed)
+
+
+def test_the_interval_over_seeds_is_students():
+    mean, low, high = seeds.interval([0.90, 0.91, 0.95])
+    assert mean == pytest.approx(0.92)
+    assert high - mean == pytest.approx(mean - low) == pytest.approx(4.302653 * 0.0264575 / 3**0.5, abs=1e-6)
+    assert seeds.interval([0.9])[1:] == (-math.inf, math.inf)

@@ -81,8 +81,8 @@ def main(
 
     dense, tokenizer = baseline(), AutoTokenizer.from_pretrained(model)
     labels = [dense.config.id2label[index] for index in range(dense.config.num_labels)]
-    texts = load_data(DataArguments(data_dir=str(data), max_length=max_length), labels=labels)
-    encoded = tokenize(texts, tokenizer, max_length=max_length)
+    files = DataArguments(data_dir=str(data), max_length=max_length)
+    encoded = tokenize(load_data(files, labels=labels), tokenizer, files)
     split, test = next(iter(encoded.tests.items()))
     dense_weights = count(encoder_weights(dense))
     head_size = dense.config.hidden_size // dense.config.num_attention_heads

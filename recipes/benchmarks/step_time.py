@@ -76,9 +76,8 @@ TRAINERS = {
     "nn_pruning, masks": partial(theirs, teacher=False),
     "masks and live teacher": partial(ours, fields={**MASKS, **TEACHER}),
     "nn_pruning, masks and teacher": partial(theirs, teacher=True),
+    "masks and cached teacher": cached,
 }
-if "distill_cache_dir" in DistillPruneTrainingArguments.__dataclass_fields__:
-    TRAINERS["masks and cached teacher"] = cached
 
 
 def rounds_of(name: str, layers: int, batch_size: int, tokens: int, steps: int) -> list[float]:
