@@ -10,8 +10,8 @@ where `distill` compares answers (Hinton, Vinyals and Dean 2015, arXiv 1503.0253
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -62,10 +62,12 @@ class Distillation:
 
     def attach(self, student, options) -> None:
         """Give the student what it learns with: a map to the teacher's width, where that is another. Idempotent."""
-        ours, theirs = (model.config for model in (student, self.teachers[0].model))
-        if options.distill_hidden and ours.hidden_size != theirs.hidden_size:
+        if not options.distill_hidden:
+            return
+        ours, theirs = (model.config.hidden_size for model in (student, self.teachers[0].model))
+        if ours != theirs:
             # Kept: a second train() goes on with what it learned, and so does the optimizer.
-            self._projection = self._projection or hidden_states.projection(ours.hidden_size, theirs.hidden_size)
+            self._projection = self._projection or hidden_states.projection(ours, theirs)
             hidden_states.attach(student, self._projection)
 
     @property
@@ -81,11 +83,9 @@ class Distillation:
         """What the student is asked for besides its answer."""
         return {"output_hidden_states": True} if options.distill_hidden else {}
 
-    @contextlib.contextmanager
-    def watch(self, student) -> Iterator[Projections]:
+    def watch(self, student) -> AbstractContextManager[Projections]:
         """See the queries, keys and values of the student while it answers a batch; what comes out goes to `terms`."""
-        with projection_outputs(student, [number for number, _ in self._related]) as seen:
-            yield seen
+        return projection_outputs(student, [number for number, _ in self._related])
 
     def terms(
         self,
