@@ -15,9 +15,10 @@ from torch import nn
 from . import budgets
 
 # The soft method, after the configurations released with block movement pruning: the threshold ends at 0.1, and the
-# penalty starts at 10. It then grows and shrinks by up to exp(STEERING) a step, by how much of the target is missing.
+# penalty is of the order of theirs, 10. Here it is in proportion to how much of the target is missing, with all its
+# weight from a tenth on, and opens where too much is closed: a score that was pushed far down would not come back.
 FINAL_THRESHOLD = 0.1
-FIRST_PENALTY_WEIGHT, PENALTY_WEIGHTS, STEERING = 10.0, (1e-3, 1e4), 0.5
+PENALTY_WEIGHT, FULL_FROM = 100.0, 0.1
 
 
 class UnitScores(nn.Module):
@@ -50,9 +51,7 @@ class UnitScores(nn.Module):
         self.register_buffer("frozen", torch.tensor(False, device=device))
         if soft:
             self.register_buffer("threshold", torch.zeros((), dtype=torch.float32, device=device))
-            self.register_buffer(
-                "penalty_weight", torch.full((), FIRST_PENALTY_WEIGHT, dtype=torch.float32, device=device)
-            )
+            self.register_buffer("penalty_weight", torch.zeros((), dtype=torch.float32, device=device))
         self._mirror = (sum(sizes), False)  # kept and frozen on the host: reading a buffer would wait for the device
 
     def _apply(self, fn, recurse=True):
@@ -98,7 +97,7 @@ class UnitScores(nn.Module):
         if self.soft:
             self.threshold.fill_(FINAL_THRESHOLD * progress)
             missing = fraction - (1.0 - self.mask().mean())
-            self.penalty_weight.mul_((STEERING * missing).exp()).clamp_(*PENALTY_WEIGHTS)
+            self.penalty_weight.copy_(PENALTY_WEIGHT * (missing / FULL_FROM).clamp(-1, 1))
 
     @torch.no_grad()
     def freeze(self, keep: torch.Tensor) -> None:
@@ -124,7 +123,7 @@ class UnitScores(nn.Module):
         return mask.detach() if frozen else mask
 
     def penalty(self) -> torch.Tensor:
-        """The soft method's penalty, a scalar: `penalty_weight` times the mean over matrices of mean sigmoid(score)."""
+        """The soft method's penalty, a scalar: `penalty_weight` times `soft_penalty`; below 0 where too much is closed."""
         return self.penalty_weight * soft_penalty(self.scores, self.sizes)
 
 
