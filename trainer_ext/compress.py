@@ -21,7 +21,7 @@ from .run_directory import RunDirectory, find_run, last_checkpoint, start_run, w
 from .run_report import run_report
 from .student import prepare_student
 from .tasks import task_of
-from .teachers import check_teacher, load_teacher
+from .teachers import check_teacher, check_tokenizer, load_teacher
 from .trainer import DistillPruneTrainer
 
 
@@ -48,10 +48,10 @@ def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None
         return report.load(run.root), run
     model, tokenizer, data, epochs = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, recipe.data)
-    teacher = _check_before_training(recipe, run, model)
+    _check_before_training(recipe, run, model, tokenizer)
     start_run(run, recipe.resolved)
     _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
-    _train_compressed(run, recipe, encoded, teacher, console)
+    _train_compressed(run, recipe, encoded, console)
     console.rule("Check and measurement")
     numbers = run_report(run, recipe, data, encoded, command=command, console=console)
     report.save(numbers, run.root)
@@ -61,7 +61,7 @@ def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None
 
 def _check_strategy(recipe: Recipe) -> None:
     args = recipe.training
-    if args.pruning_spec is None and args.distill_teacher is None and not (args.prune_layers or args.prune_layer_ids):
+    if args.pruning_spec is None and not args.teacher_names and not (args.prune_layers or args.prune_layer_ids):
         raise InputError("Nothing to do: give prune_method (such as movement), prune_layers or distill_teacher.")
     if args.save_strategy == "no" or args.save_only_model:
         raise InputError("save_strategy=no and save_only_model leave nothing to resume from; use 'steps' or 'epoch'.")
@@ -80,8 +80,8 @@ def _check_strategy(recipe: Recipe) -> None:
         raise InputError("push_to_hub: compress publishes nothing; look at the result first, then push compressed/.")
 
 
-def _check_before_training(recipe: Recipe, run: RunDirectory, model):
-    """Refuse now what would fail after hours: layout, target and teacher. Returns the teacher, if it is a model."""
+def _check_before_training(recipe: Recipe, run: RunDirectory, model, tokenizer) -> None:
+    """Refuse now what would fail after hours: layout, target and teachers."""
     args = recipe.training
     if args.n_gpu > 1:
         raise InputError(
@@ -93,11 +93,11 @@ def _check_before_training(recipe: Recipe, run: RunDirectory, model):
         prepare_student(outline, _arguments(recipe, run, "compressed"))
     except ValueError as error:
         raise InputError(str(error)) from error
-    if args.distill_teacher in (None, "self"):
-        return None
-    teacher = load_teacher(args.distill_teacher, model)
-    check_teacher(teacher, model)
-    return teacher
+    for name in args.teacher_names:
+        if name != "self":
+            teacher = load_teacher(name, model)
+            check_teacher(teacher, model)
+            check_tokenizer(teacher, model, tokenizer)
 
 
 def _train_baseline(
@@ -117,6 +117,7 @@ def _train_baseline(
             prune_method="none",
             prune_speedup=None,
             distill_teacher=None,
+            distill_teachers=None,
         )
         collator = task_of(recipe.data).collator(tokenizer)
         trainer = Trainer(model, args, data_collator=collator, train_dataset=encoded.train, processing_class=tokenizer)
@@ -129,26 +130,23 @@ def _train_baseline(
     shutil.rmtree(run.checkpoints("baseline"), ignore_errors=True)
 
 
-def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, teacher, console: Console) -> None:
+def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, console: Console) -> None:
     if run.compressed.is_dir():
         return
     task = task_of(recipe.data)
     model = auto_class(task.head).from_pretrained(run.baseline)
     tokenizer = AutoTokenizer.from_pretrained(run.baseline)
     changes: dict[str, Any] = {}
-    if teacher is not None:
-        changes["distill_teacher"] = None  # handed over as the model it already is
     if recipe.from_scratch and recipe.model.scratch_compression_rate is not None:
         changes["learning_rate"] = recipe.model.scratch_compression_rate
     args = _arguments(recipe, run, "compressed", **changes)
-    console.rule(f"Compression: {_asked(args)}, teacher {recipe.training.distill_teacher or 'none'}")
+    console.rule(f"Compression: {_asked(args)}, teacher {' and '.join(args.teacher_names) or 'none'}")
     trainer = DistillPruneTrainer(
         model,
         args,
         data_collator=task.collator(tokenizer),
         train_dataset=encoded.train,
         processing_class=tokenizer,
-        teacher=teacher,
     )
     _train(trainer, run, "compressed")
     if trainer.compression is not None:

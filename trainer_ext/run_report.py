@@ -29,7 +29,7 @@ from .tasks import task_of
 
 LATENCY_REPEATS, LATENCY_WARMUP = 30, 5
 # Fields that may hold a path of this machine: a report is published, so of a path it holds the last part only.
-PATH_FIELDS = ("data_dir", "model_name_or_path", "distill_teacher")
+PATH_FIELDS = ("data_dir", "model_name_or_path", "distill_teacher", "distill_teachers", "distill_cache_dir")
 
 
 class CheckFailed(RuntimeError):
@@ -150,9 +150,15 @@ def _publishable(resolved: dict[str, Any]) -> dict[str, Any]:
     shown = {name: value for name, value in resolved.items() if not name.endswith(("_token", "output_dir"))}
     for name in PATH_FIELDS:
         value = shown.get(name)
-        if value and Path(value).expanduser().exists():
-            shown[name] = Path(value).name
+        if isinstance(value, list):
+            shown[name] = [_last_part(one) for one in value]
+        elif value:
+            shown[name] = _last_part(value)
     return shown
+
+
+def _last_part(value: str) -> str:
+    return Path(value).name if Path(value).expanduser().exists() else value
 
 
 def _versions() -> dict[str, str]:
