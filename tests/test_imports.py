@@ -56,9 +56,10 @@ LAYERS = (
     ("tables", "tasks", "teachers", "units"),
     ("arguments", "assess", "data", "latency", "magnitude", "relations", "structures", "teacher_cache"),
     ("benchmark", "masks", "recipe", "shrink"),
-    ("baseline", "callbacks", "depth", "distillation", "import_nn_pruning", "layer_timing", "proven"),
-    ("check", "recovery", "student"),
-    ("run_report", "trainer"),
+    ("baseline", "depth", "distillation", "import_nn_pruning", "layer_timing", "proven"),
+    ("check", "recovery", "speed_closing", "student"),
+    ("callbacks", "run_report"),
+    ("trainer",),
     # put everything together
     ("compress",),
     ("cli",),

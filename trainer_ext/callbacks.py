@@ -6,7 +6,7 @@ import logging
 
 from transformers import TrainerCallback
 
-from . import masks, schedules
+from . import masks, schedules, speed_closing
 from .units import PruningSpec
 
 logger = logging.getLogger(__name__)
@@ -33,14 +33,14 @@ class PruningCallback(TrainerCallback):
             sparsity = schedules.cubic_ramp(state.global_step, first=first, last=last, final=spec.sparsity)
             masks.set_sparsity(model, sparsity)
         else:
-            _close(model, state)
+            _close(model, args, state)
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         """Compare no evaluation of the ramp; fix the structure of a run that ends with it, before its last evaluation."""
         if not hasattr(model, "pruning") or model.pruning.is_frozen:
             return
         if state.global_step >= state.max_steps:
-            _close(model, state)
+            _close(model, args, state)
         else:
             # Without a best metric EarlyStoppingCallback counts no failure, whichever callback comes first.
             _forget_best(state)
@@ -54,11 +54,11 @@ class PruningCallback(TrainerCallback):
                 state.global_step,
                 state.max_steps,
             )
-            _close(model, state)
+            _close(model, args, state)
 
 
-def _close(model, state) -> None:
-    masks.close(model)
+def _close(model, args, state) -> None:
+    speed_closing.close(model, args)
     _forget_best(state)
 
 

@@ -9,23 +9,29 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from .budgets import Structure
 from .families import family_of, layers_of
 from .latency import accelerator_name, measure_latency, processor_name
 from .matrices import Layer, rows_by_linear
 from .shrink import compact_outline
 from .speed_budget import LatencyTable, fastest_structure
+from .structures import find_structure
+from .units import PruningSpec
 
 HEAD_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75)
 NEURON_SHARES = (0.0, 0.03, 0.125, 0.25, 0.5, 0.75)
-ROUNDS, WARMUP, CORRECTIONS = 9, 2, 3
+ROUNDS, WARMUP, CORRECTIONS = 9, 2, 4
 LARGEST_CORRECTION = 1.15  # of one round: a disturbed moment must not put the target out of reach
 SECONDS = 120.0  # no further round of the table starts after it
+
+CLOSE_ENOUGH = 0.01  # a structure that is this near to the speed-up asked for is taken
 
 
 def shaped(model, heads: list[int], neurons: list[int], *, width: str | None = None):
@@ -94,43 +100,90 @@ def measure_table(dense, model, spec, place: dict, *, on_step: Callable[[int, in
         ValueError: if the speed-up cannot be reached.
     """
     layers = layers_of(model)
-    # Of a compact model the layer with most stands for all, so that no layer lies beyond the table.
-    heads, neurons = ([max(sizes)] * len(layers) for sizes in ([x.heads for x in layers], [x.neurons for x in layers]))
+    heads, neurons = _whole(layers)
     steps = iter(range(1, 1_000_000))
     total = (1 + CORRECTIONS) * (ROUNDS + WARMUP)
 
-    def times(shapes: dict) -> dict[str, float]:
-        models = {name: _placed(shape, place) for name, shape in shapes.items()}
-        stats = measure_latency(
-            models,
-            batch_size=place["batch_size"],
-            sequence_length=place["sequence_length"],
-            repeats=ROUNDS,
-            warmup=WARMUP,
-            seconds_limit=SECONDS,
-            on_step=lambda: on_step(next(steps), total),
-        )
-        return {name: row.median_ms for name, row in stats.items()}
+    def tick() -> None:
+        on_step(next(steps), total)
 
     whole = {"dense": type(dense)(copy.deepcopy(dense.config)), "whole": shaped(model, heads, neurons)}
     whole["empty"] = shaped(model, [0] * len(layers), [0] * len(layers))
     by_heads = {f"heads {x}": shaped(model, [int(x * h) for h in heads], neurons) for x in HEAD_SHARES}
     by_neurons = {f"neurons {x}": shaped(model, heads, [int(x * n) for n in neurons]) for x in NEURON_SHARES}
-    measured = times({**whole, **by_heads, **by_neurons})
+    measured = _median_ms({**whole, **by_heads, **by_neurons}, place, tick)
     uses = sum(layer.uses for layer in layers)
     table = _table(measured, heads[0], neurons[0], uses, place)
-    dense_ms = measured["dense"]
+
+    def speedup_of(found: Structure) -> float:
+        again = _median_ms({"dense": whole["dense"], "found": _built(model, spec, found)}, place, tick)
+        return again["dense"] / again["found"]
+
+    found = partial(_solve, layers, spec, dense_ms=measured["dense"])
+    return {"table": asdict(_corrected(table, spec.speedup, found, speedup_of)), "dense_ms": measured["dense"]}
+
+
+def correct_for(model, spec: PruningSpec, heads, neurons) -> float:
+    """The correction for a structure by these scores, which may be spread otherwise than those of `measure_table`.
+
+    Args:
+        model: the one to be pruned.
+        spec: what to prune, with its latency table.
+        heads: scores per layer `[heads]`.
+        neurons: scores per layer `[neurons]`.
+    """
+    table, dense_ms, layers = LatencyTable(**spec.latency["table"]), spec.latency["dense_ms"], layers_of(model)
+    whole = shaped(model, *_whole(layers))
+    # The dense model is not here any more, but how much slower than this one it is was measured beside it.
+    dense_over_whole = dense_ms / table.total_ms(*_whole(layers), [layer.uses for layer in layers])
+
+    def speedup_of(found: Structure) -> float:
+        again = _median_ms({"whole": whole, "found": _built(model, spec, found)}, table.machine, lambda: None)
+        return dense_over_whole * again["whole"] / again["found"]
+
+    def found(table: LatencyTable) -> Structure:
+        return find_structure(
+            layers, replace(spec, latency={"table": asdict(table), "dense_ms": dense_ms}), heads, neurons
+        )
+
+    return _corrected(table, spec.speedup, found, speedup_of).correction
+
+
+def _corrected(table: LatencyTable, wanted: float, find, speedup_of) -> LatencyTable:
+    """The table with the correction whose structure came nearest to the speed-up that is wanted."""
+    tried: list[tuple[float, LatencyTable]] = []
     for _ in range(CORRECTIONS):
-        found = _solve(layers, spec, table, dense_ms)
-        width = family_of(model.config).width if spec.structure == "plain" else None
-        kept = [[len(ids) for ids in found.heads], [len(ids) for ids in found.neurons]]
-        again = times({"dense": whole["dense"], "found": shaped(model, *kept, width=width)})
-        off = spec.speedup * again["found"] / again["dense"]
-        step = min(max(off, 1 / LARGEST_CORRECTION), LARGEST_CORRECTION)
-        table = LatencyTable(**{**asdict(table), "correction": table.correction * step})
-        if abs(off - 1) < 0.01:
+        off = wanted / speedup_of(find(table))
+        tried.append((abs(off - 1), table))
+        if abs(off - 1) < CLOSE_ENOUGH:
             break
-    return {"table": asdict(table), "dense_ms": dense_ms}
+        step = min(max(off, 1 / LARGEST_CORRECTION), LARGEST_CORRECTION)
+        table = replace(table, correction=table.correction * step)
+    return min(tried, key=lambda pair: pair[0])[1]
+
+
+def _whole(layers: list[Layer]) -> tuple[list[int], list[int]]:
+    """Heads and neurons of every layer; of a compact model the layer with most stands for all."""
+    return [max(x.heads for x in layers)] * len(layers), [max(x.neurons for x in layers)] * len(layers)
+
+
+def _built(model, spec: PruningSpec, found: Structure):
+    kept = [[len(ids) for ids in found.heads], [len(ids) for ids in found.neurons]]
+    return shaped(model, *kept, width=family_of(model.config).width if spec.structure == "plain" else None)
+
+
+def _median_ms(shapes: dict, place: dict, on_step: Callable[[], None]) -> dict[str, float]:
+    """Milliseconds of each model, all timed in turn."""
+    stats = measure_latency(
+        {name: _placed(shape, place) for name, shape in shapes.items()},
+        batch_size=place["batch_size"],
+        sequence_length=place["sequence_length"],
+        repeats=ROUNDS,
+        warmup=WARMUP,
+        seconds_limit=SECONDS,
+        on_step=on_step,
+    )
+    return {name: row.median_ms for name, row in stats.items()}
 
 
 def _table(measured: dict[str, float], heads: int, neurons: int, uses: int, place: dict) -> LatencyTable:
@@ -151,7 +204,7 @@ def _table(measured: dict[str, float], heads: int, neurons: int, uses: int, plac
     return LatencyTable(counts, attention_ms, sizes, ffn_ms, fixed_ms=measured["empty"], correction=1.0, machine=place)
 
 
-def _solve(layers: list[Layer], spec, table: LatencyTable, dense_ms: float):
+def _solve(layers: list[Layer], spec: PruningSpec, table: LatencyTable, *, dense_ms: float) -> Structure:
     """A structure as training would find it: random scores spread over all layers, the same on every machine."""
     generator = torch.Generator().manual_seed(0)
     return fastest_structure(
@@ -172,7 +225,7 @@ def _solve(layers: list[Layer], spec, table: LatencyTable, dense_ms: float):
 def expected_sparsity(model, spec) -> float:
     """Fraction of the prunable weights that the table's structure removes, where all scores are alike."""
     layers = layers_of(model)
-    found = _solve(layers, spec, LatencyTable(**spec.latency["table"]), spec.latency["dense_ms"])
+    found = _solve(layers, spec, LatencyTable(**spec.latency["table"]), dense_ms=spec.latency["dense_ms"])
     kept = sum(
         len(h) * layer.head_cost + len(n) * layer.neuron_cost
         for layer, h, n in zip(layers, found.heads, found.neurons, strict=True)

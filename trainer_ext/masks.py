@@ -109,12 +109,7 @@ def close(model) -> budgets.Structure:
     Here they reopen with the weights they had, and the rest of the run trains them.
     """
     layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
-    refresh_magnitudes(model, layers)
-    heads = head_scores(layers, spec, pruning.attention)
-    neurons = [torch.zeros(layer.neurons) for layer in layers]
-    if pruning.ffn:
-        neurons = pruning.ffn.scores.detach().split(pruning.ffn.sizes)
-    structure = find_structure(layers, spec, heads, neurons)
+    structure = find_structure(layers, spec, *final_scores(model))
     if pruning.attention:
         pruning.attention.freeze(
             torch.cat([open_units(*pair, spec) for pair in zip(layers, structure.heads, strict=True)])
@@ -124,6 +119,16 @@ def close(model) -> budgets.Structure:
             torch.cat([one_hot(n, ids) for n, ids in zip(pruning.ffn.sizes, structure.neurons, strict=True)])
         )
     return structure
+
+
+def final_scores(model) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """The scores that the final structure is chosen by: `[heads]` and `[neurons]`, per layer."""
+    layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
+    refresh_magnitudes(model, layers)
+    neurons = [torch.zeros(layer.neurons) for layer in layers]
+    if pruning.ffn:
+        neurons = list(pruning.ffn.scores.detach().split(pruning.ffn.sizes))
+    return head_scores(layers, spec, pruning.attention), neurons
 
 
 def current_sparsity(model) -> float:

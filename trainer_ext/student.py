@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from . import layer_timing, masks
 from .arguments import DistillPruneTrainingArguments
 from .depth import drop_layers
 from .families import layers_of, prunable_weights
+from .run_directory import write_json
 from .units import PruningSpec
 
 TABLE_NAME = "latency_table.json"
@@ -73,10 +73,7 @@ def _latency(dense, student, spec: PruningSpec, args: DistillPruneTrainingArgume
     found = [layer_timing.cached(file, place) if args.process_index == 0 else None]
     if args.process_index == 0 and found[0] is None:
         found = [_measured(dense, student, spec, place, args)]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part")
-        part.write_text(json.dumps(found[0], indent=1) + "\n", encoding="utf-8")
-        part.replace(file)
+        write_json(file, found[0])
     return broadcast_object_list(found)[0]
 
 
