@@ -27,9 +27,10 @@ from .units import PruningSpec
 
 HEAD_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75)
 NEURON_SHARES = (0.0, 0.03, 0.125, 0.25, 0.5, 0.75)
-ROUNDS, WARMUP, CORRECTIONS = 9, 2, 4
+# Timed rounds of the table and of each structure that is compared with the target, and how many of those.
+ROUNDS, CHECK_ROUNDS, WARMUP, CORRECTIONS = 9, 25, 2, 4
 LARGEST_CORRECTION = 1.15  # of one round: a disturbed moment must not put the target out of reach
-SECONDS = 120.0  # no further round of the table starts after it
+SECONDS = 120.0  # no further round starts after it
 
 CLOSE_ENOUGH = 0.01  # a structure that is this near to the speed-up asked for is taken
 
@@ -102,7 +103,7 @@ def measure_table(dense, model, spec, place: dict, *, on_step: Callable[[int, in
     layers = layers_of(model)
     heads, neurons = _whole(layers)
     steps = iter(range(1, 1_000_000))
-    total = (1 + CORRECTIONS) * (ROUNDS + WARMUP)
+    total = ROUNDS + WARMUP + CORRECTIONS * (CHECK_ROUNDS + WARMUP)
 
     def tick() -> None:
         on_step(next(steps), total)
@@ -111,12 +112,14 @@ def measure_table(dense, model, spec, place: dict, *, on_step: Callable[[int, in
     whole["empty"] = shaped(model, [0] * len(layers), [0] * len(layers))
     by_heads = {f"heads {x}": shaped(model, [int(x * h) for h in heads], neurons) for x in HEAD_SHARES}
     by_neurons = {f"neurons {x}": shaped(model, heads, [int(x * n) for n in neurons]) for x in NEURON_SHARES}
-    measured = _median_ms({**whole, **by_heads, **by_neurons}, place, tick)
+    measured = _median_ms({**whole, **by_heads, **by_neurons}, place, ROUNDS, tick)
+    if not spec.dense_weights:  # no layer was dropped: the two are the same model
+        measured["dense"] = measured["whole"] = (measured["dense"] + measured["whole"]) / 2
     uses = sum(layer.uses for layer in layers)
     table = _table(measured, heads[0], neurons[0], uses, place)
 
     def speedup_of(found: Structure) -> float:
-        again = _median_ms({"dense": whole["dense"], "found": _built(model, spec, found)}, place, tick)
+        again = _median_ms({"dense": whole["dense"], "found": _built(model, spec, found)}, place, CHECK_ROUNDS, tick)
         return again["dense"] / again["found"]
 
     found = partial(_solve, layers, spec, dense_ms=measured["dense"])
@@ -138,7 +141,8 @@ def correct_for(model, spec: PruningSpec, heads, neurons) -> float:
     dense_over_whole = dense_ms / table.total_ms(*_whole(layers), [layer.uses for layer in layers])
 
     def speedup_of(found: Structure) -> float:
-        again = _median_ms({"whole": whole, "found": _built(model, spec, found)}, table.machine, lambda: None)
+        pair = {"whole": whole, "found": _built(model, spec, found)}
+        again = _median_ms(pair, table.machine, CHECK_ROUNDS, lambda: None)
         return dense_over_whole * again["whole"] / again["found"]
 
     def found(table: LatencyTable) -> Structure:
@@ -172,13 +176,13 @@ def _built(model, spec: PruningSpec, found: Structure):
     return shaped(model, *kept, width=family_of(model.config).width if spec.structure == "plain" else None)
 
 
-def _median_ms(shapes: dict, place: dict, on_step: Callable[[], None]) -> dict[str, float]:
+def _median_ms(shapes: dict, place: dict, rounds: int, on_step: Callable[[], None]) -> dict[str, float]:
     """Milliseconds of each model, all timed in turn."""
     stats = measure_latency(
         {name: _placed(shape, place) for name, shape in shapes.items()},
         batch_size=place["batch_size"],
         sequence_length=place["sequence_length"],
-        repeats=ROUNDS,
+        repeats=rounds,
         warmup=WARMUP,
         seconds_limit=SECONDS,
         on_step=on_step,
