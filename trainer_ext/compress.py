@@ -164,7 +164,8 @@ def _asked(args) -> str:
     """What is to be removed, in words."""
     parts = []
     if args.prune_layers or args.prune_layer_ids:
-        parts.append(f"{args.prune_layers or len(args.prune_layer_ids)} layers dropped")
+        count = int(args.prune_layers) or len(args.prune_layer_ids)
+        parts.append(f"{count} layer{'s' if count > 1 else ''} dropped")
     if args.pruning_spec and args.prune_speedup:
         parts.append(f"{args.prune_method} to {args.prune_speedup:g} times the speed")
     elif args.pruning_spec:

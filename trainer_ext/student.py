@@ -38,7 +38,7 @@ def prepare_student(model, args: DistillPruneTrainingArguments):
         return masks.attach(model, _as_found(spec, model.config.pruning)) if spec else model
     student = model
     if args.prune_layers or args.prune_layer_ids:
-        student = drop_layers(model, args.prune_layers, args.prune_layer_ids)
+        student = drop_layers(model, int(args.prune_layers), args.prune_layer_ids)
     if spec is None:
         return student
     if student is not model:
@@ -63,8 +63,8 @@ def _latency(dense, student, spec: PruningSpec, args: DistillPruneTrainingArgume
         student,
         device=str(args.device) if device == "auto" else device,
         dtype=args.prune_latency_dtype,
-        batch_size=args.prune_latency_batch_size,
-        sequence_length=args.prune_latency_length,
+        batch_size=int(args.prune_latency_batch_size),
+        sequence_length=int(args.prune_latency_length),
     )
     # Which budget the correction is for is part of what was measured.
     place |= {"speedup": spec.speedup, "structure": spec.structure, "attention_units": spec.attention, "ffn": spec.ffn}

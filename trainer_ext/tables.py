@@ -51,8 +51,9 @@ def size_table(report: CompressionReport) -> Table:
     sparsity = report.sparsity or Sparsity()
     density = None if sparsity.achieved is None else 1 - sparsity.achieved
     table.add_section()
-    _row(table, "sparsity requested", "", _percent(sparsity.requested), "")
-    if sparsity.requested_speedup is not None:
+    if sparsity.requested_speedup is None:
+        _row(table, "sparsity requested", "", _percent(sparsity.requested), "")
+    else:
         _row(table, "speed-up requested", "", f"{sparsity.requested_speedup:g}x", "")
     _row(table, "sparsity achieved", "", _percent(sparsity.achieved), "gone")
     _row(table, "density, 1 - sparsity", "", _percent(density), "kept")
