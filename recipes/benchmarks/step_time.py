@@ -5,8 +5,7 @@ time is that of forward, backward and optimizer step, taken between `on_step_beg
 
 Targets at BERT-base width and 16 x 128 tokens: masks 1.05, masks and teacher 1.42, nothing asked 1.00. Prediction for
 masks: 1.03 (the weights are read and written four times more, which is little beside 2,048 tokens of products); for the
-teacher: one forward pass more of three, 1.36. Outcome (2026-11-20, AMD EPYC Zen 4, two cores, 4 layers, 6 steps each):
-1.04 and 1.38; nothing asked 1.03, which shows the noise, since it runs the same code as stock Trainer.
+teacher: one forward pass more of three, 1.36; cached teacher: 1.05. Outcomes are in recipes/benchmarks/README.md.
 """
 
 import copy
