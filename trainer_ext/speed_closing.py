@@ -38,9 +38,11 @@ def close(model, args) -> None:
         found = [None]
         if args.process_index == 0:
             file = Path(args.output_dir) / FILE_NAME
-            with torch.random.fork_rng():  # a resumed run that need not measure draws the same numbers afterwards
-                found = [_kept(file, key) or layer_timing.correct_for(model, spec, *scores)]
-            write_json(file, {"key": key, "correction": found[0]})
+            found = [_kept(file, key)]
+            if found[0] is None:
+                with torch.random.fork_rng():  # a resumed run that need not measure draws the same numbers afterwards
+                    found = [layer_timing.correct_for(model, spec, *scores)]
+                write_json(file, {"key": key, "correction": found[0]})
         model.config.pruning["latency"]["table"]["correction"] = broadcast_object_list(found)[0]
     masks.close(model)
 

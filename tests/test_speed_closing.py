@@ -1,0 +1,71 @@
+"""Speed closing: what was measured for a structure is kept for that structure, and for no other."""
+
+import copy
+import json
+
+import pytest
+import torch
+from training import PRUNE, arguments, new_model
+
+from trainer_ext import speed_closing
+from trainer_ext.student import prepare_student
+
+SPEED = {
+    **PRUNE,
+    "prune_speedup": 1.05,
+    "prune_latency_batch_size": 2,
+    "prune_latency_length": 8,
+}
+
+
+def correction_of(model):
+    return model.config.pruning["latency"]["table"]["correction"]
+
+
+def scrambled(model, seed):
+    other, generator = copy.deepcopy(model), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for group in other.pruning.groups.values():
+            group.scores.copy_(torch.randn(group.scores.shape, generator=generator))
+    return other
+
+
+@pytest.fixture
+def student(tmp_path):
+    args = arguments(tmp_path, **SPEED)
+    return prepare_student(new_model(hidden_size=64, intermediate_size=256, num_hidden_layers=3), args), args
+
+
+def test_a_resumed_run_finds_the_same_structure(student, tmp_path):
+    model, args = student
+    first, state = scrambled(model, 0), torch.get_rng_state()
+    speed_closing.close(first, args)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert first.pruning.is_frozen
+    file = tmp_path / speed_closing.FILE_NAME
+    kept = json.loads(file.read_text())
+    assert kept["correction"] == correction_of(first)
+    file.write_text(json.dumps(kept | {"correction": 1.2345}))  # the control: a number that no clock gave
+    again, other = scrambled(model, 0), scrambled(model, 1)
+    speed_closing.close(again, args)
+    assert correction_of(again) == 1.2345
+    speed_closing.close(other, args)
+    assert correction_of(other) != 1.2345
+    assert json.loads(file.read_text())["key"] != kept["key"]
+
+
+@pytest.mark.parametrize("broken", ["", "{", "[]", '{"key": 1}'])
+def test_a_broken_file_is_measured_again(student, tmp_path, broken):
+    model, args = student
+    (tmp_path / speed_closing.FILE_NAME).write_text(broken)
+    model = scrambled(model, 0)
+    speed_closing.close(model, args)
+    assert json.loads((tmp_path / speed_closing.FILE_NAME).read_text())["correction"] == correction_of(model)
+
+
+def test_without_a_speed_nothing_is_timed(tmp_path):
+    args = arguments(tmp_path, **PRUNE)
+    model = prepare_student(new_model(), args)
+    speed_closing.close(model, args)
+    assert model.pruning.is_frozen
+    assert not (tmp_path / speed_closing.FILE_NAME).exists()
