@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,23 @@ if __name__ == "__main__":
 
         for pid in [child(both, i) for i in range(3)]:
             print(os.waitpid(pid, 0)[1])
+
+
+OPENS = """
+import sys, time
+from pathlib import Path
+from trainer_ext.answer_store import AnswerStore
+start, folder = float(sys.argv[1]), Path(sys.argv[2])
+for index in range(40):
+    while time.time() < start + 0.05 * index:
+        pass
+    AnswerStore(folder / f"{index}.sqlite").close()
+"""
+
+
+def test_processes_that_open_a_new_file_at_the_same_moment_wait_for_each_other(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", OPENS, str(time.time() + 12), str(tmp_path)]
+    started = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    ended = [(process.communicate(timeout=120)[1][-2000:], process.returncode) for process in started]
+    assert [status for _, status in ended] == [0] * 3, ended

@@ -7,6 +7,7 @@ processes do not disturb each other (write-ahead log), and the file is read thro
 from __future__ import annotations
 
 import sqlite3
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from safetensors.torch import load, save
 from .errors import InputError, one_line
 
 _LARGEST_MAP = 1 << 40  # bytes; SQLite lowers it to what it was built for
+_PATIENCE = 60.0  # seconds that one process waits for another
 
 
 class AnswerStore:
@@ -32,10 +34,8 @@ class AnswerStore:
     def __init__(self, path: Path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._rows = sqlite3.connect(path, timeout=60, isolation_level=None)
-            for name, value in (("journal_mode", "WAL"), ("synchronous", "NORMAL"), ("mmap_size", _LARGEST_MAP)):
-                self._rows.execute(f"PRAGMA {name}={value}")
-            self._rows.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
+            self._rows = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+            _prepare(self._rows)
             self.close = weakref.finalize(self, self._rows.close)
             self.close.atexit = False  # a fork of this process must leave the file alone when it exits
         except (OSError, sqlite3.Error) as error:
@@ -63,3 +63,18 @@ class AnswerStore:
 
     def __len__(self) -> int:
         return self._rows.execute("SELECT COUNT(*) FROM answers").fetchone()[0]
+
+
+def _prepare(rows: sqlite3.Connection) -> None:
+    """Make a new file what is needed. Another process may do so at this moment: SQLite does not wait for that by itself."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            for name, value in (("journal_mode", "WAL"), ("synchronous", "NORMAL"), ("mmap_size", _LARGEST_MAP)):
+                rows.execute(f"PRAGMA {name}={value}")
+            rows.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
