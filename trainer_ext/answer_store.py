@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 from .errors import InputError, one_line
 
 _LARGEST_MAP = 1 << 40  # bytes; SQLite lowers it to what it was built for
+_PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)  # another process is at work
 _PATIENCE = 60.0  # seconds that one process waits for another
 
 
@@ -75,6 +76,6 @@ def _prepare(rows: sqlite3.Connection) -> None:
             rows.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+            if error.sqlite_errorcode & 0xFF not in _PASSING or time.monotonic() > end:
                 raise
             time.sleep(0.02)
