@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from recipes.benchmarks.nn_pruning_shim import load_masked_nn
 from trainer_ext import equivalence
-from trainer_ext.import_nn_pruning import answers, import_nn_pruning
+from trainer_ext.import_nn_pruning import import_nn_pruning
 
 BERT = ("attention.self.{}", ("query", "key", "value"), "attention.output.dense", "intermediate.dense", "output.dense")
 DISTILBERT = ("attention.{}", ("q_lin", "k_lin", "v_lin"), "attention.out_lin", "ffn.lin1", "ffn.lin2")
@@ -94,7 +94,7 @@ def opened(folder):
 
 def difference(first, second):
     batch = equivalence.synthetic_batch(first, rows=6, length=16)
-    return (answers(first, batch) - answers(second, batch)).abs().max().item()
+    return equivalence.max_logit_difference(first, second, batch)
 
 
 @pytest.mark.parametrize("safe", [True, False])

@@ -37,6 +37,11 @@ def best(scores: torch.Tensor, kept: int) -> torch.Tensor:
     return torch.zeros_like(scores, dtype=torch.bool).index_fill(0, order, True)
 
 
+def best_ids(scores: torch.Tensor, kept: int) -> list[int]:
+    """Their ids, ascending."""
+    return best(scores, kept).nonzero().flatten().tolist()
+
+
 def as_offsets(keep: torch.Tensor) -> torch.Tensor:
     """Offsets `[units]` that lift what stays above all scores and sink the rest below them."""
     return torch.where(keep, LIFT, -LIFT)
@@ -142,7 +147,7 @@ def equal_structure(
     check_reachable(head_sizes, neuron_sizes, head_costs, neuron_costs, sparsity, False, True)
     weights = [size * cost for size, cost in zip(head_sizes + neuron_sizes, [*head_costs, *neuron_costs], strict=True)]
     width = max(1, neuron_sizes[0] - round(sparsity * sum(weights) / sum(neuron_costs)))
-    kept = [best(scores, width).nonzero().flatten().tolist() for scores in neuron_scores]
+    kept = [best_ids(scores, width) for scores in neuron_scores]
     return Structure([list(range(size)) for size in head_sizes], kept)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -88,15 +88,11 @@ FAMILIES: dict[str, Family] = {
     ),
     "bert": _BERT,
     "camembert": _BERT,
-    "deberta-v2": Family(
-        layers="encoder.layer.*",
+    "deberta-v2": replace(
+        _BERT,
         query="attention.self.query_proj",
         key="attention.self.key_proj",
         value="attention.self.value_proj",
-        attention_output="attention.output.dense",
-        ffn_in="intermediate.dense",
-        ffn_out="output.dense",
-        activation="intermediate.intermediate_act_fn",
         positions=("attention.self.pos_key_proj", "attention.self.pos_query_proj"),
         attention="attention.self",
     ),
@@ -125,15 +121,12 @@ FAMILIES: dict[str, Family] = {
         per_layer=("layer_types",),
         droppable_from=1,  # the first has no norm before its attention: none of the others can take its place
     ),
-    "mpnet": Family(
-        layers="encoder.layer.*",
+    "mpnet": replace(
+        _BERT,
         query="attention.attn.q",
         key="attention.attn.k",
         value="attention.attn.v",
         attention_output="attention.attn.o",
-        ffn_in="intermediate.dense",
-        ffn_out="output.dense",
-        activation="intermediate.intermediate_act_fn",
         attention="attention.attn",
     ),
     "roberta": _BERT,

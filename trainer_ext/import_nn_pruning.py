@@ -26,10 +26,10 @@ from transformers.utils import cached_file
 from . import equivalence
 from .errors import InputError, one_line
 from .family_names import MODEL_TYPES
+from .opening import HEADS
 from .run_directory import whole_folder
 from .shrink import shrink
 
-HEADS = ("ForQuestionAnswering", "ForSequenceClassification", "ForTokenClassification")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -75,23 +75,16 @@ def import_nn_pruning(source: str | Path, target: str | Path) -> Imported:
     if sizes[0] == sizes[1]:
         raise InputError(f"{source} has nothing pruned: every head and neuron is alive; open it with from_pretrained.")
     batch = equivalence.synthetic_batch(full)
-    expected = answers(full, batch)
+    expected = equivalence.logits(full, batch)
     with whole_folder(target) as folder:
         compact.save_pretrained(folder)
         if _file(source, *_TOKENIZERS):
             transformers.AutoTokenizer.from_pretrained(source).save_pretrained(folder)
         reloaded = type(compact).from_pretrained(folder)
-        difference = (answers(reloaded, batch) - expected).abs().max().item()
+        difference = (equivalence.logits(reloaded, batch) - expected).abs().max().item()
         if not difference <= equivalence.allowed_difference(expected):
             raise RuntimeError(f"The compact model's logits differ by {difference:.1e}; {target} was not written.")
     return Imported(heads, neurons, sizes, difference)
-
-
-@torch.inference_mode()
-def answers(model, batch) -> torch.Tensor:
-    """All logits of a model with a head, `[rows, all of them]`, in evaluation mode."""
-    outputs = model.eval()(**batch)
-    return torch.cat([value.float().flatten(1) for name, value in outputs.items() if name.endswith("logits")], dim=1)
 
 
 def _full_size(source):

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from .budgets import Structure
-from .families import family_of, layers_of
+from .families import family_of, layers_of, prunable_weights
 from .latency import accelerator_name, measure_latency, processor_name
 from .matrices import Layer, rows_by_linear
 from .shrink import compact_outline
-from .speed_budget import LatencyTable, fastest_structure
+from .speed_budget import LatencyTable
 from .structures import find_structure
 from .units import PruningSpec
 
@@ -31,7 +31,6 @@ NEURON_SHARES = (0.0, 0.03, 0.125, 0.25, 0.5, 0.75)
 ROUNDS, CHECK_ROUNDS, WARMUP, CORRECTIONS = 9, 25, 2, 4
 LARGEST_CORRECTION = 1.15  # of one round: a disturbed moment must not put the target out of reach
 SECONDS = 120.0  # no further round starts after it
-
 CLOSE_ENOUGH = 0.01  # a structure that is this near to the speed-up asked for is taken
 
 
@@ -146,9 +145,7 @@ def correct_for(model, spec: PruningSpec, heads, neurons) -> float:
         return dense_over_whole * again["whole"] / again["found"]
 
     def found(table: LatencyTable) -> Structure:
-        return find_structure(
-            layers, replace(spec, latency={"table": asdict(table), "dense_ms": dense_ms}), heads, neurons
-        )
+        return find_structure(layers, _priced(spec, table, dense_ms), heads, neurons)
 
     return _corrected(table, spec.speedup, found, speedup_of).correction
 
@@ -211,19 +208,13 @@ def _table(measured: dict[str, float], heads: int, neurons: int, uses: int, plac
 def _solve(layers: list[Layer], spec: PruningSpec, table: LatencyTable, *, dense_ms: float) -> Structure:
     """A structure as training would find it: random scores spread over all layers, the same on every machine."""
     generator = torch.Generator().manual_seed(0)
-    return fastest_structure(
-        [torch.rand(layer.heads, generator=generator) for layer in layers],
-        [torch.rand(layer.neurons, generator=generator) for layer in layers],
-        head_costs=[layer.head_cost for layer in layers],
-        neuron_costs=[layer.neuron_cost for layer in layers],
-        uses=[layer.uses for layer in layers],
-        table=table,
-        dense_ms=dense_ms,
-        speedup=spec.speedup,
-        prune_heads=spec.attention != "none",
-        prune_neurons=spec.ffn != "none",
-        equal=spec.structure == "plain",
-    )
+    heads = [torch.rand(layer.heads, generator=generator) for layer in layers]
+    neurons = [torch.rand(layer.neurons, generator=generator) for layer in layers]
+    return find_structure(layers, _priced(spec, table, dense_ms), heads, neurons)
+
+
+def _priced(spec: PruningSpec, table: LatencyTable, dense_ms: float) -> PruningSpec:
+    return replace(spec, latency={"table": asdict(table), "dense_ms": dense_ms})
 
 
 def expected_sparsity(model, spec) -> float:
@@ -234,8 +225,7 @@ def expected_sparsity(model, spec) -> float:
         len(h) * layer.head_cost + len(n) * layer.neuron_cost
         for layer, h, n in zip(layers, found.heads, found.neurons, strict=True)
     )
-    whole = sum(layer.heads * layer.head_cost + layer.neurons * layer.neuron_cost for layer in layers)
-    return 1.0 - kept / max(spec.dense_weights, whole)
+    return 1.0 - kept / max(spec.dense_weights, prunable_weights(layers))
 
 
 def cached(file: Path, place: dict) -> dict | None:

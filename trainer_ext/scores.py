@@ -89,8 +89,9 @@ class UnitScores(nn.Module):
         """
         if self.uniform and not self.soft:
             parts = self.scores.split(self.sizes)
-            keep = [budgets.best(part, budgets.kept_units([len(part)], fraction)) for part in parts]
-            self._set(budgets.as_offsets(torch.cat(keep)), int(sum(part.sum() for part in keep)), False)
+            kept = [budgets.kept_units([size], fraction) for size in self.sizes]
+            keep = [budgets.best(part, count) for part, count in zip(parts, kept, strict=True)]
+            self._set(budgets.as_offsets(torch.cat(keep)), sum(kept), False)
             return
         kept = budgets.kept_units(self.sizes, fraction)
         self._set(budgets.floor_offsets(self.scores, self.sizes), kept, False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .budgets import Structure
+from .budgets import Structure, best_ids
 
 BINS = 4000  # steps of time within a budget
 WIDTHS = 64  # feed-forward widths that are considered per layer
@@ -106,7 +106,7 @@ def fastest_structure(
         *_options(neuron_scores, neuron_costs, uses, table.ffn, steps=WIDTHS, free=prune_neurons),
     ]
     kept = _knapsack(options, budget)
-    best = [_top(scores, count) for scores, count in zip([*head_scores, *neuron_scores], kept, strict=True)]
+    best = [best_ids(scores, count) for scores, count in zip([*head_scores, *neuron_scores], kept, strict=True)]
     return Structure(best[: len(uses)], best[len(uses) :])
 
 
@@ -148,8 +148,4 @@ def _equal(head_scores, neuron_scores, table: LatencyTable, uses, budget: float)
     widths = np.arange(1, len(neuron_scores[0]) + 1)
     times = sum(uses) * table.ffn(widths) + sum(u * table.attention(h) for u, h in zip(uses, heads, strict=True))
     width = int(widths[times <= budget].max(initial=1))
-    return Structure([list(range(size)) for size in heads], [_top(scores, width) for scores in neuron_scores])
-
-
-def _top(scores: torch.Tensor, count: int) -> list[int]:
-    return sorted(scores.argsort(descending=True, stable=True)[:count].tolist())
+    return Structure([list(range(size)) for size in heads], [best_ids(scores, width) for scores in neuron_scores])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +73,19 @@ class Task:
     tokenizer: tuple[tuple[str, Any], ...] = ()
 
 
+_of_texts = partial(
+    Task,
+    name="text-classification",
+    head="ForSequenceClassification",
+    encode=encode_texts,
+    collator=DataCollatorWithPadding,
+)
 TASKS = (
-    Task(
-        name="text-classification",
+    _of_texts(
         problem_type=SINGLE_LABEL,
         title="single-label text classification",
-        head="ForSequenceClassification",
         read=read_class,
         labels=labels.ONE_CLASS,
-        encode=encode_texts,
-        collator=DataCollatorWithPadding,
         answer=answers.one_class,
         references=lambda column, names: np.array(column),
         statistics=scoring.one_class,
@@ -91,15 +95,11 @@ TASKS = (
         smooth=True,
         more_metrics=True,
     ),
-    Task(
-        name="text-classification",
+    _of_texts(
         problem_type="multi_label_classification",
         title="multi-label text classification",
-        head="ForSequenceClassification",
         read=read_classes,
         labels=labels.CLASSES,
-        encode=encode_texts,
-        collator=DataCollatorWithPadding,
         answer=answers.classes,
         references=lambda column, names: np.array(column) > 0,
         statistics=scoring.classes,
@@ -107,15 +107,11 @@ TASKS = (
         same=lambda first, second: (first == second).all(-1),
         per_class=scoring.classes_of_several,
     ),
-    Task(
-        name="text-classification",
+    _of_texts(
         problem_type="regression",
         title="text regression",
-        head="ForSequenceClassification",
         read=read_number,
         labels=labels.NUMBER,
-        encode=encode_texts,
-        collator=DataCollatorWithPadding,
         answer=answers.number,
         references=lambda column, names: np.array(column, dtype=np.float64),
         statistics=scoring.number,

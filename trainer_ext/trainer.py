@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import logging
 from collections.abc import Mapping
 
 import torch
@@ -23,8 +22,6 @@ from .sharding import check_one_device, check_whole_parameters
 from .soft_targets import IGNORED
 from .student import prepare_student
 from .teachers import load_teacher
-
-logger = logging.getLogger(__name__)
 
 
 class DistillPruneMixin:
