@@ -38,7 +38,17 @@ LAYERS = (
     ),
     # one idea on top of one of those
     (
-        *("compact.registration", "encoding", "families", "hidden_states", "metrics", "opening", "report", "rows"),
+        *(
+            "compact.registration",
+            "encoding",
+            "extras",
+            "families",
+            "hidden_states",
+            "metrics",
+            "opening",
+            "report",
+            "rows",
+        ),
         *("scores", "soft_targets", "speed_budget"),
     ),
     (
@@ -49,6 +59,7 @@ LAYERS = (
         "iob_rows",
         "measure",
         "run_directory",
+        "runtimes",
         "scoring",
         "scratch",
         "squad_rows",

@@ -41,9 +41,10 @@ def full():
         other_quality=[dataclasses.replace(quality, split="validation")],
         latency=[report.Latency("torch", "fp32", "cpu", "a processor", None, 1, 128, 12.5, 6.0, runs=30)],
         equivalence=report.Equivalence(1e-7, 0.0, 2e-6, 8),
+        vocabulary=report.Vocabulary(report.Pair(197_285, 20_000), 90_000, 10_000, 0.02, report.Pair(0.0, 0.0), None),
         training=report.Pair(report.TrainingCost(60.0), None),
         inference=report.Inference(report.Pair(0.1, 0.05), None, 700.0, "IND", 1e6, True),
-        exports=[report.Export("onnx-int8", "model.onnx", 30, quality=scores)],
+        exports=[report.Export("onnx-int8", "model.onnx", 30, quality=scores, agreement=0.99, calibration_rows=0)],
     )
 
 

@@ -32,6 +32,7 @@ from trainer_ext.report_schema import (
     Scores,
     Sparsity,
     TrainingCost,
+    Vocabulary,
 )
 
 FILE_NAME = "compression.json"
@@ -55,6 +56,7 @@ __all__ = [
     "Scores",
     "Sparsity",
     "TrainingCost",
+    "Vocabulary",
     "from_dict",
     "from_json",
     "load",

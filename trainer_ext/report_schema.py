@@ -56,6 +56,18 @@ class Sparsity:
 
 
 @dataclass(frozen=True)
+class Vocabulary:
+    """What trimming the vocabulary did; shares are of texts that it was not chosen by."""
+
+    tokens: Pair[int] | None = None
+    corpus_texts: int | None = _within(0)
+    held_out_texts: int | None = _within(0)
+    changed_share: float | None = _within(0, 1)  # held-out texts that are cut into other pieces than before
+    unknown_rate: Pair[float] | None = None  # unknown tokens per token
+    tokens_per_word: Pair[float] | None = None
+
+
+@dataclass(frozen=True)
 class Parameters:
     """Numbers of unique parameters: total = encoder + embeddings + head."""
 
@@ -140,7 +152,11 @@ class Quality:
 
 @dataclass(frozen=True)
 class Latency:
-    """One forward pass of both models, interleaved; medians and 95th percentiles in milliseconds."""
+    """One forward pass of both models, interleaved; medians and 95th percentiles in milliseconds.
+
+    ``runtime`` and ``precision`` are those of the compressed model; the baseline always runs in PyTorch, on the same
+    device, in fp32 where the two differ.
+    """
 
     runtime: str
     precision: str
@@ -191,13 +207,22 @@ class Inference:
 
 @dataclass(frozen=True)
 class Export:
-    """One deployable file; exact formats state a difference, quantised ones a quality."""
+    """One deployable file; exact formats state a difference, quantised ones a quality.
+
+    ``bytes`` counts every file that the format needs, ``agreement`` is the share of rows that it answers as the
+    compressed model does, ``difference`` is its main metric minus that of the compressed model.
+    """
 
     format: str
     path: str
     bytes: int | None = _within(0)
     max_abs_difference: float | None = _within(0)
+    split: str | None = None
+    rows: int | None = _within(0)
     quality: Scores | None = None
+    difference: Difference | None = None
+    agreement: float | None = _within(0, 1)
+    calibration_rows: int | None = _within(0)
 
 
 @dataclass(frozen=True)
@@ -221,6 +246,7 @@ class CompressionReport:
     seed: int | None = None
     data: Data | None = None
     sparsity: Sparsity | None = None
+    vocabulary: Vocabulary | None = None
     parameters: Pair[Parameters] | None = None
     bytes: Pair[int] | None = None
     quality: Quality | None = None
