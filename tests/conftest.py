@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 from masking import choose, scramble
+from metering import fake_codecarbon
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from trainer_ext import PruningSpec, equivalence, masks
@@ -92,6 +93,12 @@ def masked(tiny_model, make_spec):
         return model
 
     return make
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """`work.do()` is what codecarbon measures: it is replaced by one that draws so much for each unit."""
+    return fake_codecarbon(monkeypatch)
 
 
 @pytest.fixture

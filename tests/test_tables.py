@@ -1,6 +1,7 @@
 """The tables show every number of the report once, with its unit, and fit 80 columns."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -98,9 +99,71 @@ def test_what_was_not_measured_says_so():
     assert "None" not in text
 
 
+def with_energy(**changes):
+    found = report.Inference(
+        energy_kwh_per_1000=report.Pair(0.000282, 0.000156),
+        emissions_g_per_1000=report.Pair(0.201, 0.111),
+        grid_g_per_kwh=713.4,
+        country="IND",
+        break_even_inferences=1_234_567.0,
+        estimated=True,
+        range_kwh_per_1000=report.Pair((0.00026, 0.0003), (0.00013, 0.00017)),
+        hardware="Some CPU",
+        batch_size=1,
+        sequence_length=32,
+    )
+    training = report.Pair(report.TrainingCost(), report.TrainingCost(400.0, 0.0156, 11.1))
+    return replace(example(), inference=replace(found, **changes), training=training)
+
+
+def test_energy_rows():
+    text = render(tables.energy_table(with_energy()))
+    assert "estimated" in text
+    assert row(text, "kWh per 1,000 texts") == ["0.000282 [0.00026, 0.0003]", "0.000156 [0.00013, 0.00017]", "-44.7 %"]
+    assert row(text, "kWh of training") == [tables.NOT_MEASURED, "0.0156", ""]
+    assert row(text, "g CO2e per 1,000 texts") == ["0.201", "0.111", ""]
+    assert row(text, "g CO2e of training") == [tables.NOT_MEASURED, "11.1", ""]
+    assert "paid back after 1.2 million texts" in text
+    assert "713 g CO2e per kWh" in text
+
+
+def test_energy_that_was_not_asked_for_has_no_table():
+    assert "kWh" not in render(tables.summary(example()))
+    assert "kWh" in render(tables.summary(with_energy()))
+
+
+def test_energy_without_a_country_says_how_to_get_grams():
+    text = render(tables.energy_table(with_energy(country=None, grid_g_per_kwh=None, emissions_g_per_1000=None)))
+    assert "g CO2e" not in text
+    assert "ISO 3166" in text
+
+
+def test_energy_that_is_not_paid_back_says_why():
+    never = with_energy(break_even_inferences=None)
+    assert "never paid back" in render(tables.energy_table(never))
+    unknown = replace(never, training=None)
+    assert "was not measured" in render(tables.energy_table(unknown))
+
+
+def test_energy_within_what_the_blocks_spread_is_labelled():
+    text = render(tables.energy_table(with_energy(range_kwh_per_1000=report.Pair((0.0001, 0.0003), (0.0001, 0.0002)))))
+    assert row(text, "kWh per 1,000 texts")[2] == f"-44.7 % {tables.WITHIN_NOISE}"
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        *((0, "0"), (849.2, "850"), (12_345, "12 thousand"), (999_700, "1 million"), (1.26e6, "1.3 million")),
+        (3.4e12, "3,400 billion"),
+    ],
+)
+def test_counts_in_words(count, words):
+    assert tables.in_words(count) == words
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_the_summary_fits_80_columns(encoding):
-    text = render(tables.summary(example()), encoding=encoding)
+    text = render(tables.summary(with_energy()), encoding=encoding)
     assert max(map(len, text.splitlines())) <= 80
     assert all(line[-1] in "┃│|" for line in text.splitlines() if line[0] in "┃│|")  # no column is cut off
     for title in ("Quality", "Size", "Latency"):

@@ -131,6 +131,26 @@ def benchmark(
 
 
 @app.command()
+def energy(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.", show_default=False)],
+    country: Annotated[
+        str | None, typer.Option(help="Where this machine stands, as ISO 3166 alpha-3 (IND), for grams of CO2.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Seconds of predictions per model, at least 10.")] = 60.0,
+    debug: Debug = False,
+) -> None:
+    """Measure what predictions of a run's two models draw.
+
+    They predict in turn on this machine; what was found goes into the run's compression.json.
+    """
+    _quiet()
+    from .run_energy import measure_run
+    from .tables import energy_table
+
+    out.print(energy_table(measure_run(run, country=country, seconds=seconds, console=err)))
+
+
+@app.command()
 def import_nn_pruning(
     source: Annotated[str, typer.Argument(help="A model that nn_pruning made: a folder or a Hub id.")],
     target: Annotated[Path, typer.Argument(help="The folder to write; must not exist, or be empty.")],

@@ -14,7 +14,10 @@ from transformers import AutoTokenizer, Trainer
 from . import report
 from .baseline import open_baseline
 from .data import Data, tokenize
+from .emissions_callback import EmissionsCallback
+from .energy import check_country
 from .errors import InputError
+from .inference_energy import check_seconds
 from .opening import auto_class
 from .recipe import Recipe
 from .run_directory import RunDirectory, find_run, last_checkpoint, start_run, whole_folder, write_json
@@ -78,6 +81,9 @@ def _check_strategy(recipe: Recipe) -> None:
         raise InputError(f"metrics={recipe.model.metrics}: {task.title} is scored by its own metrics; leave it out.")
     if args.push_to_hub:
         raise InputError("push_to_hub: compress publishes nothing; look at the result first, then push compressed/.")
+    if recipe.model.measure_energy:
+        check_country(recipe.model.energy_country)
+        check_seconds(recipe.model.energy_seconds)
 
 
 def _check_before_training(recipe: Recipe, run: RunDirectory, model, tokenizer) -> None:
@@ -121,7 +127,7 @@ def _train_baseline(
         )
         collator = task_of(recipe.data).collator(tokenizer)
         trainer = Trainer(model, args, data_collator=collator, train_dataset=encoded.train, processing_class=tokenizer)
-        _train(trainer, run, "baseline")
+        _train(trainer, run, "baseline", recipe)
     else:
         write_json(run.log("baseline"), {"seconds": None, "log_history": []})
     with whole_folder(run.baseline) as folder:
@@ -148,7 +154,7 @@ def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, console:
         train_dataset=encoded.train,
         processing_class=tokenizer,
     )
-    _train(trainer, run, "compressed")
+    _train(trainer, run, "compressed", recipe)
     if trainer.compression is not None:
         checkpoint = trainer.state.best_model_checkpoint if args.load_best_model_at_end else None
         checkpoint = Path(checkpoint) if checkpoint else last_checkpoint(run.checkpoints("compressed"))
@@ -181,8 +187,10 @@ def _arguments(recipe: Recipe, run: RunDirectory, stage: str, **changes: Any):
     )
 
 
-def _train(trainer: Trainer, run: RunDirectory, stage: str) -> None:
+def _train(trainer: Trainer, run: RunDirectory, stage: str, recipe: Recipe) -> None:
     """Train from the last complete checkpoint, if there is one, and write the log."""
+    if recipe.model.measure_energy:
+        trainer.add_callback(EmissionsCallback(recipe.model.energy_country))
     checkpoint = last_checkpoint(run.checkpoints(stage))
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     # Of an interrupted run only the last part was timed: that is no measurement of the whole.

@@ -63,6 +63,19 @@ class ModelArguments:
     latency_sequence_length: int = field(
         default=64, metadata={"help": "Length at which latency is measured, in tokens; at most max_length."}
     )
+    measure_energy: bool = field(
+        default=False,
+        metadata={"help": "Measure the energy of training and of predictions; needs trainer-ext[emissions]."},
+    )
+    energy_country: str | None = field(
+        default=None,
+        metadata={
+            "help": "Where the machine stands, as ISO 3166 alpha-3 (IND), for grams of CO2. Default: kWh alone."
+        },
+    )
+    energy_seconds: float = field(
+        default=60.0, metadata={"help": "Seconds of predictions whose energy is measured, per model; at least 10."}
+    )
 
 
 @dataclass(frozen=True)
@@ -236,6 +249,7 @@ def _check_model(model: ModelArguments, data: DataArguments) -> None:
             f"in [1, {data.max_length}]",
         ),
         ("latency_batch_sizes", bool(model.latency_batch_sizes) and min(model.latency_batch_sizes) >= 1, "1 or more"),
+        ("energy_country", model.measure_energy or not model.energy_country, "given together with measure_energy"),
     )
     for name, fits, expected in checks:
         if not fits:

@@ -202,7 +202,12 @@ class Inference:
     grid_g_per_kwh: float | None = _within(0)
     country: str | None = None
     break_even_inferences: float | None = _within(0)
-    estimated: bool | None = None
+    estimated: bool | None = None  # the processor has no energy counter; memory is estimated everywhere
+    range_kwh_per_1000: Pair[Interval] | None = None  # the lowest and the highest of the alternating blocks
+    hardware: str | None = None
+    batch_size: int | None = _within(1)
+    sequence_length: int | None = _within(1)
+    seconds: float | None = _within(0)  # for each model
 
 
 @dataclass(frozen=True)

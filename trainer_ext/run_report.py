@@ -18,7 +18,9 @@ from ._version import __version__
 from .assess import predict, quality
 from .check import as_equivalence, check
 from .data import Data
+from .emissions_callback import training_energy
 from .families import layers_of, prunable_weights, stock_type
+from .inference_energy import BLOCKS, compare_inference
 from .latency import compare_latency
 from .measure import count_parameters, weight_bytes
 from .opening import auto_class
@@ -78,6 +80,19 @@ def run_report(
             warmup=LATENCY_WARMUP,
             on_step=lambda: progress.advance(bar),
         )
+        training = report.Pair(_cost(run, "baseline"), _cost(run, "compressed"))
+        inference = None
+        if options.measure_energy:
+            bar = progress.add_task("energy", total=len(models) * BLOCKS)
+            inference = compare_inference(
+                *models.values(),
+                batch_size=sizes[0],
+                sequence_length=options.latency_sequence_length,
+                extra_training_kwh=training.compressed.energy_kwh,
+                seconds=options.energy_seconds,
+                country=options.energy_country,
+                on_block=lambda: progress.advance(bar),
+            )
     published = _publishable(recipe.resolved)
     return report.CompressionReport(
         created=report.utc_now(),
@@ -101,7 +116,8 @@ def run_report(
         other_quality=qualities[1:],
         latency=latency,
         equivalence=as_equivalence(links) if run.masked.is_dir() else None,
-        training=report.Pair(_cost(run, "baseline"), _cost(run, "compressed")),
+        training=training,
+        inference=inference,
     )
 
 
@@ -143,7 +159,8 @@ def _sparsity(run: RunDirectory, recipe: Recipe, baseline, compressed) -> report
 
 
 def _cost(run: RunDirectory, stage: str) -> report.TrainingCost:
-    return report.TrainingCost(seconds=json.loads(run.log(stage).read_text(encoding="utf-8"))["seconds"])
+    log = json.loads(run.log(stage).read_text(encoding="utf-8"))
+    return report.TrainingCost(log["seconds"], *training_energy(log["log_history"]))
 
 
 def _publishable(resolved: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,164 @@
+"""Inference energy: what a thousand predictions draw, models measured in turn, and when a compression has paid back."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from .energy import Energy, measured
+from .errors import InputError
+from .measure import evaluating, random_inputs
+from .report import Inference, Pair
+
+BLOCKS = 4
+WARMUP = 3
+SAMPLE_SECONDS, FEWEST_SAMPLES = 1.0, 10  # codecarbon looks at the power once a second
+
+
+@dataclass(frozen=True)
+class InferenceEnergy:
+    """One model's predictions and what they drew, block by block."""
+
+    blocks: tuple[tuple[Energy, int], ...]
+
+    @property
+    def kwh_per_1000(self) -> float:
+        """Kilowatt-hours per thousand predictions, over all blocks."""
+        kwh, predictions = (sum(values) for values in zip(*((e.energy_kwh, n) for e, n in self.blocks), strict=True))
+        return per_1000(kwh, predictions)
+
+    @property
+    def range_per_1000(self) -> tuple[float, float]:
+        """The lowest and the highest of the blocks, kilowatt-hours per thousand predictions."""
+        values = [per_1000(energy.energy_kwh, predictions) for energy, predictions in self.blocks]
+        return min(values), max(values)
+
+
+def per_1000(kwh: float, predictions: int) -> float:
+    """What a thousand predictions draw, if so many drew so much."""
+    return 1000 * kwh / predictions
+
+
+def break_even(extra_training_kwh: float | None, baseline_per_1000: float, compressed_per_1000: float) -> float | None:
+    """After how many predictions the extra training energy is paid back; None if it is unknown or nothing is saved."""
+    saved = (baseline_per_1000 - compressed_per_1000) / 1000
+    return None if extra_training_kwh is None or saved <= 0 else extra_training_kwh / saved
+
+
+def check_seconds(seconds: float) -> None:
+    """Refuse a loop that is too short to mean something.
+
+    Raises:
+        InputError: fewer seconds per model than ten looks at the power take.
+    """
+    least = FEWEST_SAMPLES * SAMPLE_SECONDS
+    if not least <= seconds < float("inf"):
+        raise InputError(f"seconds must be at least {least:g} per model, got {seconds}: power is read once a second.")
+
+
+def measure_inference(
+    models: Mapping[str, nn.Module | Callable[[Any], Any]],
+    batches: Sequence[Mapping[str, Any]],
+    *,
+    seconds: float = 60.0,
+    country: str | None = None,
+    on_block: Callable[[], None] | None = None,
+) -> dict[str, InferenceEnergy]:
+    """Predict without a pause, each model in four blocks that alternate: A B B A A B B A.
+
+    Args:
+        models: by name; a module is called with a batch's tensors by name, in evaluation mode, any function with the
+            batch itself.
+        batches: taken in turn; the length of a batch's first value is its number of predictions.
+        seconds: for each model, over all its blocks; at least 10.
+        country: ISO 3166 alpha-3 code for grams of CO2; None measures kWh alone.
+        on_block: called after each of the `4 * len(models)` blocks.
+
+    Raises:
+        InputError: too few seconds; codecarbon is not installed, or has no such country.
+    """
+    check_seconds(seconds)
+    blocks: dict[str, list] = {name: [] for name in models}
+    modules = [model for model in models.values() if isinstance(model, nn.Module)]
+    with evaluating(*modules), torch.inference_mode():
+        for name in models:
+            for _ in range(WARMUP):
+                _call(models[name], batches[0])
+        for index in range(BLOCKS):
+            for name in list(models) if index % 2 == 0 else reversed(models):
+                blocks[name].append(_block(models[name], batches, seconds / BLOCKS, country))
+                if on_block is not None:
+                    on_block()
+    return {name: InferenceEnergy(tuple(values)) for name, values in blocks.items()}
+
+
+def compare_inference(
+    baseline: nn.Module,
+    compressed: nn.Module,
+    *,
+    batch_size: int,
+    sequence_length: int,
+    extra_training_kwh: float | None,
+    seconds: float = 60.0,
+    country: str | None = None,
+    on_block: Callable[[], None] | None = None,
+) -> Inference:
+    """Both models on texts of random tokens, as the report states it.
+
+    Args:
+        baseline: the model before.
+        compressed: the model after.
+        batch_size: texts per call.
+        sequence_length: tokens per text.
+        extra_training_kwh: what the compression drew; None if it was not measured.
+        seconds: see `measure_inference`, as the rest.
+        country: see there.
+        on_block: see there.
+    """
+    batches = [random_inputs(baseline, batch_size, sequence_length=sequence_length)]
+    models = {"baseline": baseline, "compressed": compressed}
+    found = measure_inference(models, batches, seconds=seconds, country=country, on_block=on_block)
+    before, after = found["baseline"], found["compressed"]
+    about = before.blocks[0][0]
+    kwh, grid = Pair(before.kwh_per_1000, after.kwh_per_1000), about.grid_g_per_kwh
+    return Inference(
+        energy_kwh_per_1000=kwh,
+        range_kwh_per_1000=Pair(before.range_per_1000, after.range_per_1000),
+        emissions_g_per_1000=None if grid is None else Pair(kwh.baseline * grid, kwh.compressed * grid),
+        grid_g_per_kwh=grid,
+        country=country,
+        break_even_inferences=break_even(extra_training_kwh, kwh.baseline, kwh.compressed),
+        estimated=about.estimated,
+        hardware=about.hardware,
+        batch_size=batch_size,
+        sequence_length=sequence_length,
+        seconds=seconds,
+    )
+
+
+def _block(model, batches: Sequence, seconds: float, country: str | None) -> tuple[Energy, int]:
+    predictions = 0
+    with measured(country) as meter:
+        end = time.perf_counter() + seconds
+        for batch in itertools.cycle(batches):
+            _call(model, batch)
+            predictions += len(next(iter(batch.values())))
+            if time.perf_counter() >= end:
+                break
+    return meter.energy, predictions
+
+
+def _call(model, batch) -> None:
+    """One answer, complete: work that an accelerator has only queued is waited for."""
+    if isinstance(model, nn.Module):
+        model(**batch)
+    else:
+        model(batch)
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
