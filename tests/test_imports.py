@@ -57,6 +57,7 @@ LAYERS = (
         "cleaning",
         "csv_rows",
         "energy",
+        "energy_words",
         "iob_rows",
         "measure",
         "run_directory",

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from trainer_ext import report, tables
+from trainer_ext.energy_words import in_words, overlap
 
 
 def render(item, width=80, encoding="utf-8"):
@@ -148,6 +149,14 @@ def test_energy_that_is_not_paid_back_says_why():
 def test_energy_within_what_the_blocks_spread_is_labelled():
     text = render(tables.energy_table(with_energy(range_kwh_per_1000=report.Pair((0.0001, 0.0003), (0.0001, 0.0002)))))
     assert row(text, "kWh per 1,000 texts")[2] == f"-44.7 % {tables.WITHIN_NOISE}"
+    assert "paid back after: unknown" in text
+
+
+def test_ranges_that_touch_overlap():
+    assert overlap((1, 2), (2, 3))
+    assert overlap((0, 9), (2, 3))
+    assert not overlap((1, 2), (2.1, 3))
+    assert not overlap((2.1, 3), (1, 2))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +167,7 @@ def test_energy_within_what_the_blocks_spread_is_labelled():
     ],
 )
 def test_counts_in_words(count, words):
-    assert tables.in_words(count) == words
+    assert in_words(count) == words
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])

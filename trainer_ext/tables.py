@@ -5,7 +5,6 @@ All cells are plain text, never markup, so that names from outside are shown as 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from trainer_ext.energy_words import about_energy, overlap, short
 from trainer_ext.metric_names import TITLES, is_fraction
 from trainer_ext.report import (
     CompressionReport,
@@ -104,56 +104,21 @@ def energy_table(report: CompressionReport) -> Table:
     ranges = found.range_kwh_per_1000 or Pair()
     cells = [_energy(*sides) for sides in ((kwh.baseline, ranges.baseline), (kwh.compressed, ranges.compressed))]
     change = _relative(kwh.baseline, kwh.compressed)
-    if (
-        found.range_kwh_per_1000
-        and ranges.compressed[0] <= ranges.baseline[1]
-        and ranges.baseline[0] <= ranges.compressed[1]
-    ):
+    if found.range_kwh_per_1000 and overlap(ranges.baseline, ranges.compressed):
         change = f"{change}\n{WITHIN_NOISE}"
     _row(table, "kWh per 1,000 texts", *cells, change)
-    _row(table, "kWh of training", *_both([before.energy_kwh, after.energy_kwh], _short), "")
+    _row(table, "kWh of training", *_both([before.energy_kwh, after.energy_kwh], short), "")
     if found.country:
         table.add_section()
-        _row(table, "g CO2e per 1,000 texts", *_both([grams.baseline, grams.compressed], _short), "")
-        _row(table, "g CO2e of training", *_both([before.emissions_g, after.emissions_g], _short), "")
-    table.caption, table.caption_justify = Text("\n".join(_about_energy(found, after.energy_kwh))), "left"
+        _row(table, "g CO2e per 1,000 texts", *_both([grams.baseline, grams.compressed], short), "")
+        _row(table, "g CO2e of training", *_both([before.emissions_g, after.emissions_g], short), "")
+    table.caption, table.caption_justify = Text("\n".join(about_energy(found, after.energy_kwh))), "left"
     return table
 
 
-def _about_energy(found: Inference, extra_kwh: float | None) -> list[str]:
-    """What the figures rest on, and when the compression has paid for itself."""
-    lines = (
-        [f"{found.hardware}; {found.batch_size} x {found.sequence_length} tokens per call"] if found.hardware else []
-    )
-    if found.country:
-        lines.append(f"grid of {found.country}: {_short(found.grid_g_per_kwh)} g CO2e per kWh")
-    else:
-        lines.append("no grams of CO2: the country was not given (ISO 3166 alpha-3, such as IND)")
-    if found.break_even_inferences is not None:
-        lines.append(f"the compression is paid back after {in_words(found.break_even_inferences)} texts")
-    elif extra_kwh is None:
-        lines.append("paid back after: unknown, the energy of the training was not measured")
-    else:
-        lines.append("never paid back: a prediction draws no less than before")
-    return lines
-
-
-def in_words(count: float) -> str:
-    """A count with two significant digits from a thousand on: 850, 12 thousand, 1.2 million."""
-    rounded = float(f"{count:.2g}")
-    for size, word in ((1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
-        if rounded >= size:
-            return f"{rounded / size:,g} {word}"
-    return f"{math.ceil(count)}"
-
-
 def _energy(value: float | None, blocks: tuple[float, float] | None) -> str | None:
-    text = _show(value, _short)
-    return text if text is None or blocks is None else f"{text}\n[{_short(blocks[0])}, {_short(blocks[1])}]"
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}"
+    text = _show(value, short)
+    return text if text is None or blocks is None else f"{text}\n[{short(blocks[0])}, {short(blocks[1])}]"
 
 
 def _quality_rows(table: Table, quality: Quality) -> None:
