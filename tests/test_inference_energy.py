@@ -67,6 +67,15 @@ def test_a_loop_that_is_too_short_is_refused(seconds, work):
     assert not work.trackers
 
 
+def test_models_of_different_vocabularies_read_the_same_tokens(quick, work, tiny_model):
+    models = [tiny_model("bert"), tiny_model("bert", vocab_size=20)]
+    found = inference_energy.compare_inference(
+        *models, batch_size=2, sequence_length=30, extra_training_kwh=None, seconds=0.02
+    )
+    assert found.energy_kwh_per_1000 == report.Pair(0.0, 0.0), "none of the work that counts here was done"
+    assert found.break_even_inferences is None
+
+
 @pytest.fixture
 def finished(tmp_path, tiny_model):
     """The folder of a finished run whose compression drew a kilowatt-hour."""

@@ -30,8 +30,8 @@ class InferenceEnergy:
     @property
     def kwh_per_1000(self) -> float:
         """Kilowatt-hours per thousand predictions, over all blocks."""
-        kwh, predictions = (sum(values) for values in zip(*((e.energy_kwh, n) for e, n in self.blocks), strict=True))
-        return per_1000(kwh, predictions)
+        kwh = sum(energy.energy_kwh for energy, _ in self.blocks)
+        return per_1000(kwh, sum(predictions for _, predictions in self.blocks))
 
     @property
     def range_per_1000(self) -> tuple[float, float]:
@@ -121,7 +121,9 @@ def compare_inference(
         country: see there.
         on_block: see there.
     """
-    batches = [random_inputs(baseline, batch_size, sequence_length=sequence_length)]
+    # Tokens that both have: a trimmed vocabulary is the smaller one.
+    smaller = min(baseline, compressed, key=lambda model: model.get_input_embeddings().weight.shape[0])
+    batches = [random_inputs(smaller, batch_size, sequence_length=sequence_length)]
     models = {"baseline": baseline, "compressed": compressed}
     found = measure_inference(models, batches, seconds=seconds, country=country, on_block=on_block)
     before, after = found["baseline"], found["compressed"]
