@@ -101,33 +101,72 @@ def check(
 @app.command()
 def benchmark(
     paths: Annotated[
-        list[str], typer.Argument(help="A run (its two models), or models by folder or Hub id.", show_default=False)
+        list[str],
+        typer.Argument(
+            help="A run (its two models and their exports), a model by folder or Hub id, an .onnx or .xml file.",
+            show_default=False,
+        ),
     ],
     batch_size: Annotated[list[int], typer.Option(help="Texts per call; may be repeated.")] = [1, 32],  # noqa: B006
     sequence_length: Annotated[
-        int | None, typer.Option(help="Tokens per text; default: 64, or the most that all models read.")
+        list[int] | None,
+        typer.Option(help="Tokens per text; may be repeated. Default: 64, or the most that all models read."),
     ] = None,
-    repeats: Annotated[int, typer.Option(help="Timed calls of each model, at least 3.")] = 30,
-    threads: Annotated[int | None, typer.Option(help="Processor threads; default: what torch takes.")] = None,
+    texts: Annotated[
+        Path | None,
+        typer.Option(help="Read the texts of this file instead: one per line, or a column of a .csv file."),
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="That column.")] = "text",
+    precision: Annotated[
+        list[str], typer.Option(help="What PyTorch computes in; may be repeated: fp32, bf16, on CUDA fp16.")
+    ] = ["fp32"],  # noqa: B006
+    device: Annotated[str, typer.Option(help="cpu or cuda; exported files run on cpu alone.")] = "cpu",
+    repeats: Annotated[int, typer.Option(help="Timed calls of each participant, at least 3.")] = 30,
+    threads: Annotated[
+        int | None, typer.Option(help="Processor threads of every runtime; default: what torch takes.")
+    ] = None,
+    memory: Annotated[
+        bool, typer.Option(help="Measure peak memory too, in a new process for each participant.")
+    ] = True,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write every number to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the times in this .png or .svg file.")] = None,
+    save: Annotated[bool, typer.Option("--save", help="Put the times into the run's compression.json.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Time models side by side.
+    """Time models and exported files side by side.
 
-    One call of each in turn, so that all meet the same machine. PyTorch only.
+    One call of each in turn, so that all meet the same machine, after one that is not counted. The first is 1.00x: of a
+    run its baseline, in PyTorch and fp32. Leave the machine alone meanwhile. For example
+
+        trainer-ext benchmark runs/small --batch-size 1 --sequence-length 64 --sequence-length 128 --plot times.png
+
+        trainer-ext benchmark runs/small --texts data/test.csv --precision fp32 --precision bf16 --threads 2
+
+    Tokenising is not timed.
     """
     _quiet()
     from .benchmark import benchmark as run_benchmark
-    from .benchmark import table
+    from .benchmark_files import check_files, write_files
+    from .benchmark_tables import tables
 
+    files = {"json": json_file, "plot": plot, "run": Path(paths[0]) if save else None}
+    check_files(paths, texts=texts, **files)
     results = run_benchmark(
         paths,
         batch_sizes=batch_size,
-        sequence_length=sequence_length,
+        sequence_lengths=sequence_length or (),
+        texts=texts,
+        text_column=text_column,
+        precisions=precision,
+        device=device,
         repeats=repeats,
         threads=threads,
+        memory=memory,
+        command=shlex.join(["trainer-ext", "benchmark", *_without_paths(sys.argv[2:])]),
         console=err,
     )
-    out.print(table(results))
+    write_files(results, **files)
+    out.print(tables(results))
 
 
 @app.command()
