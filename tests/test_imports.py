@@ -49,7 +49,7 @@ LAYERS = (
             "report",
             "rows",
         ),
-        *("scores", "soft_targets", "speed_budget"),
+        *("scores", "soft_targets", "speed_budget", "traceable"),
     ),
     (
         "answer_store",
@@ -58,6 +58,8 @@ LAYERS = (
         "csv_rows",
         "iob_rows",
         "measure",
+        "onnx_files",
+        "openvino_files",
         "run_directory",
         "runtimes",
         "scoring",
@@ -70,9 +72,12 @@ LAYERS = (
         *("teacher_cache", "workloads"),
     ),
     ("benchmark", "masks", "recipe", "shrink"),
-    ("baseline", "benchmark_tables", "depth", "distillation", "import_nn_pruning", "layer_timing", "proven"),
-    ("benchmark_plot", "check", "recovery", "speed_closing", "student"),
-    ("benchmark_files", "callbacks", "run_report"),
+    (
+        *("baseline", "benchmark_tables", "depth", "distillation", "export_source", "import_nn_pruning"),
+        *("layer_timing", "proven"),
+    ),
+    ("benchmark_plot", "check", "export_check", "recovery", "speed_closing", "student", "usage"),
+    ("benchmark_files", "callbacks", "export", "run_report"),
     ("trainer",),
     # put everything together
     ("compress",),

@@ -33,7 +33,7 @@ from .runtimes import Batch
 from .workloads import Workload, fixed_workloads, read_texts, reader_of, text_workloads
 
 WARMUP = 5
-BUSY = 0.5  # cores that others use, from which on times are doubtful
+BUSY = 0.5  # programs that run or wait to, from which on times are doubtful
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Row:
 class Benchmark:
     """What was measured and on what; the first participant is the one compared with.
 
-    ``load`` is the number of cores that were busy before the start, ``texts`` the name of the file that was read.
+    ``load`` is the number of programs that ran or waited to before the start (the minute's average), ``texts`` the name of the file that was read.
     """
 
     created: str
@@ -139,7 +139,7 @@ def benchmark(
             workloads = fixed_workloads(readers, batch_sizes, sequence_lengths)
         models = _models(found)
     if load >= BUSY:
-        note = f"Others keep {load:.1f} of {os.cpu_count()} cores busy: times are longer and less certain."
+        note = f"This machine is not idle (load {load:.1f} on {os.cpu_count()} cores): times are longer and less certain."
         console.print(Text(note, style="yellow"))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:

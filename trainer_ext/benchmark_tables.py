@@ -27,7 +27,7 @@ def tables(results: Benchmark) -> Group:
         sizes.add_row(*map(Text, _size_cells(size)))
     parts = [sizes]
     for title, rows in by_workload(results).items():
-        view = _table(title, ("model", "runtime", "median ms", "p95 ms", "texts/s", "speed-up", "ideal"))
+        view = _table(f"{title}, milliseconds", ("model", "runtime", "median", "p95", "texts/s", "speed-up", "ideal"))
         for row in rows:
             view.add_row(*map(Text, _cells(row)))
         parts.append(view)
@@ -59,7 +59,7 @@ def by_workload(results: Benchmark) -> dict[str, list[Row]]:
 def machine(results: Benchmark) -> str:
     """What was measured on, in one line."""
     threads = f", {results.threads} threads" if results.device == "cpu" else ""
-    busy = f", {results.load:.1f} cores busy with other work" if results.load >= BUSY else ""
+    busy = f", load {results.load:.1f} before the start" if results.load >= BUSY else ""
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items() if name != "python")
     return f"{results.processor}{threads}{busy}; {versions}"
 

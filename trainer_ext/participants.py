@@ -66,9 +66,13 @@ def list_entries(paths: Sequence[str], *, precisions: Sequence[str] = ("fp32",),
     for precision in precisions:
         if precision not in PRECISIONS[device]:
             raise InputError(f"--precision {precision}: on {device} there is {', '.join(PRECISIONS[device])}.")
-    folders = [Path(path).expanduser().resolve().name for path in paths]
+    labels = [f"{Path(path).expanduser().resolve().name}/" for path in paths]
+    if len(paths) == 1:
+        labels = [""]
+    elif len({*labels}) < len({*paths}):
+        labels = [f"{path}/" for path in paths]
     found = []
-    for path, label in zip(paths, folders if len({*folders}) == len({*paths}) else paths, strict=True):
+    for path, label in zip(paths, labels, strict=True):
         if Path(path).suffix in RUNTIMES:
             if device != "cpu":
                 raise InputError(f"{path}: exported files run on the processor alone; leave out --device {device}.")
@@ -79,7 +83,7 @@ def list_entries(paths: Sequence[str], *, precisions: Sequence[str] = ("fp32",),
             raise InputError(f"{path} holds an unfinished run; finish it with trainer-ext compress ... --resume.")
         models = {path: str(run.root) if run.root.is_dir() else path}
         if run.holds_run:
-            models = {f"{label}/baseline": str(run.baseline), f"{label}/compressed": str(run.compressed)}
+            models = {f"{label}baseline": str(run.baseline), f"{label}compressed": str(run.compressed)}
         for name, folder in models.items():
             found += [Entry(name, folder, TORCH, precision, folder) for precision in precisions]
             if device == "cpu":
