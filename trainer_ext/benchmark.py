@@ -139,7 +139,9 @@ def benchmark(
             workloads = fixed_workloads(readers, batch_sizes, sequence_lengths)
         models = _models(found)
     if load >= BUSY:
-        note = f"This machine is not idle (load {load:.1f} on {os.cpu_count()} cores): times are longer and less certain."
+        note = (
+            f"This machine is not idle (load {load:.1f} on {os.cpu_count()} cores): times are longer and less certain."
+        )
         console.print(Text(note, style="yellow"))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .benchmark import Benchmark, Row
-from .benchmark_tables import by_workload, machine, runtime_title
+from .benchmark_tables import by_workload, machine, milliseconds, runtime_title
 from .errors import InputError
 from .extras import need
 
@@ -57,7 +57,7 @@ def _panel(ax, title: str, rows: list[Row]) -> None:
         medians, places, xerr=[[0.0] * len(rows), late], fmt="none", ecolor=INK, elinewidth=0.9, capsize=2.5, zorder=3
     )
     for place, row, whisker in zip(places, rows, late, strict=True):
-        text = f"{row.median_ms:,.1f} ms   {row.speedup:.2f}x"
+        text = f"{milliseconds(row.median_ms)} ms   {row.speedup:.2f}x"
         ax.annotate(text, (row.median_ms + whisker, place), xytext=(6, 0), textcoords="offset points", va="center")
     ax.set_yticks(places, [f"{_short(row.entry.name)}   {runtime_title(row.entry)}" for row in rows])
     ax.invert_yaxis()

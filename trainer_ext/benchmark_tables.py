@@ -42,7 +42,7 @@ def markdown(results: Benchmark) -> str:
     for rows in zip(*found.values(), strict=True):
         speeds = [f"{row.speedup:.2f}x" for row in rows]
         if rows[0].entry == results.rows[0].entry:
-            speeds = [f"{row.median_ms:.1f} ms" for row in rows]
+            speeds = [f"{milliseconds(row.median_ms)} ms" for row in rows]
         lines.append(f"| {rows[0].entry.name} | {runtime_title(rows[0].entry)} | " + " | ".join(speeds) + " |")
     return "\n".join([*lines, "", machine(results)]) + "\n"
 
@@ -58,7 +58,7 @@ def by_workload(results: Benchmark) -> dict[str, list[Row]]:
 
 def machine(results: Benchmark) -> str:
     """What was measured on, in one line."""
-    threads = f", {results.threads} threads" if results.device == "cpu" else ""
+    threads = f", threads: {results.threads}" if results.device == "cpu" else ""
     busy = f", load {results.load:.1f} before the start" if results.load >= BUSY else ""
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items() if name != "python")
     return f"{results.processor}{threads}{busy}; {versions}"
@@ -112,8 +112,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.entry.name,
         runtime_title(row.entry),
-        f"{row.median_ms:.1f}",
-        f"{row.p95_ms:.1f}",
+        milliseconds(row.median_ms),
+        milliseconds(row.p95_ms),
         f"{row.texts_per_s:,.0f}",
         f"{row.speedup:.2f}x",
         _show(row.ideal_speedup, "{:.2f}x".format),
@@ -134,6 +134,11 @@ def _size_cells(size: Size) -> tuple[str, ...]:
 def runtime_title(entry: Entry) -> str:
     """What runs a participant, and in which precision."""
     return f"{entry.runtime} {entry.precision}"
+
+
+def milliseconds(value: float) -> str:
+    """With two figures behind the point where there is one before it."""
+    return f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _show(value: Any, form: Callable[[Any], str]) -> str:
