@@ -89,8 +89,7 @@ class Benchmark:
 def benchmark(
     paths: Sequence[str],
     *,
-    batch_sizes: Sequence[int],
-    sequence_lengths: Sequence[int] = (),
+    shapes: Sequence[tuple[int, int | None]],
     texts: Path | None = None,
     text_column: str = "text",
     precisions: Sequence[str] = ("fp32",),
@@ -107,8 +106,7 @@ def benchmark(
 
     Args:
         paths: see `participants.list_entries`.
-        batch_sizes: texts per call.
-        sequence_lengths: tokens per text; none takes 64, or the most that all models read.
+        shapes: texts per call and tokens per text; None takes 64 tokens, or the most that all models read.
         texts: a file whose texts are read instead, each model by its own tokenizer (not timed), the same texts for
             all, a batch padded to its longest.
         text_column: the column of texts, if that is a .csv file.
@@ -124,7 +122,7 @@ def benchmark(
         InputError: no model there, a number out of range, or nothing to read.
     """
     load = os.getloadavg()[0]
-    _check(batch_sizes, sequence_lengths, texts, repeats, threads, device)
+    _check(shapes, texts, repeats, threads, device)
     entries = list_entries(paths, precisions=precisions, device=device)
     lines = read_texts(texts, column=text_column) if texts else []
     threads = threads or torch.get_num_threads()
@@ -134,9 +132,9 @@ def benchmark(
         found = [open_entry(entry, **place) for entry in entries]
         readers = {entry: reader_of(entry) for entry in entries}
         if texts:
-            workloads = text_workloads(readers, batch_sizes, lines, count=repeats)
+            workloads = text_workloads(readers, [size for size, _ in shapes], lines, count=repeats)
         else:
-            workloads = fixed_workloads(readers, batch_sizes, sequence_lengths)
+            workloads = fixed_workloads(readers, shapes)
         models = _models(found)
     if load >= BUSY:
         note = (
@@ -176,16 +174,17 @@ def benchmark(
     )
 
 
-def _check(batch_sizes, sequence_lengths, texts, repeats, threads, device) -> None:
+def _check(shapes, texts, repeats, threads, device) -> None:
+    lengths = [length for _, length in shapes if length is not None]
     for name, value, least in (
-        ("--batch-size", min(batch_sizes), 1),
-        ("--sequence-length", min(sequence_lengths, default=1), 1),
+        ("--batch-size", min(size for size, _ in shapes), 1),
+        ("--sequence-length", min(lengths, default=1), 1),
         ("--repeats", repeats, 3),
         ("--threads", threads if threads is not None else 1, 1),
     ):
         if value < least:
             raise InputError(f"{name} must be at least {least}, got {value}.")
-    if texts and sequence_lengths:
+    if texts and lengths:
         raise InputError("--sequence-length and --texts both say how long texts are; leave one out.")
     if device not in PRECISIONS:
         raise InputError(f"--device {device}: choose one of {', '.join(PRECISIONS)}.")

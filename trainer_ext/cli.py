@@ -153,8 +153,7 @@ def benchmark(
     check_files(paths, texts=texts, **files)
     results = run_benchmark(
         paths,
-        batch_sizes=batch_size,
-        sequence_lengths=sequence_length or (),
+        shapes=[(size, length) for length in sequence_length or [None] for size in batch_size],
         texts=texts,
         text_column=text_column,
         precisions=precision,

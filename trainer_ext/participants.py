@@ -66,11 +66,9 @@ def list_entries(paths: Sequence[str], *, precisions: Sequence[str] = ("fp32",),
     for precision in precisions:
         if precision not in PRECISIONS[device]:
             raise InputError(f"--precision {precision}: on {device} there is {', '.join(PRECISIONS[device])}.")
-    labels = [f"{Path(path).expanduser().resolve().name}/" for path in paths]
-    if len(paths) == 1:
-        labels = [""]
-    elif len({*labels}) < len({*paths}):
-        labels = [f"{path}/" for path in paths]
+    labels = [Path(path).expanduser().resolve().name for path in paths]
+    if len({*labels}) < len({*paths}):
+        labels = list(paths)
     found = []
     for path, label in zip(paths, labels, strict=True):
         if Path(path).suffix in RUNTIMES:
@@ -81,9 +79,10 @@ def list_entries(paths: Sequence[str], *, precisions: Sequence[str] = ("fp32",),
         run = RunDirectory(Path(path).expanduser())
         if run.holds_run and not (run.baseline.is_dir() and run.compressed.is_dir()):
             raise InputError(f"{path} holds an unfinished run; finish it with trainer-ext compress ... --resume.")
-        models = {path: str(run.root) if run.root.is_dir() else path}
+        models = {label: str(run.root)} if run.root.is_dir() else {path: path}
         if run.holds_run:
-            models = {f"{label}baseline": str(run.baseline), f"{label}compressed": str(run.compressed)}
+            prefix = f"{label}/" if len(paths) > 1 else ""
+            models = {f"{prefix}baseline": str(run.baseline), f"{prefix}compressed": str(run.compressed)}
         for name, folder in models.items():
             found += [Entry(name, folder, TORCH, precision, folder) for precision in precisions]
             if device == "cpu":

@@ -72,23 +72,21 @@ class Workload:
         return int(rows), int(length)
 
 
-def fixed_workloads(
-    readers: dict[Entry, Reader], batch_sizes: Sequence[int], sequence_lengths: Sequence[int]
-) -> list[Workload]:
-    """Random tokens of these sizes; without a length, of the usual one or the most that all models read.
+def fixed_workloads(readers: dict[Entry, Reader], shapes: Sequence[tuple[int, int | None]]) -> list[Workload]:
+    """Random tokens, so many texts of so many tokens; no length stands for the usual one, or the most that all read.
 
     Raises:
         InputError: one of the models reads no texts of that length.
     """
     longest = min((reader.longest for reader in readers.values() if reader.longest), default=None)
-    for length in sequence_lengths:
+    found = []
+    for size, wanted in shapes:
+        length = wanted or min(USUAL_LENGTH, longest or USUAL_LENGTH)
         if longest and length > longest:
             raise InputError(f"--sequence-length is {length}, but one of the models reads at most {longest} tokens.")
-    return [
-        Workload(size, length, {entry: [random_batch(reader, size, length)] for entry, reader in readers.items()})
-        for length in sequence_lengths or [min(USUAL_LENGTH, longest or USUAL_LENGTH)]
-        for size in batch_sizes
-    ]
+        batches = {entry: [random_batch(reader, size, length)] for entry, reader in readers.items()}
+        found.append(Workload(size, length, batches))
+    return found
 
 
 def text_workloads(
