@@ -70,7 +70,7 @@ LAYERS = (
     ("arguments", "assess", "data", "latency", "magnitude", "relations", "structures", "teacher_cache"),
     ("benchmark", "masks", "recipe", "shrink"),
     ("baseline", "depth", "distillation", "export_source", "import_nn_pruning", "layer_timing", "proven"),
-    ("check", "export_check", "recovery", "speed_closing", "student", "usage"),
+    ("check", "export_check", "export_table", "recovery", "speed_closing", "student", "usage"),
     ("callbacks", "export", "run_report"),
     ("trainer",),
     # put everything together
