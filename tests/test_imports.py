@@ -76,7 +76,7 @@ LAYERS = (
         *("baseline", "benchmark_tables", "depth", "distillation", "export_source", "import_nn_pruning"),
         *("layer_timing", "proven"),
     ),
-    ("benchmark_plot", "check", "export_check", "recovery", "speed_closing", "student", "usage"),
+    ("benchmark_plot", "check", "export_check", "export_table", "recovery", "speed_closing", "student", "usage"),
     ("benchmark_files", "callbacks", "export", "run_report"),
     ("trainer",),
     # put everything together

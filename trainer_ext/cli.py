@@ -169,6 +169,53 @@ def benchmark(
 
 
 @app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="A finished run, or the folder of one model.", show_default=False)],
+    format: Annotated[  # noqa: A002
+        list[str], typer.Option(help="onnx, onnx-int8, openvino or openvino-int8; may be repeated.")
+    ] = ["onnx"],  # noqa: B006
+    data_dir: Annotated[
+        str | None, typer.Option("--data_dir", help="Where the data of the run lies now; default: where it lay.")
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="A file of one text per line to quantise with; default: train texts of the run."),
+    ] = None,
+    calibration_rows: Annotated[int, typer.Option(help="Texts to quantise with, at most.")] = 300,
+    max_drop: Annotated[
+        float, typer.Option(help="How far the main metric of an int8 file may fall: 0.01 is one point.")
+    ] = 0.01,
+    force: Annotated[bool, typer.Option("--force", help="Keep an int8 file that falls further.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write the model as files that run without torch.
+
+    Each file is compared with the model before it is kept: fp32 files must give the same logits, int8 files answers as
+    good on the test texts. They lie in onnx/ and openvino/ below the model, with a tokenizer and a script that needs
+    neither torch nor transformers.
+    """
+    _quiet()
+    from .export import export as run_export
+    from .export_check import ExportRefused
+    from .export_table import table
+
+    try:
+        rows = run_export(
+            path,
+            format,
+            data_dir=data_dir,
+            calibration=calibration,
+            calibration_rows=calibration_rows,
+            max_drop=max_drop,
+            force=force,
+            console=err,
+        )
+    except ExportRefused as error:
+        _fail(error, 1)
+    out.print(table(path, rows))
+
+
+@app.command()
 def import_nn_pruning(
     source: Annotated[str, typer.Argument(help="A model that nn_pruning made: a folder or a Hub id.")],
     target: Annotated[Path, typer.Argument(help="The folder to write; must not exist, or be empty.")],

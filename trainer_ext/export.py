@@ -23,8 +23,9 @@ from .export_check import (
     run_model,
 )
 from .export_source import Source, open_source
+from .extras import need
 from .onnx_files import quantise_onnx, write_onnx
-from .openvino_files import quantise_openvino, write_openvino
+from .openvino_files import quantise_openvino, quietly, write_openvino
 from .rows import listed
 from .runtimes import open_runtime
 from .usage import write_usage
@@ -37,6 +38,7 @@ class Format:
     Attributes:
         name: as the command line and reports call it.
         file: where it lies below the model's folder.
+        needs: modules of optional packages.
         write: writes the model to a file; of a quantised format, from the file of the exact one.
         exact: name of the format that it is quantised from; None where it is exact itself.
         companions: endings of further files that belong to it.
@@ -45,6 +47,7 @@ class Format:
 
     name: str
     file: str
+    needs: tuple[str, ...]
     write: Callable[[Source, Path, Path | None], None]
     exact: str | None = None
     companions: tuple[str, ...] = ()
@@ -59,22 +62,30 @@ class Format:
 FORMATS = {
     row.name: row
     for row in (
-        Format("onnx", "onnx/model.onnx", lambda source, file, _: write_onnx(source.traceable(), file)),
+        Format(
+            "onnx",
+            "onnx/model.onnx",
+            ("onnx", "onnxruntime"),
+            lambda source, file, _: write_onnx(source.traceable(), file),
+        ),
         Format(
             "onnx-int8",
             "onnx/model_int8.onnx",
+            ("onnx", "onnxruntime"),
             lambda source, file, exact: quantise_onnx(exact, file),
             exact="onnx",
         ),
         Format(
             "openvino",
             "openvino/openvino_model.xml",
+            ("openvino",),
             lambda source, file, _: write_openvino(source.traceable(), file),
             companions=(".bin",),
         ),
         Format(
             "openvino-int8",
             "openvino/openvino_model_int8.xml",
+            ("openvino", "nncf"),
             lambda source, file, exact: quantise_openvino(exact, file, source.calibration_arrays()),
             exact="openvino",
             companions=(".bin",),
@@ -115,13 +126,17 @@ def export(
         InputError: something given cannot work; nothing is written.
         ExportRefused: a file does not answer as the model does; it is not kept, those before it are.
     """
-    if unknown := [name for name in formats if name not in FORMATS]:
-        raise InputError(f"--format {unknown[0]!r} is unknown; it must be one of {listed(FORMATS)}.")
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise InputError(f"--format is {listed(unknown) or 'not given'}; it must be one of {listed(FORMATS)}.")
     if not 0 <= max_drop <= 1:
         raise InputError(f"--max-drop must be in [0, 1], a fraction (0.01 is one point); it is {max_drop}.")
     if calibration_rows < 1:
         raise InputError(f"--calibration-rows must be 1 or more; it is {calibration_rows}.")
     chosen = [row for name, row in FORMATS.items() if name in formats]
+    with quietly():
+        for module in dict.fromkeys(module for row in chosen for module in row.needs):
+            need(module, extra="export")
     source = open_source(path, data_dir=data_dir, calibration=calibration, calibration_rows=calibration_rows)
     if any(row.exact for row in chosen) and not source.calibration:
         raise InputError(

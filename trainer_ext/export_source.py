@@ -82,11 +82,10 @@ def open_source(
     Raises:
         InputError: what lies there cannot be exported; the message says why and what to do.
     """
-    root = Path(path).expanduser()
-    run = RunDirectory(root) if RunDirectory(root).recipe.exists() else None
+    run = run_at(path)
     if run and not run.report.exists():
-        raise InputError(f"{root} is a run that is not finished; continue it with trainer-ext compress --resume.")
-    folder = run.compressed if run else root
+        raise InputError(f"{run.root} is a run that is not finished; continue it with trainer-ext compress --resume.")
+    folder = run.compressed if run else Path(path).expanduser()
     _refuse_masked(folder)
     model = open_classifier(folder, option="The model", way_out="name a finished run or the folder of a classifier")
     tokenizer = _open_tokenizer(folder)
@@ -114,6 +113,12 @@ def open_source(
         encoded=encoded,
         calibration=[rows[int(index)] for index in sorted(chosen)],
     )
+
+
+def run_at(path: str | Path) -> RunDirectory | None:
+    """The run that a folder holds, finished or not; None where it is the folder of a model."""
+    run = RunDirectory(Path(path).expanduser())
+    return run if run.recipe.exists() else None
 
 
 def _refuse_masked(folder: Path) -> None:

@@ -24,7 +24,7 @@ def write_openvino(model: Traceable, file: Path) -> None:
     Raises:
         InputError: `openvino` is not installed.
     """
-    with _quietly():
+    with quietly():
         ov = need("openvino", extra="export")
         converted = ov.convert_model(model, example_input=model.example)
         for port, name in zip(converted.inputs, model.names, strict=True):
@@ -44,7 +44,7 @@ def quantise_openvino(source: Path, target: Path, texts: Sequence[dict[str, np.n
     Raises:
         InputError: `openvino` or `nncf` is not installed.
     """
-    with _quietly():
+    with quietly():
         ov, nncf = need("openvino", extra="export"), need("nncf", extra="export")
         nncf.set_log_level(logging.ERROR)
         model = ov.Core().read_model(source)
@@ -59,7 +59,7 @@ def quantise_openvino(source: Path, target: Path, texts: Sequence[dict[str, np.n
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without the words and the bars of the two libraries, and without their calls home.
 
     They report usage to their makers unless they see that they run in continuous integration (openvino_telemetry) or in
