@@ -13,7 +13,7 @@ ENDINGS = (".png", ".svg")
 # One hue per runtime (Okabe and Ito's, told apart without red and green), what is compared with in grey.
 COLOURS = {"torch": "#0072B2", "onnxruntime": "#E69F00", "openvino": "#009E73"}
 FIRST, INK, FAINT = "#8A8A8A", "#222222", "#D9D9D9"
-BAR_INCHES, WIDTH_INCHES, LONGEST_NAME = 0.34, 9.0, 38
+BAR_INCHES, WIDTH_INCHES, LONGEST_NAME = 0.3, 9.0, 38
 
 
 def check_plot(file: Path) -> None:
@@ -34,17 +34,18 @@ def plot(results: Benchmark, file: Path) -> None:
 
     panels = by_workload(results)
     bars = [len(rows) for rows in panels.values()]
-    margin = 0.62  # inches between panels: a title and an axis
+    margin = 0.75  # inches between panels: a title and an axis
     height = sum(bars) * BAR_INCHES + len(bars) * margin + 0.9
     with rc_context({"font.size": 9, "svg.fonttype": "none", "text.color": INK, "axes.labelcolor": INK}):
         figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+        figure.get_layout_engine().set(h_pad=0.1)
         axes = figure.subplots(len(bars), squeeze=False, height_ratios=bars)[:, 0]
         for ax, (title, rows) in zip(axes, panels.items(), strict=True):
             _panel(ax, title, rows)
         axes[-1].set_xlabel("milliseconds per call: median, whisker to the 95th percentile")
         figure.suptitle("Latency of a forward pass", x=0.01, ha="left", fontsize=13, fontweight="bold")
         figure.supxlabel(machine(results), x=0.01, ha="left", fontsize=7, color="#666666")
-        figure.savefig(file, dpi=160)
+        figure.savefig(file, dpi=160, facecolor="white")
 
 
 def _panel(ax, title: str, rows: list[Row]) -> None:
@@ -57,11 +58,18 @@ def _panel(ax, title: str, rows: list[Row]) -> None:
         medians, places, xerr=[[0.0] * len(rows), late], fmt="none", ecolor=INK, elinewidth=0.9, capsize=2.5, zorder=3
     )
     for place, row, whisker in zip(places, rows, late, strict=True):
-        text = f"{milliseconds(row.median_ms)} ms   {row.speedup:.2f}x"
-        ax.annotate(text, (row.median_ms + whisker, place), xytext=(6, 0), textcoords="offset points", va="center")
+        text = f"{row.speedup:.2f}x   {milliseconds(row.median_ms)} ms"
+        ax.annotate(
+            text,
+            (row.median_ms + whisker, place),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # no line of the grid through the words
+        )
     ax.set_yticks(places, [f"{_short(row.entry.name)}   {runtime_title(row.entry)}" for row in rows])
     ax.invert_yaxis()
-    ax.set_xlim(0, 1.22 * max(median + whisker for median, whisker in zip(medians, late, strict=True)))
+    ax.set_xlim(0, 1.27 * max(median + whisker for median, whisker in zip(medians, late, strict=True)))
     ax.set_title(title, loc="left", fontsize=10, fontweight="bold")
     ax.grid(axis="x", color=FAINT, linewidth=0.7, zorder=0)
     ax.tick_params(length=0, colors=INK)

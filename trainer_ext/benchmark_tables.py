@@ -137,8 +137,8 @@ def runtime_title(entry: Entry) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """With two figures behind the point where there is one before it."""
-    return f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
+    """Three figures or more."""
+    return f"{value:,.{2 if value < 10 else 1 if value < 1000 else 0}f}"
 
 
 def _show(value: Any, form: Callable[[Any], str]) -> str:

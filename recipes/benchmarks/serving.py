@@ -22,6 +22,7 @@ import torch
 import typer
 from rich.console import Console
 from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers.utils import logging
 
 from trainer_ext.benchmark import benchmark
 from trainer_ext.benchmark_tables import markdown, tables
@@ -67,6 +68,7 @@ def main(
     output: Annotated[Path | None, typer.Option(help="Write OUTPUT.json and the Markdown table OUTPUT.md.")] = None,
 ) -> None:
     """Build, export, time; print the tables."""
+    logging.disable_progress_bar()
     console = Console(stderr=True)
     with TemporaryDirectory() as folder:
         for name in share:
