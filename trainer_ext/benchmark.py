@@ -1,38 +1,32 @@
-"""Benchmark: models and exported files timed side by side, with what they need of disk and memory.
-
-All take turns, so that a busy moment meets all of them, and each answers once uncounted before it is timed: the threads
-of the one before have then come to rest, and its own weights are where a server would find them.
-"""
+"""Benchmark: models and exported files timed side by side, with what they need of disk and memory."""
 
 from __future__ import annotations
 
 import math
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from ._version import __version__
+from .benchmark_rows import WARMUP, Row, time_workload
 from .errors import InputError
 from .fresh_memory import Memory, fresh_memory
-from .latency import accelerator_name, processor_name, take_turns, timed
+from .latency import accelerator_name, processor_name
 from .measure import count_parameters, forward_flops, weight_bytes
 from .opening import open_classifier
 from .participants import PRECISIONS, TORCH, WAY_OUT, Entry, Participant, list_entries, open_entry, weight_files
 from .report import utc_now
-from .runtimes import Batch
-from .workloads import Workload, fixed_workloads, read_texts, reader_of, text_workloads
+from .workloads import fixed_workloads, read_texts, reader_of, text_workloads
 
-WARMUP = 5
 BUSY = 0.5  # programs that run or wait to, from which on times are doubtful
 
 
@@ -47,31 +41,11 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One participant at one batch size and length.
-
-    ``sequence_length`` is None where texts of a file were read, ``mean_length`` that of the padded batches;
-    ``speedup`` is the ratio of ``texts_per_s`` to the first participant's (of medians where all batches are alike),
-    ``ideal_speedup`` that of the floating-point operations.
-    """
-
-    entry: Entry
-    batch_size: int
-    sequence_length: int | None
-    mean_length: float
-    median_ms: float
-    p95_ms: float
-    texts_per_s: float
-    speedup: float
-    ideal_speedup: float | None
-    runs: int
-
-
-@dataclass(frozen=True)
 class Benchmark:
     """What was measured and on what; the first participant is the one compared with.
 
-    ``load`` is the number of programs that ran or waited to before the start (the minute's average), ``texts`` the name of the file that was read.
+    ``load`` is how many programs ran or waited to in the minute before the start, ``texts`` the name of the file that
+    was read.
     """
 
     created: str
@@ -151,7 +125,9 @@ def benchmark(
         rows = []
         for workload in workloads:
             bar = progress.add_task(workload.title, total=WARMUP + repeats)
-            rows += _time(workload, found, flops, repeats, torch.device(device), lambda bar=bar: progress.advance(bar))
+            rows += time_workload(
+                workload, found, flops, repeats, torch.device(device), lambda bar=bar: progress.advance(bar)
+            )
     return Benchmark(
         created=utc_now(),
         command=command,
@@ -194,59 +170,10 @@ def _check(shapes, texts, repeats, threads, device) -> None:
 
 def _models(found: list[Participant]) -> dict[str, torch.nn.Module]:
     """The PyTorch model of each source, for its operations: those that take part, and those that only their exports do."""
-    models = {one.entry.source: one.model for one in found if one.model is not None}
+    models = {one.entry.source: one.model for one in reversed(found) if one.model is not None}
     for source in {one.entry.source for one in found if one.entry.source != one.entry.path} - models.keys():
         models[source] = open_classifier(source, option="The model", way_out=WAY_OUT).eval()
     return models
-
-
-def _time(
-    workload: Workload,
-    found: list[Participant],
-    flops: dict[str, Callable[[int], int]],
-    repeats: int,
-    device: torch.device,
-    on_step: Callable[[], None],
-) -> list[Row]:
-    def call(one: Participant, index: int) -> float:
-        batches = workload.batches[one.entry]
-        batch = batches[index % len(batches)]
-        one.run(batch)
-        return timed(lambda: one.run(batch), device)
-
-    calls = {one.entry: partial(call, one) for one in found}
-    times = take_turns(calls, repeats=repeats, warmup=WARMUP, on_step=on_step)
-    rows, first = [], found[0].entry
-    speed = {entry: _texts_per_s(workload, values) for entry, values in times.items()}
-    work = {entry: _operations(workload.batches[entry], flops.get(entry.source)) for entry in times}
-    for entry, values in times.items():
-        rows.append(
-            Row(
-                entry=entry,
-                batch_size=workload.batch_size,
-                sequence_length=workload.sequence_length,
-                mean_length=float(np.mean([batch["input_ids"].shape[1] for batch in workload.batches[entry]])),
-                median_ms=float(np.median(values)),
-                p95_ms=float(np.percentile(values, 95)),
-                texts_per_s=speed[entry],
-                speedup=speed[entry] / speed[first],
-                ideal_speedup=work[first] / work[entry] if work[first] and work[entry] else None,
-                runs=len(values),
-            )
-        )
-    return rows
-
-
-def _texts_per_s(workload: Workload, milliseconds: list[float]) -> float:
-    """At the median where all batches are alike; else of the whole, since short and long texts are not."""
-    typical = np.median(milliseconds) if workload.sequence_length else np.mean(milliseconds)
-    return float(1000 * workload.batch_size / typical)
-
-
-def _operations(batches: list[Batch], flops: Callable[[int], int] | None) -> int:
-    """Of all batches, padding included; 0 where the model is not known."""
-    shapes = [batch["input_ids"].shape for batch in batches] if flops else []
-    return sum(rows * flops(length) for rows, length in shapes)
 
 
 def _bytes(entry: Entry, folder: Path) -> int | None:

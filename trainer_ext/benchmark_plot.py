@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .benchmark import Benchmark, Row
+from .benchmark import Benchmark
+from .benchmark_rows import Row
 from .benchmark_tables import by_workload, machine, milliseconds, runtime_title
 from .errors import InputError
 from .extras import need

@@ -9,7 +9,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from .benchmark import BUSY, Benchmark, Row, Size
+from .benchmark import BUSY, Benchmark, Size
+from .benchmark_rows import Row
 from .participants import Entry
 from .report import Latency
 

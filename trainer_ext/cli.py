@@ -138,11 +138,12 @@ def benchmark(
     One call of each in turn, so that all meet the same machine, after one that is not counted. The first is 1.00x: of a
     run its baseline, in PyTorch and fp32. Leave the machine alone meanwhile. For example
 
-        trainer-ext benchmark runs/small --batch-size 1 --sequence-length 64 --sequence-length 128 --plot times.png
+        trainer-ext benchmark runs/small --batch-size 1 --plot times.png
 
-        trainer-ext benchmark runs/small --texts data/test.csv --precision fp32 --precision bf16 --threads 2
+        trainer-ext benchmark runs/small --texts data/test.csv --threads 2
 
-    Tokenising is not timed.
+    With --texts each model reads the same texts by its own tokenizer, a batch padded to its longest; tokenising is not
+    timed. Two --batch-size and two --sequence-length make four tables.
     """
     _quiet()
     from .benchmark import benchmark as run_benchmark
