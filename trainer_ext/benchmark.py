@@ -118,7 +118,7 @@ def benchmark(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         memories = {}
-        for entry in progress.track(entries if memory else [], description="memory"):
+        for entry in progress.track(entries, description="memory") if memory else ():
             shape = max((workload.largest(entry) for workload in workloads), key=math.prod)
             memories[entry] = fresh_memory(entry, shape=shape, vocabulary=readers[entry].vocabulary, **place)
         flops = {source: cache(partial(forward_flops, model, 1)) for source, model in models.items()}
