@@ -6,9 +6,10 @@ and OpenVINO in fp32 and int8. int8 is calibrated on random tokens, so its speed
 
 Targets, against dense PyTorch in fp32 on two cores of a Zen 4: half and OpenVINO int8 at least 7x at 1 x 128 tokens, a
 quarter 15x; in PyTorch realised over ideal at least 0.95 from 8 x 64 tokens on. Predictions: 8.4x and 18.1x, as once
-reached by hand; 0.97, since what does not shrink (layer norms, residuals, embeddings) takes 2 % of the dense time.
-`--uneven` spreads heads and neurons over the layers as training does, to widths that fill whole vectors or, with
-`--odd`, to any; prediction for odd ones: 0.9. Outcomes are in recipes/benchmarks/README.md.
+reached by hand; 0.98 for half and 0.96 for a quarter, since what does not shrink (layer norms, residuals, embeddings) was
+1.2 % of a dense profile. `--uneven` spreads heads and neurons over the layers as training does, to widths that fill whole
+vectors or, with `--odd`, to any (0.90 in the run that showed what widths cost). Outcomes are in
+recipes/benchmarks/README.md.
 """
 
 import shlex
