@@ -6,7 +6,7 @@ import pytest
 from commands import TOPICS, write_task
 from typer.testing import CliRunner
 
-from recipes.benchmarks import against_nn_pruning, import_time, speed_target, step_time
+from recipes.benchmarks import against_nn_pruning, import_time, serving, speed_target, step_time
 from trainer_ext.data import DataArguments, load_data
 from trainer_ext.scratch import small_bert, train_tokenizer
 
@@ -36,6 +36,21 @@ def test_speed_target():
     smallest = ("--target", 1.1, "--layers", 1, "--batch-size", 1, "--tokens", 8, "--repeats", 3)
     out = run(speed_target.main, *smallest)
     assert "1.1x" in out
+
+
+def test_serving(tmp_path):
+    smallest = ("--layers", 1, "--batch", "1x8", "--share", "dense", "--share", "quarter", "--format", "onnx-int8")
+    options = ("--repeats", 3, "--no-memory", "--uneven", "--output", tmp_path / "out")
+    out = run(serving.main, *smallest, *options)
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert [(row["entry"]["name"], row["entry"]["runtime"], row["entry"]["precision"]) for row in found["rows"]] == [
+        (name, *runtime)
+        for name in ("dense", "quarter")
+        for runtime in (("torch", "fp32"), ("torch", "bf16"), ("onnxruntime", "int8"))
+    ]
+    assert found["rows"][3]["ideal_speedup"] > 2
+    assert "| quarter | onnxruntime int8 |" in (tmp_path / "out.md").read_text()
+    assert "1 x 8 tokens" in out
 
 
 @pytest.fixture

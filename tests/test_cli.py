@@ -48,7 +48,7 @@ def test_debug_shows_where(tmp_path):
 def test_benchmark_times_models_side_by_side(tmp_path, tiny_model, monkeypatch, capsys):
     for name, width in (("wide", 64), ("narrow", 16)):
         tiny_model("bert", intermediate_size=width).save_pretrained(tmp_path / name)
-    words = ("--batch-size", 2, "--batch-size", 3, "--sequence-length", 8, "--repeats", 3)
+    words = ("--batch-size", 2, "--batch-size", 3, "--sequence-length", 8, "--repeats", 3, "--no-memory")
     status, out, err = run_command(monkeypatch, capsys, "benchmark", tmp_path / "wide", tmp_path / "narrow", *words)
     assert status == 0, err
     assert out.count("1.00x") >= 2, "the first model of each batch size is what the others are compared with"
@@ -72,7 +72,8 @@ def test_benchmark_refuses_what_it_cannot_time(words, message, tmp_path, tiny_mo
 
 def test_benchmark_takes_the_longest_text_that_all_models_read(tmp_path, tiny_model, monkeypatch, capsys):
     tiny_model("bert").save_pretrained(tmp_path)
-    status, out, err = run_command(monkeypatch, capsys, "benchmark", tmp_path, "--batch-size", 1, "--repeats", 3)
+    words = ("--batch-size", 1, "--repeats", 3, "--no-memory")
+    status, out, err = run_command(monkeypatch, capsys, "benchmark", tmp_path, *words)
     assert status == 0, err
     assert "40 tokens" in out
 

@@ -1,126 +1,191 @@
-"""Benchmark: several models timed side by side, with their sizes."""
+"""Benchmark: models and exported files timed side by side, with what they need of disk and memory."""
 
 from __future__ import annotations
 
+import math
+import os
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from ._version import __version__
+from .benchmark_rows import WARMUP, Row, time_workload
 from .errors import InputError
-from .latency import LatencyStats, measure_latency, processor_name
-from .measure import count_parameters
+from .fresh_memory import Memory, fresh_memory
+from .latency import accelerator_name, processor_name
+from .measure import count_parameters, forward_flops, weight_bytes
 from .opening import open_classifier
-from .run_directory import RunDirectory
+from .participants import PRECISIONS, TORCH, WAY_OUT, Entry, Participant, list_entries, open_entry, weight_files
+from .report import utc_now
+from .workloads import fixed_workloads, read_texts, reader_of, text_workloads
 
-WARMUP = 5
-USUAL_LENGTH = 64
+BUSY = 0.5  # programs that run or wait to, from which on times are doubtful
+
+
+@dataclass(frozen=True)
+class Size:
+    """What one participant needs: bytes of its weights on disk, and of memory in a process of its own."""
+
+    entry: Entry
+    parameters: int | None
+    bytes: int | None
+    memory: Memory | None
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Parameters per model, and statistics per batch size and model; the first model is the one compared with."""
+    """What was measured and on what; the first participant is the one compared with.
 
-    parameters: dict[str, int]
-    latency: dict[int, dict[str, LatencyStats]]
-    sequence_length: int
+    ``load`` is how many programs ran or waited to in the minute before the start, ``texts`` the name of the file that
+    was read.
+    """
+
+    created: str
+    command: str | None
+    versions: dict[str, str]
+    device: str
+    processor: str
     threads: int
+    load: float
+    texts: str | None
+    sizes: list[Size]
+    rows: list[Row]
 
 
 def benchmark(
     paths: Sequence[str],
     *,
-    batch_sizes: Sequence[int],
-    sequence_length: int | None = None,
+    shapes: Sequence[tuple[int, int | None]],
+    texts: Path | None = None,
+    text_column: str = "text",
+    precisions: Sequence[str] = ("fp32",),
+    device: str = "cpu",
     repeats: int,
     threads: int | None = None,
+    memory: bool = True,
+    command: str | None = None,
     console: Console,
 ) -> Benchmark:
     """Time models interleaved.
 
+    CUDA was written by its documentation and never run.
+
     Args:
-        paths: runs (each stands for its two models), or models by folder or Hub id.
-        batch_sizes: texts per call.
-        sequence_length: tokens per text; None takes 64, or the most that all models read.
-        repeats: timed calls of each model, at least 3.
-        threads: processor threads; None leaves what torch took.
+        paths: see `participants.list_entries`.
+        shapes: texts per call and tokens per text; None takes 64 tokens, or the most that all models read.
+        texts: a file whose texts are read instead, each model by its own tokenizer (not timed), the same texts for
+            all, a batch padded to its longest.
+        text_column: the column of texts, if that is a .csv file.
+        precisions: what PyTorch models compute in.
+        device: `cpu` or `cuda`.
+        repeats: timed calls of each participant, at least 3.
+        threads: processor threads of every runtime; None takes what torch took.
+        memory: whether each is also loaded in a process of its own, and that one's peak memory reported.
+        command: the command line, as it may be published.
         console: where progress goes.
 
     Raises:
-        InputError: no model there, or a number out of range.
+        InputError: no model there, a number out of range, or nothing to read.
     """
+    load = os.getloadavg()[0]
+    _check(shapes, texts, repeats, threads, device)
+    entries = list_entries(paths, precisions=precisions, device=device)
+    lines = read_texts(texts, column=text_column) if texts else []
+    threads = threads or torch.get_num_threads()
+    torch.set_num_threads(threads)
+    place = {"threads": threads, "device": device}
+    with console.status("opening"):
+        found = [open_entry(entry, **place) for entry in entries]
+        readers = {entry: reader_of(entry) for entry in entries}
+        if texts:
+            workloads = text_workloads(readers, [size for size, _ in shapes], lines, count=repeats)
+        else:
+            workloads = fixed_workloads(readers, shapes)
+        models = _models(found)
+    if load >= BUSY:
+        note = (
+            f"This machine is not idle (load {load:.1f} on {os.cpu_count()} cores): times are longer and less certain."
+        )
+        console.print(Text(note, style="yellow"))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        memories = {}
+        for entry in progress.track(entries, description="memory") if memory else ():
+            shape = max((workload.largest(entry) for workload in workloads), key=math.prod)
+            memories[entry] = fresh_memory(entry, shape=shape, vocabulary=readers[entry].vocabulary, **place)
+        flops = {source: cache(partial(forward_flops, model, 1)) for source, model in models.items()}
+        rows = []
+        for workload in workloads:
+            bar = progress.add_task(workload.title, total=WARMUP + repeats)
+            rows += time_workload(
+                workload, found, flops, repeats, torch.device(device), lambda bar=bar: progress.advance(bar)
+            )
+    return Benchmark(
+        created=utc_now(),
+        command=command,
+        versions=_versions(entries),
+        device=device,
+        processor=processor_name() if device == "cpu" else accelerator_name(torch.device(device)),
+        threads=threads,
+        load=load,
+        texts=texts.name if texts else None,
+        sizes=[
+            Size(
+                entry,
+                count_parameters(models[entry.source]).total if entry.source in models else None,
+                _bytes(entry, readers[entry].folder),
+                memories.get(entry),
+            )
+            for entry in entries
+        ],
+        rows=rows,
+    )
+
+
+def _check(shapes, texts, repeats, threads, device) -> None:
+    lengths = [length for _, length in shapes if length is not None]
     for name, value, least in (
-        ("--batch-size", min(batch_sizes), 1),
-        ("--sequence-length", sequence_length if sequence_length is not None else 1, 1),
+        ("--batch-size", min(size for size, _ in shapes), 1),
+        ("--sequence-length", min(lengths, default=1), 1),
         ("--repeats", repeats, 3),
         ("--threads", threads if threads is not None else 1, 1),
     ):
         if value < least:
             raise InputError(f"{name} must be at least {least}, got {value}.")
-    models = {name: model for path in paths for name, model in _open(path).items()}
-    longest = min(getattr(model.config, "max_position_embeddings", USUAL_LENGTH) for model in models.values())
-    if sequence_length is None:
-        sequence_length = min(USUAL_LENGTH, longest)
-    if sequence_length > longest:
-        raise InputError(
-            f"--sequence-length is {sequence_length}, but one of the models reads at most {longest} tokens."
-        )
-    if threads is not None:
-        torch.set_num_threads(threads)
-    latency = {}
-    with Progress(console=console) as progress:
-        for batch_size in batch_sizes:
-            task = progress.add_task(f"batch {batch_size}", total=WARMUP + repeats)
-            latency[batch_size] = measure_latency(
-                models,
-                batch_size=batch_size,
-                sequence_length=sequence_length,
-                repeats=repeats,
-                warmup=WARMUP,
-                on_step=lambda task=task: progress.advance(task),
-            )
-    sizes = {name: count_parameters(model).total for name, model in models.items()}
-    return Benchmark(sizes, latency, sequence_length, torch.get_num_threads())
+    if texts and lengths:
+        raise InputError("--sequence-length and --texts both say how long texts are; leave one out.")
+    if device not in PRECISIONS:
+        raise InputError(f"--device {device}: choose one of {', '.join(PRECISIONS)}.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch finds no CUDA device here; leave it out to time on the processor.")
 
 
-def table(results: Benchmark) -> Table:
-    """One row per batch size and model; the speed-up is against the first model at the same batch size."""
-    caption = f"{processor_name()}, {results.threads} threads, {results.sequence_length} tokens, torch"
-    view = Table(
-        title=Text("Latency of a forward pass"), title_justify="left", caption=Text(caption), caption_justify="left"
-    )
-    view.add_column("batch", justify="right")
-    view.add_column("model", overflow="fold")
-    for heading in ("parameters", "median ms", "p95 ms", "texts/s", "speed-up"):
-        view.add_column(heading, justify="right")
-    for batch_size, stats in results.latency.items():
-        view.add_section()
-        first = next(iter(stats.values()))
-        for name, row in stats.items():
-            view.add_row(
-                str(batch_size),
-                Text(name),
-                f"{results.parameters[name]:,}",
-                f"{row.median_ms:.1f}",
-                f"{row.p95_ms:.1f}",
-                f"{row.throughput_per_s:,.0f}",
-                f"{first.median_ms / row.median_ms:.2f}x",
-            )
-    return view
+def _models(found: list[Participant]) -> dict[str, torch.nn.Module]:
+    """The PyTorch model of each source, for its operations: those that take part, and those that only their exports do."""
+    models = {one.entry.source: one.model for one in reversed(found) if one.model is not None}
+    for source in {one.entry.source for one in found if one.entry.source != one.entry.path} - models.keys():
+        models[source] = open_classifier(source, option="The model", way_out=WAY_OUT).eval()
+    return models
 
 
-def _open(path: str) -> dict[str, torch.nn.Module]:
-    run = RunDirectory(Path(path).expanduser())
-    if run.holds_run:
-        if not (run.baseline.is_dir() and run.compressed.is_dir()):
-            raise InputError(f"{path} holds an unfinished run; finish it with trainer-ext compress ... --resume.")
-        folders = {f"{run.root.name}/baseline": run.baseline, f"{run.root.name}/compressed": run.compressed}
-    else:
-        folders = {path: path}
-    way_out = "name a finished run, the folder of a classifier or a Hub id"
-    return {name: open_classifier(f, option="The model", way_out=way_out).eval() for name, f in folders.items()}
+def _bytes(entry: Entry, folder: Path) -> int | None:
+    """Size of the weights on disk; None for a model that is stored otherwise than we do."""
+    if entry.runtime != TORCH:
+        return sum(file.stat().st_size for file in weight_files(entry))
+    try:
+        return weight_bytes(folder)
+    except ValueError:
+        return None
+
+
+def _versions(entries: list[Entry]) -> dict[str, str]:
+    names = dict.fromkeys(["torch", "transformers", *(entry.runtime for entry in entries)])
+    return {"python": platform.python_version(), "trainer_ext": __version__, **{name: version(name) for name in names}}

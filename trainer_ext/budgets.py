@@ -15,6 +15,9 @@ import torch
 FLOOR_FRACTION = 0.005
 # Far above any learned score, still exact in fp32 as a sign: lifts a unit over all others, or sinks it below them.
 LIFT = 1e6
+# Kernels compute vectors of outputs: a matrix of 1,539 rows takes a third longer than one of 1,536 (fp32, AVX-512). A
+# layer narrower than this is over so quickly that nothing is gained, and eight neurons are a visible share of it.
+VECTOR, WIDE = 8, 1024
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,13 @@ def best_ids(scores: torch.Tensor, kept: int) -> list[int]:
 def as_offsets(keep: torch.Tensor) -> torch.Tensor:
     """Offsets `[units]` that lift what stays above all scores and sink the rest below them."""
     return torch.where(keep, LIFT, -LIFT)
+
+
+def whole_vectors(kept: int, size: int) -> int:
+    """The number of neurons nearest to `kept` that fills whole vectors; all and none stay, and so do narrow layers."""
+    if size < WIDE or kept in (0, size):
+        return kept
+    return min(size, max(VECTOR, VECTOR * round(kept / VECTOR)))
 
 
 def floor_offsets(scores: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:

@@ -101,33 +101,119 @@ def check(
 @app.command()
 def benchmark(
     paths: Annotated[
-        list[str], typer.Argument(help="A run (its two models), or models by folder or Hub id.", show_default=False)
+        list[str],
+        typer.Argument(
+            help="A run (its two models and their exports), a model by folder or Hub id, an .onnx or .xml file.",
+            show_default=False,
+        ),
     ],
     batch_size: Annotated[list[int], typer.Option(help="Texts per call; may be repeated.")] = [1, 32],  # noqa: B006
     sequence_length: Annotated[
-        int | None, typer.Option(help="Tokens per text; default: 64, or the most that all models read.")
+        list[int] | None,
+        typer.Option(help="Tokens per text; may be repeated. Default: 64, or the most that all models read."),
     ] = None,
-    repeats: Annotated[int, typer.Option(help="Timed calls of each model, at least 3.")] = 30,
-    threads: Annotated[int | None, typer.Option(help="Processor threads; default: what torch takes.")] = None,
+    texts: Annotated[
+        Path | None,
+        typer.Option(help="Read the texts of this file instead: one per line, or a column of a .csv file."),
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="That column.")] = "text",
+    precision: Annotated[
+        list[str], typer.Option(help="What PyTorch computes in; may be repeated: fp32, bf16, on CUDA fp16.")
+    ] = ["fp32"],  # noqa: B006
+    device: Annotated[str, typer.Option(help="cpu or cuda; exported files run on cpu alone.")] = "cpu",
+    repeats: Annotated[int, typer.Option(help="Timed calls of each participant, at least 3.")] = 30,
+    threads: Annotated[
+        int | None, typer.Option(help="Processor threads of every runtime; default: what torch takes.")
+    ] = None,
+    memory: Annotated[
+        bool, typer.Option(help="Measure peak memory too, in a new process for each participant.")
+    ] = True,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write every number to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the times in this .png or .svg file.")] = None,
+    save: Annotated[bool, typer.Option("--save", help="Put the times into the run's compression.json.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Time models side by side.
+    """Time models and exported files side by side.
 
-    One call of each in turn, so that all meet the same machine. PyTorch only.
+    One call of each in turn, so that all meet the same machine, after one that is not counted. The first is 1.00x: of a
+    run its baseline, in PyTorch and fp32. Leave the machine alone meanwhile. For example
+
+        trainer-ext benchmark runs/small --batch-size 1 --plot times.png
+
+        trainer-ext benchmark runs/small --texts data/test.csv --threads 2
+
+    With --texts each model reads the same texts by its own tokenizer, a batch padded to its longest; tokenising is not
+    timed. Two --batch-size and two --sequence-length make four tables.
     """
     _quiet()
     from .benchmark import benchmark as run_benchmark
-    from .benchmark import table
+    from .benchmark_files import check_files, write_files
+    from .benchmark_tables import tables
 
+    files = {"json": json_file, "plot": plot, "run": Path(paths[0]) if save else None}
+    check_files(paths, texts=texts, **files)
     results = run_benchmark(
         paths,
-        batch_sizes=batch_size,
-        sequence_length=sequence_length,
+        shapes=[(size, length) for length in sequence_length or [None] for size in batch_size],
+        texts=texts,
+        text_column=text_column,
+        precisions=precision,
+        device=device,
         repeats=repeats,
         threads=threads,
+        memory=memory,
+        command=shlex.join(["trainer-ext", "benchmark", *_without_paths(sys.argv[2:])]),
         console=err,
     )
-    out.print(table(results))
+    write_files(results, **files)
+    out.print(tables(results))
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="A finished run, or the folder of one model.", show_default=False)],
+    format: Annotated[  # noqa: A002
+        list[str], typer.Option(help="onnx, onnx-int8, openvino or openvino-int8; may be repeated.")
+    ] = ["onnx"],  # noqa: B006
+    data_dir: Annotated[
+        str | None, typer.Option("--data_dir", help="Where the data of the run lies now; default: where it lay.")
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="A file of one text per line to quantise with; default: train texts of the run."),
+    ] = None,
+    calibration_rows: Annotated[int, typer.Option(help="Texts to quantise with, at most.")] = 300,
+    max_drop: Annotated[
+        float, typer.Option(help="How far the main metric of an int8 file may fall: 0.01 is one point.")
+    ] = 0.01,
+    force: Annotated[bool, typer.Option("--force", help="Keep an int8 file that falls further.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write the model as files that run without torch.
+
+    Each file is compared with the model before it is kept: fp32 files must give the same logits, int8 files answers as
+    good on the test texts. They lie in onnx/ and openvino/ below the model, with a tokenizer and a script that needs
+    neither torch nor transformers.
+    """
+    _quiet()
+    from .export import export as run_export
+    from .export_check import ExportRefused
+    from .export_table import table
+
+    try:
+        rows = run_export(
+            path,
+            format,
+            data_dir=data_dir,
+            calibration=calibration,
+            calibration_rows=calibration_rows,
+            max_drop=max_drop,
+            force=force,
+            console=err,
+        )
+    except ExportRefused as error:
+        _fail(error, 1)
+    out.print(table(path, rows))
 
 
 @app.command()

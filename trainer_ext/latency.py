@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from torch import nn
 from trainer_ext.measure import evaluating, forward_flops, random_inputs
 from trainer_ext.report import Latency
 
+T = TypeVar("T")
 _FEWEST_RUNS = 3
 _PRECISION = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.float64: "fp64"}
 # Cloud machines hide the model number ("AMD EPYC"); (vendor, family) and one instruction set still tell the core.
@@ -72,18 +75,69 @@ def measure_latency(
     inputs = {
         name: random_inputs(model, batch_size, sequence_length=sequence_length) for name, model in models.items()
     }
-    times: dict[str, list[float]] = {name: [] for name in models}
-    end = time.perf_counter() + seconds_limit
     with evaluating(*models.values()), torch.inference_mode():
-        for index in range(-warmup, repeats):
-            if time.perf_counter() <= end or 0 <= index < _FEWEST_RUNS:
-                for name in list(models) if index % 2 == 0 else reversed(models):
-                    milliseconds = 1000 * _time_call(models[name], inputs[name])
-                    if index >= 0:
-                        times[name].append(milliseconds)
-            if on_step is not None:
-                on_step()
+        times = take_turns(
+            {
+                name: lambda _, name=name: timed(
+                    lambda: models[name](**inputs[name]), inputs[name]["input_ids"].device
+                )
+                for name in models
+            },
+            repeats=repeats,
+            warmup=warmup,
+            seconds_limit=seconds_limit,
+            on_step=on_step,
+        )
     return {name: _summarise(values, batch_size) for name, values in times.items()}
+
+
+def take_turns(
+    calls: dict[T, Callable[[int], float]],
+    *,
+    repeats: int,
+    warmup: int,
+    seconds_limit: float = math.inf,
+    on_step: Callable[[], None] | None = None,
+) -> dict[T, list[float]]:
+    """Time calls interleaved: each round makes every call once, and every other round in reverse order.
+
+    Args:
+        calls: by name; each is told the number of the round, from ``-warmup`` on, and returns its milliseconds.
+        repeats: timed rounds, at least 3.
+        warmup: rounds before them, not counted.
+        seconds_limit: no further round starts after it; 3 timed rounds are always made.
+        on_step: called ``warmup + repeats`` times: after each round, also where the limit left one out.
+
+    Returns:
+        The milliseconds of the timed rounds, by name.
+    """
+    times: dict[T, list[float]] = {name: [] for name in calls}
+    end = time.perf_counter() + seconds_limit
+    for index in range(-warmup, repeats):
+        if time.perf_counter() <= end or 0 <= index < _FEWEST_RUNS:
+            for name in list(calls) if index % 2 == 0 else reversed(calls):
+                milliseconds = calls[name](index)
+                if index >= 0:
+                    times[name].append(milliseconds)
+        if on_step is not None:
+            on_step()
+    return times
+
+
+def timed(call: Callable[[], Any], device: torch.device) -> float:
+    """Milliseconds of a call; on a CUDA device, idle before it, those between two of its events."""
+    if device.type != "cuda":
+        start = time.perf_counter()
+        call()
+        return 1000 * (time.perf_counter() - start)
+    stream = torch.cuda.current_stream(device)
+    before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize(device)
+    before.record(stream)
+    call()
+    after.record(stream)
+    after.synchronize()
+    return before.elapsed_time(after)
 
 
 def compare_latency(
@@ -163,21 +217,6 @@ def describe_processor(cpuinfo: str) -> str | None:
 def accelerator_name(device: torch.device) -> str:
     """Name of a device that is not the CPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _time_call(model: nn.Module, inputs: dict[str, torch.Tensor]) -> float:
-    """Seconds of one forward pass; a CUDA device is idle before and after."""
-    device = inputs["input_ids"].device
-    _wait(device)
-    start = time.perf_counter()
-    model(**inputs)
-    _wait(device)
-    return time.perf_counter() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _summarise(values: list[float], batch_size: int) -> LatencyStats:

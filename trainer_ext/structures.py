@@ -31,7 +31,19 @@ def find_structure(
         spec: what to prune.
         heads: scores per layer `[heads]`.
         neurons: scores per layer `[neurons]`.
+
+    Returns:
+        The structure that the budget finds, the width of its wide layers rounded to what kernels are fast at.
     """
+    found = _by_budget(layers, spec, heads, neurons)
+    widths = [budgets.whole_vectors(len(ids), len(scores)) for ids, scores in zip(found.neurons, neurons, strict=True)]
+    best = [budgets.best_ids(scores, width) for scores, width in zip(neurons, widths, strict=True)]
+    return budgets.Structure(found.heads, best)
+
+
+def _by_budget(
+    layers: list[Layer], spec: PruningSpec, heads: Sequence[torch.Tensor], neurons: Sequence[torch.Tensor]
+) -> budgets.Structure:
     costs = {
         "head_costs": [layer.head_cost for layer in layers],
         "neuron_costs": [layer.neuron_cost for layer in layers],

@@ -149,18 +149,19 @@ def _score(scores: Scores, name: str) -> str | None:
     """A number with its interval where there is one."""
     value, interval = scores.by_name.get(name), scores.ci95.get(name)
     if value is None or interval is None:
-        return _show(value, lambda x: _number(name, x))
-    return f"{_number(name, value)} [{_number(name, interval[0])}, {_number(name, interval[1])}]"
+        return _show(value, lambda x: number(name, x))
+    return f"{number(name, value)} [{number(name, interval[0])}, {number(name, interval[1])}]"
 
 
-def _number(name: str, value: float, sign: str = "") -> str:
+def number(name: str, value: float, sign: str = "") -> str:
+    """The value of a metric as a table shows it: a fraction in per cent, any other number to three digits."""
     return f"{100 * value:{sign}.1f}" if is_fraction(name) else f"{value:{sign}.3g}"
 
 
 def _change(name: str, before: Scores, after: Scores) -> str | None:
     """Percentage points of a fraction, the difference of any other number."""
     values = before.by_name.get(name), after.by_name.get(name)
-    return None if None in values else _number(name, values[1] - values[0], "+z")
+    return None if None in values else number(name, values[1] - values[0], "+z")
 
 
 def _main_change(quality: Quality, before: Scores, after: Scores) -> str | None:
@@ -168,12 +169,12 @@ def _main_change(quality: Quality, before: Scores, after: Scores) -> str | None:
     difference, name = quality.difference, quality.metric
     if difference is None:
         return _change(name, before, after)
-    change = _show(difference.main, lambda x: _number(name, x, "+z"))
+    change = _show(difference.main, lambda x: number(name, x, "+z"))
     if difference.ci95 is None:
         return change
     low, high = difference.ci95
     label = f"\n{WITHIN_NOISE}" if low <= 0 <= high else ""
-    return f"{change}\n[{_number(name, low, '+z')}, {_number(name, high, '+z')}]{label}"
+    return f"{change}\n[{number(name, low, '+z')}, {number(name, high, '+z')}]{label}"
 
 
 def _machines(rows: list[Latency]) -> str | None:

@@ -102,7 +102,7 @@ def check_teacher(teacher: nn.Module, student: nn.Module) -> None:
             f"The teacher knows {theirs.vocab_size} tokens and the model {ours.vocab_size}: they read the same token "
             "ids, so both need the same tokenizer."
         )
-    longest, wanted = _longest_text(theirs), _longest_text(ours)
+    longest, wanted = longest_text(theirs), longest_text(ours)
     if longest is not None and wanted is not None and longest < wanted:
         raise InputError(
             f"The teacher reads at most {longest} tokens and the model {wanted}: "
@@ -147,7 +147,7 @@ def check_tokenizer(teacher: nn.Module, student: nn.Module, tokenizer) -> None:
         )
 
 
-def _longest_text(config) -> int | None:
+def longest_text(config) -> int | None:
     """The most tokens that a model reads, None where its config does not say."""
     positions = getattr(config, "max_position_embeddings", None)
     if positions is not None and stock_type(config.model_type) in POSITIONS_BEHIND_PADDING:

@@ -1,0 +1,70 @@
+"""OpenVINO files: every family gives the same logits after uneven shrinking; int8 is close and small, and nothing calls home."""
+
+import os
+import urllib.request
+
+import numpy as np
+import pytest
+from exporting import HEADS, NEURONS, arrays, batches, difference, input_names
+from masking import every_family
+from transformers import AutoModelForQuestionAnswering
+
+from trainer_ext import equivalence
+from trainer_ext.openvino_files import quantise_openvino, quietly, write_openvino
+from trainer_ext.runtimes import open_runtime
+from trainer_ext.traceable import Traceable
+
+
+@every_family
+def test_every_family_gives_the_same_logits_at_other_shapes(tiny_model, cut, tmp_path, model_type):
+    """Heads and widths differ per layer, one attention and one feed-forward block are empty."""
+    model, names = cut(tiny_model(model_type), HEADS, NEURONS), input_names(model_type)
+    write_openvino(Traceable(model, names), tmp_path / "model.xml")
+    assert difference(model, tmp_path / "model.xml", names) <= 1
+    with_changed_weight = tmp_path / "model.bin"
+    weights = np.fromfile(with_changed_weight, dtype=np.uint8)
+    weights[: len(weights) // 4] = 0
+    weights.tofile(with_changed_weight)
+    assert difference(model, tmp_path / "model.xml", names) > 1
+
+
+def test_start_and_end_of_an_answer_are_one_output(tiny_model, cut, tmp_path):
+    model = cut(tiny_model("distilbert", auto_class=AutoModelForQuestionAnswering, num_labels=2), HEADS, NEURONS)
+    write_openvino(Traceable(model, input_names("distilbert")), tmp_path / "model.xml")
+    assert difference(model, tmp_path / "model.xml", input_names("distilbert")) <= 1
+
+
+@pytest.mark.parametrize("model_type", ["bert", "modernbert"])
+def test_int8_is_close_and_a_quarter_of_the_size(tiny_model, cut, tmp_path, model_type, monkeypatch, capfd):
+    def no_network(*args, **kwargs):
+        raise AssertionError("something calls home")
+
+    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    monkeypatch.delenv("CI", raising=False)
+    model, names = cut(tiny_model(model_type), HEADS, NEURONS), input_names(model_type)
+    exact, small = tmp_path / "model.xml", tmp_path / "small.xml"
+    texts = [
+        {name: value[:1] for name, value in arrays(batch).items()}
+        for length in range(5, 21)
+        for batch in batches(model, [(2, length)])
+    ]
+    capfd.readouterr()
+    write_openvino(Traceable(model, names), exact)
+    quantise_openvino(exact, small, texts)
+    assert capfd.readouterr().out == ""
+    runtime = open_runtime(small)
+    expected = [equivalence.logits(model, {name: batch[name] for name in names}).numpy() for batch in batches(model)]
+    found = [runtime.run(arrays(batch)) for batch in batches(model)]
+    error = max(np.abs(first - second).max() for first, second in zip(expected, found, strict=True))
+    assert 0 < error <= 0.7 * max(np.abs(logits).max() for logits in expected)
+    assert small.with_suffix(".bin").stat().st_size < 0.4 * exact.with_suffix(".bin").stat().st_size
+
+
+def test_the_environment_is_as_before(monkeypatch):
+    monkeypatch.setenv("CI", "no")
+    monkeypatch.delenv("NNCF_CI", raising=False)
+    with pytest.raises(KeyError), quietly():
+        assert (os.environ["CI"], os.environ["NNCF_CI"]) == ("true", "1")
+        raise KeyError
+    assert os.environ["CI"] == "no"
+    assert "NNCF_CI" not in os.environ

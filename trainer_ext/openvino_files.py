@@ -1,0 +1,77 @@
+"""OpenVINO files: a traceable model written in fp32, and one quantised to int8 by what real texts show."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .extras import need
+from .traceable import Traceable
+
+
+def write_openvino(model: Traceable, file: Path) -> None:
+    """Write a model with any number of rows and any length as `.xml` and, beside it, `.bin`.
+
+    Weights stay fp32: halved to fp16, as OpenVINO does by default, they are no longer those that were checked.
+
+    Raises:
+        InputError: `openvino` is not installed.
+    """
+    with quietly():
+        ov = need("openvino", extra="export")
+        converted = ov.convert_model(model, example_input=model.example)
+        for port, name in zip(converted.inputs, model.names, strict=True):
+            port.get_tensor().set_names({name})
+        converted.outputs[0].get_tensor().set_names({"logits"})
+        ov.save_model(converted, file, compress_to_fp16=False)
+
+
+def quantise_openvino(source: Path, target: Path, texts: Sequence[dict[str, np.ndarray]]) -> None:
+    """Weights and activations as int8 with fixed scales, embeddings included.
+
+    Args:
+        source: what `write_openvino` wrote.
+        target: the file to write.
+        texts: encoded texts such as the model will read, `[1, length]` per input: they show how large activations get.
+
+    Raises:
+        InputError: `openvino` or `nncf` is not installed.
+    """
+    with quietly():
+        ov, nncf = need("openvino", extra="export"), need("nncf", extra="export")
+        nncf.set_log_level(logging.ERROR)
+        model = ov.Core().read_model(source)
+        names = [port.get_any_name() for port in model.inputs]
+        quantised = nncf.quantize(
+            model,
+            nncf.Dataset([{name: text[name] for name in names} for text in texts]),
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=len(texts),
+        )
+        ov.save_model(quantised, target, compress_to_fp16=False)
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without the words and the bars of the two libraries, and without their calls home.
+
+    They report usage to their makers unless they see that they run in continuous integration (openvino_telemetry) or in
+    a test of their own (nncf): the two variables are the only switches that leave the user's home folder alone.
+    """
+    switches = {"CI": "true", "NNCF_CI": "1"}
+    before = {name: os.environ.get(name) for name in switches}
+    os.environ.update(switches)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
