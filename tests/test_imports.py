@@ -63,6 +63,7 @@ LAYERS = (
         "scoring",
         "scratch",
         "squad_rows",
+        "teacher_inputs",
     ),
     ("tables", "tasks", "teachers", "units"),
     ("arguments", "assess", "data", "latency", "magnitude", "relations", "structures", "teacher_cache"),
