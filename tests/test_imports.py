@@ -14,6 +14,7 @@ LAYERS = (
     (
         *(
             "_version",
+            "alphabet",
             "argument_checks",
             "budgets",
             "codec",
@@ -34,7 +35,7 @@ LAYERS = (
             "losses",
             "matrices",
         ),
-        *("metric_names", "precision", "report_schema", "schedules", "score_group", "sharding", "squad"),
+        *("merges", "metric_names", "precision", "report_schema", "schedules", "score_group", "sharding", "squad"),
     ),
     # one idea on top of one of those
     (
@@ -46,6 +47,7 @@ LAYERS = (
             "hidden_states",
             "metrics",
             "opening",
+            "pieces",
             "report",
             "rows",
         ),
@@ -58,6 +60,8 @@ LAYERS = (
         "csv_rows",
         "iob_rows",
         "measure",
+        "piece_choice",
+        "renumber",
         "run_directory",
         "runtimes",
         "scoring",
@@ -65,7 +69,7 @@ LAYERS = (
         "squad_rows",
         "teacher_inputs",
     ),
-    ("tables", "tasks", "teachers", "units"),
+    ("tables", "tasks", "teachers", "units", "vocabulary"),
     ("arguments", "assess", "data", "latency", "magnitude", "relations", "structures", "teacher_cache"),
     ("benchmark", "masks", "recipe", "shrink"),
     ("baseline", "depth", "distillation", "import_nn_pruning", "layer_timing", "proven"),

@@ -1,0 +1,110 @@
+"""Choice of pieces: which part of a vocabulary stays, by what a corpus was counted to use."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from tokenizers import Tokenizer
+
+from .alphabet import alphabet
+from .errors import InputError
+from .pieces import Json, algorithm_of
+
+CHUNK = 1000  # texts cut at once
+MOST_LOST = 0.5  # share of a corpus' pieces that are unknown or less than a character
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What was counted of a corpus.
+
+    Attributes:
+        pieces: how often each id occurs.
+        characters: how often each character occurs, after the tokenizer's normalization.
+    """
+
+    pieces: Counter[int]
+    characters: Counter[str]
+
+
+def count(backend: Tokenizer, texts: Iterable[str]) -> Corpus:
+    """Cut a corpus into pieces, and count.
+
+    Raises:
+        InputError: no text has anything in it.
+    """
+    corpus = Corpus(Counter(), Counter())
+    for chunk in chunks(texts):
+        for encoding in backend.encode_batch_fast(chunk, add_special_tokens=False):
+            corpus.pieces.update(encoding.ids)
+        joined = "\n".join(chunk)
+        corpus.characters.update(backend.normalizer.normalize_str(joined) if backend.normalizer else joined)
+    if not corpus.pieces:
+        raise InputError("The corpus to trim the vocabulary by is empty; give it texts of the language that is read.")
+    return corpus
+
+
+def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Lists of up to `CHUNK` texts."""
+    texts = iter(texts)
+    while chunk := list(islice(texts, CHUNK)):
+        yield chunk
+
+
+def choose(data: Json, corpus: Corpus, size: int, *, unknown: int | None) -> set[int]:
+    """The ids of the tokens that stay.
+
+    First what must stay: added tokens, what the algorithm needs, every single character that the corpus calls for, and
+    occurring pieces that could not be spelled without. Then by frequency; of equals, first what is written in the
+    corpus' characters, then lower ids.
+
+    Args:
+        data: tokenizer.json.
+        corpus: what was counted.
+        size: how many tokens stay.
+        unknown: the id of what has no piece, where the tokenizer has one.
+
+    Raises:
+        InputError: the tokenizer has next to no piece for the corpus, or what must stay is more than `size`.
+    """
+    algorithm = algorithm_of(data)
+    pieces = algorithm.pieces(data)
+    ids = {piece: index for index, piece in pieces.items()}
+    needs, letters, text = algorithm.needs(data), algorithm.letters(data), algorithm.text(data)
+    written = {index: text(piece) for index, piece in pieces.items()}
+    lost = sum(count for index, count in corpus.pieces.items() if index == unknown or not written.get(index, " "))
+    if lost > MOST_LOST * corpus.pieces.total():
+        raise InputError(
+            f"The tokenizer has no pieces for {lost / corpus.pieces.total():.0%} of the corpus (at most {MOST_LOST:.0%}): "
+            "give texts in a language that the model reads."
+        )
+
+    def with_needs(index: int) -> set[int]:
+        needed = needs(pieces[index]) if index in pieces else ()
+        return {index} | {ids[piece] for piece in needed if piece in ids}
+
+    wanted = alphabet(corpus.characters, set("".join(written.values())))
+    added = {token["id"] for token in data["added_tokens"]}
+    singles = {index for index, found in written.items() if len(found) == 1 and found in wanted}
+    unspelled = {
+        index for index in corpus.pieces.keys() & pieces.keys() if not ids.keys() >= {*letters(pieces[index])}
+    }
+    kept = set().union(*map(with_needs, added | algorithm.fixed(data) | singles | unspelled))
+    if len(kept) > size:
+        raise InputError(
+            f"A vocabulary size of {size} is too small: {len(kept)} tokens must stay (special ones, the characters of "
+            f"the corpus' scripts, and what they are made of). Ask for {len(kept)} or more."
+        )
+
+    def rank(index: int) -> tuple[int, bool, int]:
+        return -corpus.pieces[index], not wanted.issuperset(written[index]), index
+
+    rest = sorted(pieces.keys() - kept, key=rank)
+    while len(kept) < size:  # a piece that had no room for those it needs may find them kept the next time
+        for index in rest:
+            if len(kept | (more := with_needs(index))) <= size:
+                kept |= more
+    return kept
