@@ -36,11 +36,13 @@ LAYERS = (
             "matrices",
         ),
         *("merges", "metric_names", "precision", "report_schema", "schedules", "score_group", "sharding", "squad"),
+        "vocabulary_arguments",
     ),
     # one idea on top of one of those
     (
         *(
             "compact.registration",
+            "corpus",
             "encoding",
             "extras",
             "families",
@@ -70,8 +72,8 @@ LAYERS = (
         "teacher_inputs",
     ),
     ("tables", "tasks", "teachers", "units", "vocabulary"),
-    ("arguments", "assess", "data", "latency", "magnitude", "relations", "structures", "teacher_cache"),
-    ("benchmark", "masks", "recipe", "shrink"),
+    ("arguments", "assess", "coverage", "data", "latency", "magnitude", "relations", "structures", "teacher_cache"),
+    ("benchmark", "masks", "recipe", "run_vocabulary", "shrink"),
     ("baseline", "depth", "distillation", "import_nn_pruning", "layer_timing", "proven"),
     ("check", "recovery", "speed_closing", "student"),
     ("callbacks", "run_report"),

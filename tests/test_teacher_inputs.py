@@ -227,7 +227,7 @@ REFUSED = {
         {"data_collator": DataCollatorWithPadding(TOKENIZER), "teacher": model_for(TOKENIZER)},
         r"bring teacher_input_ids, but nothing pads it: give data_collator=TeacherCollator\(...\)",
     ),
-    "hidden states": ({"distill_hidden": 1.0}, "distill_hidden=1.0 compares token by token.* set distill_hidden to 0"),
+    "hidden states": ({"distill_hidden": 1.0}, "distill_hidden=1.0 compares token by token.* Set distill_hidden to 0"),
     "relations": ({"distill_relations": 1.0}, "distill_relations=1.0 compares token by token"),
     "token classification": (
         {"model": model_for(TOKENIZER, None, head="ForTokenClassification")},

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, IterableDataset, concatenate_datasets
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from .errors import InputError
@@ -62,6 +62,19 @@ def encode_for_teacher(
     return dataset.map(encoded, batched=True, remove_columns=columns)
 
 
+def put_beside(ours: Dataset, theirs: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """Rows encoded for the student, with the teacher's columns from the same rows encoded for the teacher.
+
+    Args:
+        ours: what the student reads and learns from.
+        theirs: the same rows in the same order, with what the teacher reads.
+        tokenizer: the teacher's.
+    """
+    names = [name for name in tokenizer.model_input_names if name in theirs.column_names]
+    theirs = theirs.select_columns(names).rename_columns({name: PREFIX + name for name in names})
+    return concatenate_datasets([ours, theirs], axis=1)
+
+
 @dataclass
 class TeacherCollator:
     """Makes one batch of two encodings, each padded with its own tokenizer.
@@ -106,13 +119,13 @@ def check_comparable(student, options) -> None:
     if name.endswith(HEADS[1:]):
         raise InputError(
             f"{name} answers token by token, and a teacher with another tokenizer has other tokens: their answers "
-            "cannot be compared. Use a teacher with the model's tokenizer."
+            "cannot be compared. Leave the teacher out, or give both one tokenizer (in a recipe: no vocab_size)."
         )
     for name in ("distill_hidden", "distill_relations"):
         if getattr(options, name):
             raise InputError(
                 f"{name}={getattr(options, name)} compares token by token, and a teacher with another tokenizer has "
-                f"other tokens; set {name} to 0, or use a teacher with the model's tokenizer."
+                f"other tokens. Set {name} to 0, or give both one tokenizer (in a recipe: no vocab_size)."
             )
 
 
