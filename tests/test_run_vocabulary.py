@@ -16,7 +16,13 @@ from commands import (
 )
 from safetensors.torch import load_file
 from training import differing
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, pipeline
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    ByT5Tokenizer,
+    DataCollatorWithPadding,
+    pipeline,
+)
 
 from trainer_ext import DistillPruneTrainer, InputError, TeacherCollator, encode_for_teacher, report
 from trainer_ext.compress import compress
@@ -156,7 +162,7 @@ def test_trimming_and_a_teacher_are_a_run_for_other_problem_types_and_pairs(tmp_
             rows += [f"{first} here,{second} {name},{PROBLEMS[problem](topic)}" for first, second in pairs[start::2]]
         (tmp_path / f"{name}.csv").write_text("\n".join(rows), encoding="utf-8")
     changes = {"problem_type": problem, "text_pair_column": "other", "num_train_epochs": 1, "scratch_epochs": 1}
-    changes |= {"prune_method": "none", "vocab_size": 80}
+    changes |= {"prune_method": "none", "vocab_size": 80, "logging_steps": 1}
     made, run = run_of(tmp_path, recipe_fields(tmp_path, tmp_path / "run", **changes))
     assert (made.sparsity.vocabulary, made.sparsity.achieved, made.sparsity.structure) == (80, 0.0, "plain")
     assert made.parameters.baseline.encoder == made.parameters.compressed.encoder
@@ -237,6 +243,16 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(case, task, tmp_path,
 def test_a_teacher_of_tags_is_refused(tmp_path, monkeypatch, capsys):
     fields = recipe_fields(tmp_path, tmp_path / "run", vocab_size=52, **write_iob(tmp_path))
     assert "answers token by token" in refused(monkeypatch, capsys, tmp_path, fields)
+
+
+def test_a_slow_tokenizer_is_refused(finished, task, tmp_path, monkeypatch, capsys):
+    run, _ = finished
+    model = AutoModelForSequenceClassification.from_pretrained(run.baseline)
+    model.resize_token_embeddings(400)
+    model.save_pretrained(tmp_path / "model")
+    ByT5Tokenizer(model_max_length=16).save_pretrained(tmp_path / "model")
+    fields = fields_for(task, tmp_path, model_name_or_path=str(tmp_path / "model"))
+    assert "ByT5Tokenizer is a slow tokenizer" in refused(monkeypatch, capsys, tmp_path, fields)
 
 
 # Corpus and coverage

@@ -32,7 +32,8 @@ class DistillPruneMixin:
         model: as in `Trainer`; with pruning on, of an architecture in `trainer_ext.FAMILIES`.
         args: `DistillPruneTrainingArguments`, or plain `TrainingArguments` for no pruning.
         *positional: the further positional arguments of `Trainer`.
-        teacher: a live teacher model, or a list of them; instead of `args.distill_teacher`.
+        teacher: a live teacher model, or a list of them; instead of `args.distill_teacher`. It reads what the model
+            reads, or, where `data_collator` is a `TeacherCollator`, the tokens of its own tokenizer.
         **kwargs: the further keyword arguments of `Trainer`.
 
     Raises:
