@@ -42,7 +42,6 @@ LAYERS = (
     (
         *(
             "compact.registration",
-            "corpus",
             "encoding",
             "extras",
             "families",
@@ -72,7 +71,7 @@ LAYERS = (
         "teacher_inputs",
     ),
     ("tables", "tasks", "teachers", "units", "vocabulary"),
-    ("arguments", "assess", "coverage", "data", "latency", "magnitude", "relations", "structures", "teacher_cache"),
+    ("arguments", "assess", "data", "latency", "magnitude", "relations", "structures", "teacher_cache"),
     ("benchmark", "masks", "recipe", "run_vocabulary", "shrink"),
     ("baseline", "depth", "distillation", "import_nn_pruning", "layer_timing", "proven"),
     ("check", "recovery", "speed_closing", "student"),

@@ -26,16 +26,13 @@ from transformers import (
 
 from trainer_ext import DistillPruneTrainer, InputError, TeacherCollator, encode_for_teacher, report
 from trainer_ext.compress import compress
-from trainer_ext.corpus import read_texts
-from trainer_ext.coverage import coverage
+from trainer_ext.corpus import read_corpus
 from trainer_ext.data import load_data
 from trainer_ext.recipe import read_recipe
-from trainer_ext.scratch import train_tokenizer
-from trainer_ext.vocabulary import Trimmed, trim_model, trim_tokenizer
+from trainer_ext.vocabulary import trim_model, trim_tokenizer
 
 SIZE = 100
 CORPUS = [frame.format(word) for frame in FRAMES[:4] for word in TOPICS["fruit"]]  # no metal, no river
-ALL = [frame.format(word) for words in TOPICS.values() for word in words for frame in FRAMES]
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +122,7 @@ def test_the_run_is_what_a_script_does(finished, task, tmp_path):
     recipe = read_recipe(write_recipe(tmp_path / "r.yaml", fields))
     model = AutoModelForSequenceClassification.from_pretrained(run.baseline)
     tokenizer = AutoTokenizer.from_pretrained(run.baseline)
-    trimmed = trim_tokenizer(tokenizer, read_texts([task / "corpus"]), SIZE)
+    trimmed = trim_tokenizer(tokenizer, read_corpus([task / "corpus"]), SIZE)
     trim_model(model, trimmed)
     rows = load_data(recipe.data).train.map(lambda rows: trimmed.tokenizer(rows["text"]), batched=True)
     rows = encode_for_teacher(rows, tokenizer)
@@ -201,11 +198,11 @@ def spoiled(name, content):
 
 
 REFUSED = {
-    "no such file": (None, {"vocab_corpus": ["nowhere.txt"]}, "--vocab_corpus: there is no nowhere.txt"),
-    "a folder without texts": (None, {"vocab_corpus": ["FOLDER"]}, "holds no file that ends in .txt or .txt.gz"),
+    "no such file": (None, {"vocab_corpus": ["nowhere.txt"]}, "There is no corpus nowhere.txt"),
+    "a folder without texts": (None, {"vocab_corpus": ["FOLDER"]}, "is or holds no .txt or .txt.gz file"),
     "an empty file": (spoiled("c.txt", b"\n \n"), {}, "empty"),
-    "no text": (spoiled("c.txt", b"\xff\xfe\x00"), {}, "c.txt is not UTF-8"),
-    "no archive": (spoiled("c.txt.gz", b"text"), {"vocab_corpus": ["FOLDER/c.txt.gz"]}, "c.txt.gz cannot be read"),
+    "no text": (spoiled("c.txt", b"\xff\xfe\x00"), {}, "c.txt is cut off or not UTF-8"),
+    "no archive": (spoiled("c.txt.gz", b"text"), {"vocab_corpus": ["FOLDER/c.txt.gz"]}, "c.txt.gz"),
     "another language": (spoiled("c.txt", "ከተማ ወንዝ ብረት".encode()), {}, "has no pieces for"),
     "above the vocabulary": (None, {"vocab_size": 5000}, "5000 is above the"),
     "below the alphabet": (None, {"vocab_size": 20}, "20 is too small"),
@@ -253,30 +250,3 @@ def test_a_slow_tokenizer_is_refused(finished, task, tmp_path, monkeypatch, caps
     ByT5Tokenizer(model_max_length=16).save_pretrained(tmp_path / "model")
     fields = fields_for(task, tmp_path, model_name_or_path=str(tmp_path / "model"))
     assert "ByT5Tokenizer is a slow tokenizer" in refused(monkeypatch, capsys, tmp_path, fields)
-
-
-# Corpus and coverage
-
-
-def test_a_corpus_is_read_in_the_order_of_its_files(task):
-    assert list(read_texts([task / "corpus"])) == CORPUS[10:] + CORPUS[:10]
-    assert list(read_texts([task / "corpus/b.txt", task / "corpus/a.txt.gz"])) == CORPUS
-    with pytest.raises(InputError, match="--corpus: there is no nowhere"):
-        list(read_texts(["nowhere"], option="--corpus"))
-
-
-def test_coverage_counts_what_changed():
-    tokenizer = train_tokenizer(ALL, vocab_size=400)
-    ids = tokenizer.get_vocab()
-    same = Trimmed(tokenizer, list(range(len(tokenizer))))
-    found = coverage(tokenizer, same, ALL)
-    assert (found.changed_share, found.tokens_per_word.baseline) == (0.0, found.tokens_per_word.compressed)
-    trimmed = trim_tokenizer(tokenizer, CORPUS, len(tokenizer) - 1)
-    (lost,) = ids.keys() - trimmed.tokenizer.get_vocab().keys()
-    texts = [f"more {lost}", "more mango", "more ж"]
-    found = coverage(tokenizer, trimmed, texts, corpus_texts=7)
-    assert found.changed_share == pytest.approx(1 / 3)
-    assert found.unknown_rate.baseline == pytest.approx(1 / 6)
-    assert found.unknown_rate.compressed < found.unknown_rate.baseline
-    assert (found.corpus_texts, found.held_out_texts, found.tokens_per_word.baseline) == (7, 3, 1.0)
-    assert coverage(tokenizer, trimmed, []).changed_share is None

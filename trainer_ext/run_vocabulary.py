@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from . import codec, report
 from .cleaning import text_key
-from .corpus import read_texts
-from .coverage import coverage
+from .corpus import read_corpus
 from .data import Data
 from .run_directory import RunDirectory, whole_folder, write_json
 from .vocabulary import Trimmed, trim_tokenizer
 from .vocabulary_arguments import VocabularyArguments
+from .vocabulary_figures import measure_vocabulary
 
 _FILE = "vocabulary.json"
 
@@ -55,13 +54,14 @@ def open_vocabulary(
         return None
     if run.vocabulary.is_dir():
         return _load(run)
-    held_out = {text_key(text): text for text in _texts(next(iter(data.tests.values())))}
-    count = 0
-    for text in _corpus(args, data):
-        count += 1
-        held_out.pop(text_key(text), None)
-    trimmed = trim_tokenizer(tokenizer, _corpus(args, data), args.vocab_size)
-    return RunVocabulary(trimmed, coverage(tokenizer, trimmed, list(held_out.values()), corpus_texts=count))
+    texts = read_corpus(args.vocab_corpus) if args.vocab_corpus else _texts(data.train)
+    known = set(map(text_key, texts))
+    held_out = [text for text in _texts(next(iter(data.tests.values()))) if text_key(text) not in known]
+    trimmed = trim_tokenizer(tokenizer, texts, args.vocab_size)
+    numbers = report.Vocabulary(report.Pair(len(tokenizer), len(trimmed.tokenizer)), held_out_texts=0)
+    if held_out:
+        numbers = measure_vocabulary(tokenizer, trimmed.tokenizer, held_out)
+    return RunVocabulary(trimmed, replace(numbers, corpus_texts=len(texts)))
 
 
 def keep_vocabulary(run: RunDirectory, found: RunVocabulary | None) -> RunVocabulary | None:
@@ -79,10 +79,6 @@ def _load(run: RunDirectory) -> RunVocabulary:
     kept = json.loads((run.vocabulary / _FILE).read_text(encoding="utf-8"))
     trimmed = Trimmed(AutoTokenizer.from_pretrained(run.vocabulary), kept["kept_ids"])
     return RunVocabulary(trimmed, codec.decode(report.Vocabulary, kept["numbers"]))
-
-
-def _corpus(args: VocabularyArguments, data: Data) -> Iterable[str]:
-    return read_texts(args.vocab_corpus) if args.vocab_corpus else _texts(data.train)
 
 
 def _texts(rows: Dataset) -> list[str]:
