@@ -24,7 +24,7 @@ from transformers import (
     pipeline,
 )
 
-from trainer_ext import DistillPruneTrainer, InputError, TeacherCollator, encode_for_teacher, report
+from trainer_ext import DistillPruneTrainer, TeacherCollator, encode_for_teacher, report
 from trainer_ext.compress import compress
 from trainer_ext.corpus import read_corpus
 from trainer_ext.data import load_data

@@ -155,6 +155,38 @@ def import_nn_pruning(
     out.print(table)
 
 
+@app.command()
+def trim(
+    model: Annotated[
+        str, typer.Argument(help="A model with its tokenizer: a folder or a Hub id.", show_default=False)
+    ],
+    target: Annotated[Path, typer.Argument(help="The folder to write; must not exist, or be empty.", metavar="OUT")],
+    size: Annotated[int, typer.Option(help="Tokens of the new vocabulary.", show_default=False)],
+    corpus: Annotated[
+        list[Path],
+        typer.Option(help="Texts, one per line: a .txt or .txt.gz file or a folder of them; may be repeated."),
+    ],
+    held_out: Annotated[
+        Path | None, typer.Option(help="Texts to measure by; default: every tenth of the corpus, held out of it.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Cut the vocabulary of a model to the pieces that a corpus uses.
+
+    Special tokens, single characters and what is needed to reach a piece stay, then the most frequent pieces up to
+    --size. For a multilingual model this is most of its file; it is no faster. Texts whose pieces all stay are
+    answered as before, which is checked before anything is written. For example
+
+        trainer-ext trim google/muril-base-cased muril-mr --size 20000 --corpus marathi.txt.gz
+    """
+    _quiet()
+    from .trim import table
+    from .trim import trim as run_trim
+
+    trimming = run_trim(model, target, size=size, corpus=corpus, held_out=held_out, console=err)
+    out.print(table(trimming, f"{model} -> {target}"))
+
+
 def main() -> None:
     """Run a command; bad input becomes one line and exit status 2."""
     debug = "--debug" in sys.argv

@@ -105,6 +105,9 @@ def choose(data: Json, corpus: Corpus, size: int, *, unknown: int | None) -> set
     rest = sorted(pieces.keys() - kept, key=rank)
     while len(kept) < size:  # a piece that had no room for those it needs may find them kept the next time
         for index in rest:
-            if len(kept | (more := with_needs(index))) <= size:
+            more = with_needs(index) - kept
+            if len(kept) + len(more) <= size:
                 kept |= more
+            if len(kept) == size:
+                break
     return kept

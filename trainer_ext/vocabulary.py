@@ -119,7 +119,6 @@ def trim_model(model: nn.Module, trimmed: Trimmed) -> None:
             )
     padding_idx = table.padding_idx
     _take_rows(model, torch.tensor(kept_ids))
-    model.resize_token_embeddings(len(kept_ids))
     new = {old: index for index, old in enumerate(kept_ids)}
     table.padding_idx = new.get(padding_idx)
     for name, value in config.to_dict().items():
@@ -129,10 +128,16 @@ def trim_model(model: nn.Module, trimmed: Trimmed) -> None:
 
 
 def _take_rows(model: nn.Module, rows: torch.Tensor) -> None:
-    """Move the given rows of everything that has one per token to its start."""
-    parameters = [model.get_input_embeddings().weight]
-    if (head := model.get_output_embeddings()) is not None:
-        parameters += [parameter for parameter in head.parameters() if parameter is not parameters[0]]
+    """Leave only the given rows of everything that has one per token."""
+    table, head = model.get_input_embeddings(), model.get_output_embeddings()
+    parameters = {table.weight} | ({*head.parameters()} if head is not None else set())
     with torch.no_grad():
         for parameter in parameters:
             parameter[: len(rows)] = parameter[rows.to(parameter.device)]
+    # What holds the head may have a bias too, tied to the head's or not; transformers resizes only a tied one.
+    holders = [module for module in model.modules() if head is not None and head in module.children()]
+    own = {module: dict(module.named_parameters(recurse=False)).get("bias") for module in holders}
+    untied = {module: bias for module, bias in own.items() if bias is not None and bias is not head.bias}
+    model.resize_token_embeddings(len(rows))
+    for module, bias in untied.items():
+        module.bias = nn.Parameter(bias.detach()[rows.to(bias.device)])

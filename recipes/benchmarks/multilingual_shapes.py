@@ -1,0 +1,84 @@
+"""Multilingual shapes: tokenizers as large as MuRIL's and XLM-R's, built on Marathi text, the same at every run.
+
+Neither can be had without a network. Pieces of the text's own scripts are learned from it by byte pair encoding, more of
+them than the originals have for one language; random words in other scripts fill the vocabulary up.
+
+    lines = read_texts([Path("../shared/data/marathi_unlabelled")])
+    tokenizer = muril_like(lines)
+"""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import BertTokenizer, XLMRobertaTokenizer
+
+MURIL_SIZE, XLMR_SIZE = 197_285, 250_002
+MURIL_OWN, XLMR_OWN = 40_000, 20_000  # pieces learned from the text
+# First and last letter of scripts that Marathi text has none of.
+OTHER_SCRIPTS = ("কহ", "ਕਹ", "કહ", "କହ", "கஹ", "కహ", "ಕಹ", "കഹ", "กฮ", "აჰ", "աֆ", "αω", "ая", "את", "بي", "가힣")
+
+
+def muril_like(lines: Sequence[str], *, own: int = MURIL_OWN) -> BertTokenizer:
+    """A cased WordPiece tokenizer of 197,285 tokens that knows these lines.
+
+    Args:
+        lines: text of one language.
+        own: pieces that are learned from it.
+    """
+    pieces = [piece.removeprefix("▁") if piece.startswith("▁") else f"##{piece}" for piece in _learn(lines, own)]
+    alphabet = {piece.removeprefix("##") for piece in pieces if len(piece.removeprefix("##")) == 1}
+    both = sorted(form for letter in alphabet for form in (letter, f"##{letter}"))
+    known = [*("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"), *both, *pieces]
+    vocabulary = _filled([piece for piece in known if piece not in ("", "##")], MURIL_SIZE)
+    return BertTokenizer(
+        vocab={piece: index for index, piece in enumerate(vocabulary)}, do_lower_case=False, strip_accents=False
+    )
+
+
+def xlmr_like(lines: Sequence[str], *, own: int = XLMR_OWN) -> XLMRobertaTokenizer:
+    """A Unigram tokenizer of 250,002 tokens that knows these lines; a piece scores by how often they use it.
+
+    Args:
+        lines: text of one language.
+        own: pieces that are learned from it.
+    """
+    counts = _learn(lines, own)
+    total = sum(counts.values())
+    scores = {piece: math.log((count + 0.5) / total) for piece, count in counts.items()}
+    least = min(scores.values())
+    special = dict.fromkeys(("<s>", "<pad>", "</s>", "<unk>"), 0.0)
+    vocabulary = _filled([*special, *scores], XLMR_SIZE - 1)
+    known = special | scores
+    return XLMRobertaTokenizer(vocab=[*((piece, known.get(piece, least)) for piece in vocabulary), ("<mask>", 0.0)])
+
+
+def _learn(lines: Sequence[str], size: int) -> dict[str, int]:
+    """Pieces of byte pair encoding, a space before a word written as `▁`, and how often the lines use each."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+    )
+    tokenizer.train_from_iterator(lines, trainers.BpeTrainer(vocab_size=size, show_progress=False))
+    used = Counter(
+        token for encoding in tokenizer.encode_batch(lines, add_special_tokens=False) for token in encoding.tokens
+    )
+    by_id = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    return {piece: used[piece] for piece, _ in by_id}
+
+
+def _filled(pieces: Sequence[str], size: int) -> list[str]:
+    """The pieces, each once, and random words behind them up to the size."""
+    vocabulary = dict.fromkeys(pieces)
+    words = _words(random.Random(0))
+    while len(vocabulary) < size:
+        vocabulary[next(words)] = None
+    return list(vocabulary)
+
+
+def _words(generator: random.Random) -> Iterator[str]:
+    while True:
+        first, last = generator.choice(OTHER_SCRIPTS)
+        yield "".join(chr(generator.randint(ord(first), ord(last))) for _ in range(generator.randint(2, 6)))
