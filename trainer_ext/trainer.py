@@ -240,11 +240,10 @@ class DistillPruneMixin:
         options = self._options
         teachers = self._given_teachers or [self._open_teacher(name, model) for name in self._teacher_names]
         student = prepare_student(model, self.args) if options is self.args else model
-        tokenizer = self.data_collator.teacher.tokenizer if self._own_tokens else self.processing_class
         self.distillation = None
         if teachers:
+            tokenizer = self.data_collator.teacher.tokenizer if self._own_tokens else self.processing_class
             self.distillation = Distillation(student, teachers, options, tokenizer, own_tokens=self._own_tokens)
-        if self.distillation:
             self.distillation.attach(student, options)
         for name in ("distill_hidden", "distill_relations"):
             if not teachers and getattr(options, name):
