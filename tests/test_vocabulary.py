@@ -203,6 +203,17 @@ def test_every_kept_piece_of_bpe_can_still_be_reached(kind):
     assert len(merges) < len(json.loads(before.backend_tokenizer.to_str())["model"]["merges"])
 
 
+@pytest.mark.parametrize("kind", ["albert", "camembert", "deberta-v2", "xlm-roberta"])
+def test_an_unknown_character_of_unigram_weighs_what_it_did(kind):
+    """It scores 10 below the least probable piece, so that one must stay; the others keep their scores."""
+    before, trimmed, _ = trimmed_of(kind)
+    scores = dict(json.loads(before.backend_tokenizer.to_str())["model"]["vocab"])
+    model = json.loads(trimmed.tokenizer.backend_tokenizer.to_str())["model"]
+    assert min(score for _, score in model["vocab"]) == min(scores.values())
+    assert all(scores[piece] == score for piece, score in model["vocab"])
+    assert model["vocab"][model["unk_id"]][0] == before.unk_token
+
+
 def test_special_tokens_stay_where_they_are_or_move_together():
     before, trimmed, _ = trimmed_of("modernbert")  # its special tokens lie behind its pieces
     model = model_of("modernbert")
@@ -220,7 +231,7 @@ def test_ids_of_the_config_that_no_token_has_any_more_become_those_of_the_tokeni
     _, trimmed, _ = trimmed_of("bert")
     lost = next(index for index in range(len(tokenizer_of("bert"))) if index not in trimmed.kept_ids)
     model = model_of("bert")
-    model.config.update({"bos_token_id": lost, "eos_token_id": [tokenizer_of("bert").sep_token_id]})
+    model.config.update({"bos_token_id": lost, "eos_token_id": [lost, tokenizer_of("bert").sep_token_id]})
     trim_model(model, trimmed)
     assert model.config.bos_token_id is None
     assert model.config.eos_token_id == [trimmed.tokenizer.sep_token_id]

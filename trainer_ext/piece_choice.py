@@ -83,16 +83,14 @@ def choose(data: Json, corpus: Corpus, size: int, *, unknown: int | None) -> set
         )
 
     def with_needs(index: int) -> set[int]:
-        needed = needs(pieces[index]) if index in pieces else ()
-        return {index} | {ids[piece] for piece in needed if piece in ids}
+        return {index} | {ids[piece] for piece in needs(pieces[index]) if piece in ids}
 
     wanted = alphabet(corpus.characters, set("".join(written.values())))
     added = {token["id"] for token in data["added_tokens"]}
     singles = {index for index, found in written.items() if len(found) == 1 and found in wanted}
-    unspelled = {
-        index for index in corpus.pieces.keys() & pieces.keys() if not ids.keys() >= {*letters(pieces[index])}
-    }
-    kept = set().union(*map(with_needs, added | algorithm.fixed(data) | singles | unspelled))
+    used = corpus.pieces.keys() & pieces.keys()
+    unspelled = {index for index in used if not ids.keys() >= {*letters(pieces[index])}}
+    kept = added.union(algorithm.fixed(data), *map(with_needs, singles | unspelled))
     if len(kept) > size:
         raise InputError(
             f"A vocabulary size of {size} is too small: {len(kept)} tokens must stay (special ones, the characters of "

@@ -122,9 +122,11 @@ def trim_model(model: nn.Module, trimmed: Trimmed) -> None:
     new = {old: index for index, old in enumerate(kept_ids)}
     table.padding_idx = new.get(padding_idx)
     for name, value in config.to_dict().items():
-        if name.endswith("_token_id") and value is not None:
-            own = getattr(trimmed.tokenizer, name, None)  # for an id that the tokenizer never gave
-            setattr(config, name, [new[old] for old in value] if isinstance(value, list) else new.get(value, own))
+        if isinstance(value, list) and name.endswith("_token_id"):
+            setattr(config, name, [new[old] for old in value if old in new])
+        elif name.endswith("_token_id") and value is not None:
+            own = getattr(trimmed.tokenizer, name, None)  # for an id that the tokenizer does not know
+            setattr(config, name, new.get(value, own))
 
 
 def _take_rows(model: nn.Module, rows: torch.Tensor) -> None:

@@ -3,7 +3,7 @@
 Neither can be had without a network. Pieces of the text's own scripts are learned from it by byte pair encoding, more of
 them than the originals have for one language; random words in other scripts fill the vocabulary up.
 
-    lines = read_texts([Path("../shared/data/marathi_unlabelled")])
+    lines = read_corpus(["../shared/data/marathi_unlabelled"])
     tokenizer = muril_like(lines)
 """
 
@@ -21,36 +21,38 @@ MURIL_OWN, XLMR_OWN = 40_000, 20_000  # pieces learned from the text
 OTHER_SCRIPTS = ("কহ", "ਕਹ", "કહ", "କହ", "கஹ", "కహ", "ಕಹ", "കഹ", "กฮ", "აჰ", "աֆ", "αω", "ая", "את", "بي", "가힣")
 
 
-def muril_like(lines: Sequence[str], *, own: int = MURIL_OWN) -> BertTokenizer:
+def muril_like(lines: Sequence[str], *, own: int = MURIL_OWN, size: int = MURIL_SIZE) -> BertTokenizer:
     """A cased WordPiece tokenizer of 197,285 tokens that knows these lines.
 
     Args:
         lines: text of one language.
         own: pieces that are learned from it.
+        size: tokens in all.
     """
     pieces = [piece.removeprefix("▁") if piece.startswith("▁") else f"##{piece}" for piece in _learn(lines, own)]
     alphabet = {piece.removeprefix("##") for piece in pieces if len(piece.removeprefix("##")) == 1}
     both = sorted(form for letter in alphabet for form in (letter, f"##{letter}"))
     known = [*("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"), *both, *pieces]
-    vocabulary = _filled([piece for piece in known if piece not in ("", "##")], MURIL_SIZE)
+    vocabulary = _filled([piece for piece in known if piece not in ("", "##")], size)
     return BertTokenizer(
         vocab={piece: index for index, piece in enumerate(vocabulary)}, do_lower_case=False, strip_accents=False
     )
 
 
-def xlmr_like(lines: Sequence[str], *, own: int = XLMR_OWN) -> XLMRobertaTokenizer:
+def xlmr_like(lines: Sequence[str], *, own: int = XLMR_OWN, size: int = XLMR_SIZE) -> XLMRobertaTokenizer:
     """A Unigram tokenizer of 250,002 tokens that knows these lines; a piece scores by how often they use it.
 
     Args:
         lines: text of one language.
         own: pieces that are learned from it.
+        size: tokens in all.
     """
     counts = _learn(lines, own)
     total = sum(counts.values())
     scores = {piece: math.log((count + 0.5) / total) for piece, count in counts.items()}
     least = min(scores.values())
     special = dict.fromkeys(("<s>", "<pad>", "</s>", "<unk>"), 0.0)
-    vocabulary = _filled([*special, *scores], XLMR_SIZE - 1)
+    vocabulary = _filled([*special, *scores], size - 1)
     known = special | scores
     return XLMRobertaTokenizer(vocab=[*((piece, known.get(piece, least)) for piece in vocabulary), ("<mask>", 0.0)])
 
