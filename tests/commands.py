@@ -108,7 +108,7 @@ def kill_and_resume(recipe: Path, run: Path, *, between=lambda: None) -> int:
     command = [sys.executable, "-m", "trainer_ext", "compress", str(recipe), "--resume"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
-        folder, deadline = run / "checkpoints/compressed", time.monotonic() + 300
+        folder, deadline = run / "checkpoints/compressed", time.monotonic() + 200
         while process.poll() is None and time.monotonic() < deadline:
             if (newest := last_checkpoint(folder)) is not None and newest.name != "checkpoint-4":
                 break
