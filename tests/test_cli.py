@@ -7,7 +7,7 @@ import pytest
 from commands import run_command
 
 
-@pytest.mark.parametrize("command", ["compress", "check", "benchmark", "import-nn-pruning"])
+@pytest.mark.parametrize("command", ["compress", "check", "benchmark", "import-nn-pruning", "trim"])
 def test_every_command_explains_itself(command, monkeypatch, capsys):
     status, out, _ = run_command(monkeypatch, capsys, command, "--help")
     assert status == 0

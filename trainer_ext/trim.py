@@ -173,6 +173,7 @@ def _answers(model, tokenizer, texts: list[str], length: int, kept_ids: list[int
     with evaluating(model), torch.inference_mode():
         for text in texts:
             batch = tokenizer(text, truncation=True, max_length=length, return_tensors="pt")
-            for answer in model(**batch).to_tuple():
+            tensors = (answer for answer in model(**batch).to_tuple() if isinstance(answer, torch.Tensor))
+            for answer in tensors:
                 found.append(answer[..., kept_ids] if kept_ids and answer.shape[-1] == rows else answer)
     return found
