@@ -1,13 +1,20 @@
 """What the tests of the commands share: a tiny task in CSV files, a recipe for it, and a way to call a command."""
 
 import csv
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from trainer_ext import cli
+from trainer_ext.run_directory import last_checkpoint
 
 TOPICS = {
     "fruit": ("mango", "guava", "papaya", "banana", "lemon"),
@@ -85,3 +92,41 @@ def run_command(monkeypatch, capsys, *words) -> tuple[int, str, str]:
         cli.main()
     written = capsys.readouterr()
     return left.value.code or 0, written.out, written.err
+
+
+def kill_and_resume(recipe: Path, run: Path, *, between=lambda: None) -> int:
+    """Compress in a process of its own, which is killed while it compresses, and then in another one to the end.
+
+    Args:
+        recipe: the recipe file; it saves every 4 steps.
+        run: the folder of the run.
+        between: called after the first process is dead.
+
+    Returns:
+        The step from which the second one went on.
+    """
+    command = [sys.executable, "-m", "trainer_ext", "compress", str(recipe), "--resume"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
+        folder, deadline = run / "checkpoints/compressed", time.monotonic() + 200
+        while process.poll() is None and time.monotonic() < deadline:
+            if (newest := last_checkpoint(folder)) is not None and newest.name != "checkpoint-4":
+                break
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL, "it must be killed while it trains, or this shows nothing"
+    assert not (run / "compressed").exists()
+    step = int(last_checkpoint(folder).name.rpartition("-")[2])
+    between()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    return step
+
+
+def assert_same_weights(first: Path, second: Path):
+    """Two runs hold the same models, to the last bit."""
+    for name in ("baseline", "masked", "compressed"):
+        ours, theirs = (load_file(run / name / "model.safetensors") for run in (first, second))
+        assert ours.keys() == theirs.keys()
+        for key in ours:
+            assert torch.equal(ours[key], theirs[key]), f"{name}: {key}"

@@ -1,16 +1,19 @@
 """Compress, end to end: a recipe becomes models and numbers; killed and continued, it becomes the same ones."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
-from commands import recipe_fields, run_command, write_csv, write_recipe, write_task
+from commands import (
+    assert_same_weights,
+    kill_and_resume,
+    recipe_fields,
+    run_command,
+    write_csv,
+    write_recipe,
+    write_task,
+)
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, pipeline
 
@@ -18,7 +21,6 @@ from trainer_ext import report
 from trainer_ext.compress import compress
 from trainer_ext.masks import load_masked
 from trainer_ext.recipe import read_recipe
-from trainer_ext.run_directory import last_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -114,27 +116,9 @@ def test_a_second_start_without_resume_is_refused(finished, monkeypatch, capsys)
 def test_killed_in_the_ramp_and_resumed_it_ends_with_the_same_bits(finished, task, tmp_path):
     _, whole, _ = finished
     path = write_recipe(tmp_path / "recipe.yaml", recipe_fields(task, tmp_path / "run", metrics=["macro_f1"]))
-    command = [sys.executable, "-m", "trainer_ext", "compress", str(path), "--resume"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
-        folder, deadline = tmp_path / "run/checkpoints/compressed", time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
-            if (newest := last_checkpoint(folder)) is not None and newest.name != "checkpoint-4":
-                break
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL, "it must be killed while it trains, or this shows nothing"
-    assert not (tmp_path / "run/compressed").exists()
-    step = int(last_checkpoint(folder).name.rpartition("-")[2])
+    step = kill_and_resume(path, tmp_path / "run")
     assert 5 < step < 30, "the ramp of 50 steps goes from step 5 to step 30"
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, done.stderr
-    for name in ("baseline", "masked", "compressed"):
-        first = load_file(whole.root / name / "model.safetensors")
-        second = load_file(tmp_path / "run" / name / "model.safetensors")
-        assert first.keys() == second.keys()
-        for key in first:
-            assert torch.equal(first[key], second[key]), f"{name}: {key}"
+    assert_same_weights(whole.root, tmp_path / "run")
     assert report.load(tmp_path / "run").training.compressed.seconds is None, "a part was timed, not the whole"
 
 

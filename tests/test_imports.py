@@ -36,6 +36,7 @@ LAYERS = (
             "matrices",
         ),
         *("merges", "metric_names", "precision", "report_schema", "schedules", "score_group", "sharding", "squad"),
+        "vocabulary_arguments",
     ),
     # one idea on top of one of those
     (
@@ -72,6 +73,7 @@ LAYERS = (
         "scoring",
         "scratch",
         "squad_rows",
+        "teacher_inputs",
     ),
     (
         *("emissions_callback", "inference_energy", "participants", "tables", "tasks", "teachers", "units"),
@@ -81,7 +83,7 @@ LAYERS = (
         *("arguments", "assess", "data", "fresh_memory", "latency", "magnitude", "relations", "run_energy"),
         *("structures", "teacher_cache", "trim", "workloads"),
     ),
-    ("benchmark_rows", "masks", "recipe", "shrink"),
+    ("benchmark_rows", "masks", "recipe", "run_vocabulary", "shrink"),
     (
         *("baseline", "benchmark", "depth", "distillation", "export_source", "import_nn_pruning"),
         *("layer_timing", "proven"),

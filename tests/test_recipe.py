@@ -62,6 +62,7 @@ def test_changed_training_arguments_are_checked_anew(recipe):
         ({"prune_sparsity": float("nan")}, ("prune_sparsity", "nan")),
         ({"prune_start": 0.8, "prune_end": 0.3}, ("prune_start=0.8", "prune_end=0.3")),
         ({"prune_method": "wish"}, ("prune_method", "wish")),
+        ({"vocab_corpus": ["a.txt"]}, ("vocab_corpus", "without vocab_size")),
         ({"model_name_or_path": None}, ("--model_name_or_path",)),
         ({"scratch_epochs": 0}, ("scratch_epochs", "above 0")),
         ({"latency_sequence_length": 99}, ("latency_sequence_length", "99", "[1, 16]")),
@@ -104,7 +105,11 @@ def test_words_that_are_no_fields_are_refused(recipe):
 
 def test_every_field_of_ours_is_listed_once_and_explained():
     fields = recipe_fields()
-    ours = [field for name, field in fields.items() if name.startswith(("prune_", "distill_", "scratch_", "latency_"))]
+    ours = [
+        field
+        for name, field in fields.items()
+        if name.startswith(("prune_", "distill_", "scratch_", "latency_", "vocab_"))
+    ]
     assert len(ours) >= 15
     assert all(len(field.metadata["help"]) > 20 for field in ours)
     assert all(isinstance(field, dataclasses.Field) for field in fields.values())

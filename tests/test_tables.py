@@ -84,6 +84,20 @@ def test_size_rows():
     assert row(text, "method, structure") == ["", "movement, compact", ""]
 
 
+def test_vocabulary_rows():
+    numbers = report.Vocabulary(
+        report.Pair(197_285, 20_000), 1000, 2500, 0.0264, report.Pair(0.0001, 0.0), report.Pair(1.5, 1.53)
+    )
+    text = render(tables.size_table(replace(example(), vocabulary=numbers)))
+    assert row(text, "vocabulary, tokens") == ["197,285", "20,000", "-89.9 %"]
+    assert row(text, "unknown tokens") == ["0.01 %", "0.00 %", ""]
+    assert row(text, "tokens per word") == ["1.50", "1.53", "+2.0 %"]
+    assert row(text, "new texts cut otherwise") == ["", "2.6 %", ""]
+    unknown = render(tables.size_table(replace(example(), vocabulary=report.Vocabulary())))
+    assert row(unknown, "tokens per word")[:2] == ["not measured"] * 2
+    assert "vocabulary" not in render(tables.size_table(example()))
+
+
 def test_latency_rows():
     text = render(tables.latency_table(example()))
     assert row(text, "16 x 128") == ["120.0 ms", "50.0 ms", "2.40x", "2.50x"]

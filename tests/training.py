@@ -101,7 +101,7 @@ def make_trainer(
     init = {name: options.pop(name) for name in known & set(options)}
     if model is None and "model_init" not in init:
         model = new_model()
-    rows = rows if isinstance(rows, Dataset) else Rows(rows)
+    rows = Rows(rows) if isinstance(rows, int) else rows
     return cls(
         model, arguments(output_dir, args_class, **options), train_dataset=rows, eval_dataset=Rows(16, seed=1), **init
     )

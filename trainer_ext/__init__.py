@@ -18,7 +18,9 @@ _HOMES = {
     "Family": "families",
     "PruningCallback": "callbacks",
     "PruningSpec": "units",
+    "TeacherCollator": "teacher_inputs",
     "attach": "masks",
+    "encode_for_teacher": "teacher_inputs",
     "load_masked": "masks",
     "merge": "masks",
 }
@@ -35,8 +37,10 @@ __all__ = [
     "InputError",
     "PruningCallback",
     "PruningSpec",
+    "TeacherCollator",
     "__version__",
     "attach",
+    "encode_for_teacher",
     "load_masked",
     "merge",
 ]

@@ -22,14 +22,17 @@ from .opening import auto_class
 from .recipe import Recipe
 from .run_directory import RunDirectory, find_run, last_checkpoint, start_run, whole_folder, write_json
 from .run_report import run_report
+from .run_vocabulary import RunVocabulary, keep_vocabulary, open_vocabulary
 from .student import prepare_student
 from .tasks import task_of
+from .teacher_inputs import TeacherCollator, check_comparable, put_beside
 from .teachers import check_teacher, check_tokenizer, load_teacher
 from .trainer import DistillPruneTrainer
+from .vocabulary import trim_model
 
 
 def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None, console: Console | None = None):
-    """Run a recipe: baseline, compression, check, measurement.
+    """Run a recipe: baseline, compression (of its vocabulary first), check, measurement.
 
     Args:
         recipe: what to do; its `output_dir` is the folder of the run.
@@ -51,12 +54,16 @@ def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None
         return report.load(run.root), run
     model, tokenizer, data, epochs = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, recipe.data)
-    _check_before_training(recipe, run, model, tokenizer)
+    vocabulary = open_vocabulary(run, recipe.vocabulary, data, tokenizer)
+    _check_before_training(recipe, run, model, tokenizer, vocabulary)
     start_run(run, recipe.resolved)
+    vocabulary = keep_vocabulary(run, vocabulary)
+    trimmed = encoded if vocabulary is None else tokenize(data, vocabulary.trimmed.tokenizer, recipe.data)
+    encodings = report.Pair(encoded, trimmed)
     _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
-    _train_compressed(run, recipe, encoded, console)
+    _train_compressed(run, recipe, encodings, vocabulary, console)
     console.rule("Check and measurement")
-    numbers = run_report(run, recipe, data, encoded, command=command, console=console)
+    numbers = run_report(run, recipe, data, encodings, vocabulary, command=command, console=console)
     report.save(numbers, run.root)
     shutil.rmtree(run.root / "checkpoints", ignore_errors=True)
     return numbers, run
@@ -64,8 +71,11 @@ def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None
 
 def _check_strategy(recipe: Recipe) -> None:
     args = recipe.training
-    if args.pruning_spec is None and not args.teacher_names and not (args.prune_layers or args.prune_layer_ids):
-        raise InputError("Nothing to do: give prune_method (such as movement), prune_layers or distill_teacher.")
+    drops = args.prune_layers or args.prune_layer_ids or recipe.vocabulary.vocab_size is not None
+    if args.pruning_spec is None and not args.teacher_names and not drops:
+        raise InputError(
+            "Nothing to do: give prune_method (such as movement), prune_layers, vocab_size or distill_teacher."
+        )
     if args.save_strategy == "no" or args.save_only_model:
         raise InputError("save_strategy=no and save_only_model leave nothing to resume from; use 'steps' or 'epoch'.")
     if args.eval_strategy != "no":
@@ -86,8 +96,10 @@ def _check_strategy(recipe: Recipe) -> None:
         check_seconds(recipe.model.energy_seconds)
 
 
-def _check_before_training(recipe: Recipe, run: RunDirectory, model, tokenizer) -> None:
-    """Refuse now what would fail after hours: layout, target and teachers."""
+def _check_before_training(
+    recipe: Recipe, run: RunDirectory, model, tokenizer, vocabulary: RunVocabulary | None
+) -> None:
+    """Refuse now what would fail after hours: vocabulary, layout, target and teachers."""
     args = recipe.training
     if args.n_gpu > 1:
         raise InputError(
@@ -95,6 +107,10 @@ def _check_before_training(recipe: Recipe, run: RunDirectory, model, tokenizer) 
         )
     with torch.device("meta"):
         outline = type(model)(copy.deepcopy(model.config))
+    if vocabulary is not None:
+        trim_model(outline, vocabulary.trimmed)
+        if args.teacher_names:
+            check_comparable(model, args)
     try:
         prepare_student(outline, _arguments(recipe, run, "compressed"))
     except ValueError as error:
@@ -136,24 +152,31 @@ def _train_baseline(
     shutil.rmtree(run.checkpoints("baseline"), ignore_errors=True)
 
 
-def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, console: Console) -> None:
+def _train_compressed(
+    run: RunDirectory, recipe: Recipe, encodings: report.Pair[Data], vocabulary: RunVocabulary | None, console: Console
+) -> None:
     if run.compressed.is_dir():
         return
     task = task_of(recipe.data)
     model = auto_class(task.head).from_pretrained(run.baseline)
     tokenizer = AutoTokenizer.from_pretrained(run.baseline)
+    train, collator = encodings.compressed.train, task.collator(tokenizer)
+    names = recipe.training.teacher_names
     changes: dict[str, Any] = {}
+    if vocabulary is not None:
+        trim_model(model, vocabulary.trimmed)
+        theirs, tokenizer = collator, vocabulary.trimmed.tokenizer
+        collator = task.collator(tokenizer)
+        if names:  # they read the baseline's tokens, and 'self' is the baseline
+            train = put_beside(train, encodings.baseline.train, theirs.tokenizer)
+            collator = TeacherCollator(collator, theirs)
+            folders = [str(run.baseline) if name == "self" else name for name in names]
+            changes = {"remove_unused_columns": False, "distill_teacher": None, "distill_teachers": folders}
     if recipe.from_scratch and recipe.model.scratch_compression_rate is not None:
         changes["learning_rate"] = recipe.model.scratch_compression_rate
     args = _arguments(recipe, run, "compressed", **changes)
-    console.rule(f"Compression: {_asked(args)}, teacher {' and '.join(args.teacher_names) or 'none'}")
-    trainer = DistillPruneTrainer(
-        model,
-        args,
-        data_collator=task.collator(tokenizer),
-        train_dataset=encoded.train,
-        processing_class=tokenizer,
-    )
+    console.rule(f"Compression: {_asked(args, vocabulary)}, teacher {' and '.join(names) or 'none'}")
+    trainer = DistillPruneTrainer(model, args, data_collator=collator, train_dataset=train, processing_class=tokenizer)
     _train(trainer, run, "compressed", recipe)
     if trainer.compression is not None:
         checkpoint = trainer.state.best_model_checkpoint if args.load_best_model_at_end else None
@@ -166,9 +189,12 @@ def _train_compressed(run: RunDirectory, recipe: Recipe, encoded: Data, console:
         tokenizer.save_pretrained(folder)
 
 
-def _asked(args) -> str:
+def _asked(args, vocabulary: RunVocabulary | None) -> str:
     """What is to be removed, in words."""
     parts = []
+    if vocabulary is not None:
+        tokens = vocabulary.numbers.tokens
+        parts.append(f"{tokens.compressed:,} of {tokens.baseline:,} tokens kept")
     if args.prune_layers or args.prune_layer_ids:
         count = int(args.prune_layers) or len(args.prune_layer_ids)
         parts.append(f"{count} layer{'s' if count > 1 else ''} dropped")

@@ -22,6 +22,7 @@ from .hidden_states import hidden_state_mse, layer_pairs
 from .relations import Projections, depth_of, projection_outputs, relation_heads, relation_kl
 from .soft_targets import labels_per_row, not_padding, soft_target_for
 from .teacher_cache import CachedTeacher
+from .teacher_inputs import check_comparable
 from .teachers import LiveTeacher, Precision, check_teacher, check_tokenizer
 
 
@@ -36,19 +37,27 @@ class Distillation:
         teachers: models that answer the same question; frozen here.
         options: see above.
         tokenizer: the tokenizer of the rows, or None; a teacher must have the same, and a cache is known by it.
+        own_tokens: whether that is the teachers' tokenizer and not the student's: the rows bring both encodings.
 
     Raises:
         InputError: a teacher whose answers cannot be compared with the student's, that has another tokenizer, or that
             lacks the layers asked for.
     """
 
-    def __init__(self, student, teachers: Sequence[torch.nn.Module], options, tokenizer=None):
+    def __init__(
+        self, student, teachers: Sequence[torch.nn.Module], options, tokenizer=None, *, own_tokens: bool = False
+    ):
+        if own_tokens:
+            check_comparable(student, options)
         for teacher in teachers:
-            check_teacher(teacher, student)
-            check_tokenizer(teacher, student, tokenizer)
+            check_teacher(teacher, student, own_tokens=own_tokens)
+            check_tokenizer(teacher, None if own_tokens else student, tokenizer)
         folder = options.distill_cache_dir
         self.teachers = [
-            LiveTeacher(model) if folder is None else CachedTeacher(model, folder, tokenizer) for model in teachers
+            LiveTeacher(model, own_tokens=own_tokens)
+            if folder is None
+            else CachedTeacher(model, folder, tokenizer, own_tokens=own_tokens)
+            for model in teachers
         ]
         self._config = student.config
         self._projection: torch.nn.Linear | None = None

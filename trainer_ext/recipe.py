@@ -19,6 +19,7 @@ from .data import DataArguments
 from .errors import InputError, one_line
 from .scratch import ScratchArguments
 from .tasks import task_of
+from .vocabulary_arguments import VocabularyArguments
 
 SCRATCH = "scratch"
 
@@ -83,6 +84,7 @@ class Recipe:
     """Everything a run needs; `resolved` is the same as one flat mapping of what was given."""
 
     model: ModelArguments
+    vocabulary: VocabularyArguments
     scratch: ScratchArguments
     data: DataArguments
     training: DistillPruneTrainingArguments
@@ -113,9 +115,9 @@ def recipe_fields() -> dict[str, dataclasses.Field]:
     """All fields that a recipe may set, by name; ours first, then those of TrainingArguments."""
     training = [f for f in dataclasses.fields(DistillPruneTrainingArguments) if f.init]
     compression = [f for f in training if f.name.startswith(("prune_", "distill_"))]
-    kinds = (ModelArguments, DataArguments, ScratchArguments)
-    model, data, scratch = (list(dataclasses.fields(kind)) for kind in kinds)
-    return {f.name: f for f in [*model, *compression, *data, *scratch, *training]}
+    kinds = (ModelArguments, VocabularyArguments, DataArguments, ScratchArguments)
+    model, vocabulary, data, scratch = (list(dataclasses.fields(kind)) for kind in kinds)
+    return {f.name: f for f in [*model, *vocabulary, *compression, *data, *scratch, *training]}
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -131,10 +133,14 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     given = {**_read_yaml(Path(path)), **_parse_overrides(overrides)}
     for name in given:
         _check_known(name)
-    parser = _parser(ModelArguments, ScratchArguments, DataArguments, DistillPruneTrainingArguments)
-    model, scratch, data, training = _build(parser, _argv(given))
+    kinds = (ModelArguments, VocabularyArguments, ScratchArguments, DataArguments, DistillPruneTrainingArguments)
+    model, vocabulary, scratch, data, training = _build(_parser(*kinds), _argv(given))
     _check_model(model, data)
-    return Recipe(model, scratch, data, training, given)
+    if vocabulary.vocab_corpus and vocabulary.vocab_size is None:
+        raise InputError(
+            "vocab_corpus is given without vocab_size: give the number of tokens to keep, or leave it out."
+        )
+    return Recipe(model, vocabulary, scratch, data, training, given)
 
 
 def _parser(*kinds: type) -> _Parser:

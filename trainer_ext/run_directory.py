@@ -26,8 +26,9 @@ class RunDirectory:
     """The layout of one run.
 
     `baseline/` and `compressed/` are models with tokenizer; `masked/` is the full-size compressed model with its
-    scores and masks, kept as the proof that nothing changed when it was shrunk; `logs/` holds the training logs and
-    `checkpoints/` what an interrupted run continues from.
+    scores and masks, kept as the proof that nothing changed when it was shrunk; `vocabulary/` is the trimmed tokenizer
+    with the ids that its tokens had before; `logs/` holds the training logs and `checkpoints/` what an interrupted run
+    continues from.
     """
 
     root: Path
@@ -36,6 +37,11 @@ class RunDirectory:
     def baseline(self) -> Path:
         """The model that was given or trained first."""
         return self.root / "baseline"
+
+    @property
+    def vocabulary(self) -> Path:
+        """The trimmed tokenizer, where tokens were left out."""
+        return self.root / "vocabulary"
 
     @property
     def masked(self) -> Path:

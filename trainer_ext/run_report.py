@@ -27,11 +27,15 @@ from .opening import auto_class
 from .proven import smaller_of
 from .recipe import Recipe
 from .run_directory import RunDirectory
+from .run_vocabulary import RunVocabulary
 from .tasks import task_of
 
 LATENCY_REPEATS, LATENCY_WARMUP = 30, 5
 # Fields that may hold a path of this machine: a report is published, so of a path it holds the last part only.
-PATH_FIELDS = ("data_dir", "model_name_or_path", "distill_teacher", "distill_teachers", "distill_cache_dir")
+PATH_FIELDS = (
+    *("data_dir", "model_name_or_path", "distill_teacher", "distill_teachers", "distill_cache_dir"),
+    "vocab_corpus",
+)
 
 
 class CheckFailed(RuntimeError):
@@ -39,7 +43,14 @@ class CheckFailed(RuntimeError):
 
 
 def run_report(
-    run: RunDirectory, recipe: Recipe, data: Data, encoded: Data, *, command: str | None, console: Console
+    run: RunDirectory,
+    recipe: Recipe,
+    data: Data,
+    encodings: report.Pair[Data],
+    vocabulary: RunVocabulary | None = None,
+    *,
+    command: str | None,
+    console: Console,
 ) -> report.CompressionReport:
     """Check and measure the two models of a run.
 
@@ -47,7 +58,8 @@ def run_report(
         run: its folder, with `baseline/` and `compressed/` complete.
         recipe: what was asked for.
         data: the texts, for the counts of what was left out.
-        encoded: the same data as model inputs.
+        encodings: the same data as inputs of each model.
+        vocabulary: the student's, where tokens were left out.
         command: the command line, as it may be published.
         console: where progress goes.
 
@@ -65,12 +77,12 @@ def run_report(
         name: auto_class(task.head).from_pretrained(folder).eval()
         for name, folder in (("baseline", run.baseline), ("compressed", run.compressed))
     }
-    rows = sum(len(split) for split in encoded.tests.values())
+    rows = sum(len(split) for encoded in vars(encodings).values() for split in encoded.tests.values())
     options, sizes = recipe.model, recipe.model.latency_batch_sizes
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("answers", total=len(models) * rows)
-        qualities = _qualities(run, recipe, models, data, encoded, lambda n: progress.advance(bar, n))
+        bar = progress.add_task("answers", total=rows)
+        qualities = _qualities(run, recipe, models, data, encodings, lambda n: progress.advance(bar, n))
         bar = progress.add_task("latency", total=len(sizes) * (LATENCY_REPEATS + LATENCY_WARMUP))
         latency = compare_latency(
             *models.values(),
@@ -106,10 +118,11 @@ def run_report(
             family=stock_type(models["baseline"].config.model_type),
             task=task.name,
             problem_type=task.problem_type,
-            labels=encoded.labels,
+            labels=data.labels,
         ),
         data=report.Data(train_rows=len(data.train), dropped=data.dropped),
         sparsity=_sparsity(run, recipe, **models),
+        vocabulary=vocabulary and vocabulary.numbers,
         parameters=report.Pair(*(count_parameters(model) for model in models.values())),
         bytes=report.Pair(weight_bytes(run.baseline), weight_bytes(run.compressed)),
         quality=qualities[0],
@@ -122,12 +135,18 @@ def run_report(
 
 
 def _qualities(
-    run: RunDirectory, recipe: Recipe, models: dict, data: Data, encoded: Data, on_rows: Callable[[int], None]
+    run: RunDirectory,
+    recipe: Recipe,
+    models: dict,
+    data: Data,
+    encodings: report.Pair[Data],
+    on_rows: Callable[[int], None],
 ) -> list[report.Quality]:
-    task, tokenizer, found = task_of(recipe.data), AutoTokenizer.from_pretrained(run.baseline), []
+    task, found = task_of(recipe.data), []
+    tokenizers = [AutoTokenizer.from_pretrained(folder) for folder in (run.baseline, run.compressed)]
     for name, rows in data.tests.items():
         answers = []
-        for model in models.values():
+        for model, tokenizer, encoded in zip(models.values(), tokenizers, vars(encodings).values(), strict=True):
             logits = predict(model, encoded.tests[name], tokenizer, on_rows=on_rows)
             answers.append(task.answer(logits, encoded.tests[name], rows, data.labels, recipe.data))
         references = task.references(list(rows["label"]), data.labels)
@@ -141,7 +160,7 @@ def _sparsity(run: RunDirectory, recipe: Recipe, baseline, compressed) -> report
     args = recipe.training
     layers, dense = layers_of(compressed), layers_of(baseline)
     achieved = 1.0 - prunable_weights(layers) / prunable_weights(dense)
-    if args.pruning_spec is None and not achieved:
+    if args.pruning_spec is None and not achieved and recipe.vocabulary.vocab_size is None:
         return None
     heads = smaller_of(masks.load_masked(run.masked))[1] if run.masked.is_dir() else None
     by_sparsity = args.pruning_spec is not None and args.prune_speedup is None

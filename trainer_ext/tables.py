@@ -24,6 +24,7 @@ from trainer_ext.report import (
     Scores,
     Sparsity,
     TrainingCost,
+    Vocabulary,
 )
 
 NOT_MEASURED = "not measured"
@@ -71,7 +72,23 @@ def size_table(report: CompressionReport) -> Table:
     _row(table, "density, 1 - sparsity", "", _percent(density), "kept")
     if sparsity.method or sparsity.structure:
         _row(table, "method, structure", "", ", ".join(filter(None, [sparsity.method, sparsity.structure])), "")
+    if report.vocabulary is not None:
+        _vocabulary_rows(table, report.vocabulary)
     return table
+
+
+def _vocabulary_rows(table: Table, vocabulary: Vocabulary) -> None:
+    tokens, unknown, words = (
+        getattr(vocabulary, name) or Pair() for name in ("tokens", "unknown_rate", "tokens_per_word")
+    )
+    table.add_section()
+    values = [tokens.baseline, tokens.compressed]
+    _row(table, "vocabulary, tokens", *_both(values, "{:,}".format), _relative(*values))
+    rates = _both([unknown.baseline, unknown.compressed], lambda rate: f"{100 * rate:.2f} %")
+    _row(table, "unknown tokens", *rates, "")
+    values = [words.baseline, words.compressed]
+    _row(table, "tokens per word", *_both(values, "{:.2f}".format), _relative(*values))
+    _row(table, "new texts cut otherwise", "", _percent(vocabulary.changed_share), "")
 
 
 def latency_table(report: CompressionReport) -> Table:

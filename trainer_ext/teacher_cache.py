@@ -35,11 +35,12 @@ class CachedTeacher(LiveTeacher):
     Args:
         model: as in `LiveTeacher`.
         folder: where the answers lie; several runs and processes may share it.
-        tokenizer: the tokenizer of the rows, or None.
+        tokenizer: what makes the token ids that the teacher reads, or None.
+        own_tokens: as in `LiveTeacher`.
     """
 
-    def __init__(self, model, folder: str | Path, tokenizer=None):
-        super().__init__(model)
+    def __init__(self, model, folder: str | Path, tokenizer=None, *, own_tokens: bool = False):
+        super().__init__(model, own_tokens=own_tokens)
         self._folder, self._tokenizer = Path(folder), tokenizer
         self._store: AnswerStore | None = None  # opened at the first batch, which tells the precision
 
@@ -95,7 +96,7 @@ def fingerprint(model, tokenizer, device_type: str) -> str:
 
     Args:
         model: the teacher.
-        tokenizer: the tokenizer of the rows, or None.
+        tokenizer: what makes the token ids that the teacher reads, or None.
         device_type: `cpu`, `cuda`, ..., for the autocast that is on there.
     """
     precision = [torch.get_float32_matmul_precision()]

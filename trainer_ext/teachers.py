@@ -16,6 +16,7 @@ from .errors import InputError
 from .families import stock_type
 from .opening import HEADS, head_of, open_classifier
 from .soft_targets import SOFT_TARGETS
+from .teacher_inputs import IDS, WAY_OUT, split_inputs
 
 # Architectures that number their positions from behind the id of the padding token: 514 are 512 tokens.
 POSITIONS_BEHIND_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
@@ -29,21 +30,31 @@ class LiveTeacher:
 
     Args:
         model: any transformers model with the student's labels; frozen and put into evaluation mode.
+        own_tokens: whether it reads the teacher's columns of a batch (see teacher_inputs.py), not the student's.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, *, own_tokens: bool = False):
         self.model = model.requires_grad_(False).eval()
+        self.own_tokens = own_tokens
         self._accepted = set(inspect.signature(model.forward).parameters)
 
     def known(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """What of the student's batch the teacher reads: labels and whatever it does not know are left out."""
+        """What of the batch the teacher reads: labels and whatever it does not know are left out.
+
+        Raises:
+            InputError: it has a tokenizer of its own, and the batch brings nothing that this one made.
+        """
+        if self.own_tokens:
+            _, inputs = split_inputs(inputs)
+            if not inputs:
+                raise InputError(f"The teacher has a tokenizer of its own, but the rows bring no {IDS}: {WAY_OUT}.")
         return {name: value for name, value in inputs.items() if name in self._accepted and name not in LABELS}
 
     def answer(self, inputs: Mapping[str, Any], precision: Precision, **asked: bool) -> dict[str, Any]:
         """The teacher's outputs by name; its logits in fp32.
 
         Args:
-            inputs: the student's batch.
+            inputs: the batch.
             precision: gives the autocast context of the student, so that both are computed alike.
             **asked: what it is asked for besides its logits, as `output_hidden_states=True`.
         """
@@ -78,8 +89,14 @@ def load_teacher(name: str, student: nn.Module | None = None) -> nn.Module:
     return teacher
 
 
-def check_teacher(teacher: nn.Module, student: nn.Module) -> None:
+def check_teacher(teacher: nn.Module, student: nn.Module, *, own_tokens: bool = False) -> None:
     """Refuse a teacher whose answers cannot be compared with the student's.
+
+    Args:
+        teacher: the model that answers.
+        student: the model that learns.
+        own_tokens: whether the teacher reads other tokens than the student; then their number and that of its
+            positions are its own affair.
 
     Raises:
         InputError: other labels, another vocabulary size, or a shorter maximum length.
@@ -97,10 +114,12 @@ def check_teacher(teacher: nn.Module, student: nn.Module) -> None:
             f"The teacher calls label {index} {theirs.id2label.get(index)!r} and the model {ours.id2label[index]!r}: "
             "use a teacher with the same labels in the same order."
         )
+    if own_tokens:
+        return
     if theirs.vocab_size != ours.vocab_size:
         raise InputError(
             f"The teacher knows {theirs.vocab_size} tokens and the model {ours.vocab_size}: they read the same token "
-            "ids, so both need the same tokenizer."
+            f"ids, so both need the same tokenizer; to classify texts with two, {WAY_OUT}."
         )
     longest, wanted = longest_text(theirs), longest_text(ours)
     if longest is not None and wanted is not None and longest < wanted:
@@ -110,21 +129,28 @@ def check_teacher(teacher: nn.Module, student: nn.Module) -> None:
         )
 
 
-def check_tokenizer(teacher: nn.Module, student: nn.Module, tokenizer) -> None:
+def check_tokenizer(teacher: nn.Module, student: nn.Module | None, tokenizer) -> None:
     """Refuse a teacher that was saved beside another tokenizer than the one that makes the token ids.
 
     A teacher without a saved tokenizer, or from where the model itself came from, passes.
 
     Args:
         teacher: a model opened from a folder or the Hub.
-        student: the model that learns.
+        student: the model that learns; None where the token ids are for the teacher alone.
         tokenizer: what makes the token ids.
 
     Raises:
-        InputError: another vocabulary, or other special tokens.
+        InputError: another vocabulary, or other special tokens; more tokens than the teacher knows.
     """
     name = teacher.config.name_or_path
-    if not name or name == student.config.name_or_path or not isinstance(tokenizer, PreTrainedTokenizerBase):
+    if student is None and len(tokenizer) > teacher.config.vocab_size:
+        raise InputError(
+            f"The teacher knows {teacher.config.vocab_size} tokens, but the tokenizer that its rows are padded with "
+            f"has {len(tokenizer)}: give the teacher's own tokenizer."
+        )
+    if not name or not isinstance(tokenizer, PreTrainedTokenizerBase):
+        return
+    if student is not None and name == student.config.name_or_path:
         return
     try:
         # Asked for first: without the file, AutoTokenizer makes up an empty tokenizer.
@@ -138,12 +164,13 @@ def check_tokenizer(teacher: nn.Module, student: nn.Module, tokenizer) -> None:
         token = differing[0]
         raise InputError(
             f"The teacher {name} has another tokenizer: token {token!r} has id {theirs.get(token)} there and "
-            f"{ours.get(token)} here. Both read the same token ids, so use a teacher with the model's tokenizer."
+            f"{ours.get(token)} here. It reads the token ids from here, so use a teacher with this tokenizer, or, to "
+            f"classify texts, {WAY_OUT}."
         )
     if saved.special_tokens_map != tokenizer.special_tokens_map:
         raise InputError(
             f"The teacher {name} has another tokenizer: its special tokens are {saved.special_tokens_map}, here they "
-            f"are {tokenizer.special_tokens_map}. Use a teacher with the model's tokenizer."
+            f"are {tokenizer.special_tokens_map}. Use a teacher with this tokenizer, or, to classify texts, {WAY_OUT}."
         )
 
 

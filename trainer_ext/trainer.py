@@ -21,6 +21,7 @@ from .score_group import add_missing, add_scores, scores_of
 from .sharding import check_one_device, check_whole_parameters
 from .soft_targets import IGNORED
 from .student import prepare_student
+from .teacher_inputs import TeacherCollator, check_rows, split_inputs
 from .teachers import load_teacher
 
 
@@ -31,7 +32,8 @@ class DistillPruneMixin:
         model: as in `Trainer`; with pruning on, of an architecture in `trainer_ext.FAMILIES`.
         args: `DistillPruneTrainingArguments`, or plain `TrainingArguments` for no pruning.
         *positional: the further positional arguments of `Trainer`.
-        teacher: a live teacher model, or a list of them; instead of `args.distill_teacher`.
+        teacher: a live teacher model, or a list of them; instead of `args.distill_teacher`. It reads what the model
+            reads, or, where `data_collator` is a `TeacherCollator`, the tokens of its own tokenizer.
         **kwargs: the further keyword arguments of `Trainer`.
 
     Raises:
@@ -44,8 +46,9 @@ class DistillPruneMixin:
     """
 
     def __init__(self, model=None, args=None, *positional, teacher=None, **kwargs):
-        # Trainer sets these two again; whatever prepares the student reads them before.
+        # Trainer sets these three again; whatever prepares the student reads them before.
         self.args = args
+        self.data_collator = kwargs.get("data_collator", positional[0] if positional else None)
         self.processing_class = kwargs.get("processing_class", positional[3] if len(positional) > 3 else None)
         self.compression: Compression | None = None
         self._terms = LossTerms()
@@ -64,6 +67,8 @@ class DistillPruneMixin:
         super().__init__(model, args, *positional, **kwargs)
         if self._compresses:
             check_one_device(self.args)
+        if self.distillation:
+            check_rows(self.train_dataset, self.data_collator, remove_unused_columns=self.args.remove_unused_columns)
         if isinstance(args, DistillPruneTrainingArguments):
             self.add_callback(PruningCallback)  # does nothing without masks, which a search may turn on and off
 
@@ -89,9 +94,12 @@ class DistillPruneMixin:
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The task loss of `Trainer`, plus the teacher's term while training."""
+        batch = dict(inputs)
+        if self._own_tokens:
+            inputs, _ = split_inputs(inputs)
         if not self._compresses or not model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        labels, batch = inputs.get("labels"), dict(inputs)
+        labels = inputs.get("labels")
         # Without the count, so that the task loss is this batch's mean whatever the head does with a count. Only a
         # function of the user's gets one, that of this batch: Trainer never calls it without, and it may divide by it.
         count = labels.ne(IGNORED).sum() if self.compute_loss_func and num_items_in_batch is not None else None
@@ -215,6 +223,11 @@ class DistillPruneMixin:
         return self.args.teacher_names if isinstance(self.args, DistillPruneTrainingArguments) else []
 
     @property
+    def _own_tokens(self) -> bool:
+        """Whether the rows bring an encoding for the teachers beside that for the model."""
+        return isinstance(self.data_collator, TeacherCollator)
+
+    @property
     def _compresses(self) -> bool:
         return self._spec is not None or self.distillation is not None
 
@@ -227,8 +240,10 @@ class DistillPruneMixin:
         options = self._options
         teachers = self._given_teachers or [self._open_teacher(name, model) for name in self._teacher_names]
         student = prepare_student(model, self.args) if options is self.args else model
-        self.distillation = Distillation(student, teachers, options, self.processing_class) if teachers else None
-        if self.distillation:
+        self.distillation = None
+        if teachers:
+            tokenizer = self.data_collator.teacher.tokenizer if self._own_tokens else self.processing_class
+            self.distillation = Distillation(student, teachers, options, tokenizer, own_tokens=self._own_tokens)
             self.distillation.attach(student, options)
         for name in ("distill_hidden", "distill_relations"):
             if not teachers and getattr(options, name):
@@ -244,6 +259,11 @@ class DistillPruneMixin:
 
     def _open_teacher(self, name, model):
         if name == "self":
+            if self._own_tokens:
+                raise ValueError(
+                    "The teacher 'self' is a copy of the model and reads its tokens, but the rows bring a teacher's "
+                    "own: name the model as it was before its tokenizer changed, or leave TeacherCollator out."
+                )
             return copy.deepcopy(model)
         if name not in self._opened:
             self._opened[name] = load_teacher(name, model)
