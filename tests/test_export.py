@@ -6,7 +6,12 @@ import shutil
 import numpy as np
 import pytest
 from commands import recipe_fields, run_command, write_recipe, write_task
-from conftest import build
+from conftest import SPEC, build
+from transformers import (
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 
 from trainer_ext import export as exporting
 from trainer_ext import masks, onnx_files, report
@@ -14,6 +19,7 @@ from trainer_ext.compress import compress
 from trainer_ext.errors import InputError
 from trainer_ext.export import FORMATS, export
 from trainer_ext.export_check import ExportRefused
+from trainer_ext.export_source import open_source
 from trainer_ext.recipe import read_recipe
 from trainer_ext.runtimes import open_runtime
 from trainer_ext.scratch import train_tokenizer
@@ -140,6 +146,39 @@ def test_a_model_alone_is_compared_on_random_tokens_and_in_int8_on_given_texts(m
     assert sorted(file.name for file in model.iterdir() if file.is_dir()) == ["onnx"]
 
 
+@pytest.mark.parametrize(
+    ("auto_class", "changes"),
+    [
+        (AutoModelForSequenceClassification, {"problem_type": "multi_label_classification"}),
+        (AutoModelForTokenClassification, {"num_labels": 5}),
+        (AutoModelForQuestionAnswering, {"num_labels": 2}),
+        (AutoModelForSequenceClassification, {"num_labels": 1}),
+    ],
+)
+def test_every_head_is_compared_by_what_it_answers(model, texts, auto_class, changes):
+    build("bert", auto_class=auto_class, **changes).save_pretrained(model)
+    exact, quantised = export(model, ["onnx", "onnx-int8"], calibration=texts)
+    assert exact.max_abs_difference < 1e-4
+    assert quantised.rows == 3
+    if changes == {"num_labels": 1}:  # two numbers hardly ever agree
+        assert quantised.agreement is None
+    else:
+        assert 0.9 <= quantised.agreement <= 1
+
+
+def test_calibration_shows_padding_and_no_test_text(run, texts):
+    source = open_source(run)
+    assert sum(len(batch["input_ids"]) for batch in source.calibration_batches()) == len(source.encoded.train) == 77
+    assert any((batch["attention_mask"] == 0).any() for batch in source.calibration_batches())
+    few = open_source(run, calibration_rows=5)
+    assert len(few.calibration) == 5
+    assert few.calibration == open_source(run, calibration_rows=5).calibration
+    assert [batch["input_ids"].shape[0] for batch in open_source(run, calibration=texts).calibration_batches()] == [
+        2,
+        1,
+    ]
+
+
 def test_a_model_alone_whose_int8_answers_otherwise_is_refused(model, texts, monkeypatch):
     def opposite(table):
         rows, scales = quantise_rows(table)
@@ -175,10 +214,8 @@ def file_in_the_way(run):
 
 
 def masked(run):
-    from trainer_ext import PruningSpec
-
     shutil.rmtree(run / "compressed")
-    masks.attach(build("bert"), PruningSpec(sparsity=0.5)).save_pretrained(run / "compressed")
+    masks.attach(build("bert"), SPEC).save_pretrained(run / "compressed")
 
 
 def broken_config(run):
@@ -252,7 +289,7 @@ def test_a_missing_package_is_named_with_its_extra(model, texts, name, module, m
     assert not (model / "onnx").exists()
 
 
-def test_a_slow_tokenizer_or_a_model_without_a_head_is_refused(model):
+def test_a_model_without_a_head_is_refused(model):
     values = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps(values | {"architectures": ["BertForMaskedLM"]}))
     with pytest.raises(InputError, match="BertForMaskedLM"):

@@ -5,6 +5,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+import torch
 from exporting import HEADS, NEURONS, arrays, batches, difference, input_names
 from masking import every_family
 from transformers import AutoModelForQuestionAnswering
@@ -21,10 +22,8 @@ def test_every_family_gives_the_same_logits_at_other_shapes(tiny_model, cut, tmp
     model, names = cut(tiny_model(model_type), HEADS, NEURONS), input_names(model_type)
     write_openvino(Traceable(model, names), tmp_path / "model.xml")
     assert difference(model, tmp_path / "model.xml", names) <= 1
-    with_changed_weight = tmp_path / "model.bin"
-    weights = np.fromfile(with_changed_weight, dtype=np.uint8)
-    weights[: len(weights) // 4] = 0
-    weights.tofile(with_changed_weight)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[:, 0] += 0.1
     assert difference(model, tmp_path / "model.xml", names) > 1
 
 
@@ -43,11 +42,7 @@ def test_int8_is_close_and_a_quarter_of_the_size(tiny_model, cut, tmp_path, mode
     monkeypatch.delenv("CI", raising=False)
     model, names = cut(tiny_model(model_type), HEADS, NEURONS), input_names(model_type)
     exact, small = tmp_path / "model.xml", tmp_path / "small.xml"
-    texts = [
-        {name: value[:1] for name, value in arrays(batch).items()}
-        for length in range(5, 21)
-        for batch in batches(model, [(2, length)])
-    ]
+    texts = [arrays(batch) for batch in batches(model, [(2, length) for length in range(5, 21)])]
     capfd.readouterr()
     write_openvino(Traceable(model, names), exact)
     quantise_openvino(exact, small, texts)
@@ -55,16 +50,15 @@ def test_int8_is_close_and_a_quarter_of_the_size(tiny_model, cut, tmp_path, mode
     runtime = open_runtime(small)
     expected = [equivalence.logits(model, {name: batch[name] for name in names}).numpy() for batch in batches(model)]
     found = [runtime.run(arrays(batch)) for batch in batches(model)]
-    error = max(np.abs(first - second).max() for first, second in zip(expected, found, strict=True))
-    assert 0 < error <= 0.7 * max(np.abs(logits).max() for logits in expected)
+    errors = np.concatenate([first - second for first, second in zip(expected, found, strict=True)])
+    assert 0 < errors.std() <= 0.5 * np.concatenate(expected).std()
     assert small.with_suffix(".bin").stat().st_size < 0.4 * exact.with_suffix(".bin").stat().st_size
 
 
 def test_the_environment_is_as_before(monkeypatch):
     monkeypatch.setenv("CI", "no")
     monkeypatch.delenv("NNCF_CI", raising=False)
-    with pytest.raises(KeyError), quietly():
+    with quietly():
         assert (os.environ["CI"], os.environ["NNCF_CI"]) == ("true", "1")
-        raise KeyError
     assert os.environ["CI"] == "no"
     assert "NNCF_CI" not in os.environ

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ from transformers import (
 
 from trainer_ext import answers
 from trainer_ext.export import export
+from trainer_ext.export_source import open_source
 from trainer_ext.scratch import train_tokenizer
+from trainer_ext.usage import write_usage
 
 TEXTS = ("mango and guava", "the river ganga is long, longer than the koyna", "tin")
 QUESTION, CONTEXT = "what is long", "the river ganga is long, the koyna is not"
@@ -60,7 +63,7 @@ def folder(tmp_path):
 
     def make(auto_class=TEXT, **changes):
         tokenizer = train_tokenizer([*TEXTS, QUESTION, CONTEXT], vocab_size=128, max_length=24)
-        labels = {} if {"num_labels", "id2label"} & changes.keys() else {"id2label": NAMES}
+        labels = {} if "num_labels" in changes else {"id2label": NAMES}
         model = build("bert", auto_class=auto_class, pad_token_id=tokenizer.pad_token_id, **labels, **changes)
         model.save_pretrained(tmp_path / "model")
         tokenizer.save_pretrained(tmp_path / "model")
@@ -113,6 +116,18 @@ def test_a_text_longer_than_the_model_reads_is_cut(folder, without_torch):
     assert (name, share) == (NAMES[output.logits.argmax().item()], f"{output.logits.softmax(-1).max():.4f}")
 
 
+def test_two_texts_are_read_together(folder, without_torch):
+    path, model, tokenizer = folder()
+    export(path, ["onnx"])
+    source = open_source(path)
+    write_usage(replace(source, args=replace(source.args, text_pair_column="second")), path / "onnx" / "model.onnx")
+    words = [TEXTS[0], QUESTION, TEXTS[2], CONTEXT]
+    rows = printed(without_torch(["onnxruntime", "tokenizers"], path / "onnx" / "classify.py", *words))
+    outputs = logits_of(model, tokenizer, words[::2], words[1::2])
+    expected = [f"{output.logits.softmax(-1).max():.4f}" for output in outputs]
+    assert [share for *_, share in rows] == expected
+
+
 def test_several_classes_and_a_number(folder, without_torch):
     path, model, tokenizer = folder(problem_type="multi_label_classification")
     export(path, ["onnx"])
@@ -130,7 +145,7 @@ def test_several_classes_and_a_number(folder, without_torch):
 
 def test_the_tag_of_each_word(folder, without_torch):
     names = {index: f"tag {index}" for index in range(12)}
-    path, model, tokenizer = folder(WORD, id2label=names)
+    path, model, tokenizer = folder(WORD, num_labels=12, id2label=names)
     export(path, ["onnx"])
     rows = printed(without_torch(["onnxruntime", "tokenizers"], path / "onnx" / "classify.py", *TEXTS))
     expected = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -86,7 +86,7 @@ FORMATS = {
             "openvino-int8",
             "openvino/openvino_model_int8.xml",
             ("openvino", "nncf"),
-            lambda source, file, exact: quantise_openvino(exact, file, source.calibration_arrays()),
+            lambda source, file, exact: quantise_openvino(exact, file, source.calibration_batches()),
             exact="openvino",
             companions=(".bin",),
             calibrated=True,
@@ -182,7 +182,7 @@ def _export(
                 + (" Pass --force to keep it, or a larger --max-drop." if format_.exact else "")
             )
         rows.append(_keep(source, format_, scratch, findings))
-        progress.update(bar, total=1, completed=1)
+        progress.update(bar, total=findings.rows, completed=findings.rows)
     return rows
 
 
@@ -202,10 +202,9 @@ def _keep(source: Source, format_: Format, scratch: Path, findings: Findings) ->
     target.parent.mkdir(exist_ok=True)
     write_usage(source, target)
     for part, final in zip(format_.files(scratch), format_.files(source.folder), strict=True):
-        # Linked, not moved: the next format may be quantised from it.
-        part.with_suffix(".kept").unlink(missing_ok=True)
-        os.link(part, part.with_suffix(".kept"))
-        os.replace(part.with_suffix(".kept"), final)
+        # A copy, made beside the original and then moved: the next format may be quantised from this one.
+        shutil.copyfile(part, part.with_suffix(".kept"))
+        part.with_suffix(".kept").replace(final)
     row = report.Export(
         format=format_.name,
         path=str(target.relative_to(source.run.root if source.run else source.folder)),

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from .data import Data, load_data, tokenize
 from .data_arguments import DataArguments
 from .errors import InputError, one_line
 from .opening import head_of, open_classifier
 from .recipe import read_recipe
-from .rows import read_text
+from .rows import listed, read_text
 from .run_directory import RunDirectory
 from .tasks import TASKS, Task, task_of
 from .traceable import Traceable, input_names
@@ -59,9 +59,12 @@ class Source:
         """The model for the exporters."""
         return Traceable(self.model, self.inputs)
 
-    def calibration_arrays(self) -> list[dict[str, np.ndarray]]:
-        """The calibration texts, `[1, length]` per input."""
-        return [{name: np.array([row[name]], dtype=np.int64) for name in self.inputs} for row in self.calibration]
+    def calibration_batches(self) -> list[dict[str, np.ndarray]]:
+        """The calibration texts in batches of two, so that there is padding, `[rows, length]` per input."""
+        collate = DataCollatorWithPadding(self.tokenizer)
+        rows = [{name: row[name] for name in self.inputs} for row in self.calibration]
+        pairs = [collate(rows[start : start + 2]) for start in range(0, len(rows), 2)]
+        return [{name: value.numpy() for name, value in pair.items()} for pair in pairs]
 
 
 def open_source(
@@ -152,14 +155,20 @@ def _open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def _task_of(config) -> Task:
     """The row for a model of which only the configuration is known."""
     head = head_of(config)
+    if head is None:
+        raise InputError(
+            f"The model is {listed(config.architectures or ['of no class'])}, without a head that classifies texts or "
+            "tokens or finds answers; name a fine-tuned one."
+        )
     kind = config.problem_type or ("regression" if config.num_labels == 1 else "single_label_classification")
     return next(task for task in TASKS if task.head == head and task.problem_type in (None, kind))
 
 
 def _longest(model, tokenizer) -> int:
     """Tokens that the model reads at most; a tokenizer that was told no limit has one of 10^30."""
+    positions = model.config.max_position_embeddings
     # RoBERTa counts positions from its padding index, so two of them are never used by tokens.
-    return min(tokenizer.model_max_length, model.config.max_position_embeddings - 2)
+    return tokenizer.model_max_length if tokenizer.model_max_length <= positions else positions - 2
 
 
 def _lines(file: str | Path) -> list[str]:

@@ -22,8 +22,8 @@ def write_onnx(model: Traceable, file: Path) -> None:
     """Write a model with any number of rows and any length, inputs by their names, output `logits`.
 
     Of torch's two exporters this takes the older one, which traces. The newer one (`dynamo=True`) gives the same
-    logits, but takes a hundred times as long, writes a graph that fails on blocks without heads, and one whose shapes
-    ONNX Runtime's quantiser cannot infer.
+    logits but takes a hundred times as long, and ONNX Runtime's quantiser refuses its graph until the shapes noted in it are
+    taken out.
 
     Raises:
         InputError: `onnx` is not installed, or the model is larger than an ONNX file can be.

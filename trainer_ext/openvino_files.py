@@ -39,7 +39,8 @@ def quantise_openvino(source: Path, target: Path, texts: Sequence[dict[str, np.n
     Args:
         source: what `write_openvino` wrote.
         target: the file to write.
-        texts: encoded texts such as the model will read, `[1, length]` per input: they show how large activations get.
+        texts: batches such as the model will read, `[rows, length]` per input: they show how large activations get.
+            There must be padding among them, or the int8 model attends to padding.
 
     Raises:
         InputError: `openvino` or `nncf` is not installed.
