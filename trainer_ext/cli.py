@@ -171,7 +171,12 @@ def benchmark(
 
 @app.command()
 def export(
-    path: Annotated[Path, typer.Argument(help="A finished run, or the folder of one model.", show_default=False)],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A finished run, its baseline/ or compressed/, or the folder of a model.", show_default=False
+        ),
+    ],
     format: Annotated[  # noqa: A002
         list[str], typer.Option(help="onnx, onnx-int8, openvino or openvino-int8; may be repeated.")
     ] = ["onnx"],  # noqa: B006

@@ -109,7 +109,8 @@ def export(
     """Write a model in other formats below its folder, check each file, and state what was found in the run's report.
 
     Args:
-        path: a finished run, or the folder of one model with its tokenizer.
+        path: a finished run (for its compressed model), one of its two models (`RUN/baseline` shows what int8 alone
+            is worth), or the folder of a model alone with its tokenizer.
         formats: names of `FORMATS`.
         data_dir: where the data files of the run lie now; None takes what its recipe says.
         calibration: a file of one text per line to quantise with (and, of a model alone, to compare answers on);
@@ -225,7 +226,7 @@ def _keep(source: Source, format_: Format, scratch: Path, findings: Findings) ->
 def _into_report(source: Source, row: report.Export) -> None:
     numbers = report.load(source.run.root)
     equivalence = numbers.equivalence or report.Equivalence()
-    if row.format == "onnx":
+    if row.format == "onnx" and source.folder == source.run.compressed:
         equivalence = replace(equivalence, shrunk_vs_onnx=row.max_abs_difference)
-    others = [other for other in numbers.exports if other.format != row.format]
+    others = [other for other in numbers.exports if other.path != row.path]
     report.save(replace(numbers, exports=[*others, row], equivalence=equivalence), source.run.root)

@@ -77,7 +77,7 @@ def open_source(
     """Open what is to be exported.
 
     Args:
-        path: a finished run, or the folder of one model with its tokenizer.
+        path: a finished run (for its compressed model), one of its two models, or the folder of a model alone.
         data_dir: where the data files of the run lie now; None takes what its recipe says.
         calibration: a file of one text per line; None takes train texts of the run.
         calibration_rows: how many texts to take from there, at most.
@@ -88,7 +88,7 @@ def open_source(
     run = run_at(path)
     if run and not run.report.exists():
         raise InputError(f"{run.root} is a run that is not finished; continue it with trainer-ext compress --resume.")
-    folder = run.compressed if run else Path(path).expanduser()
+    folder = model_folder(path)
     _refuse_masked(folder)
     model = open_classifier(folder, option="The model", way_out="name a finished run or the folder of a classifier")
     tokenizer = _open_tokenizer(folder)
@@ -119,9 +119,18 @@ def open_source(
 
 
 def run_at(path: str | Path) -> RunDirectory | None:
-    """The run that a folder holds, finished or not; None where it is the folder of a model."""
-    run = RunDirectory(Path(path).expanduser())
-    return run if run.recipe.exists() else None
+    """The run that a folder holds or is one of the two models of, finished or not; None where it is a model alone."""
+    folder = Path(path).expanduser()
+    runs = [RunDirectory(root) for root in (folder, folder.parent)]
+    return next(
+        (run for run in runs if run.recipe.exists() and folder in (run.root, run.baseline, run.compressed)), None
+    )
+
+
+def model_folder(path: str | Path) -> Path:
+    """The folder of the model that is meant: of a run the compressed one."""
+    run, folder = run_at(path), Path(path).expanduser()
+    return run.compressed if run and folder == run.root else folder
 
 
 def _refuse_masked(folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from .export_source import run_at
+from .export_source import model_folder
 from .measure import weight_bytes
 from .report import Export
 from .tables import metric_title, number
@@ -23,8 +23,7 @@ def table(path: str | Path, rows: Sequence[Export]) -> Table:
         path: the run or the folder of the model.
         rows: what `export` returned.
     """
-    run = run_at(path)
-    weights = weight_bytes(run.compressed if run else Path(path).expanduser())
+    weights = weight_bytes(model_folder(path))
     caption = (
         f"weights: {weights / 2**20:.1f} MiB as safetensors; [low, high]: 95 % interval; same: share of equal answers"
     )

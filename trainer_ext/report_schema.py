@@ -214,8 +214,8 @@ class Inference:
 class Export:
     """One deployable file; exact formats state a difference, quantised ones a quality.
 
-    ``bytes`` counts every file that the format needs, ``agreement`` is the share of rows that it answers as the
-    compressed model does, ``difference`` is its main metric minus that of the compressed model.
+    ``path`` begins with ``compressed/`` or ``baseline/``, the model that it was made from. ``bytes`` counts every file that the format needs, ``agreement`` is the share of rows that it answers as
+    that model does, ``difference`` is its main metric minus that of that model.
     """
 
     format: str
