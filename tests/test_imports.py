@@ -93,6 +93,8 @@ LAYERS = (
     ("benchmark_files", "trainer"),
     # put everything together
     ("compress",),
+    ("cli_ground",),
+    ("run_commands", "tool_commands"),
     ("cli",),
     ("__main__",),
     # the public names: whoever imports them from inside could import anything
