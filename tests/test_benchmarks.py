@@ -6,7 +6,7 @@ import pytest
 from commands import TOPICS, write_task
 from typer.testing import CliRunner
 
-from recipes.benchmarks import against_nn_pruning, import_time, serving, speed_target, step_time
+from recipes.benchmarks import against_nn_pruning, import_time, serving, small_files, speed_target, step_time
 from trainer_ext.data import DataArguments, load_data
 from trainer_ext.scratch import small_bert, train_tokenizer
 
@@ -51,6 +51,14 @@ def test_serving(tmp_path):
     assert found["rows"][3]["ideal_speedup"] > 2
     assert "| quarter | onnxruntime int8 |" in (tmp_path / "out.md").read_text()
     assert "1 x 8 tokens" in out
+
+
+def test_small_files(tmp_path):
+    lines = [f"{first}{second} {second}{first}" for first in "abcdefgh" for second in ("mango", "iron", "river")]
+    (tmp_path / "lines.txt").write_text("\n".join(lines), encoding="utf-8")
+    smallest = ("--layers", 1, "--own", 60, "--whole", 900, "--size", 300)
+    out = run(small_files.main, tmp_path / "lines.txt", *smallest)
+    assert all(word in out for word in ("muril", "xlm-r", "half", "quarter", "onnx-int8"))
 
 
 @pytest.fixture

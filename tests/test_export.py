@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import typer
 from commands import recipe_fields, run_command, write_recipe, write_task
 from conftest import SPEC, build
 from transformers import (
@@ -12,7 +13,9 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
+from typer.testing import CliRunner
 
+from recipes.benchmarks import pruned_int8
 from trainer_ext import export as exporting
 from trainer_ext import masks, onnx_files, report
 from trainer_ext.compress import compress
@@ -97,6 +100,31 @@ def test_four_formats_of_a_run_and_what_the_report_says_of_them(run, monkeypatch
             "1": "metal",
             "2": "river",
         }
+
+
+def test_the_baseline_of_a_run_is_exported_beside_its_compressed_model(run):
+    (first,) = export(run, ["onnx"])
+    (row,) = export(run / "baseline", ["onnx"])
+    numbers = report.load(run)
+    assert [export.path for export in numbers.exports] == ["compressed/onnx/model.onnx", "baseline/onnx/model.onnx"]
+    assert numbers.equivalence.shrunk_vs_onnx == first.max_abs_difference
+    assert row.split == "test"
+    assert (run / "baseline/onnx/classify.py").exists()
+
+
+def test_what_int8_alone_is_worth_comes_beside_what_it_is_worth_after_pruning(run, tmp_path):
+    words = [f"half={run}", "--batch", "1x8", "--repeats", 3, "--output", tmp_path / "out"]
+    app = typer.Typer()
+    app.command()(pruned_int8.main)
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "out.json").read_text())["results"]
+    rows = [(row["arm"], row["runtime"]) for row in found]
+    assert rows == [(arm, runtime) for arm in ("dense", "half") for runtime in ("torch fp32", "openvino-int8")]
+    quality = report.load(run).quality
+    assert [row["value"] for row in found[::2]] == [quality.baseline.accuracy, quality.compressed.accuracy]
+    assert found[0]["speedup"] == {"1 x 8": 1.0}
+    assert "| half | openvino-int8 | 42 |" in (tmp_path / "out.md").read_text()
 
 
 def test_a_file_that_answers_otherwise_is_refused_and_not_kept(run, monkeypatch, capsys):

@@ -46,18 +46,24 @@ def open_onnx(file: Path, *, threads: int | None = None) -> Runtime:
 
 
 def open_openvino(file: Path, *, threads: int | None = None) -> Runtime:
-    """Open an OpenVINO model on the CPU, computed in fp32 where it is not int8.
+    """Open an OpenVINO model on the CPU.
+
+    A model of floating-point numbers is computed in fp32. What an int8 model does not quantise is computed in what the
+    processor does best, bf16 where it has the units: its answers are approximate in any case, and judged as such.
 
     Args:
         file: the `.xml` file; its weights lie in the `.bin` beside it.
         threads: processor threads; None leaves the choice to the runtime.
     """
     ov = need("openvino", extra="export")
-    # Without the hint, processors with bf16 units compute in bf16, and no equality holds.
-    options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    compiled = ov.Core().compile_model(
-        str(file), "CPU", options | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
-    )
+    core, options = ov.Core(), {"PERFORMANCE_HINT": "LATENCY"}
+    model = core.read_model(file)
+    if not any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops()):
+        # Without the hint, processors with bf16 units compute in bf16, and no equality holds.
+        options["INFERENCE_PRECISION_HINT"] = "f32"
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = str(threads)
+    compiled = core.compile_model(model, "CPU", options)
     names = tuple(part.get_any_name() for part in compiled.inputs)
     return Runtime("openvino", names, lambda batch: compiled({n: batch[n] for n in names})[0])
 

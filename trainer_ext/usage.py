@@ -27,8 +27,7 @@ _RUNTIMES = {
     },
     ".xml": {
         "module": "openvino",
-        # Without the hint, processors with bf16 units would compute in bf16: not what was checked.
-        "runtime": 'model = openvino.compile_model(Path(__file__).with_name("{file}"), "CPU", {hint})\n'
+        "runtime": 'model = openvino.compile_model(Path(__file__).with_name("{file}"), "CPU"{hint})\n'
         "logits = model({{part.get_any_name(): columns[part.get_any_name()] for part in model.inputs}})[0]",
     },
 }
@@ -95,13 +94,15 @@ def script(source: Source, file: Path) -> str:
         loader=PackageLoader("trainer_ext"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
     runtime = _RUNTIMES[file.suffix]
+    # As in runtimes.open_openvino: without the hint, processors with bf16 units compute fp32 models in bf16.
+    hint = "" if file.stem.endswith("int8") else ', {"INFERENCE_PRECISION_HINT": "f32"}'
     return environment.get_template(f"{SCRIPT}.j2").render(
         does=answer.does,
         words=words,
         batch=batch,
         labels=answer.labels,
         module=runtime["module"],
-        runtime=runtime["runtime"].format(file=file.name, hint='{"INFERENCE_PRECISION_HINT": "f32"}'),
+        runtime=runtime["runtime"].format(file=file.name, hint=hint),
         answer=answer.code.format(batch=batch, longest=source.args.max_answer_length - 1),
     )
 

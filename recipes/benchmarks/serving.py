@@ -39,6 +39,7 @@ SPREAD = 0.5  # uneven: a layer keeps between half and one and a half times its 
 WORDS = [f"{first}{second}" for first in "bdfgklmnpr" for second in ("a", "e", "i", "o", "u")]
 
 
+@torch.no_grad()
 def cut(dense, share: float, *, uneven: bool, odd: bool):
     """The model with this share of heads and neurons left, made by zeroing the others and shrinking."""
     if share == 1.0:
