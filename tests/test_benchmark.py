@@ -160,7 +160,7 @@ def test_texts_of_real_length(finished, tmp_path, monkeypatch, capsys):
         (("--device", "tpu"), "--device tpu"),
         (("--plot", "times.pdf"), ".png or .svg"),
         (("--json", "nowhere/out.json"), "--json"),
-        (("--texts", "empty.txt"), "holds no text"),
+        (("--texts", "empty.txt"), "is empty"),
         (("--texts", "missing.txt"), "missing.txt"),
         (("--texts", "empty.txt", "--sequence-length", 4), "leave one out"),
         (("--texts", "empty.txt", "--save"), "--save"),

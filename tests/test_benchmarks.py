@@ -58,7 +58,7 @@ def test_small_files(tmp_path):
     (tmp_path / "lines.txt").write_text("\n".join(lines), encoding="utf-8")
     smallest = ("--layers", 1, "--own", 60, "--whole", 900, "--size", 300)
     out = run(small_files.main, tmp_path / "lines.txt", *smallest)
-    assert all(word in out for word in ("muril", "xlm-r", "half", "quarter", "onnx-int8"))
+    assert all(word in out for word in ("muril", "xlm-r", "half", "quarter", "ONNX"))
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_bad_files_are_named(name, data, message, tmp_path):
 
 
 def test_missing_paths_and_empty_folders_are_named(tmp_path):
-    with pytest.raises(InputError, match="There is no corpus"):
+    with pytest.raises(InputError, match="There is no file or folder"):
         read_corpus([tmp_path / "nowhere"])
     with pytest.raises(InputError, match=r"holds no .txt or .txt.gz file"):
         read_corpus([tmp_path])

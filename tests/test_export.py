@@ -287,7 +287,7 @@ def test_what_cannot_be_exported_is_refused_in_one_line_and_nothing_is_written(
         ({"calibration_rows": 0}, "--calibration-rows"),
         ({"formats": ["onnx-int8"]}, "--calibration"),
         ({"calibration": "nowhere.txt"}, "nowhere.txt"),
-        ({"calibration": "empty.txt"}, "no text"),
+        ({"calibration": "empty.txt"}, "is empty"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_written(model, tmp_path, options, message, monkeypatch):

@@ -198,7 +198,7 @@ def spoiled(name, content):
 
 
 REFUSED = {
-    "no such file": (None, {"vocab_corpus": ["nowhere.txt"]}, "There is no corpus nowhere.txt"),
+    "no such file": (None, {"vocab_corpus": ["nowhere.txt"]}, "There is no file or folder nowhere.txt"),
     "a folder without texts": (None, {"vocab_corpus": ["FOLDER"]}, "is or holds no .txt or .txt.gz file"),
     "an empty file": (spoiled("c.txt", b"\n \n"), {}, "empty"),
     "no text": (spoiled("c.txt", b"\xff\xfe\x00"), {}, "c.txt is cut off or not UTF-8"),

@@ -94,7 +94,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(folder, monkeypatch, capsys):
         (4000, corpus, "size 4000 is above the 420 tokens"),
         (200, ("--corpus", root / "empty.txt"), "is empty"),
         (200, ("--corpus", root / "few.txt"), "leaves none to measure by"),
-        (200, ("--corpus", root / "nowhere.txt"), "There is no corpus"),
+        (200, ("--corpus", root / "nowhere.txt"), "There is no file or folder"),
         (200, ("--corpus", root / "georgian.txt", *corpus[2:]), "has no pieces for 100% of the corpus"),
     ):
         status, _, err = trim(monkeypatch, capsys, model, size, *words)

@@ -25,7 +25,7 @@ def read_corpus(paths: Sequence[str | Path]) -> list[str]:
     files = [file for path in paths for file in _files(Path(path).expanduser())]
     texts = [line.strip() for file in files for line in _read(file).splitlines() if line.strip()]
     if not texts:
-        raise InputError(f"The corpus {', '.join(map(str, paths))} is empty; it needs texts, one per line.")
+        raise InputError(f"{', '.join(map(str, paths))} is empty; it needs texts, one per line.")
     return texts
 
 
@@ -48,7 +48,9 @@ def hold_out(texts: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _files(path: Path) -> list[Path]:
     if not path.exists():
-        raise InputError(f"There is no corpus {path}; name a file or a folder of {' and '.join(SUFFIXES)} files.")
+        raise InputError(
+            f"There is no file or folder {path}; name a file or a folder of {' and '.join(SUFFIXES)} files."
+        )
     found = sorted(path.iterdir()) if path.is_dir() else [path]
     found = [file for file in found if file.name.endswith(SUFFIXES)]
     if not found:

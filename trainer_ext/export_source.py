@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from transformers import AutoTokenizer, DataCollatorWithPadding, PreTrainedTokenizerBase
 
+from .corpus import read_corpus
 from .data import Data, load_data, tokenize
 from .data_arguments import DataArguments
 from .errors import InputError, one_line
 from .opening import head_of, open_classifier
 from .recipe import read_recipe
-from .rows import listed, read_text
+from .rows import listed
 from .run_directory import RunDirectory
 from .tasks import TASKS, Task, task_of
 from .traceable import Traceable, input_names
@@ -103,7 +104,9 @@ def open_source(
         args = DataArguments(max_length=_longest(model, tokenizer), task=task.name, problem_type=task.problem_type)
     rows: Sequence[dict] = encoded.train if encoded else []
     if calibration:
-        rows = [dict(tokenizer(text, truncation=True, max_length=args.max_length)) for text in _lines(calibration)]
+        rows = [
+            dict(tokenizer(text, truncation=True, max_length=args.max_length)) for text in read_corpus([calibration])
+        ]
     chosen = np.random.default_rng(SEED).permutation(len(rows))[:calibration_rows]
     return Source(
         folder=folder,
@@ -178,13 +181,3 @@ def _longest(model, tokenizer) -> int:
     positions = model.config.max_position_embeddings
     # RoBERTa counts positions from its padding index, so two of them are never used by tokens.
     return tokenizer.model_max_length if tokenizer.model_max_length <= positions else positions - 2
-
-
-def _lines(file: str | Path) -> list[str]:
-    path = Path(file).expanduser()
-    if not path.is_file():
-        raise InputError(f"--calibration {path}: there is no such file; name one with a text per line.")
-    texts = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    if not texts:
-        raise InputError(f"--calibration {path} holds no text; write one per line.")
-    return texts

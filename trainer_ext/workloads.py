@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .corpus import read_corpus
 from .errors import InputError, one_line
 from .participants import TORCH, Entry
 from .rows import listed, read_text
@@ -160,22 +161,19 @@ def encoder_of(reader: Reader) -> Callable[[list[str]], list[list[int]]]:
 
 
 def read_texts(file: Path, *, column: str) -> list[str]:
-    """The texts of a file: a column of a .csv file with a header, or the lines of any other; empty ones are left out.
+    """The texts of a file: a column of a .csv file with a header, or the lines of a .txt file; empty ones are left out.
 
     Raises:
         InputError: it cannot be read, has no such column, or holds no text.
     """
-    content = read_text(file)
-    if file.suffix == ".csv":
-        table = csv.DictReader(io.StringIO(content, newline=""))
-        if column not in (table.fieldnames or ()):
-            raise InputError(
-                f"{file} has no column {column!r}, only {listed(table.fieldnames or ())}; name one with --text-column."
-            )
-        lines = [row[column] or "" for row in table]
-    else:
-        lines = content.splitlines()
-    texts = [line.strip() for line in lines if line.strip()]
+    if file.suffix != ".csv":
+        return read_corpus([file])
+    table = csv.DictReader(io.StringIO(read_text(file), newline=""))
+    if column not in (table.fieldnames or ()):
+        raise InputError(
+            f"{file} has no column {column!r}, only {listed(table.fieldnames or ())}; name one with --text-column."
+        )
+    texts = [row[column].strip() for row in table if (row[column] or "").strip()]
     if not texts:
-        raise InputError(f"{file} holds no text; name a file with one text per line, or a .csv file with a header.")
+        raise InputError(f"{file} holds no text in column {column!r}; name one with --text-column.")
     return texts

@@ -50,8 +50,8 @@ def main(
     """Build, trim, cut, export; print what was trimmed, and the sizes."""
     logging.disable_progress_bar()
     console, lines = Console(stderr=True), read_corpus([corpus])
-    view = Table(title="MiB on disk")
-    for heading in ("shape", "left", "whole, fp32", "trimmed, fp32", "and pruned, fp32", *FORMATS, "target"):
+    view = Table(title="MiB on disk, fp32 or int8")
+    for heading in ("shape", "left", "whole", "trimmed", "pruned", "ONNX int8", "OpenVINO int8", "target"):
         view.add_column(heading, justify="left" if heading in ("shape", "left") else "right")
     with TemporaryDirectory() as folder:
         for name in shape:
