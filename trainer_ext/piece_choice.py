@@ -59,7 +59,7 @@ def choose(data: Json, corpus: Corpus, size: int, *, unknown: int | None) -> set
 
     First what must stay: added tokens, what the algorithm needs, every single character that the corpus calls for, and
     occurring pieces that could not be spelled without. Then by frequency; of equals, first what is written in the
-    corpus' characters, then lower ids.
+    corpus' characters, then single characters of any script (better than unknown), then lower ids.
 
     Args:
         data: tokenizer.json.
@@ -97,8 +97,9 @@ def choose(data: Json, corpus: Corpus, size: int, *, unknown: int | None) -> set
             f"the corpus' scripts, and what they are made of). Ask for {len(kept)} or more."
         )
 
-    def rank(index: int) -> tuple[int, bool, int]:
-        return -corpus.pieces[index], not wanted.issuperset(written[index]), index
+    def rank(index: int) -> tuple[int, bool, bool, int]:
+        foreign = not wanted.issuperset(written[index])
+        return -corpus.pieces[index], foreign, len(written[index]) != 1, index
 
     rest = sorted(pieces.keys() - kept, key=rank)
     while len(kept) < size:  # a piece that had no room for those it needs may find them kept the next time

@@ -1,8 +1,8 @@
 """Pruned int8: the accuracy and the speed of every arm in OpenVINO int8, beside int8 alone, with seeds.
 
 An arm is a name and the finished runs of one recipe that differ in their seed. Baseline and compressed model of each
-run are quantised by `trainer-ext export`, calibrated on train texts, judged on the first test set, and timed in turn;
-speed-up is against the dense baseline in PyTorch, eager and fp32. Differences are paired by seed, intervals are Student's
+run are quantised by `trainer-ext export`, calibrated on train texts, judged on the first test set, and timed in turn (what
+was exported before is taken as it is); speed-up is against the dense baseline in PyTorch, eager and fp32. Differences are paired by seed, intervals are Student's
 over seeds.
 
 The rivals are what can be done by hand: int8 alone, and dropped layers and int8. Targets for all-MiniLM-L6-v2 on SST-2:
@@ -47,8 +47,10 @@ def measure(arm: str, folder: Path, shapes: list[tuple[int, int]], *, with_basel
         **options: of `benchmark`.
     """
     parts = ("baseline", "compressed") if with_baseline else ("compressed",)
+    there = {row.path for row in report.load(folder).exports}
     for part in parts:
-        export(folder / part, [FORMAT], max_drop=1.0, console=options["console"])
+        if f"{part}/{FORMATS[FORMAT].file}" not in there:
+            export(folder / part, [FORMAT], max_drop=1.0, console=options["console"])
     numbers = report.load(folder)
     metric = numbers.quality.metric
     dense = numbers.quality.baseline.by_name[metric]
