@@ -23,6 +23,10 @@ OPTIONAL = {re.match(r"\w+", name).group() for extra, names in EXTRAS.items() if
 NEEDS = [
     (("energy", "{run}"), {"codecarbon"}, "emissions"),
     (("compress", "{recipe}", "--measure_energy"), {"codecarbon"}, "emissions"),
+    (("export", "{run}", "--format", "onnx"), {"onnx", "onnxruntime"}, "export"),
+    (("export", "{run}", "--format", "openvino"), {"openvino"}, "export"),
+    (("export", "{run}", "--format", "openvino-int8"), {"nncf"}, "export"),
+    (("benchmark", "{run}", "--plot", "{run}/times.png"), {"matplotlib"}, "plot"),
 ]
 # Started with Python, before anything else is imported: the packages are not found, as where they were never installed.
 BLOCKER = """

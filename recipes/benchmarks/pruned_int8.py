@@ -1,9 +1,9 @@
 """Pruned int8: the accuracy and the speed of every arm in OpenVINO int8, beside int8 alone, with seeds.
 
 An arm is a name and the finished runs of one recipe that differ in their seed. Baseline and compressed model of each
-run are quantised by `trainer-ext export`, calibrated on train texts, judged on the first test set, and timed in turn (what
-was exported before is taken as it is); speed-up is against the dense baseline in PyTorch, eager and fp32. Differences are paired by seed, intervals are Student's
-over seeds.
+run are quantised by `trainer-ext export`, calibrated on train texts, judged on the first test set, and timed in turn; what
+was exported before is taken as it is. Speed-up is against the dense baseline in PyTorch, eager and fp32. Differences are
+paired by seed, intervals are Student's over seeds.
 
 The rivals are what can be done by hand: int8 alone, and dropped layers and int8. Targets for all-MiniLM-L6-v2 on SST-2:
 at most 0.5 points lost at 4x or more, 1.0 at 8x or more. Predicted from one seed of each arm: met by a quarter of all
