@@ -1,8 +1,10 @@
 """OpenVINO files: every family gives the same logits after uneven shrinking; int8 is close and small, and nothing calls home."""
 
+import logging
 import os
 import urllib.request
 
+import nncf
 import numpy as np
 import pytest
 import torch
@@ -62,3 +64,21 @@ def test_the_environment_is_as_before(monkeypatch):
         assert (os.environ["CI"], os.environ["NNCF_CI"]) == ("true", "1")
     assert os.environ["CI"] == "no"
     assert "NNCF_CI" not in os.environ
+
+
+def test_the_log_handlers_of_the_caller_keep_their_levels(tiny_model, cut, tmp_path):
+    model = cut(tiny_model("bert"), HEADS, NEURONS)
+    traceable = Traceable(model, input_names("bert"))
+    handler, logger = logging.NullHandler(logging.INFO), logging.getLogger("nncf")
+    logger.addHandler(handler)
+    try:
+        write_openvino(traceable, tmp_path / "model.xml")
+        example = {name: part.numpy() for name, part in zip(traceable.names, traceable.example, strict=True)}
+        quantise_openvino(tmp_path / "model.xml", tmp_path / "int8.xml", [example])
+        assert handler.level == logging.INFO
+        nncf.set_log_level(logging.ERROR)  # the control: what the library offers for it
+        assert handler.level == logging.ERROR
+    finally:
+        logger.removeHandler(handler)
+        for other in logger.handlers:
+            other.setLevel(logging.NOTSET)

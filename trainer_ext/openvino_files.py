@@ -47,7 +47,8 @@ def quantise_openvino(source: Path, target: Path, texts: Sequence[dict[str, np.n
     """
     with quietly():
         ov, nncf = need("openvino", extra="export"), need("nncf", extra="export")
-        nncf.set_log_level(logging.ERROR)
+        # Its own function would set the levels of handlers too, which may be the caller's.
+        logging.getLogger("nncf").setLevel(logging.ERROR)
         model = ov.Core().read_model(source)
         names = [port.get_any_name() for port in model.inputs]
         quantised = nncf.quantize(
