@@ -27,6 +27,7 @@ from recipes.seeds import interval
 from trainer_ext import report
 from trainer_ext.benchmark import benchmark
 from trainer_ext.benchmark_tables import machine
+from trainer_ext.cli_ground import without_paths
 from trainer_ext.errors import InputError
 from trainer_ext.export import FORMATS, export
 from trainer_ext.participants import TORCH
@@ -102,7 +103,9 @@ def table(results: list[dict]) -> str:
         rows = list(group)
         speeds = [f"{mean(row['speedup'][shape] for row in rows):.2f}x" for shape in shapes]
         cells = [rows[0]["arm"], rows[0]["runtime"], ", ".join(str(row["seed"]) for row in rows)]
-        cells += [_interval([row["value"] for row in rows]), _interval([row["difference"] for row in rows], "+")]
+        reference = rows[0]["arm"] == DENSE and rows[0]["runtime"] != FORMAT
+        cells.append(_interval([row["value"] for row in rows]))
+        cells.append("–" if reference else _interval([row["difference"] for row in rows], "+"))
         cells += [f"{mean(row['bytes'] for row in rows) / 2**20:.1f}", *speeds]
         lines.append("| " + " | ".join(cells) + " |")
     first = results[0]
@@ -138,7 +141,9 @@ def main(
     print(table(results))
     if output:
         named = [f"{arm}={Path(folder).name}" for arm, _, folder in (word.rpartition("=") for word in runs)]
-        command = shlex.join(["python", "-m", "recipes.benchmarks.pruned_int8", *named, *sys.argv[len(runs) + 1 :]])
+        command = shlex.join(
+            ["python", "-m", "recipes.benchmarks.pruned_int8", *named, *without_paths(sys.argv[len(runs) + 1 :])]
+        )
         write_json(output.with_suffix(".json"), {"command": command, "results": results})
         write_text(output.with_suffix(".md"), table(results))
 
