@@ -1,12 +1,21 @@
 """Benchmarks: each runs at its smallest size and prints its table; what they measure is never asserted here."""
 
 import json
+from pathlib import Path
 
 import pytest
 from commands import TOPICS, write_task
 from typer.testing import CliRunner
 
-from recipes.benchmarks import against_nn_pruning, import_time, serving, small_files, speed_target, step_time
+from recipes.benchmarks import (
+    against_nn_pruning,
+    import_time,
+    pruned_int8,
+    serving,
+    small_files,
+    speed_target,
+    step_time,
+)
 from trainer_ext.data import DataArguments, load_data
 from trainer_ext.scratch import small_bert, train_tokenizer
 
@@ -59,6 +68,15 @@ def test_small_files(tmp_path):
     smallest = ("--layers", 1, "--own", 60, "--whole", 900, "--size", 300)
     out = run(small_files.main, tmp_path / "lines.txt", *smallest)
     assert all(word in out for word in ("muril", "xlm-r", "half", "quarter", "ONNX"))
+
+
+def test_the_table_of_pruned_int8_is_what_its_result_file_gives():
+    folder = Path(pruned_int8.__file__).parent
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    results = json.loads((folder / "results/pruned_int8.json").read_text(encoding="utf-8"))["results"]
+    assert pruned_int8.table(results).strip() in readme
+    results[0]["value"] += 0.01
+    assert pruned_int8.table(results).strip() not in readme
 
 
 @pytest.fixture

@@ -30,7 +30,6 @@ from trainer_ext.benchmark_tables import machine
 from trainer_ext.cli_ground import without_paths
 from trainer_ext.errors import InputError
 from trainer_ext.export import FORMATS, export
-from trainer_ext.participants import TORCH
 from trainer_ext.run_directory import write_json, write_text
 
 FORMAT = "openvino-int8"
@@ -65,11 +64,7 @@ def measure(arm: str, folder: Path, shapes: list[tuple[int, int]], *, with_basel
             FORMAT: (int8[part].quality, int8[part].bytes, folder / part / FORMATS[FORMAT].file),
         }
         for runtime, (scores, size, path) in kinds.items():
-            rows = [
-                row
-                for row in times.rows
-                if row.entry.path == str(path) and (row.entry.runtime == TORCH or path.suffix)
-            ]
+            rows = [row for row in times.rows if row.entry.path == str(path)]
             found.append(
                 {
                     "arm": DENSE if part == "baseline" else arm,

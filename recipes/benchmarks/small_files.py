@@ -24,6 +24,7 @@ from recipes.benchmarks.multilingual_shapes import MURIL_OWN, XLMR_OWN, muril_li
 from recipes.benchmarks.serving import SHARES, cut
 from trainer_ext.corpus import read_corpus
 from trainer_ext.export import export
+from trainer_ext.measure import weight_bytes
 from trainer_ext.run_directory import write_text
 from trainer_ext.trim import table as trim_table
 from trainer_ext.trim import trim
@@ -82,10 +83,9 @@ def main(
                     saved.save_pretrained(place / left)
                 options = {"calibration": place / "texts.txt", "max_drop": 1.0, "force": True, "console": console}
                 files = export(place / left, FORMATS, **options)
-                weights = [pair / MIB for pair in (found.weight_bytes.baseline, found.weight_bytes.compressed)]
-                weights.append((place / left / "model.safetensors").stat().st_size / MIB)
-                sizes = [*weights, *(file.bytes / MIB for file in files)]
-                view.add_row(name, left, *(f"{value:,.1f}" for value in sizes), f"{target}")
+                sizes = [found.weight_bytes.baseline, found.weight_bytes.compressed, weight_bytes(place / left)]
+                sizes += [file.bytes for file in files]
+                view.add_row(name, left, *(f"{size / MIB:,.1f}" for size in sizes), f"{target}")
     Console().print(view)
 
 
