@@ -20,6 +20,7 @@ from .recipe import read_recipe
 from .rows import listed
 from .run_directory import RunDirectory
 from .tasks import TASKS, Task, task_of
+from .teachers import longest_text
 from .traceable import Traceable, input_names
 
 SEED = 0  # of the sample of texts that shows a quantiser how large activations get
@@ -178,6 +179,4 @@ def _task_of(config) -> Task:
 
 def _longest(model, tokenizer) -> int:
     """Tokens that the model reads at most; a tokenizer that was told no limit has one of 10^30."""
-    positions = model.config.max_position_embeddings
-    # RoBERTa counts positions from its padding index, so two of them are never used by tokens.
-    return tokenizer.model_max_length if tokenizer.model_max_length <= positions else positions - 2
+    return min(tokenizer.model_max_length, longest_text(model.config) or tokenizer.model_max_length)
