@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPT = """
 import json, signal, socket, sys
 reached, handlers = [], []
+before = signal.getsignal(signal.SIGINT)  # a shell may have had it ignored
 def refuse(*address, **_):
     reached.append(str(address))
     raise OSError("no network here")
@@ -30,7 +31,7 @@ if sys.argv[1] == "ours":
     from trainer_ext import EmissionsCallback
     class Look(TrainerCallback):
         def on_step_end(self, *_, **__):
-            handlers.append(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+            handlers.append(signal.getsignal(signal.SIGINT) is before)
     options = {"args_class": TrainingArguments, "max_steps": 3, "save_strategy": "steps", "save_steps": 2}
     trainer = make_trainer(".", Trainer, callbacks=[EmissionsCallback("IND"), Look()], **options)
     trainer.train()
@@ -39,7 +40,7 @@ else:
     from codecarbon import EmissionsTracker
     tracker = EmissionsTracker(allow_multiple_runs=False)
     tracker.start()
-    handlers.append(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+    handlers.append(signal.getsignal(signal.SIGINT) is before)
     entries = [{"emissions_g": tracker.stop()}]
 print(json.dumps([reached, handlers, entries]))
 """
