@@ -149,6 +149,8 @@ def test_overrides_keep_the_signatures_of_trainer():
         "call_model_init",
         "_save",
         "_push_from_checkpoint",
+        "push_to_hub",
+        "create_model_card",
     ):
         ours, stock = (inspect.signature(getattr(cls, name)) for cls in (DistillPruneTrainer, Trainer))
         assert [(p.name, p.default, p.kind) for p in ours.parameters.values()] == [
@@ -157,7 +159,7 @@ def test_overrides_keep_the_signatures_of_trainer():
 
 
 def test_private_methods_of_trainer_are_left_alone():
-    ours = set(vars(DistillPruneMixin)) | set(vars(DistillPruneTrainer))
+    ours = set(vars(PublishMixin)) | set(vars(DistillPruneMixin)) | set(vars(DistillPruneTrainer))
     private = {name for name in ours if name.startswith("_") and not name.startswith("__")}
     assert private & set(dir(Trainer)) == {"_save", "_push_from_checkpoint"}
 

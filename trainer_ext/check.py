@@ -33,12 +33,13 @@ class Link:
         return self.difference <= self.allowed  # false for NaN
 
 
-def check(path: str | Path, *, trust_remote_code: bool = False) -> list[Link]:
+def check(path: str | Path, *, trust_remote_code: bool = False, copy: Path | None = None) -> list[Link]:
     """Compare every form of a model that a folder holds, on 64 texts of random tokens.
 
     Args:
         path: a run, or the folder of one model (then only the last link can be made).
         trust_remote_code: run a code file beside the weights even if it differs from the one this package writes.
+        copy: a folder that must hold the same model, opened in a fresh process too.
 
     Returns:
         The links, in the order of the chain.
@@ -50,7 +51,8 @@ def check(path: str | Path, *, trust_remote_code: bool = False) -> list[Link]:
     folder = run.compressed if run.compressed.is_dir() else run.root
     if not (folder / "config.json").is_file():
         raise InputError(f"{path} holds no model (no config.json) and no finished run (no compressed/).")
-    _check_code(folder, trust_remote_code)
+    for place in filter(None, (folder, copy)):
+        _check_code(place, trust_remote_code)
     way_out = "name a finished run or the folder of a classifier"
     reloaded = open_classifier(folder, option="The model", way_out=way_out, trust_remote_code=trust_remote_code).eval()
     batch = equivalence.synthetic_batch(reloaded, rows=ROWS)
@@ -58,6 +60,8 @@ def check(path: str | Path, *, trust_remote_code: bool = False) -> list[Link]:
         "reloaded here": equivalence.logits(reloaded, batch),
         "reloaded in a fresh process": _fresh(folder, batch),
     }
+    if copy is not None:
+        answers["as published"] = _fresh(copy, batch)
     if not run.masked.is_dir():
         return _chain(answers)
     proof = _masked_and_shrunk(run.masked, batch)

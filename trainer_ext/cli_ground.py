@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,11 +38,3 @@ def quiet() -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # of loading and writing files; training keeps its own
-
-
-def without_paths(words: list[str]) -> list[str]:
-    """The command as it may be published: of a path of this machine only the last part."""
-    return [
-        Path(word).name if "/" in word and (word.startswith(("/", ".", "~")) or Path(word).exists()) else word
-        for word in words
-    ]

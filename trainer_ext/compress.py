@@ -19,6 +19,7 @@ from .energy import check_country
 from .errors import InputError
 from .inference_energy import check_seconds
 from .opening import auto_class
+from .prepared import card_of, write_card
 from .recipe import Recipe
 from .run_directory import RunDirectory, find_run, last_checkpoint, start_run, whole_folder, write_json
 from .run_report import run_report
@@ -65,6 +66,7 @@ def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None
     console.rule("Check and measurement")
     numbers = run_report(run, recipe, data, encodings, vocabulary, command=command, console=console)
     report.save(numbers, run.root)
+    write_card(run.compressed, card_of(numbers, run.compressed.name), None)
     shutil.rmtree(run.root / "checkpoints", ignore_errors=True)
     return numbers, run
 

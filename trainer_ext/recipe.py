@@ -17,6 +17,7 @@ from transformers import HfArgumentParser
 from .arguments import DistillPruneTrainingArguments
 from .data import DataArguments
 from .errors import InputError, one_line
+from .publish_arguments import PublishArguments
 from .scratch import ScratchArguments
 from .tasks import task_of
 from .vocabulary_arguments import VocabularyArguments
@@ -115,9 +116,9 @@ def recipe_fields() -> dict[str, dataclasses.Field]:
     """All fields that a recipe may set, by name; ours first, then those of TrainingArguments."""
     training = [f for f in dataclasses.fields(DistillPruneTrainingArguments) if f.init]
     compression = [f for f in training if f.name.startswith(("prune_", "distill_"))]
-    kinds = (ModelArguments, VocabularyArguments, DataArguments, ScratchArguments)
-    model, vocabulary, data, scratch = (list(dataclasses.fields(kind)) for kind in kinds)
-    return {f.name: f for f in [*model, *vocabulary, *compression, *data, *scratch, *training]}
+    kinds = (ModelArguments, VocabularyArguments, DataArguments, ScratchArguments, PublishArguments)
+    model, vocabulary, data, scratch, card = (list(dataclasses.fields(kind)) for kind in kinds)
+    return {f.name: f for f in [*model, *vocabulary, *compression, *data, *scratch, *card, *training]}
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -133,8 +134,10 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     given = {**_read_yaml(Path(path)), **_parse_overrides(overrides)}
     for name in given:
         _check_known(name)
-    kinds = (ModelArguments, VocabularyArguments, ScratchArguments, DataArguments, DistillPruneTrainingArguments)
-    model, vocabulary, scratch, data, training = _build(_parser(*kinds), _argv(given))
+    kinds = (ModelArguments, VocabularyArguments, ScratchArguments, DataArguments, PublishArguments)
+    model, vocabulary, scratch, data, _, training = _build(
+        _parser(*kinds, DistillPruneTrainingArguments), _argv(given)
+    )
     _check_model(model, data)
     if vocabulary.vocab_corpus and vocabulary.vocab_size is None:
         raise InputError(

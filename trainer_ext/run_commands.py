@@ -11,7 +11,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from .cli_ground import Debug, app, err, fail, out, quiet, without_paths
+from . import publishable
+from .cli_ground import Debug, app, err, fail, out, quiet
 from .errors import InputError
 
 
@@ -48,7 +49,7 @@ def compress(
     from .run_report import CheckFailed
     from .tables import summary
 
-    command = shlex.join(["trainer-ext", "compress", recipe.name, *without_paths(context.args)])
+    command = shlex.join(["trainer-ext", "compress", recipe.name, *publishable.command(context.args)])
     try:
         report, run = run_recipe(read, resume=resume, command=command, console=err)
     except CheckFailed as error:

@@ -18,7 +18,12 @@ from .errors import InputError
 from .report import FILE_NAME
 
 # Which of a run's fields may differ when it is continued: none of them changes a result.
-FREE_ON_RESUME = frozenset({"disable_tqdm", "log_level", "output_dir", "dataloader_num_workers"})
+FREE_ON_RESUME = frozenset(
+    {
+        *("disable_tqdm", "log_level", "output_dir", "dataloader_num_workers"),
+        *("card_license", "card_language", "card_datasets", "card_base_model"),
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import AutoTokenizer
 
-from . import masks, report
-from ._version import __version__
+from . import masks, publishable, report
 from .assess import predict, quality
 from .check import as_equivalence, check
 from .data import Data
@@ -31,11 +26,6 @@ from .run_vocabulary import RunVocabulary
 from .tasks import task_of
 
 LATENCY_REPEATS, LATENCY_WARMUP = 30, 5
-# Fields that may hold a path of this machine: a report is published, so of a path it holds the last part only.
-PATH_FIELDS = (
-    *("data_dir", "model_name_or_path", "distill_teacher", "distill_teachers", "distill_cache_dir"),
-    "vocab_corpus",
-)
 
 
 class CheckFailed(RuntimeError):
@@ -105,12 +95,12 @@ def run_report(
                 country=options.energy_country,
                 on_block=lambda: progress.advance(bar),
             )
-    published = _publishable(recipe.resolved)
+    published = publishable.fields(recipe.resolved)
     return report.CompressionReport(
         created=report.utc_now(),
         recipe=published,
         command=command,
-        versions=_versions(),
+        versions=publishable.versions(),
         seed=recipe.training.seed,
         model=report.Model(
             baseline=published["model_name_or_path"],
@@ -180,27 +170,3 @@ def _sparsity(run: RunDirectory, recipe: Recipe, baseline, compressed) -> report
 def _cost(run: RunDirectory, stage: str) -> report.TrainingCost:
     log = json.loads(run.log(stage).read_text(encoding="utf-8"))
     return report.TrainingCost(log["seconds"], *training_energy(log["log_history"]))
-
-
-def _publishable(resolved: dict[str, Any]) -> dict[str, Any]:
-    shown = {name: value for name, value in resolved.items() if not name.endswith(("_token", "output_dir"))}
-    for name in PATH_FIELDS:
-        value = shown.get(name)
-        if isinstance(value, list):
-            shown[name] = [_last_part(one) for one in value]
-        elif value:
-            shown[name] = _last_part(value)
-    return shown
-
-
-def _last_part(value: str) -> str:
-    return Path(value).name if Path(value).expanduser().exists() else value
-
-
-def _versions() -> dict[str, str]:
-    import accelerate
-    import datasets
-    import transformers
-
-    packages = {module.__name__: str(module.__version__) for module in (accelerate, datasets, torch, transformers)}
-    return {"python": platform.python_version(), "trainer_ext": __version__, **packages}

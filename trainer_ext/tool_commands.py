@@ -11,7 +11,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from .cli_ground import Debug, app, err, fail, out, quiet, without_paths
+from . import publishable
+from .cli_ground import Debug, app, err, fail, out, quiet
 
 
 @app.command()
@@ -130,7 +131,7 @@ def benchmark(
         repeats=repeats,
         threads=threads,
         memory=memory,
-        command=shlex.join(["trainer-ext", "benchmark", *without_paths(sys.argv[2:])]),
+        command=shlex.join(["trainer-ext", "benchmark", *publishable.command(sys.argv[2:])]),
         console=err,
     )
     write_files(results, **files)

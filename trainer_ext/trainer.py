@@ -15,7 +15,9 @@ from .callbacks import PruningCallback
 from .distillation import Distillation
 from .loss_terms import LossTerms
 from .proven import Compression, shrink_masked
+from .publishing import PublishMixin
 from .recovery import recovery_run, was_finished
+from .report import utc_now
 from .run_directory import last_checkpoint
 from .score_group import add_missing, add_scores, scores_of
 from .sharding import check_one_device, check_whole_parameters
@@ -23,9 +25,10 @@ from .soft_targets import IGNORED
 from .student import prepare_student
 from .teacher_inputs import TeacherCollator, check_rows, split_inputs
 from .teachers import load_teacher
+from .trainer_report import Before, before
 
 
-class DistillPruneMixin:
+class DistillPruneMixin(PublishMixin):
     """What makes a `Trainer` prune and distil; for a Trainer of your own, put it first among the base classes.
 
     Args:
@@ -51,6 +54,8 @@ class DistillPruneMixin:
         self.data_collator = kwargs.get("data_collator", positional[0] if positional else None)
         self.processing_class = kwargs.get("processing_class", positional[3] if len(positional) > 3 else None)
         self.compression: Compression | None = None
+        self._before: Before | None = None
+        self._made: str | None = None  # when the model became what it is now
         self._terms = LossTerms()
         self.distillation: Distillation | None = None
         given = teacher if isinstance(teacher, list | tuple) else [] if teacher is None else [teacher]
@@ -164,6 +169,7 @@ class DistillPruneMixin:
                     self.objective = None  # of a search: the model before; Trainer now evaluates this one
                 metrics = {f"recovery_{name}": value for name, value in recovery.metrics.items()}
                 output = output._replace(metrics=output.metrics | metrics)
+        self._made = utc_now()
         return output
 
     def _train(self, *arguments):
@@ -191,23 +197,6 @@ class DistillPruneMixin:
         self.optimizer = self.lr_scheduler = None
         self.callback_handler.optimizer = self.callback_handler.lr_scheduler = None
         return self.compression
-
-    def _save(self, output_dir=None, state_dict=None):
-        # No public hook: Trainer writes training_args.bin, a pickle that holds the Hub token, beside every model.
-        # Checkpoints keep it (they stay here); a compressed model that may be published does without.
-        if self.compression is None:
-            return super()._save(output_dir, state_dict)
-        if self.args.should_save:
-            output_dir = output_dir if output_dir is not None else self.args.output_dir
-            self.model.save_pretrained(output_dir, state_dict=state_dict)
-            tokenizer = self.processing_class or getattr(self.data_collator, "tokenizer", None)
-            if tokenizer is not None:
-                tokenizer.save_pretrained(output_dir)
-
-    def _push_from_checkpoint(self, checkpoint_folder):
-        # No public hook: this would publish full-size checkpoints under the name of the compressed model.
-        if self._spec is None:
-            super()._push_from_checkpoint(checkpoint_folder)
 
     @property
     def _options(self):
@@ -238,6 +227,8 @@ class DistillPruneMixin:
     def _prepare_student(self, model):
         """Set up the teacher, then drop layers and attach masks: 'self' must be copied while the model is still dense."""
         options = self._options
+        if self._spec is not None or self._given_teachers or self._teacher_names:
+            self._before = before(model)  # for the card
         teachers = self._given_teachers or [self._open_teacher(name, model) for name in self._teacher_names]
         student = prepare_student(model, self.args) if options is self.args else model
         self.distillation = None

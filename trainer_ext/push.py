@@ -1,0 +1,119 @@
+"""Push: a finished run becomes a model on the Hub, with its card, its exports and a Space that compares it."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from rich.console import Console
+
+from .hub import check_account, publish
+from .hub_errors import in_plain_words
+from .prepared import Prepared, prepare, prove
+from .publication import find_source, stale
+from .push_plan import Plan, PushOptions, existing_card, make_plan, remember
+from .space_files import space_files
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """Where things lie now, by what they are, and what the user should know."""
+
+    addresses: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def push(path: str | Path, repo_id: str, options: PushOptions, *, console: Console) -> Pushed:
+    """Publish a run; everything is prepared and proven before the first file goes up.
+
+    Args:
+        path: a finished run, or the folder that a trainer filled.
+        repo_id: `user/name`.
+        options: what the user said.
+        console: where progress goes.
+
+    Raises:
+        InputError: something given cannot work, or would publish a token or a path of this machine.
+        CheckFailed: what would go up does not open elsewhere as the same model.
+        HubError: the Hub or the network failed; nothing is lost, and the same call again finishes the job.
+    """
+    source, api, done = find_source(path), HfApi(), Pushed()
+    check_account(api, repo_id)
+    with console.status("looking at the Hub"):
+        plan = make_plan(api, source, repo_id, options)
+    with prepared_parts(plan, options, console) as ready:
+        for part, prepared in zip(plan.parts, ready, strict=True):
+            done.notes.extend(prepared.notes)
+            done.addresses[part.role] = publish(
+                api,
+                prepared.folder,
+                part.remote,
+                gone=stale(part.remote.files, prepared.folder),
+                message=options.message,
+                private=options.private,
+            )
+            remember(part, prepared.card)
+    if plan.space:
+        done.addresses["Space"] = _publish_space(api, plan, options)
+        done.notes.extend(_about_space(plan, options))
+    return done
+
+
+@contextlib.contextmanager
+def prepared_parts(plan: Plan, options: PushOptions, console: Console) -> Iterator[list[Prepared]]:
+    """The models of a plan, each in a folder that is ready to go up; the folders go when this ends."""
+    with tempfile.TemporaryDirectory() as scratch:
+        ready = []
+        for part in plan.parts:
+            name = part.remote.repo_id
+            with console.status(f"{name}: its card, and the proof that it opens elsewhere as the same model"):
+                prepared = prepare(part.source, part.card, existing_card(part, options), Path(scratch) / name)
+                prove(part.source, prepared.folder)
+            ready.append(prepared)
+        yield ready
+
+
+def _publish_space(api: HfApi, plan: Plan, options: PushOptions) -> str:
+    baseline, compressed = plan.compared
+    private = options.private if plan.space.private is None else plan.space.private
+    files = space_files(
+        space_id=plan.space.repo_id,
+        baseline=baseline,
+        compressed=compressed,
+        private=bool(private),
+        hardware=options.hardware,
+        endpoint=api.endpoint,
+        license=plan.parts[0].card.license,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            file = Path(folder) / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        old = [name for name in plan.space.files if name.endswith(".whl") and name not in files]
+        url = publish(
+            api,
+            Path(folder),
+            plan.space,
+            gone=old,
+            message=options.message,
+            private=options.private,
+            hardware=options.hardware,
+        )
+    if options.secret:
+        with in_plain_words(plan.space.repo_id):
+            api.add_space_secret(plan.space.repo_id, "HF_TOKEN", options.secret)
+    return url
+
+
+def _about_space(plan: Plan, options: PushOptions) -> list[str]:
+    if not options.private or options.secret:
+        return []
+    return [
+        f"{plan.space.repo_id} cannot read private models yet: in its settings, add a secret HF_TOKEN with a token that may "
+        "read them, or push again with --space-token VARIABLE."
+    ]
