@@ -37,6 +37,14 @@ LAYERS = (
         ),
         *("merges", "metric_names", "precision", "report_schema", "schedules", "score_group", "sharding", "squad"),
         "vocabulary_arguments",
+        *(
+            "loopback_hub.answers",
+            "loopback_hub.card_checks",
+            "loopback_hub.readme_html",
+            "loopback_hub.records",
+            "loopback_hub.repository",
+            "loopback_hub.upload_rules",
+        ),
     ),
     # one idea on top of one of those
     (
@@ -53,6 +61,7 @@ LAYERS = (
             "rows",
         ),
         *("scores", "soft_targets", "speed_budget", "traceable"),
+        *("loopback_hub.access", "loopback_hub.faults", "loopback_hub.pages", "loopback_hub.trees"),
     ),
     (
         "answer_store",
@@ -63,6 +72,7 @@ LAYERS = (
         "energy",
         "energy_words",
         "iob_rows",
+        "loopback_hub.catalogue",
         "measure",
         "onnx_files",
         "openvino_files",
@@ -78,18 +88,45 @@ LAYERS = (
     (
         *("emissions_callback", "inference_energy", "participants", "tables", "tasks", "teachers", "units"),
         *("vocabulary", "vocabulary_figures"),
+        "loopback_hub.state",
     ),
     (
         *("arguments", "assess", "data", "fresh_memory", "latency", "magnitude", "relations", "run_energy"),
         *("structures", "teacher_cache", "trim", "workloads"),
+        *(
+            "loopback_hub.endpoints_account",
+            "loopback_hub.endpoints_download",
+            "loopback_hub.endpoints_refs",
+            "loopback_hub.endpoints_repositories",
+            "loopback_hub.endpoints_tree",
+            "loopback_hub.endpoints_upload",
+            "loopback_hub.routing",
+            "loopback_hub.wire",
+        ),
     ),
-    ("benchmark_rows", "masks", "recipe", "run_vocabulary", "shrink"),
+    (
+        *("benchmark_rows", "masks", "recipe", "run_vocabulary", "shrink"),
+        *("loopback_hub.endpoints_pages", "loopback_hub.endpoints_spaces"),
+    ),
     (
         *("baseline", "benchmark", "depth", "distillation", "export_source", "import_nn_pruning"),
         *("layer_timing", "proven"),
+        "loopback_hub.routes",
     ),
-    ("benchmark_tables", "check", "export_check", "export_table", "recovery", "speed_closing", "student", "usage"),
-    ("benchmark_plot", "callbacks", "export", "run_report"),
+    (
+        *(
+            "benchmark_tables",
+            "check",
+            "export_check",
+            "export_table",
+            "recovery",
+            "speed_closing",
+            "student",
+            "usage",
+        ),
+        "loopback_hub.server",
+    ),
+    ("benchmark_plot", "callbacks", "export", "loopback_hub", "run_report"),
     ("benchmark_files", "trainer"),
     # put everything together
     ("compress",),
@@ -149,7 +186,7 @@ def test_imports_go_one_way():
     wrong = {
         module: bad
         for module, source in modules().items()
-        if (bad := forbidden(module, source, package=module in ("", "compact")))
+        if (bad := forbidden(module, source, package=module in ("", "compact", "loopback_hub")))
     }
     assert not wrong, f"imported from the same or a later row: {wrong}"
 
