@@ -17,6 +17,7 @@ LAYERS = (
             "alphabet",
             "argument_checks",
             "budgets",
+            "card_markdown",
             "codec",
             "compact",
             "compact.fresh",
@@ -41,6 +42,7 @@ LAYERS = (
     # one idea on top of one of those
     (
         *(
+            "card_front_matter",
             "compact.registration",
             "encoding",
             "extras",
@@ -57,6 +59,8 @@ LAYERS = (
     (
         "answer_store",
         "answers",
+        "card_metadata",
+        "card_sections",
         "cleaning",
         "corpus",
         "csv_rows",
@@ -80,16 +84,26 @@ LAYERS = (
         *("vocabulary", "vocabulary_figures"),
     ),
     (
-        *("arguments", "assess", "data", "fresh_memory", "latency", "magnitude", "relations", "run_energy"),
+        *(
+            "arguments",
+            "assess",
+            "card_facts",
+            "data",
+            "fresh_memory",
+            "latency",
+            "magnitude",
+            "relations",
+            "run_energy",
+        ),
         *("structures", "teacher_cache", "trim", "workloads"),
     ),
-    ("benchmark_rows", "masks", "recipe", "run_vocabulary", "shrink"),
+    ("benchmark_rows", "card_picture", "masks", "recipe", "run_vocabulary", "shrink"),
     (
         *("baseline", "benchmark", "depth", "distillation", "export_source", "import_nn_pruning"),
         *("layer_timing", "proven"),
     ),
     ("benchmark_tables", "check", "export_check", "export_table", "recovery", "speed_closing", "student", "usage"),
-    ("benchmark_plot", "callbacks", "export", "run_report"),
+    ("benchmark_plot", "callbacks", "card", "export", "run_report"),
     ("benchmark_files", "trainer"),
     # put everything together
     ("compress",),
