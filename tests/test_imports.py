@@ -17,6 +17,7 @@ LAYERS = (
             "alphabet",
             "argument_checks",
             "budgets",
+            "card_markdown",
             "codec",
             "compact",
             "compact.fresh",
@@ -49,6 +50,7 @@ LAYERS = (
     # one idea on top of one of those
     (
         *(
+            "card_front_matter",
             "compact.registration",
             "encoding",
             "extras",
@@ -66,6 +68,8 @@ LAYERS = (
     (
         "answer_store",
         "answers",
+        "card_metadata",
+        "card_sections",
         "cleaning",
         "corpus",
         "csv_rows",
@@ -91,7 +95,17 @@ LAYERS = (
         "loopback_hub.state",
     ),
     (
-        *("arguments", "assess", "data", "fresh_memory", "latency", "magnitude", "relations", "run_energy"),
+        *(
+            "arguments",
+            "assess",
+            "card_facts",
+            "data",
+            "fresh_memory",
+            "latency",
+            "magnitude",
+            "relations",
+            "run_energy",
+        ),
         *("structures", "teacher_cache", "trim", "workloads"),
         *(
             "loopback_hub.endpoints_account",
@@ -105,7 +119,7 @@ LAYERS = (
         ),
     ),
     (
-        *("benchmark_rows", "masks", "recipe", "run_vocabulary", "shrink"),
+        *("benchmark_rows", "card_picture", "masks", "recipe", "run_vocabulary", "shrink"),
         *("loopback_hub.endpoints_pages", "loopback_hub.endpoints_spaces"),
     ),
     (
@@ -114,19 +128,12 @@ LAYERS = (
         "loopback_hub.routes",
     ),
     (
-        *(
-            "benchmark_tables",
-            "check",
-            "export_check",
-            "export_table",
-            "recovery",
-            "speed_closing",
-            "student",
-            "usage",
-        ),
+        *("benchmark_tables", "check", "export_check", "export_table", "recovery", "speed_closing", "student", "usage"),
         "loopback_hub.server",
     ),
-    ("benchmark_plot", "callbacks", "export", "loopback_hub", "run_report"),
+    ("benchmark_plot", "callbacks", "card", "export", "loopback_hub", "run_report"),
+    ("prepared",),
+    ("publishing", "push_plan"),
     ("benchmark_files", "trainer"),
     # put everything together
     ("compress",),

@@ -36,14 +36,15 @@ def table(path: str | Path, rows: Sequence[Export]) -> Table:
         agreement = "" if row.agreement is None else f"{100 * row.agreement:.1f} %"
         file = "/".join(Path(row.path).parts[-2:])
         cells = (f"{row.format}\n{file}", f"{row.bytes / 2**20:.1f}", f"{100 * row.bytes / weights:.0f} %")
-        result.add_row(*(Text(cell) for cell in (*cells, _findings(row), agreement)))
+        result.add_row(*(Text(cell) for cell in (*cells, findings(row), agreement)))
     return result
 
 
-def _findings(row: Export) -> str:
+def findings(row: Export) -> str:
+    """What the check of an exported file found, in two or three lines."""
     if row.max_abs_difference is not None:
         return f"logits differ by {row.max_abs_difference:.1e}\n{_texts(row)}"
-    if row.quality is None:
+    if row.quality is None or row.difference is None:
         return f"answers compared, no labels to judge them by\n{_texts(row)}"
     name = "accuracy" if row.difference.accuracy is not None else next(iter(row.quality.other))
     low, high = row.difference.ci95 or (None, None)
@@ -55,4 +56,4 @@ def _findings(row: Export) -> str:
 
 
 def _texts(row: Export) -> str:
-    return f"{row.rows:,} texts" + (f" of {row.split}" if row.split else "")
+    return f"{row.rows or 0:,} texts" + (f" of {row.split}" if row.split else "")

@@ -16,6 +16,7 @@ from trainer_ext.energy_words import about_energy, overlap, short
 from trainer_ext.metric_names import TITLES, is_fraction
 from trainer_ext.report import (
     CompressionReport,
+    Difference,
     Inference,
     Latency,
     Pair,
@@ -37,10 +38,14 @@ def summary(report: CompressionReport) -> Group:
     return Group(quality_table(report), size_table(report), latency_table(report), *energy)
 
 
-def quality_table(report: CompressionReport) -> Table:
+def quality_table(report: CompressionReport, *, answers: bool = True) -> Table:
     """The main metric and what else was scored, with 95 % intervals, on the primary split and the others.
 
     A difference whose paired interval contains zero is labelled "within noise".
+
+    Args:
+        report: the numbers.
+        answers: whether rows say how often the two models answer alike.
     """
     table = _comparison_table("Quality ([low, high]: 95 % interval; change in points)")
     if report.quality is None:
@@ -48,6 +53,8 @@ def quality_table(report: CompressionReport) -> Table:
         return table
     for quality in (report.quality, *report.other_quality):
         _quality_rows(table, quality)
+        if answers:
+            _answer_rows(table, quality)
     return table
 
 
@@ -65,15 +72,23 @@ def size_table(report: CompressionReport) -> Table:
     density = None if sparsity.achieved is None else 1 - sparsity.achieved
     table.add_section()
     if sparsity.requested_speedup is None:
-        _row(table, "sparsity requested", "", _percent(sparsity.requested), "")
+        _row(table, "sparsity requested", "", percent(sparsity.requested), "")
     else:
         _row(table, "speed-up requested", "", f"{sparsity.requested_speedup:g}x", "")
-    _row(table, "sparsity achieved", "", _percent(sparsity.achieved), "gone")
-    _row(table, "density, 1 - sparsity", "", _percent(density), "kept")
+    _row(table, "sparsity achieved", "", percent(sparsity.achieved), "gone")
+    _row(table, "density, 1 - sparsity", "", percent(density), "kept")
     if sparsity.method or sparsity.structure:
         _row(table, "method, structure", "", ", ".join(filter(None, [sparsity.method, sparsity.structure])), "")
     if report.vocabulary is not None:
+        table.add_section()
         _vocabulary_rows(table, report.vocabulary)
+    return table
+
+
+def vocabulary_table(vocabulary: Vocabulary) -> Table:
+    """Tokens of the vocabulary, and how new texts are cut."""
+    table = _comparison_table("Vocabulary")
+    _vocabulary_rows(table, vocabulary)
     return table
 
 
@@ -81,21 +96,20 @@ def _vocabulary_rows(table: Table, vocabulary: Vocabulary) -> None:
     tokens, unknown, words = (
         getattr(vocabulary, name) or Pair() for name in ("tokens", "unknown_rate", "tokens_per_word")
     )
-    table.add_section()
     values = [tokens.baseline, tokens.compressed]
     _row(table, "vocabulary, tokens", *_both(values, "{:,}".format), _relative(*values))
     rates = _both([unknown.baseline, unknown.compressed], lambda rate: f"{100 * rate:.2f} %")
     _row(table, "unknown tokens", *rates, "")
     values = [words.baseline, words.compressed]
     _row(table, "tokens per word", *_both(values, "{:.2f}".format), _relative(*values))
-    _row(table, "new texts cut otherwise", "", _percent(vocabulary.changed_share), "")
+    _row(table, "new texts cut otherwise", "", percent(vocabulary.changed_share), "")
 
 
 def latency_table(report: CompressionReport) -> Table:
     """Median and 95th percentile of a forward pass, speed-up and the speed-up that the operations alone promise."""
     rows = report.latency
     title = "Latency, median and 95th percentile of a forward pass"
-    table = Table(title=Text(title), title_justify="left", caption=_machines(rows), caption_justify="left")
+    table = Table(title=Text(title), title_justify="left", caption=machines(rows), caption_justify="left")
     for heading in ("batch x tokens", "baseline", "compressed", "speed-up", "ideal"):
         table.add_column(heading, justify="left" if heading == "batch x tokens" else "right", overflow="fold")
     if not rows:
@@ -145,7 +159,10 @@ def _quality_rows(table: Table, quality: Quality) -> None:
     names = dict.fromkeys([quality.metric, *before.by_name, *after.by_name])
     for name in names:
         change = _main_change(quality, before, after) if name == quality.metric else _change(name, before, after)
-        _row(table, metric_title(name), _score(before, name), _score(after, name), change)
+        _row(table, metric_title(name), score(before, name), score(after, name), change)
+
+
+def _answer_rows(table: Table, quality: Quality) -> None:
     counts = _both([quality.lost, quality.won], "{:,}".format)
     rows = {
         "same answer %": _show(quality.agreement, lambda x: f"{100 * x:.1f}"),
@@ -162,7 +179,7 @@ def metric_title(name: str) -> str:
     return TITLES.get(name, name) + (" %" if is_fraction(name) else "")
 
 
-def _score(scores: Scores, name: str) -> str | None:
+def score(scores: Scores, name: str) -> str | None:
     """A number with its interval where there is one."""
     value, interval = scores.by_name.get(name), scores.ci95.get(name)
     if value is None or interval is None:
@@ -190,11 +207,16 @@ def _main_change(quality: Quality, before: Scores, after: Scores) -> str | None:
     if difference.ci95 is None:
         return change
     low, high = difference.ci95
-    label = f"\n{WITHIN_NOISE}" if low <= 0 <= high else ""
+    label = f"\n{WITHIN_NOISE}" if within_noise(difference) else ""
     return f"{change}\n[{number(name, low, '+z')}, {number(name, high, '+z')}]{label}"
 
 
-def _machines(rows: list[Latency]) -> str | None:
+def within_noise(difference: Difference) -> bool:
+    """Whether the paired interval of a difference contains zero; False where there is no interval."""
+    return difference.ci95 is not None and difference.ci95[0] <= 0 <= difference.ci95[1]
+
+
+def machines(rows: list[Latency]) -> str | None:
     """One line per machine that was measured on."""
     lines = dict.fromkeys(
         f"{row.processor}, {row.device}" + (f", {row.threads} threads" if row.threads else "") for row in rows
@@ -221,7 +243,8 @@ def _both(values: list[Any], form: Callable[[Any], str]) -> list[str | None]:
     return [_show(value, form) for value in values]
 
 
-def _percent(fraction: float | None) -> str | None:
+def percent(fraction: float | None) -> str | None:
+    """A fraction in per cent; None where it was not measured."""
     return _show(fraction, lambda x: f"{100 * x:.1f} %")
 
 
