@@ -36,7 +36,7 @@ LAYERS = (
             "matrices",
         ),
         *("merges", "metric_names", "precision", "report_schema", "schedules", "score_group", "sharding", "squad"),
-        "vocabulary_arguments",
+        *("space_folder", "vocabulary_arguments"),
     ),
     # one idea on top of one of those
     (
@@ -52,7 +52,7 @@ LAYERS = (
             "report",
             "rows",
         ),
-        *("scores", "soft_targets", "speed_budget", "traceable"),
+        *("scores", "soft_targets", "speed_budget", "traceable", "wheel"),
     ),
     (
         "answer_store",
@@ -72,6 +72,7 @@ LAYERS = (
         "runtimes",
         "scoring",
         "scratch",
+        "space_files",
         "squad_rows",
         "teacher_inputs",
     ),
