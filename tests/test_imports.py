@@ -8,142 +8,57 @@ import trainer_ext
 PACKAGE = "trainer_ext"
 ROOT = Path(trainer_ext.__file__).parent
 
-# A new module gets a place here: the first row after everything that it imports.
-LAYERS = (
-    # know nothing of the rest
-    (
-        *(
-            "_version",
-            "alphabet",
-            "argument_checks",
-            "budgets",
-            "card_markdown",
-            "codec",
-            "compact",
-            "compact.fresh",
-            "compact.modeling_compact",
-            "data_arguments",
-        ),
-        *(
-            "ensembles",
-            "entities",
-            "equivalence",
-            "errors",
-            "family_names",
-            "intervals",
-            "labels",
-            "loss_terms",
-            "losses",
-            "matrices",
-        ),
-        *("merges", "metric_names", "precision", "report_schema", "schedules", "score_group", "sharding", "squad"),
-        "vocabulary_arguments",
-        *(
-            "loopback_hub.answers",
-            "loopback_hub.card_checks",
-            "loopback_hub.readme_html",
-            "loopback_hub.records",
-            "loopback_hub.repository",
-            "loopback_hub.upload_rules",
-        ),
-    ),
-    # one idea on top of one of those
-    (
-        *(
-            "card_front_matter",
-            "compact.registration",
-            "encoding",
-            "extras",
-            "families",
-            "hidden_states",
-            "metrics",
-            "opening",
-            "pieces",
-            "report",
-            "rows",
-        ),
-        *("scores", "soft_targets", "speed_budget", "traceable"),
-        *("loopback_hub.access", "loopback_hub.faults", "loopback_hub.pages", "loopback_hub.trees"),
-    ),
-    (
-        "answer_store",
-        "answers",
-        "card_metadata",
-        "card_sections",
-        "cleaning",
-        "corpus",
-        "csv_rows",
-        "energy",
-        "energy_words",
-        "iob_rows",
-        "loopback_hub.catalogue",
-        "measure",
-        "onnx_files",
-        "openvino_files",
-        "piece_choice",
-        "renumber",
-        "run_directory",
-        "runtimes",
-        "scoring",
-        "scratch",
-        "squad_rows",
-        "teacher_inputs",
-    ),
-    (
-        *("emissions_callback", "inference_energy", "participants", "tables", "tasks", "teachers", "units"),
-        *("vocabulary", "vocabulary_figures"),
-        "loopback_hub.state",
-    ),
-    (
-        *(
-            "arguments",
-            "assess",
-            "card_facts",
-            "data",
-            "fresh_memory",
-            "latency",
-            "magnitude",
-            "relations",
-            "run_energy",
-        ),
-        *("structures", "teacher_cache", "trim", "workloads"),
-        *(
-            "loopback_hub.endpoints_account",
-            "loopback_hub.endpoints_download",
-            "loopback_hub.endpoints_refs",
-            "loopback_hub.endpoints_repositories",
-            "loopback_hub.endpoints_tree",
-            "loopback_hub.endpoints_upload",
-            "loopback_hub.routing",
-            "loopback_hub.wire",
-        ),
-    ),
-    (
-        *("benchmark_rows", "card_picture", "masks", "recipe", "run_vocabulary", "shrink"),
-        *("loopback_hub.endpoints_pages", "loopback_hub.endpoints_spaces"),
-    ),
-    (
-        *("baseline", "benchmark", "depth", "distillation", "export_source", "import_nn_pruning"),
-        *("layer_timing", "proven"),
-        "loopback_hub.routes",
-    ),
-    (
-        *("benchmark_tables", "check", "export_check", "export_table", "recovery", "speed_closing", "student", "usage"),
-        "loopback_hub.server",
-    ),
-    ("benchmark_plot", "callbacks", "card", "export", "loopback_hub", "run_report"),
-    ("prepared",),
-    ("publishing", "push_plan"),
-    ("benchmark_files", "trainer"),
-    # put everything together
-    ("compress",),
-    ("cli_ground",),
-    ("run_commands", "tool_commands"),
-    ("cli",),
-    ("__main__",),
-    # the public names: whoever imports them from inside could import anything
-    ("",),
-)
+# A new module gets a place here: the first paragraph after everything that it imports. The first know nothing of the rest.
+ROWS = """
+_version alphabet argument_checks budgets card_markdown codec compact compact.fresh compact.modeling_compact
+data_arguments ensembles entities equivalence errors family_names intervals labels leaks loopback_hub.answers
+loopback_hub.card_checks loopback_hub.readme_html loopback_hub.records loopback_hub.repository
+loopback_hub.upload_rules loss_terms losses matrices merges metric_names precision publish_arguments
+report_schema schedules score_group sharding space_folder squad vocabulary_arguments
+
+card_front_matter compact.registration encoding extras families hidden_states hub_errors loopback_hub.access
+loopback_hub.faults loopback_hub.pages loopback_hub.trees metrics opening pieces publishable report rows
+scores soft_targets speed_budget traceable wheel
+
+answer_store answers card_metadata card_sections cleaning corpus csv_rows energy energy_words iob_rows
+loopback_hub.catalogue measure onnx_files openvino_files piece_choice renumber run_directory runtimes scoring
+scratch space_files squad_rows teacher_inputs
+
+emissions_callback inference_energy loopback_hub.state participants publication tables tasks teachers
+trainer_report units vocabulary vocabulary_figures
+
+arguments assess card_facts checkpoint_branch data fresh_memory hub latency loopback_hub.endpoints_account
+loopback_hub.endpoints_download loopback_hub.endpoints_refs loopback_hub.endpoints_repositories
+loopback_hub.endpoints_tree loopback_hub.endpoints_upload loopback_hub.routing loopback_hub.wire magnitude
+relations run_energy structures teacher_cache trim workloads
+
+benchmark_rows card_picture loopback_hub.endpoints_pages loopback_hub.endpoints_spaces masks recipe
+run_vocabulary shrink
+
+baseline benchmark depth distillation export_source import_nn_pruning layer_timing loopback_hub.routes proven
+
+benchmark_tables check export_check export_table loopback_hub.server recovery speed_closing student usage
+
+benchmark_plot callbacks card export loopback_hub run_report
+
+prepared
+
+publishing push_plan
+
+benchmark_files trainer
+
+compress push
+
+cli_ground rehearsal
+
+publish_commands run_commands tool_commands
+
+cli
+
+__main__
+"""
+# Last the public names: whoever imports them from inside could import anything.
+LAYERS = (*(tuple(row.split()) for row in ROWS.split("\n\n")), ("",))
 LAYER = {module: number for number, row in enumerate(LAYERS) for module in row}
 
 

@@ -1,0 +1,46 @@
+"""The page that compares a model with what it was compressed to: `python app.py [RUN]`, or a Space on the Hub.
+
+Without an argument the models are those of `models.json` beside this file, and where there is none those of the
+quickstart. A private model is read with the token of the environment (HF_TOKEN, a secret of the Space).
+"""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def prepare() -> None:
+    """Keep the page to itself, and find the package: installed, or in the wheel beside this file.
+
+    All of it before gradio, transformers or the package is imported, which read it then.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    if importlib.util.find_spec("trainer_ext") is None:
+        sys.path += [str(wheel) for wheel in HERE.glob("trainer_ext-*.whl")]
+    if importlib.util.find_spec("trainer_ext") is None:
+        sys.exit("trainer_ext is not installed; in its checkout: pip install -e '.[demo]'")
+
+
+def main() -> None:
+    """Open the models, build the page, and serve it until it is stopped."""
+    prepare()
+    import torch
+    from models import choose, open_pair
+    from page import build_page, theme
+
+    from trainer_ext import InputError
+
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core stays with the server, or models wait for it
+    try:
+        pair = open_pair(choose(sys.argv[1:], beside=HERE))
+    except InputError as error:
+        sys.exit(str(error))
+    build_page(pair).launch(theme=theme(), css_paths=HERE / "style.css", footer_links=["api"], show_error=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Models: which two are compared, opened with their tokenizers and with the report that describes them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from compare import ANSWERS
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from torch import nn
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from trainer_ext import InputError
+from trainer_ext.opening import head_of, open_classifier
+from trainer_ext.report import FILE_NAME, CompressionReport, load
+from trainer_ext.teachers import longest_text
+
+QUICKSTART = Path("runs/quickstart")
+HEAD = "ForSequenceClassification"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two models.
+
+    Attributes:
+        name: folder or Hub id.
+        model: it, in evaluation mode.
+        tokenizer: its tokenizer.
+        longest: tokens that it reads at most; the rest of a text is cut off.
+    """
+
+    name: str
+    model: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    longest: int
+
+    @property
+    def labels(self) -> list[str]:
+        """Its classes, by class id."""
+        return [self.model.config.id2label[index] for index in range(self.model.config.num_labels)]
+
+    @property
+    def parameters(self) -> int:
+        """Number of unique parameters."""
+        return sum(weight.numel() for weight in self.model.parameters())
+
+    @property
+    def megabytes(self) -> float:
+        """Of its weights, 10^6 bytes each."""
+        return sum(weight.nbytes for weight in self.model.parameters()) / 1e6
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two models and what was measured of them; None where no report lies with the compressed one."""
+
+    baseline: Side
+    compressed: Side
+    report: CompressionReport | None
+
+    @property
+    def sides(self) -> dict[str, Side]:
+        """Both by what they are."""
+        return {"baseline": self.baseline, "compressed": self.compressed}
+
+
+def choose(arguments: list[str], *, beside: Path) -> dict[str, str]:
+    """Folder or Hub id of "baseline" and "compressed".
+
+    Args:
+        arguments: of the command line: the folder of a run, or nothing.
+        beside: the folder in which `models.json` may lie; its folders are relative to it.
+
+    Raises:
+        InputError: there is no such run, or it is not finished; or `models.json` does not name two models.
+    """
+    file = beside / "models.json"
+    if arguments or not file.exists():
+        run = Path(*arguments[:1]) if arguments else QUICKSTART
+        names = {name: str(run / name) for name in ("baseline", "compressed")}
+        if missing := [name for name in names.values() if not Path(name).is_dir()]:
+            way_out = "give the folder of a finished run" if arguments else "make one: make quickstart"
+            raise InputError(f"There is no model in {missing[0]}; {way_out}.")
+        return names
+    try:
+        named = json.loads(file.read_text(encoding="utf-8"))
+        names = {name: named[name] for name in ("baseline", "compressed")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f'{file.name} cannot be used ({error}); it holds {{"baseline": ID, "compressed": ID}}.'
+        ) from error
+    return {name: str(beside / value) if (beside / value).is_dir() else value for name, value in names.items()}
+
+
+def open_pair(names: dict[str, str]) -> Pair:
+    """Open both; a compact model opens without trusting code from the Hub, its classes are the package's.
+
+    Raises:
+        InputError: one cannot be opened, is no classifier of whole texts, or their labels differ.
+    """
+    pair = Pair(*(open_side(names[name]) for name in ("baseline", "compressed")), find_report(names["compressed"]))
+    if sorted(pair.baseline.labels) != sorted(pair.compressed.labels):
+        raise InputError(
+            f"{pair.baseline.name} answers {pair.baseline.labels}, {pair.compressed.name} answers "
+            f"{pair.compressed.labels}; compare models with the same labels."
+        )
+    return pair
+
+
+def open_side(name: str) -> Side:
+    """Open one model with its tokenizer; raises as :func:`open_pair` does."""
+    model = open_classifier(name, option="the model", way_out="give a folder or a Hub id that can be read", head=HEAD)
+    config = model.config
+    if head_of(config) != HEAD or config.problem_type not in ANSWERS or config.num_labels < 2:
+        raise InputError(
+            f"{name} is {config.architectures} for {config.problem_type} with {config.num_labels} label(s); this page "
+            "compares classifiers of whole texts."
+        )
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    longest = min(tokenizer.model_max_length, longest_text(config) or tokenizer.model_max_length)
+    return Side(name, model.eval(), tokenizer, longest)
+
+
+def find_report(name: str) -> CompressionReport | None:
+    """The report that lies with the compressed model, in its folder, in its run, or in its repository."""
+    if Path(name).is_dir():
+        found = [path for path in (Path(name, FILE_NAME), Path(name).resolve().parent / FILE_NAME) if path.exists()]
+        return load(found[0]) if found else None
+    try:
+        return load(hf_hub_download(name, FILE_NAME))
+    except (HfHubHTTPError, LocalEntryNotFoundError):  # it has none, or the Hub is not to be reached
+        return None
