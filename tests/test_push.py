@@ -5,16 +5,17 @@ import shutil
 
 import pytest
 from huggingface_hub import HfApi
-from publishing import QUIET, hub, make_run, run_python  # noqa: F401
+from publishing import CLIENT_WARNS, QUIET, hub, make_run, run_python  # noqa: F401
 
+from trainer_ext.check import CheckFailed
 from trainer_ext.errors import InputError
 from trainer_ext.hub_errors import HubError
 from trainer_ext.publication import CARD
 from trainer_ext.push import push
 from trainer_ext.push_plan import PushOptions
-from trainer_ext.run_report import CheckFailed
 
 REPO = "user/small"
+pytestmark = CLIENT_WARNS
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ print(json.dumps([logits.tolist(), label]))
     ("structure", "ways"), [("compact", ("flag", "package")), ("plain", ("stock",))], ids=["compact", "plain"]
 )
 def test_a_stranger_gets_the_same_model(structure, ways, made, tmp_path, hub):  # noqa: F811
-    run = made if structure == "compact" else make_run(tmp_path / "plain", prune_structure="plain")
+    run = made if structure == "compact" else make_run(tmp_path / "plain", prune_structure="plain", prune_sparsity=0.4)
     shutil.copytree(run, tmp_path / "run")
     publish(tmp_path / "run")
     (tmp_path / "empty").mkdir()
@@ -121,53 +122,15 @@ def test_an_edit_here_after_the_last_push_counts(run, hub):  # noqa: F811
     assert "Written there." in hub.files(REPO)[CARD].decode()
 
 
-@pytest.mark.parametrize(
-    ("plan", "kind", "words"),
-    [
-        ({"method": "POST", "path_pattern": "/commit/", "status": 500}, HubError, "the same command again"),
-        ({"method": "PUT", "path_pattern": "/objects/", "drop_after": 100, "times": 9}, HubError, "connection"),
-        ({"method": "POST", "path_pattern": "/commit/", "status": 412}, HubError, "at the same moment"),
-        ({"method": "POST", "path_pattern": "/preupload/", "status": 429, "times": 9}, HubError, "pause"),
-        ({"method": "POST", "path_pattern": "repos/create", "status": 403}, InputError, "may not write"),
-    ],
-    ids=["500 on commit", "connection lost", "412", "429", "403"],
-)
-def test_after_a_fault_a_second_push_finishes_the_job(plan, kind, words, run, hub):  # noqa: F811
+def test_after_a_fault_a_second_push_finishes_the_job(run, hub):  # noqa: F811
     before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
-    fault = hub.fail(**plan)
-    with pytest.raises(kind, match=words):
+    fault = hub.fail("POST", "/commit/", status=500)
+    with pytest.raises(HubError, match="the same command again"):
         publish(run)
     assert fault.happened
     assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
-    fault.times = 0
     publish(run)
     assert hub.files(REPO)["model.safetensors"] == (run / "compressed/model.safetensors").read_bytes()
-
-
-def test_no_token(run, hub, monkeypatch):  # noqa: F811
-    monkeypatch.delenv("HF_TOKEN")
-    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(run / "no-token"))
-    with pytest.raises(InputError, match="hf auth login"):
-        publish(run)
-    assert not [request for request in hub.requests if request.method in ("POST", "PUT")]
-
-
-def test_a_token_that_will_not_do(run, hub, monkeypatch):  # noqa: F811
-    monkeypatch.setenv("HF_TOKEN", hub.add_token(role="read"))
-    with pytest.raises(InputError, match="may only read"):
-        publish(run)
-    monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 34)
-    with pytest.raises(InputError, match="does not know this access token"):
-        publish(run)
-    monkeypatch.setenv("HF_TOKEN", hub.add_token("somebody"))
-    with pytest.raises(InputError, match="may not write"):
-        publish(run)
-
-
-def test_offline(run, hub, monkeypatch):  # noqa: F811
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match="HF_HUB_OFFLINE"):
-        publish(run)
 
 
 def test_another_model_is_not_overwritten(run, hub):  # noqa: F811

@@ -12,6 +12,7 @@ from transformers import (
 )
 
 from trainer_ext import DistillPruneMixin, DistillPruneTrainer, DistillPruneTrainingArguments
+from trainer_ext.publishing import PublishMixin
 
 
 class StateBefore(TrainerCallback):

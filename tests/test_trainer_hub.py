@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from huggingface_hub import HfApi, snapshot_download
-from publishing import hub  # noqa: F401
+from publishing import CLIENT_WARNS, hub  # noqa: F401
 from training import PRUNE, Rows, arguments, new_model
 from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
 
@@ -14,6 +14,7 @@ from trainer_ext.hub_errors import HubError
 from trainer_ext.publication import CARD
 
 REPO = "user/trained"
+pytestmark = CLIENT_WARNS
 SECRET = "correct-horse-battery-staple"
 
 

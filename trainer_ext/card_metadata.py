@@ -39,7 +39,7 @@ class CardInput:
 
     Attributes:
         report: the numbers.
-        repo_id: `user/name`, as the loading lines say it.
+        repo_id: `user/name`, as the loading lines say it; a folder's name where nothing is published.
         base_model: Hub id of the model that was compressed; None where it is not on the Hub.
         license: as the Hub spells it, such as `apache-2.0`.
         language: ISO 639 codes.
@@ -78,8 +78,6 @@ def check_ids(card: CardInput) -> None:
                 validate_repo_id(one)
             except HFValidationError as error:
                 raise InputError(f"{name} {one!r} is no Hub id such as user/name: {error}") from None
-    if "/" not in card.repo_id:
-        raise InputError(f"repo_id is {card.repo_id!r}; name its owner too: user/name.")
 
 
 def metadata(card: CardInput) -> dict[str, Any]:

@@ -19,6 +19,10 @@ from .run_directory import RunDirectory
 ROWS = 64
 
 
+class CheckFailed(RuntimeError):
+    """Two forms of a model that should be one do not compute the same function."""
+
+
 @dataclass(frozen=True)
 class Link:
     """One link of the chain: two forms of the model, the largest difference of their logits, and what is allowed."""
@@ -39,7 +43,7 @@ def check(path: str | Path, *, trust_remote_code: bool = False, copy: Path | Non
     Args:
         path: a run, or the folder of one model (then only the last link can be made).
         trust_remote_code: run a code file beside the weights even if it differs from the one this package writes.
-        copy: a folder that must hold the same model, opened in a fresh process too.
+        copy: a folder that must hold the same model; it is what the fresh process opens.
 
     Returns:
         The links, in the order of the chain.
@@ -58,10 +62,8 @@ def check(path: str | Path, *, trust_remote_code: bool = False, copy: Path | Non
     batch = equivalence.synthetic_batch(reloaded, rows=ROWS)
     answers = {
         "reloaded here": equivalence.logits(reloaded, batch),
-        "reloaded in a fresh process": _fresh(folder, batch),
+        "reloaded in a fresh process": _fresh(copy or folder, batch),
     }
-    if copy is not None:
-        answers["as published"] = _fresh(copy, batch)
     if not run.masked.is_dir():
         return _chain(answers)
     proof = _masked_and_shrunk(run.masked, batch)

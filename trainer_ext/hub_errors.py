@@ -40,6 +40,8 @@ def in_plain_words(repo_id: str) -> Iterator[None]:
     """
     try:
         yield
+    except (InputError, HubError):  # said already
+        raise
     except OfflineModeIsEnabled as error:
         raise InputError(f"{repo_id}: the Hub is switched off by HF_HUB_OFFLINE=1; unset it to publish.") from error
     except LocalTokenNotFoundError as error:
@@ -49,8 +51,12 @@ def in_plain_words(repo_id: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         raise _refusal(repo_id, error) from error
     except (HTTPError, OSError) as error:
-        reason = one_line(error) or type(error).__name__
-        raise HubError(f"{repo_id}: the connection to the Hub failed ({reason}); {AGAIN}.") from error
+        raise _lost(repo_id, error) from error
+    except RuntimeError as error:  # what the client makes of a failed upload of one file
+        cause = error.__cause__
+        if not isinstance(cause, HTTPError | OSError):
+            raise
+        raise (_refusal(repo_id, cause) if isinstance(cause, HfHubHTTPError) else _lost(repo_id, cause)) from error
     except ValueError as error:  # the Hub's answer to metadata that it does not take
         raise InputError(f"{repo_id}: {one_line(error, most=600)}") from error
 
@@ -70,6 +76,11 @@ _OTHERS = {
     412: f"somebody else wrote there at the same moment (412); {AGAIN}.",
     429: f"the Hub asks for a pause (429: {{reason}}); {AGAIN}.",
 }
+
+
+def _lost(repo_id: str, error: Exception) -> HubError:
+    reason = one_line(error) or type(error).__name__
+    return HubError(f"{repo_id}: the connection to the Hub failed ({reason}); {AGAIN}.")
 
 
 def _refusal(repo_id: str, error: HfHubHTTPError) -> Exception:

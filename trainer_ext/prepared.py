@@ -14,13 +14,12 @@ from . import publishable, report
 from .card import CardInput, render
 from .card_picture import draw_parameters
 from .card_sections import merge
-from .check import Link, check
+from .check import CheckFailed, Link, check
 from .errors import InputError
 from .leaks import find_leaks, known_secrets
 from .opening import open_classifier
 from .publication import CARD, PICTURE, Source, published_report, stage
 from .run_directory import write_text
-from .run_report import CheckFailed
 
 
 @dataclass(frozen=True)

@@ -80,10 +80,10 @@ def push(
         trainer-ext push RUN me/topics-small --space me/topics-demo --license apache-2.0 --language mr
     """
     quiet()
+    from .check import CheckFailed
     from .hub_errors import HubError
     from .push import push as run_push
     from .push_plan import PushOptions
-    from .run_report import CheckFailed
 
     if card not in (None, "local", "hub"):
         raise InputError(f"--card must be local or hub, got {card!r}.")

@@ -120,7 +120,7 @@ def existing_card(part: Part, options: PushOptions) -> str | None:
     """
     file = part.source.folder / CARD
     local = file.read_bytes().decode("utf-8") if file.exists() else None
-    return choose_base(local, part.remote.card, _record(part.source).get(part.remote.repo_id), prefer=options.card)
+    return choose_base(local, part.remote.card, _record(part.source).get(part.remote.repo_id), card=options.card)
 
 
 def remember(part: Part, text: str) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from . import equivalence
+from .check import CheckFailed
 from .compact import fresh
 from .errors import InputError
 from .loopback_hub import LoopbackHub
@@ -21,7 +22,6 @@ from .loopback_hub.pages import repository_page
 from .opening import open_classifier
 from .publication import find_source
 from .run_directory import whole_folder, write_text
-from .run_report import CheckFailed
 
 FOLDER = "rehearsal"  # in the run
 

@@ -45,8 +45,8 @@ def compress(
 
     quiet()
     read = read_recipe(recipe, context.args)
+    from .check import CheckFailed
     from .compress import compress as run_recipe
-    from .run_report import CheckFailed
     from .tables import summary
 
     command = shlex.join(["trainer-ext", "compress", recipe.name, *publishable.command(context.args)])

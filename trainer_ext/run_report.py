@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from . import masks, publishable, report
 from .assess import predict, quality
-from .check import as_equivalence, check
+from .check import CheckFailed, as_equivalence, check
 from .data import Data
 from .emissions_callback import training_energy
 from .families import layers_of, prunable_weights, stock_type
@@ -26,10 +26,6 @@ from .run_vocabulary import RunVocabulary
 from .tasks import task_of
 
 LATENCY_REPEATS, LATENCY_WARMUP = 30, 5
-
-
-class CheckFailed(RuntimeError):
-    """The forms of the compressed model do not compute the same function."""
 
 
 def run_report(

@@ -1,0 +1,135 @@
+"""Hub: a folder becomes a repository in one commit, and every refusal is one line that says what to do."""
+
+import pytest
+from huggingface_hub import HfApi
+from publishing import CLIENT_WARNS, hub  # noqa: F401
+
+from trainer_ext.errors import InputError
+from trainer_ext.hub import Remote, check_account, look, publish, refuse_foreign
+from trainer_ext.hub_errors import HubError, in_plain_words
+
+REPO = "user/small"
+CARD = "---\nlicense: mit\n---\n# Card\n"
+pytestmark = CLIENT_WARNS
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, content in {
+        "model.safetensors": b"\x00weights",
+        "README.md": CARD.encode(),
+        "onnx/model.onnx": b"graph",
+    }.items():
+        file = tmp_path / "stage" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return tmp_path / "stage"
+
+
+def send(folder, **options):
+    api = HfApi()
+    return publish(api, folder, look(api, REPO), **{"gone": [], "message": "Publish", **options})
+
+
+def test_a_folder_becomes_a_repository_in_one_commit(folder, hub):  # noqa: F811
+    assert send(folder, private=True) == f"{hub.url}/{REPO}"
+    assert {name: hub.files(REPO)[name] for name in ("model.safetensors", "onnx/model.onnx")} == {
+        "model.safetensors": b"\x00weights",
+        "onnx/model.onnx": b"graph",
+    }
+    assert len(hub.commits(REPO)) == 2, "the one that every repository begins with, and ours"
+    found = look(HfApi(), REPO)
+    assert (found.exists, found.private, found.card) == (True, True, CARD)
+    send(folder)
+    assert len(hub.commits(REPO)) == 2
+
+
+def test_what_is_gone_goes_by_its_exact_name(folder, hub):  # noqa: F811
+    send(folder)
+    api = HfApi()
+    for name in ("a[1].onnx", "a1.onnx"):
+        api.upload_file(path_or_fileobj=b"x", path_in_repo=name, repo_id=REPO)
+    send(folder, gone=["a[1].onnx"])
+    assert {"a[1].onnx", "a1.onnx"} & hub.files(REPO).keys() == {"a1.onnx"}
+
+
+@pytest.mark.parametrize(
+    ("plan", "kind", "words"),
+    [
+        ({"method": "POST", "path_pattern": "/commit/", "status": 500}, HubError, "the same command again"),
+        ({"method": "PUT", "path_pattern": "/objects/", "drop_after": 3}, HubError, "connection"),
+        ({"method": "PUT", "path_pattern": "/objects/", "status": 403}, InputError, "may not write"),
+        ({"method": "POST", "path_pattern": "/commit/", "status": 412}, HubError, "at the same moment"),
+        ({"method": "POST", "path_pattern": "/commit/", "status": 429}, HubError, "pause"),
+        ({"method": "POST", "path_pattern": "/commit/", "status": 413}, InputError, "too large"),
+        ({"method": "POST", "path_pattern": "/commit/", "status": 409}, InputError, "in conflict"),
+        ({"method": "POST", "path_pattern": "repos/create", "status": 403}, InputError, "may not write"),
+        ({"method": "GET", "path_pattern": "/api/models/user/small$", "status": 503}, HubError, "503"),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
+)
+def test_after_a_fault_the_same_call_finishes_the_job(plan, kind, words, folder, hub):  # noqa: F811
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    fault = hub.fail(**plan, times=50)
+    with pytest.raises(kind, match=words) as error:
+        send(folder)
+    assert REPO in str(error.value)
+    assert fault.happened
+    assert "\n" not in str(error.value)
+    fault.times = 0
+    assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
+    send(folder)
+    assert hub.files(REPO)["model.safetensors"] == b"\x00weights"
+
+
+def test_payment_is_explained(folder, hub):  # noqa: F811
+    hub.fail("POST", "repos/create", status=402, message="You need a PRO subscription")
+    space = Remote("user/demo", "space")
+    with pytest.raises(InputError, match=r"PRO.*zero-a10g.*python space/app\.py"):
+        publish(HfApi(), folder, space, gone=[], message="Publish", hardware="cpu-basic")
+
+
+def test_no_token(hub, monkeypatch, tmp_path):  # noqa: F811
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
+    with pytest.raises(InputError, match="hf auth login"):
+        check_account(HfApi(), REPO)
+
+
+def test_a_token_that_will_not_do(folder, hub, monkeypatch):  # noqa: F811
+    check_account(HfApi(), REPO)
+    monkeypatch.setenv("HF_TOKEN", hub.add_token(role="read"))
+    with pytest.raises(InputError, match="may only read"):
+        check_account(HfApi(), REPO)
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 34)
+    with pytest.raises(InputError, match="does not know this access token"):
+        check_account(HfApi(), REPO)
+    monkeypatch.setenv("HF_TOKEN", hub.add_token("somebody"))
+    with pytest.raises(InputError, match="may not write"):
+        send(folder)
+
+
+def test_offline(hub, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="HF_HUB_OFFLINE"):
+        check_account(HfApi(), REPO)
+
+
+def test_nobody_listens(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(HubError, match="connection"):
+        check_account(HfApi(endpoint="http://127.0.0.1:9", token="x"), REPO)
+
+
+def test_a_model_of_somebody_else():
+    with pytest.raises(InputError, match="--overwrite"):
+        refuse_foreign(Remote(REPO, exists=True, files=("model.safetensors",)))
+    refuse_foreign(Remote(REPO, exists=True, files=("model.safetensors", "compression.json")))
+    refuse_foreign(Remote(REPO, exists=True, files=(".gitattributes",)))
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="a bug"), in_plain_words(REPO):
+        raise RuntimeError("a bug")
+    with pytest.raises(InputError, match="^as it was$"), in_plain_words(REPO):
+        raise InputError("as it was")
