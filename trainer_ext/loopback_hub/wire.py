@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         body, whole = self._read(drop_after)
         if not whole or drop_after is not None:
             self.server.record(Request(self.command, self.path, None, body, self.server.storage))
-            self._cut()
+            self._reset()
             return
         answer = self._answer(address, body, fault)
         kept = without_secrets(address.path, body)
@@ -131,10 +131,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.body[:drop_after])
         if drop_after is not None:
-            self._cut()
+            self.close_connection = True  # without a reset, which would take back what was sent
 
-    def _cut(self):
-        """Break the connection as a lost network does: a reset, not a polite end."""
+    def _reset(self):
+        """Break the connection at once, as a lost network does, while the client may still be sending."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
 
