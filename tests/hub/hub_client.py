@@ -10,14 +10,13 @@ import sys
 from pathlib import Path
 
 
-def ask(hub, home: Path, name: str, *, signed_in: bool = True, **arguments):
+def ask(hub, home: Path, name: str, *, without: str = "", **arguments):
     """Run a function of this file, or of hub_models, in a child that speaks with this Hub; its result, from JSON.
 
-    Without `signed_in`, the child has no token.
+    `without` names a variable of `LoopbackHub.environment` that the child does not get.
     """
     environment = {**os.environ, **hub.environment(home), "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
-    if not signed_in:
-        del environment["HF_TOKEN"]
+    environment.pop(without, None)
     command = [sys.executable, "-W", "error::ResourceWarning", __file__, name, json.dumps(arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
@@ -126,6 +125,14 @@ def refs():
     found["no branch"] = refused(api.delete_branch, "user/a", branch="checkpoints")
     found["main stays"] = refused(api.delete_branch, "user/a", branch="main")
     return found
+
+
+def xet():
+    """An upload by a client that was not told to use git-LFS."""
+    from huggingface_hub import HfApi
+
+    HfApi().create_repo("user/a")
+    return refused(HfApi().upload_file, repo_id="user/a", path_or_fileobj=b"w", path_in_repo="a.bin")
 
 
 def refusals(reader, other):

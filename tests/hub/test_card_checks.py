@@ -3,7 +3,7 @@
 import pytest
 from huggingface_hub import EvalResult, ModelCardData
 
-from trainer_ext.loopback_hub.card_checks import check_card, front_matter, metadata
+from trainer_ext.loopback_hub.card_checks import check_card, metadata, split
 
 RESULT = "model-index: [{name: m, results: [{task: {type: t}, dataset: {type: d, name: d}, metrics: [%s]}]}]"
 SPACE = "title: T\nsdk: gradio\nsdk_version: 6.31.0\npython_version: '3.12'\ncolorFrom: red\nmodels: [user/a]\npinned: false"
@@ -95,6 +95,7 @@ def test_no_metadata_is_a_warning():
 
 
 def test_where_metadata_ends():
-    assert front_matter("---\na: b\n---\ntext\n---\n") == "a: b"
-    assert front_matter("---\r\na: b\r\n---\r\ntext") == "a: b"
-    assert front_matter("text\n---\na: b\n---\n") is None
+    assert split("---\na: b\n---\ntext\n---\n") == ("a: b", "text\n---\n")
+    assert split("---\r\na: b\r\n---\r\ntext") == ("a: b", "text")
+    assert split("---\na: b---\nc: '---'\n---\n") == ("a: b---\nc: '---'", "")
+    assert split("text\n---\na: b\n---\n") == ("", "text\n---\na: b\n---\n")

@@ -98,9 +98,16 @@ def test_a_space(hub, tmp_path):
     assert b"secret-value" not in everything
 
 
+def test_a_client_with_xet_is_told(hub, tmp_path):
+    pytest.importorskip("hf_xet")
+    name, _, message = ask(hub, tmp_path, "xet", without="HF_HUB_DISABLE_XET")
+    assert "xet-write-token" in message, name
+    assert b"w" not in hub.files("user/a").values()
+
+
 def test_models_are_published_and_loaded_by_id(hub, tmp_path):
     before = ask(hub, tmp_path / "one", "publish", folder=str(tmp_path / "run"), token=hub.token)
-    after = ask(hub, tmp_path / "empty", "load", signed_in=False)
+    after = ask(hub, tmp_path / "empty", "load", without="HF_TOKEN")
     assert after["tiny"] == before["tiny"]
     assert after["trained"] == before["trained"]
     assert after["tiny"] != after["trained"], "two models, told apart by their ids"

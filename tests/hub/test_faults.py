@@ -30,8 +30,8 @@ def test_a_status_is_answered_once(hub, tmp_path):
 def test_a_connection_breaks_and_a_second_try_succeeds(hub, tmp_path):
     """In a commit, which the client does not send again by itself; and in a large file, which it does."""
     in_commit = hub.fail("POST", "/commit/main", drop_after=1_000_000)
-    in_large = hub.fail("PUT", "^/objects/", drop_after=1_000_000)
-    in_download = hub.fail("GET", "^/objects/", drop_response_after=11_000_000)
+    in_large = hub.fail("PUT", "^/storage/", drop_after=1_000_000)
+    in_download = hub.fail("GET", "^/storage/", drop_response_after=11_000_000)
     after_commit = hub.fail("POST", "/commit/main", drop_response_after=0)
     names = ["create", "text", "text", "text", "weights", "down"]
     _, lost, unheard, text, weights, size = ask(hub, tmp_path, "attempt", names=names)

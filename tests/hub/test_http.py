@@ -70,6 +70,14 @@ def test_the_page_of_a_private_space(hub):
     assert b"app.py" in fetch(f"{hub.url}/spaces/user/a", Authorization=f"Bearer {hub.token}")[2]
 
 
+def test_names_that_the_hub_does_not_take(hub):
+    owner = {"Authorization": f"Bearer {hub.token}"}
+    for name, status in (("a--b", 400), ("a.git", 400), ("-a", 400), ("a" * 97, 400), ("a/b", 400), ("a.b-c_1", 200)):
+        assert fetch(f"{hub.url}/api/repos/create", "POST", body=json.dumps({"name": name}), **owner)[0] == status, (
+            name
+        )
+
+
 def test_the_storage_wants_its_signature(hub):
     publish(hub, {})
     content, sha256 = b"large", "8b5a6d5b0d5b6b0f6c3e3ff3d5b9cc6a"
@@ -118,15 +126,25 @@ def test_chunks_are_put_together_and_can_be_cut(hub):
     assert (fault.happened, hub.requests[-1].status, hub.requests[-1].body) == (1, None, b"".join(pieces)[:15])
 
 
-def test_a_client_that_leaves_in_the_middle_is_recorded(hub):
-    parts = urlsplit(hub.url)
-    connection = HTTPConnection(parts.hostname, parts.port, timeout=10)
-    connection.putrequest("POST", "/api/validate-yaml")
-    connection.putheader("Content-Length", "100")
-    connection.endheaders(b"begun")
-    connection.close()
-    assert fetch(f"{hub.url}/api/whoami-v2")[0] == 401
-    assert {(request.status, request.body) for request in hub.requests} >= {(401, b"")}
+def test_a_client_that_leaves_in_the_middle_is_recorded():
+    with LoopbackHub() as hub:
+        parts = urlsplit(hub.url)
+        for headers, body in (
+            ({"Content-Length": "100"}, b"begun"),
+            ({"Transfer-Encoding": "chunked"}, b"5\r\nbegun\r\n"),
+        ):
+            connection = HTTPConnection(parts.hostname, parts.port, timeout=10)
+            connection.putrequest("POST", "/api/validate-yaml")
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            connection.close()
+        assert fetch(f"{hub.url}/api/whoami-v2")[0] == 401  # by now, the others have been let in
+    assert sorted((request.body, request.status) for request in hub.requests) == [
+        (b"", 401),
+        (b"begun", None),
+        (b"begun", None),
+    ]
 
 
 def test_two_hubs_know_nothing_of_each_other():

@@ -13,7 +13,7 @@ import yaml
 
 Check = Callable[[str, Any], str | None]  # where a value is, and the value -> what is wrong with it
 
-_FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A\s*---[\r\n]+(.*?)[\r\n]+---(?:\r?\n|\Z)", re.DOTALL)  # as the client has it
 _COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 _RELATIONS = ("adapter", "merge", "quantized", "finetune")
 _SDKS = ("gradio", "docker", "static", "streamlit")
@@ -30,16 +30,16 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def front_matter(readme: str) -> str | None:
-    """The YAML between `---` at the head of a README, or None if there is none."""
+def split(readme: str) -> tuple[str, str]:
+    """The YAML between `---` at the head of a README ('' if there is none), and the text after it."""
     match = _FRONT_MATTER.match(readme)
-    return match and match.group(1)
+    return (match.group(1), readme[match.end() :]) if match else ("", readme)
 
 
 def metadata(readme: str) -> dict[str, Any]:
     """The metadata of a README; {} if there is none that can be read."""
     try:
-        found = yaml.load(front_matter(readme) or "", _Loader)
+        found = yaml.load(split(readme)[0], _Loader)
     except yaml.YAMLError:
         return {}
     return found if isinstance(found, dict) else {}
@@ -165,8 +165,8 @@ def check_card(readme: str, repo_type: str) -> tuple[list[str], list[str]]:
     Returns:
         Errors, for which the Hub refuses the file, and warnings.
     """
-    head = front_matter(readme)
-    if head is None or not head.strip():
+    head, _ = split(readme)
+    if not head.strip():
         return [], ["empty or missing yaml metadata in repo card"]
     try:
         found = yaml.load(head, _Loader)

@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.record(Request(self.command, self.path, answer.status, kept, self.server.storage))
         self._send(answer, None if fault is None else fault.drop_response_after)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = respond
+    do_GET = do_HEAD = do_PATCH = do_POST = do_PUT = do_DELETE = respond
 
     def _answer(self, address, body: bytes, fault: Fault | None) -> Answer:
         if fault is not None and fault.drop_response_after is None:
