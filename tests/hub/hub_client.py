@@ -127,14 +127,6 @@ def refs():
     return found
 
 
-def xet():
-    """An upload by a client that was not told to use git-LFS."""
-    from huggingface_hub import HfApi
-
-    HfApi().create_repo("user/a")
-    return refused(HfApi().upload_file, repo_id="user/a", path_or_fileobj=b"w", path_in_repo="a.bin")
-
-
 def refusals(reader, other):
     """Everything that the tokens given may not do, and what nobody may."""
     from huggingface_hub import HfApi, hf_hub_download

@@ -6,6 +6,8 @@ import re
 import pytest
 from hub_client import ask
 
+from trainer_ext.loopback_hub import LoopbackHub
+
 CARD = "---\nlicense: apache-2.0\ntags:\n- pruned\n---\n# A card\n"
 BIG = b'"' + b"1" * 11_000_000 + b'"'
 
@@ -98,11 +100,16 @@ def test_a_space(hub, tmp_path):
     assert b"secret-value" not in everything
 
 
-def test_a_client_with_xet_is_told(hub, tmp_path):
+def test_a_client_with_xet_does_not_get_far(tmp_path):
+    """Why `environment` says HF_HUB_DISABLE_XET; and a request that is not understood is seen."""
     pytest.importorskip("hf_xet")
-    name, _, message = ask(hub, tmp_path, "xet", without="HF_HUB_DISABLE_XET")
-    assert "xet-write-token" in message, name
-    assert b"w" not in hub.files("user/a").values()
+    with LoopbackHub() as hub:
+        *_, (name, _, message) = ask(
+            hub, tmp_path, "attempt", names=["create", "weights"], without="HF_HUB_DISABLE_XET"
+        )
+        assert "xet-write-token" in message, name
+        assert {request.path for request in hub.unhandled} == {"/api/models/user/a/xet-write-token/main"}
+        assert "a.bin" not in hub.files("user/a")
 
 
 def test_models_are_published_and_loaded_by_id(hub, tmp_path):

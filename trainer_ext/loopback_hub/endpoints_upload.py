@@ -58,11 +58,6 @@ def lfs_verify(state: HubState, call: Call) -> Answer:
     return as_json({})
 
 
-def no_xet(state: HubState, call: Call) -> Answer:
-    """Where a client asks that was not told to use git-LFS."""
-    raise Refusal(404, "This Hub has no Xet storage: set HF_HUB_DISABLE_XET=1 before huggingface_hub is imported")
-
-
 def commit(state: HubState, call: Call) -> Answer:
     """One commit, from lines of JSON: a header, then what is added and deleted."""
     hosted = state.writable(call)

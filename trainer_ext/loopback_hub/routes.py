@@ -31,7 +31,6 @@ HUB = (
     Route("POST", "/api/{kind}/{repo}/paths-info/{revision}", tree.paths_info),
     Route("POST", "/api/{kind}/{repo}/preupload/{revision}", upload.preupload),
     Route("POST", "/api/{kind}/{repo}/commit/{revision}", upload.commit),
-    Route("GET", "/api/{kind}/{repo}/xet-write-token/{revision}", upload.no_xet),
     Route("GET", "/api/spaces/{repo}/runtime", spaces.get_runtime),
     Route("POST", "/api/spaces/{repo}/hardware", spaces.set_hardware),
     Route("POST", "/api/spaces/{repo}/sleeptime", spaces.set_sleep_time),

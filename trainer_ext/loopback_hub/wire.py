@@ -106,21 +106,16 @@ class _Handler(BaseHTTPRequestHandler):
         return body, len(body) == wanted
 
     def _read_chunks(self, most: int | None) -> tuple[bytes, bool]:
-        chunks: list[bytes] = []
-        left = most
-        while left is None or left > 0:
-            line = self.rfile.readline()  # the size of the next chunk, hexadecimal; the last one is empty
-            size = int(line.split(b";")[0], 16) if line else -1
-            if size < 0:
-                return b"".join(chunks), False
-            chunks.append(self.rfile.read(size if left is None else min(size, left)))
-            if left is not None:
-                left -= len(chunks[-1])
-            if left is None or left > 0:
-                self.rfile.readline()
+        body = bytearray()
+        while most is None or len(body) < most:
+            line = self.rfile.readline()  # size of the chunk, hexadecimal
+            if not line:
+                return bytes(body), False
+            size = int(line.split(b";")[0], 16)
+            body += self.rfile.read(size + len(b"\r\n"))[:size]
             if size == 0:
                 break
-        return b"".join(chunks), True
+        return bytes(body[:most]), True
 
     def _send(self, answer: Answer, drop_after: int | None):
         self.send_response(answer.status)
