@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from trainer_ext import PruningSpec, equivalence, masks
 from trainer_ext.budgets import Structure
+from trainer_ext.loopback_hub import LoopbackHub
 from trainer_ext.shrink import shrink
 
 torch.set_num_threads(1)
@@ -93,6 +94,14 @@ def masked(tiny_model, make_spec):
         return model
 
     return make
+
+
+@pytest.fixture
+def hub():
+    """A fresh Hub on this machine; afterwards, no request may have been unknown to it."""
+    with LoopbackHub() as hub:
+        yield hub
+    assert hub.unhandled == []
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ through git-LFS, commits, branches and tags, listings, downloads, the checks of 
 publication can so be rehearsed before anybody sees it, and every failure of the real Hub can be had on demand.
 
 It has no Xet storage (clients need `HF_HUB_DISABLE_XET=1`, see `LoopbackHub.environment`), no uploads in several
-parts, no pull requests and no search. A Space is stored but not run.
+parts, no pull requests and no search. A Space is stored but not run: with an `app.py` it stays "BUILDING".
 """
 
 from .records import Request

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-Check = Callable[[Any], str | None]  # a value -> what is wrong with it, as the rest of a sentence
+Check = Callable[[str, Any], str | None]  # where a value is, and the value -> what is wrong with it
 
-_FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A\s*---[\r\n]+(.*?)[\r\n]+---(?:\r?\n|\Z)", re.DOTALL)  # as the client has it
 _COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 _RELATIONS = ("adapter", "merge", "quantized", "finetune")
 _SDKS = ("gradio", "docker", "static", "streamlit")
@@ -23,95 +23,94 @@ class _Loader(yaml.SafeLoader):
     """The safe loader, which also refuses a key that comes twice, as the Hub's does."""
 
     def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"duplicated mapping key {key}", key_node.start_mark
-                )
-            seen.add(key)
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"duplicated mapping key {twice}", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
-def front_matter(readme: str) -> str | None:
-    """The YAML between `---` at the head of a README, or None if there is none."""
+def split(readme: str) -> tuple[str, str]:
+    """The YAML between `---` at the head of a README ('' if there is none), and the text after it."""
     match = _FRONT_MATTER.match(readme)
-    return match and match.group(1)
+    return (match.group(1), readme[match.end() :]) if match else ("", readme)
 
 
 def metadata(readme: str) -> dict[str, Any]:
     """The metadata of a README; {} if there is none that can be read."""
     try:
-        found = yaml.load(front_matter(readme) or "", _Loader)
-    except (yaml.YAMLError, TypeError):  # TypeError: a mapping as a key
+        found = yaml.load(split(readme)[0], _Loader)
+    except yaml.YAMLError:
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def text(value: Any) -> str | None:
-    return None if isinstance(value, str) and value else "must be a string"
-
-
-def flag(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "must be true or false"
-
-
-def number(value: Any) -> str | None:
-    fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return None if fine else "must be a finite number"
+def must_be(words: str, fine: Callable[[Any], bool]) -> Check:
+    """A check that says "must be" and these words where a value is not fine."""
+    return lambda where, value: None if fine(value) else f'"{where}" must be {words}'
 
 
 def one_of(*values: str) -> Check:
-    return lambda value: None if value in values else f"must be one of [{', '.join(values)}]"
+    """The value is one of these."""
+    return must_be(f"one of [{', '.join(values)}]", lambda value: value in values)
 
 
 def matching(pattern: str, words: str) -> Check:
-    return lambda value: text(value) or (None if re.fullmatch(pattern, value) else f"must be {words}")
-
-
-def at_most(length: int) -> Check:
-    return lambda value: text(value) or (None if len(value) <= length else f"must have at most {length} characters")
+    """The value is a string of this form."""
+    form = must_be(words, lambda value: re.fullmatch(pattern, value) is not None)
+    return lambda where, value: text(where, value) or form(where, value)
 
 
 def listed(check: Check) -> Check:
-    """Every item of a list passes."""
+    """The value is a list, and every item passes."""
 
-    def every(value: Any) -> str | None:
+    def every(where: str, value: Any) -> str | None:
         if not isinstance(value, list):
-            return "must be an array"
-        return next((f"[{index}] {wrong}" for index, item in enumerate(value) if (wrong := check(item))), None)
+            return f'"{where}" must be an array'
+        found = (check(f"{where}[{index}]", item) for index, item in enumerate(value))
+        return next(filter(None, found), None)
 
     return every
 
 
 def one_or_more(check: Check) -> Check:
     """A single value, or a list of them."""
-    return lambda value: listed(check)(value) if isinstance(value, list) else check(value)
+    return lambda where, value: (listed(check) if isinstance(value, list) else check)(where, value)
 
 
 def fields(required: dict[str, Check], optional: dict[str, Check] | None = None) -> Check:
-    """A mapping in which these fields pass."""
-    checks = required | (optional or {})
+    """The value is a mapping, and these fields of it pass."""
 
-    def every(value: Any) -> str | None:
+    def every(where: str, value: Any) -> str | None:
         if not isinstance(value, dict):
-            return "must be an object"
-        missing = [name for name in required if name not in value]
-        if missing:
-            return f".{missing[0]} is required"
-        present = ((name, check(value[name])) for name, check in checks.items() if name in value)
-        return next((f".{name} {wrong}" for name, wrong in present if wrong), None)
+            return f'"{where}" must be an object'
+        for name in required:
+            if name not in value:
+                return f'"{where}.{name}" is required'
+        checks = required | (optional or {})
+        found = (check(f"{where}.{name}", value[name]) for name, check in checks.items() if name in value)
+        return next(filter(None, found), None)
 
     return every
 
 
-def _emissions(value: Any) -> str | None:
-    names = ("source", "training_type", "geographical_location", "hardware_used")
-    described = fields({"emissions": number}, dict.fromkeys(names, text))
-    return described(value) if isinstance(value, dict) else number(value)
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+text = must_be("a string", lambda value: isinstance(value, str) and value != "")
+flag = must_be("true or false", lambda value: isinstance(value, bool))
+number = must_be("a finite number", _is_finite)
+
+
+def _emissions(where: str, value: Any) -> str | None:
+    return (_EMISSIONS if isinstance(value, dict) else number)(where, value)
+
+
+_EMISSIONS = fields(
+    {"emissions": number},
+    dict.fromkeys(("source", "training_type", "geographical_location", "hardware_used"), text),
+)
 _RESULT = fields(
     {
         "task": fields({"type": text}, {"name": text}),
@@ -147,7 +146,7 @@ _SPACE = _SHARED | {
     "sdk_version": text,  # unquoted, 6.0 is a number and no longer a version
     "python_version": text,  # unquoted, 3.10 is 3.1
     "app_file": text,
-    "short_description": at_most(60),
+    "short_description": matching(r"(?s).{1,60}", "of 60 characters at most"),
     "suggested_hardware": text,
     "pinned": flag,
     "models": listed(_ID),
@@ -166,17 +165,15 @@ def check_card(readme: str, repo_type: str) -> tuple[list[str], list[str]]:
     Returns:
         Errors, for which the Hub refuses the file, and warnings.
     """
-    head = front_matter(readme)
-    if head is None or not head.strip():
+    head, _ = split(readme)
+    if not head.strip():
         return [], ["empty or missing yaml metadata in repo card"]
     try:
         found = yaml.load(head, _Loader)
     except yaml.YAMLError as error:
         return [f"YAML Metadata Error: {error}"], []
-    except TypeError as error:
-        return [f"YAML Metadata Error: a key is no text: {error}"], []
     if not isinstance(found, dict):
         return ["YAML Metadata Error: the metadata must be an object"], []
     checks = CHECKS[repo_type]
-    wrong = ((name, checks[name](value)) for name, value in found.items() if name in checks)
-    return [f'"{name}" {text}'.replace('" [', '"[').replace('" .', '".') for name, text in wrong if text], []
+    wrong = (checks[name](name, value) for name, value in found.items() if name in checks)
+    return list(filter(None, wrong)), []

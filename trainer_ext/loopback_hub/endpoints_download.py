@@ -7,7 +7,7 @@ client would read the metadata of a file from the wrong answer.
 import hmac
 
 from .answers import Answer, Refusal, content_answer
-from .catalogue import KINDS, Hosted
+from .catalogue import Hosted
 from .repository import Blob
 from .state import Call, HubState
 
@@ -54,8 +54,7 @@ def _signed(state: HubState, call: Call) -> tuple[Hosted, str]:
     given = call.query.get("signature", [""])[-1]
     if not hmac.compare_digest(state.signature(method, call.path), given):
         raise Refusal(403, "The signature of this address is wrong")
-    kind = next(kind for kind in KINDS.values() if kind.api == call.arguments["kind"])
-    return state.catalogue.get(kind.name, call.arguments["repo"]), call.arguments["sha256"]
+    return state.catalogue.get(call.arguments["type"], call.arguments["repo"]), call.arguments["sha256"]
 
 
 def put_object(state: HubState, call: Call) -> Answer:

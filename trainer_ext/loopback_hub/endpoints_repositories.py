@@ -23,6 +23,11 @@ def _named(state: HubState, call: Call) -> tuple[Kind, str]:
     return KINDS[fields.get("type") or "model"], f"{owner}/{fields['name']}"
 
 
+def _is_private(fields: dict[str, Any]) -> bool:
+    """Clients before 2.0 send `private`, later ones `visibility`."""
+    return fields.get("visibility") == "private" or fields.get("private") is True
+
+
 def create(state: HubState, call: Call) -> Answer:
     """Make a repository with the commit that the Hub begins with."""
     fields = call.json
@@ -45,11 +50,10 @@ def create(state: HubState, call: Call) -> Answer:
             variables={item["key"]: {"value": item["value"]} for item in fields.get("variables", ())},
         )
         files["README.md"] = SPACE_CARD.format(name=name, sdk=space.sdk)
-    private = fields.get("visibility") == "private" or bool(fields.get("private"))
     blobs = {path: Blob.regular(text.encode()) for path, text in files.items()}
     url = {"url": f"{state.url}/{kind.prefix}{repo_id}", "name": repo_id}
     try:
-        state.catalogue.add(kind, repo_id, blobs, private=private, space=space)
+        state.catalogue.add(kind, repo_id, blobs, private=_is_private(fields), space=space)
     except Taken as error:
         raise Refusal(409, str(error), **url) from None
     return as_json(url)
@@ -67,8 +71,8 @@ def delete(state: HubState, call: Call) -> Answer:
 def settings(state: HubState, call: Call) -> Answer:
     """Make a repository private or public."""
     hosted = state.writable(call)
-    if "visibility" in call.json:
-        hosted.private = call.json["visibility"] == "private"
+    if call.json.keys() & {"visibility", "private"}:
+        hosted.private = _is_private(call.json)
     return as_json({"private": hosted.private})
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from threading import Lock
 
 from .answers import Answer, Refusal
 
@@ -47,6 +48,7 @@ class Faults:
 
     def __init__(self):
         self._planned: list[Fault] = []
+        self._lock = Lock()  # a client uploads several files at a time
 
     def plan(self, fault: Fault) -> Fault:
         """Add one.
@@ -63,8 +65,9 @@ class Faults:
 
     def take(self, method: str, path: str) -> Fault | None:
         """The first fault that is due for this request; it has then happened once more."""
-        for fault in self._planned:
-            if fault.happened < fault.times and fault.method == method and re.search(fault.path, path):
-                fault.happened += 1
-                return fault
+        with self._lock:
+            for fault in self._planned:
+                if fault.happened < fault.times and fault.method == method and re.search(fault.path, path):
+                    fault.happened += 1
+                    return fault
         return None

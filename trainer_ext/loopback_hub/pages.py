@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from .card_checks import front_matter, metadata
+from .card_checks import metadata, split
 from .readme_html import to_html
 
 _TEMPLATES = Environment(loader=PackageLoader("trainer_ext"), undefined=StrictUndefined, autoescape=True)
@@ -24,8 +24,7 @@ def repository_page(repo_id: str, files: Mapping[str, bytes], *, files_at: str =
         note: a line above the card, for instance that nothing has been published.
     """
     readme = files.get("README.md", b"").decode("utf-8", "replace")
-    head = front_matter(readme)
-    body = readme if head is None else readme.split("---", 2)[2]
+    head, body = split(readme)
     known = metadata(readme)
 
     def address(path: str) -> str:
@@ -39,7 +38,7 @@ def repository_page(repo_id: str, files: Mapping[str, bytes], *, files_at: str =
         note=note,
         card=to_html(body, image_address=image_address),
         metadata={str(name): as_text(value) for name, value in known.items()},
-        unreadable="" if known or not head else head,
+        unreadable="" if known else head,
         files=[(path, address(path), in_words(len(files[path]))) for path in sorted(files)],
         total=in_words(sum(map(len, files.values()))),
     )

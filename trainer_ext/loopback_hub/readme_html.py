@@ -43,6 +43,6 @@ def to_html(markdown: str, *, image_address: Callable[[str], str | None]) -> str
 
     for rule, function in (("html_block", raw), ("html_inline", raw), ("image", image), ("link_open", link)):
         parser.add_render_rule(rule, function)
-    for rule, tag in (("table_open", '<div class="wide"><table>'), ("table_close", "</table></div>")):
+    for rule, tag in (("table_open", '<div class="wide" tabindex="0"><table>'), ("table_close", "</table></div>")):
         parser.add_render_rule(rule, lambda *_, tag=tag: tag)
     return parser.render(markdown)

@@ -48,6 +48,6 @@ HUB = (
     Route("GET", "/{prefix}{repo}", pages.page),
 )
 STORAGE = (
-    Route("PUT", "/objects/{kind}/{repo}/{sha256}", download.put_object),
-    Route("GET", "/objects/{kind}/{repo}/{sha256}", download.get_object),
+    Route("PUT", "/storage/{type}/{repo}/{sha256}", download.put_object),
+    Route("GET", "/storage/{type}/{repo}/{sha256}", download.get_object),
 )

@@ -31,7 +31,6 @@ class LoopbackHub:
         token: the user's, with the right to write; by default one made up at random.
 
     Attributes:
-        url: `http://127.0.0.1:PORT`, within the `with` block.
         user: as given.
         token: as given, or made up.
         requests: everything received, in order; faults and dropped connections too.
@@ -58,6 +57,7 @@ class LoopbackHub:
 
     @property
     def url(self) -> str:
+        """`http://127.0.0.1:PORT`; empty before the `with` block."""
         return self._state.url
 
     @property
@@ -131,7 +131,7 @@ class LoopbackHub:
         drop_response_after: int | None = None,
         times: int = 1,
     ) -> Fault:
-        """Let the next requests of a kind fail; those of the storage of large files (`/objects/...`) too.
+        """Let the next requests of a kind fail; those of the storage of large files (`/storage/...`) too.
 
         Args:
             method: `GET`, `POST`, ...; HEAD is another one than GET.

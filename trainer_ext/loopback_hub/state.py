@@ -78,5 +78,5 @@ class HubState:
 
     def storage_address(self, method: str, hosted: Hosted, sha256: str) -> str:
         """Where a large file is put to or taken from, signed."""
-        path = f"/objects/{hosted.kind.api}/{hosted.id}/{sha256}"
+        path = f"/storage/{hosted.kind.name}/{hosted.id}/{sha256}"
         return f"{self.storage_url}{path}?signature={self.signature(method, path)}"

@@ -80,14 +80,14 @@ class _Handler(BaseHTTPRequestHandler):
         body, whole = self._read(drop_after)
         if not whole or drop_after is not None:
             self.server.record(Request(self.command, self.path, None, body, self.server.storage))
-            self._cut()
+            self._reset()
             return
         answer = self._answer(address, body, fault)
         kept = without_secrets(address.path, body)
         self.server.record(Request(self.command, self.path, answer.status, kept, self.server.storage))
         self._send(answer, None if fault is None else fault.drop_response_after)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = respond
+    do_GET = do_HEAD = do_PATCH = do_POST = do_PUT = do_DELETE = respond
 
     def _answer(self, address, body: bytes, fault: Fault | None) -> Answer:
         if fault is not None and fault.drop_response_after is None:
@@ -106,21 +106,16 @@ class _Handler(BaseHTTPRequestHandler):
         return body, len(body) == wanted
 
     def _read_chunks(self, most: int | None) -> tuple[bytes, bool]:
-        chunks: list[bytes] = []
-        left = most
-        while left is None or left > 0:
-            line = self.rfile.readline()  # the size of the next chunk, hexadecimal; the last one is empty
-            size = int(line.split(b";")[0], 16) if line else -1
-            if size < 0:
-                return b"".join(chunks), False
-            chunks.append(self.rfile.read(size if left is None else min(size, left)))
-            if left is not None:
-                left -= len(chunks[-1])
-            if left is None or left > 0:
-                self.rfile.readline()
+        body = bytearray()
+        while most is None or len(body) < most:
+            line = self.rfile.readline()  # size of the chunk, hexadecimal
+            if not line:
+                return bytes(body), False
+            size = int(line.split(b";")[0], 16)
+            body += self.rfile.read(size + len(b"\r\n"))[:size]
             if size == 0:
                 break
-        return b"".join(chunks), True
+        return bytes(body[:most]), True
 
     def _send(self, answer: Answer, drop_after: int | None):
         self.send_response(answer.status)
@@ -131,10 +126,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.body[:drop_after])
         if drop_after is not None:
-            self._cut()
+            self.close_connection = True  # without a reset, which would take back what was sent
 
-    def _cut(self):
-        """Break the connection as a lost network does: a reset, not a polite end."""
+    def _reset(self):
+        """Break the connection at once, as a lost network does, while the client may still be sending."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
 
