@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from gpu import import_spaces
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -26,20 +28,28 @@ def prepare() -> None:
 
 
 def main() -> None:
-    """Open the models, build the page, and serve it until it is stopped."""
+    """Say in one line what is missing, or serve the page until it is stopped."""
     prepare()
-    import torch
-    from models import choose, open_pair
-    from page import build_page, theme
+    from names import choose
 
     from trainer_ext import InputError
 
-    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core stays with the server, or models wait for it
     try:
-        pair = open_pair(choose(sys.argv[1:], beside=HERE))
+        serve(choose(sys.argv[1:], beside=HERE))
     except InputError as error:
         sys.exit(str(error))
-    build_page(pair).launch(theme=theme(), css_paths=HERE / "style.css", footer_links=["api"], show_error=True)
+
+
+def serve(names: dict[str, str]) -> None:
+    """Open the models of these names, build their page, and serve it."""
+    import_spaces()
+    import torch
+    from models import open_pair
+    from page import build_page, theme
+
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core stays with the server, or models wait for it
+    page = build_page(open_pair(names))
+    page.launch(theme=theme(), css_paths=HERE / "style.css", footer_links=["api"])
 
 
 if __name__ == "__main__":

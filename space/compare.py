@@ -102,7 +102,8 @@ def compare(text: str, pair: Pair) -> Comparison:
         return lambda _: timed(ask, model.device)
 
     for name, side in pair.sides.items():
-        inputs[name] = side.tokenizer(text, truncation=True, max_length=side.longest, return_tensors="pt")
+        encoded = side.tokenizer(text, truncation=True, max_length=side.longest, return_tensors="pt")
+        inputs[name] = encoded.to(side.model.device)
     calls = {name: call(name, side.model) for name, side in pair.sides.items()}
     times = take_turns(calls, repeats=ROUNDS, warmup=WARM_UP, seconds_limit=SECONDS)
     before, after = (

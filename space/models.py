@@ -1,23 +1,22 @@
-"""Models: which two are compared, opened with their tokenizers and with the report that describes them."""
+"""Models: the two that are compared, opened with their tokenizers and with the report that describes them."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compare import ANSWERS
+from compare import ANSWERS, MOST_CHARACTERS
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from trainer_ext import InputError
+from trainer_ext.errors import InputError, one_line
 from trainer_ext.opening import head_of, open_classifier
 from trainer_ext.report import FILE_NAME, CompressionReport, load
 from trainer_ext.teachers import longest_text
 
-QUICKSTART = Path("runs/quickstart")
 HEAD = "ForSequenceClassification"
 
 
@@ -66,33 +65,10 @@ class Pair:
         """Both by what they are."""
         return {"baseline": self.baseline, "compressed": self.compressed}
 
-
-def choose(arguments: list[str], *, beside: Path) -> dict[str, str]:
-    """Folder or Hub id of "baseline" and "compressed".
-
-    Args:
-        arguments: of the command line: the folder of a run, or nothing.
-        beside: the folder in which `models.json` may lie; its folders are relative to it.
-
-    Raises:
-        InputError: there is no such run, or it is not finished; or `models.json` does not name two models.
-    """
-    file = beside / "models.json"
-    if arguments or not file.exists():
-        run = Path(*arguments[:1]) if arguments else QUICKSTART
-        names = {name: str(run / name) for name in ("baseline", "compressed")}
-        if missing := [name for name in names.values() if not Path(name).is_dir()]:
-            way_out = "give the folder of a finished run" if arguments else "make one: make quickstart"
-            raise InputError(f"There is no model in {missing[0]}; {way_out}.")
-        return names
-    try:
-        named = json.loads(file.read_text(encoding="utf-8"))
-        names = {name: named[name] for name in ("baseline", "compressed")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f'{file.name} cannot be used ({error}); it holds {{"baseline": ID, "compressed": ID}}.'
-        ) from error
-    return {name: str(beside / value) if (beside / value).is_dir() else value for name, value in names.items()}
+    def to(self, device: str) -> Pair:
+        """The same with copies of the models on another device."""
+        sides = {name: replace(side, model=copy.deepcopy(side.model).to(device)) for name, side in self.sides.items()}
+        return replace(self, **sides)
 
 
 def open_pair(names: dict[str, str]) -> Pair:
@@ -119,8 +95,13 @@ def open_side(name: str) -> Side:
             f"{name} is {config.architectures} for {config.problem_type} with {config.num_labels} label(s); this page "
             "compares classifiers of whole texts."
         )
-    tokenizer = AutoTokenizer.from_pretrained(name)
-    longest = min(tokenizer.model_max_length, longest_text(config) or tokenizer.model_max_length)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"The tokenizer of {name} cannot be opened ({one_line(error)}); save it there.") from error
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes where it finds no file
+        raise InputError(f"There is no tokenizer with {name}; save it there.")
+    longest = min(tokenizer.model_max_length, longest_text(config) or MOST_CHARACTERS)
     return Side(name, model.eval(), tokenizer, longest)
 
 

@@ -6,19 +6,18 @@ from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
-from card import measured
+import torch
 from charts import refusal, result
 from compare import compare
 from examples import EXAMPLES
+from gpu import with_gpu
 from models import Pair
+from reported import reported
 
 from trainer_ext import InputError
 
 FONTS = ["system-ui", "Noto Sans Devanagari", "Nirmala UI", "sans-serif"]
-ONE_AT_A_TIME: dict[str, Any] = {
-    "concurrency_limit": 1,
-    "concurrency_id": "models",
-}  # side by side, each would slow the other
+ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "models"}  # or they slow each other
 WAITING = 64  # requests in the queue; the next one is turned away politely
 
 
@@ -35,12 +34,16 @@ def theme() -> gr.themes.Base:
 def build_page(pair: Pair) -> gr.Blocks:
     """The page that compares these two."""
 
-    def show(text: str) -> str:
+    def show(text: str, on: Pair = pair) -> str:
         """The result as HTML, or why there is none."""
         try:
-            return result(compare(text, pair), pair)
+            return result(compare(text, on), on)
         except InputError as error:
             return refusal(str(error))
+
+    def show_on_gpu(text: str) -> str:
+        """The same on the GPU, with copies of the models."""
+        return show(text, pair.to("cuda"))
 
     def compare_api(text: str) -> dict:
         """Both models' probabilities of every label, their answers, the largest gap and the time that each takes."""
@@ -55,10 +58,12 @@ def build_page(pair: Pair) -> gr.Blocks:
         )
         text = gr.Textbox(EXAMPLES[0], label="Text", lines=2, max_lines=8)
         button = gr.Button("Compare", variant="primary")
+        gpu_button = gr.Button("Compare on the GPU", visible=torch.cuda.is_available())
         shown = gr.HTML(elem_id="result")
         gr.Examples([[example] for example in EXAMPLES], inputs=text, label="Examples")
-        gr.Markdown(measured(pair.report, pair.compressed.name))
-        asked: dict[str, Any] = {"fn": show, "inputs": text, "outputs": shown, "api_visibility": "private"}
-        gr.on([button.click, text.submit, page.load], **asked, **ONE_AT_A_TIME)
+        gr.Markdown(reported(pair.report, pair.compressed.name))
+        asked: dict[str, Any] = {"inputs": text, "outputs": shown, "api_visibility": "private", **ONE_AT_A_TIME}
+        gr.on([button.click, text.submit, page.load], show, **asked)
+        gpu_button.click(with_gpu(show_on_gpu), **asked)
         gr.api(compare_api, api_name="compare", **ONE_AT_A_TIME)
     return page.queue(max_size=WAITING)

@@ -2,16 +2,19 @@
 
 import json
 import re
+import sys
 from dataclasses import replace
 
 import charts
 import compare
+import gpu
 import models
+import names
 import pytest
 import torch
-from card import measured
 from examples import EXAMPLES
 from paging import LABELS, write_pair
+from reported import reported
 from vocabularies import MARATHI, tokenizer_of
 
 from trainer_ext import InputError
@@ -35,7 +38,7 @@ def run(tiny_model, cut, tmp_path):
 
 @pytest.fixture
 def pair(run):
-    return models.open_pair(models.choose([str(run)], beside=run))
+    return models.open_pair(names.choose([str(run)], beside=run))
 
 
 @pytest.mark.parametrize("text", ["", " \n\t ", "\u00a0"])
@@ -139,34 +142,34 @@ def test_the_report_lies_in_the_run_or_beside_the_model(run, pair):
 
 
 def test_what_was_measured_is_told_with_a_link():
-    told = measured(REPORT, "user/small")
+    told = reported(REPORT, "user/small")
     assert "accuracy % on 50 rows of test: 92.0 before, 90.0 after" in told
     assert "1.50x as fast at 1 x 32 tokens (A processor)" in told
     assert "(https://huggingface.co/user/small)" in told
-    assert measured(None, "/tmp") == ""
+    assert reported(None, "/tmp") == ""
 
 
 def test_without_a_run_it_says_how_to_make_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"no model in runs/quickstart/baseline; make one: make quickstart"):
-        models.choose([], beside=tmp_path)
+        names.choose([], beside=tmp_path)
     with pytest.raises(InputError, match="no model in other/baseline; give the folder of a finished run"):
-        models.choose(["other"], beside=tmp_path)
+        names.choose(["other"], beside=tmp_path)
 
 
 def test_models_are_named_beside_the_page(tmp_path, run):
     file = tmp_path / "models.json"
     file.write_text(json.dumps({"baseline": "run/baseline", "compressed": "user/small"}))
-    assert models.choose([], beside=tmp_path) == {"baseline": str(run / "baseline"), "compressed": "user/small"}
-    assert models.choose([str(run)], beside=tmp_path)["compressed"] == str(run / "compressed")
+    assert names.choose([], beside=tmp_path) == {"baseline": str(run / "baseline"), "compressed": "user/small"}
+    assert names.choose([str(run)], beside=tmp_path)["compressed"] == str(run / "compressed")
     for wrong in ("{", "[]", '{"baseline": "a"}'):
         file.write_text(wrong)
         with pytest.raises(InputError, match=r"models\.json cannot be used .*; it holds"):
-            models.choose([], beside=tmp_path)
+            names.choose([], beside=tmp_path)
 
 
 def test_models_that_cannot_be_compared_are_refused(run):
-    names = {name: str(run / name) for name in ("baseline", "compressed")}
+    folders = {name: str(run / name) for name in ("baseline", "compressed")}
     file = run / "baseline/config.json"
     config = json.loads(file.read_text())
     for change, message in (
@@ -177,7 +180,37 @@ def test_models_that_cannot_be_compared_are_refused(run):
     ):
         file.write_text(json.dumps(config | change))
         with pytest.raises(InputError, match=message):
-            models.open_pair(names)
+            models.open_pair(folders)
+    file.write_text(json.dumps(config))
+    (run / "baseline/tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match="The tokenizer of .*baseline cannot be opened"):
+        models.open_pair(folders)
+    for tokenizer in (run / "baseline").glob("tokenizer*"):
+        tokenizer.unlink()
+    with pytest.raises(InputError, match="no tokenizer with .*baseline; save it there"):
+        models.open_pair(folders)
+
+
+def test_on_another_device_the_models_are_copies(pair):
+    there = pair.to("cpu")
+    assert there.baseline.model is not pair.baseline.model
+    ours, theirs = (compare.compare(TEXT, one).compressed.probabilities for one in (pair, there))
+    assert ours == pytest.approx(theirs, abs=1e-5)
+    assert (there.report, there.compressed.longest) == (pair.report, pair.compressed.longest)
+
+
+def test_a_gpu_is_asked_for_only_where_one_is_lent(tmp_path, monkeypatch):
+    assert gpu.with_gpu(str.upper) is str.upper
+    gpu.import_spaces()
+    assert "spaces" not in sys.modules
+    (tmp_path / "spaces.py").write_text(
+        "GPU = lambda duration: lambda function: lambda text: [duration, function(text)]"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    gpu.import_spaces()
+    assert "spaces" in sys.modules
+    assert gpu.with_gpu(str.upper)("x") == [gpu.SECONDS, "X"]
+    monkeypatch.delitem(sys.modules, "spaces")
 
 
 def test_the_first_examples_are_marathi_and_none_is_refused():

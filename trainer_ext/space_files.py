@@ -58,7 +58,7 @@ def space_files(
     files["models.json"] = (json.dumps(models, indent=2) + "\n").encode()
     files["README.md"] = _card(
         files["README.md"].decode().replace(_PLACEHOLDER, space_id),
-        title=title or f"{compressed.partition('/')[2]}: before and after",
+        title=title or f"{compressed.rpartition('/')[2]}: before and after",
         models=[*models.values()],
         preload_from_hub=None if private else [*models.values()],
         license=license,

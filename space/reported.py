@@ -1,4 +1,4 @@
-"""Card: what was measured when the model was compressed, in the words of the report, and where it is written whole."""
+"""Reported: the main numbers of compression.json in two sentences, and where all of them are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainer_ext.report import CompressionReport
 from trainer_ext.tables import metric_title, number
 
 
-def measured(report: CompressionReport | None, compressed: str) -> str:
+def reported(report: CompressionReport | None, compressed: str) -> str:
     """Quality and latency of the report as Markdown, with a link to the model's card where it lies on the Hub."""
     lines = []
     if report is not None and (quality := report.quality) is not None and quality.baseline and quality.compressed:
