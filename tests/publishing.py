@@ -33,7 +33,13 @@ def hub(monkeypatch):
     """A Hub on this machine that the clients of this process speak with."""
     with LoopbackHub() as loopback:
         constants = huggingface_hub.constants
-        for name, value in {"ENDPOINT": loopback.url, "HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}.items():
+        values = {
+            "ENDPOINT": loopback.url,
+            "HUGGINGFACE_CO_URL_TEMPLATE": loopback.url + "/{repo_id}/resolve/{revision}/{filename}",
+            "HF_HUB_OFFLINE": False,
+            "HF_HUB_DISABLE_XET": True,
+        }
+        for name, value in values.items():
             monkeypatch.setattr(constants, name, value)
         monkeypatch.setattr("transformers.utils.hub._hf_api", None)  # the client that transformers made before
         monkeypatch.setenv("HF_TOKEN", loopback.token)

@@ -57,8 +57,8 @@ def test_what_is_gone_goes_by_its_exact_name(folder, hub):  # noqa: F811
     ("plan", "kind", "words"),
     [
         ({"method": "POST", "path_pattern": "/commit/", "status": 500}, HubError, "the same command again"),
-        ({"method": "PUT", "path_pattern": "/objects/", "drop_after": 3}, HubError, "connection"),
-        ({"method": "PUT", "path_pattern": "/objects/", "status": 403}, InputError, "may not write"),
+        ({"method": "PUT", "path_pattern": "/storage/", "drop_after": 3}, HubError, "connection"),
+        ({"method": "PUT", "path_pattern": "/storage/", "status": 403}, InputError, "may not write"),
         ({"method": "POST", "path_pattern": "/commit/", "status": 412}, HubError, "at the same moment"),
         ({"method": "POST", "path_pattern": "/commit/", "status": 429}, HubError, "pause"),
         ({"method": "POST", "path_pattern": "/commit/", "status": 413}, InputError, "too large"),

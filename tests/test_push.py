@@ -43,7 +43,7 @@ else:
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 flags = {"trust_remote_code": True} if how == "flag" else {}
 model = AutoModelForSequenceClassification.from_pretrained(repo, **flags).eval()
-tokenizer = AutoTokenizer.from_pretrained(repo)
+tokenizer = AutoTokenizer.from_pretrained(repo, **flags)
 with torch.inference_mode():
     logits = model(**tokenizer("more mango for everyone", return_tensors="pt")).logits
 label = pipeline("text-classification", repo, **flags)("more mango for everyone")[0]["label"]

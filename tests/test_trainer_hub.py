@@ -22,7 +22,13 @@ def make(folder, hub, cls=DistillPruneTrainer, kind=DistillPruneTrainingArgument
     """A trainer of ten steps that publishes; its token is in the arguments and a secret in the environment."""
     options = {"push_to_hub": True, "hub_model_id": REPO, "hub_token": hub.token, "hub_strategy": "end", **fields}
     args = arguments(folder / "out", kind, **options)
-    return cls(model or new_model(), args, train_dataset=Rows(80), eval_dataset=Rows(40, seed=1))
+    return cls(
+        model or new_model(),
+        args,
+        train_dataset=Rows(80),
+        eval_dataset=Rows(40, seed=1),
+        compute_metrics=lambda found: {"accuracy": (found.predictions.argmax(-1) == found.label_ids).mean()},
+    )
 
 
 def tokens_in(hub):  # noqa: F811
@@ -68,6 +74,7 @@ def test_the_published_model_is_the_one_that_was_trained(tmp_path, hub):  # noqa
     assert numbers["parameters"]["compressed"]["total"] == trainer.model.num_parameters()
     assert numbers["parameters"]["baseline"]["total"] == new_model().num_parameters()
     assert numbers["quality"]["rows"] == 40
+    assert numbers["quality"]["compressed"]["accuracy"] == pytest.approx(trainer.evaluate()["eval_accuracy"])
     assert str(tmp_path) not in json.dumps(numbers)
     card = hub.files(REPO)[CARD].decode()
     assert "base_model: owner/base" in card
