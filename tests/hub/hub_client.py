@@ -89,6 +89,7 @@ def uploads(folder):
     sent = {"path_or_fileobj": b"1", "path_in_repo": "a.txt", "repo_id": "user/a"}
     found["outdated"] = refused(api.upload_file, parent_commit=first.oid, **sent)
     api.upload_file(parent_commit=third.oid, **sent)
+    api.upload_file(path_or_fileobj=folder / "model.safetensors", path_in_repo="same.bin", repo_id="user/a")
     return found
 
 

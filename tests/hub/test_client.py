@@ -67,9 +67,10 @@ def test_a_folder_goes_up_and_comes_back(hub, tmp_path):
     assert answers["outdated"][:2] == ["HfHubHTTPError", 412]
 
     assert hub.files("user/a")["a.txt"] == b"1"
+    assert hub.files("user/a")["same.bin"] == files["model.safetensors"]
     assert hub.files("user/a", revision=hub.commits("user/a")[2].oid)["big.json"] == BIG
     sent = [request.path for request in hub.requests if request.method == "PUT"]
-    assert len(sent) == 3, "big.json, model.safetensors and model.onnx, each of them once"
+    assert len(sent) == 3, "big.json, model.safetensors (twice committed) and model.onnx, each of them once"
     assert all(request.storage for request in hub.requests if request.method == "PUT")
 
 
