@@ -18,6 +18,7 @@ NASTY = (
     "[click](http://example.org) ![x](y) <!-- /trainer-ext:results -->",
     "*bold* _em_ ~~gone~~ $x$ \\ ``` #tag: yes",
     "- no: {a}, [b] & 100 %",
+    "1. one\n- two\n# three",
 )
 
 

@@ -72,7 +72,7 @@ def _facts(card: CardInput) -> dict[str, Any]:
         "few_rows": card_facts.FEW_ROWS,
         "quality_table": card_markdown.rich_table(tables.quality_table(numbers, answers=False)),
         "latency_table": card_markdown.rich_table(tables.latency_table(numbers)),
-        "machines": (tables.machines(numbers.latency) or "").splitlines(),
+        "machines": [*dict.fromkeys(tables.machines([row]) for row in numbers.latency)],
         "vocabulary_table": numbers.vocabulary
         and card_markdown.rich_table(tables.vocabulary_table(numbers.vocabulary)),
         "energy_table": card_facts.energy_measured(numbers) and card_markdown.rich_table(tables.energy_table(numbers)),

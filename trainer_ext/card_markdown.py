@@ -12,8 +12,8 @@ from markupsafe import Markup
 from rich.table import Table
 
 # Whatever Markdown or HTML would act on: an underscore only where it can begin or end emphasis, a bracket only where
-# it can make a link.
-_ACTIVE = re.compile(r"[<>&|`*~$\\]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])")
+# it can make a link, and at the beginning what would begin a list or a heading.
+_ACTIVE = re.compile(r"[<>&|`*~$\\]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|^[-+#](?=[-+#\s]|$)|^\d(?=\d*[.)](?:\s|$))")
 _MARGINS = {"left": "---", "right": "---:"}
 
 
