@@ -1,4 +1,4 @@
-"""Card: a report becomes a model card; the words are in templates/card_template.md."""
+"""Card: a report becomes a model card; the words are in templates/."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["CardInput", "render"]
 
 
 def render(card: CardInput) -> str:
-    """The model card, front matter and all; the same input gives the same bytes.
+    """The model card, front matter and all; the same input gives the same bytes. Of a baseline it is a short one.
 
     Raises:
         InputError: what should be a Hub id cannot be one.
@@ -28,11 +28,12 @@ def render(card: CardInput) -> str:
     """
     check_ids(card)
     card = replace(card, report=report.from_dict(report.to_dict(card.report)))  # NumPy's numbers become Python's
-    return assemble(metadata(card), _template().render(card=card, report=card.report, **_facts(card)))
+    template = _template("baseline_template.md" if card.baseline_of else "card_template.md")
+    return assemble(metadata(card), template.render(card=card, report=card.report, **_facts(card)))
 
 
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     environment = Environment(
         loader=PackageLoader("trainer_ext"),
         undefined=StrictUndefined,
@@ -48,7 +49,7 @@ def _template() -> Template:
         "titles": TITLES,
         "within_noise": tables.within_noise,
     }
-    return environment.get_template("card_template.md")
+    return environment.get_template(name)
 
 
 def _facts(card: CardInput) -> dict[str, Any]:

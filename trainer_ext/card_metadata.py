@@ -12,7 +12,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from .errors import InputError
 from .metric_names import TITLES
-from .report import CompressionReport, Inference, Pair, Quality, Sparsity, TrainingCost
+from .report import CompressionReport, Inference, Pair, Scores, Sparsity, TrainingCost
 
 # How the Hub calls the metrics whose names differ from ours; the title says the rest.
 HUB_METRICS = {
@@ -47,6 +47,7 @@ class CardInput:
         tags: further ones.
         picture: path of the drawn parameters in the repository.
         space: Hub id of the Space that compares the two models.
+        baseline_of: Hub id of the compressed model, in the card of its baseline; None in its own.
     """
 
     report: CompressionReport
@@ -58,6 +59,7 @@ class CardInput:
     tags: tuple[str, ...] = ()
     picture: str | None = None
     space: str | None = None
+    baseline_of: str | None = None
 
 
 def check_ids(card: CardInput) -> None:
@@ -71,6 +73,7 @@ def check_ids(card: CardInput) -> None:
         "base_model": [card.base_model],
         "datasets": card.datasets,
         "space": [card.space],
+        "baseline_of": [card.baseline_of],
     }
     for name, given in ids.items():
         for one in given:
@@ -100,7 +103,7 @@ def metadata(card: CardInput) -> dict[str, Any]:
         model_name=name if results else None,
         # The weights that transformers opens are never int8; int8 files may lie beside them.
         base_model_relation="finetune" if card.base_model else None,
-        co2_eq_emissions=_emissions(report),
+        co2_eq_emissions=None if card.baseline_of else _emissions(report),
     )
     return data.to_dict()
 
@@ -119,6 +122,8 @@ def exports(report: CompressionReport) -> list:
 
 def _tags(card: CardInput) -> list[str]:
     report = card.report
+    if card.baseline_of:
+        return ["baseline", "trainer-ext", *card.tags]
     sparsity = report.sparsity or Sparsity()
     found = ["compression"]
     found += ["pruned"] if sparsity.achieved else []
@@ -137,7 +142,7 @@ def _results(card: CardInput) -> Iterator[EvalResult]:
         return
     dataset = card.datasets[0] if len(card.datasets) == 1 else NO_DATASET
     for quality in (report.quality, *report.other_quality):
-        for metric, value in _measured(quality):
+        for metric, value in _measured(quality.baseline if card.baseline_of else quality.compressed, quality.metric):
             yield EvalResult(
                 task_type=report.model.task,
                 dataset_type=dataset,
@@ -149,10 +154,9 @@ def _results(card: CardInput) -> Iterator[EvalResult]:
             )
 
 
-def _measured(quality: Quality) -> list[tuple[str, float]]:
+def _measured(scores: Scores | None, main: str) -> list[tuple[str, float]]:
     """The main metric first, as the Hub shows the first one."""
-    found = quality.compressed.by_name if quality.compressed else {}
-    return sorted(found.items(), key=lambda item: item[0] != quality.metric)
+    return sorted(scores.by_name.items() if scores else (), key=lambda item: item[0] != main)
 
 
 def _emissions(report: CompressionReport) -> dict[str, Any] | None:

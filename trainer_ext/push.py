@@ -88,6 +88,7 @@ def _publish_space(api: HfApi, plan: Plan, options: PushOptions) -> str:
         hardware=options.hardware,
         endpoint=api.endpoint,
         license=plan.parts[0].card.license,
+        readme=plan.space.card,
     )
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():

@@ -105,7 +105,8 @@ def make_plan(api: HfApi | None, source: Source, repo_id: str, options: PushOpti
         if not options.overwrite:
             refuse_foreign(remotes[name])
         said = {key: getattr(options, key) for key in ("base_model", "license", "language", "datasets", "space")}
-        parts.append(Part(one, remotes[name], card_of(one.report, name, **said)))
+        card = card_of(one.report, name, **said, baseline_of=repo_id if one.is_baseline else None)
+        parts.append(Part(one, remotes[name], card))
     if not options.space:
         return Plan(parts)
     space = look(api, options.space, "space") if api else Remote(options.space, "space")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 from huggingface_hub import SpaceCard
 from huggingface_hub.utils import HFValidationError, validate_repo_id
@@ -15,6 +16,7 @@ from .space_folder import page_files
 _CPU_HARDWARE = (None, "cpu-basic", "cpu-upgrade")
 _CPU_WHEELS = "--extra-index-url https://download.pytorch.org/whl/cpu"  # without it pip takes gigabytes of CUDA
 _PLACEHOLDER = "USER/NAME"
+_NEEDED = ("sdk", "sdk_version", "python_version", "app_file")  # what the page needs to start
 
 
 def space_files(
@@ -27,6 +29,7 @@ def space_files(
     endpoint: str = "https://huggingface.co",
     license: str | None = None,
     title: str | None = None,
+    readme: str | None = None,
 ) -> dict[str, bytes]:
     """Every file of a Space that compares two models; the same arguments give the same bytes.
 
@@ -40,6 +43,7 @@ def space_files(
         endpoint: address of the Hub.
         license: identifier of the models' licence.
         title: shown on top of the page's card; None takes the name of the compressed model.
+        readme: the README.md that lies there, whose text and further front matter stay; None takes ours.
 
     Returns:
         Content by path in the Space.
@@ -56,14 +60,15 @@ def space_files(
     files = page_files()
     models = {"baseline": baseline, "compressed": compressed}
     files["models.json"] = (json.dumps(models, indent=2) + "\n").encode()
-    files["README.md"] = _card(
-        files["README.md"].decode().replace(_PLACEHOLDER, space_id),
-        title=title or f"{compressed.rpartition('/')[2]}: before and after",
-        models=[*models.values()],
-        preload_from_hub=None if private else [*models.values()],
-        license=license,
-        suggested_hardware=hardware,
-    ).encode()
+    ours = files["README.md"].decode().replace(_PLACEHOLDER, space_id)
+    values = {
+        "title": title or (None if readme else f"{compressed.rpartition('/')[2]}: before and after"),
+        "models": [*models.values()],
+        "license": license,
+        "suggested_hardware": hardware,
+    }
+    preload = {"preload_from_hub": None if private else [*models.values()]}
+    files["README.md"] = _card(ours, readme, {name: value for name, value in values.items() if value} | preload)
     url = f"{endpoint.rstrip('/')}/spaces/{space_id}/resolve/main/{wheel_name}"
     lines = [_CPU_WHEELS] if hardware in _CPU_HARDWARE else []
     lines += _from_wheel_beside(wheel_name) if private else _from_url(url, wheel_bytes)
@@ -72,12 +77,16 @@ def space_files(
     return files
 
 
-def _card(text: str, **fields: object) -> str:
-    """The README with these fields in its front matter; one that is None is left out."""
-    card = SpaceCard(text)
-    for name, value in fields.items():
+def _card(ours: str, theirs: str | None, values: Mapping[str, object]) -> bytes:
+    """The README with these values in its front matter, on the ground of what lies there already."""
+    card = SpaceCard(ours)
+    if theirs:
+        needed = {name: card.data[name] for name in _NEEDED}
+        card = SpaceCard(theirs)
+        values = {**needed, **values}
+    for name, value in values.items():
         card.data[name] = value  # written as YAML by the Hub's own client, whatever is in a title
-    return str(card)
+    return str(card).encode()
 
 
 def _from_url(url: str, content: bytes) -> list[str]:
