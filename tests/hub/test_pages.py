@@ -19,7 +19,11 @@ model-index:
 ---
 # मराठी, smaller
 
-<!-- begin: limits -->
+<!-- begin: limits --> after a comment
+
+<!-- of
+two lines --> <script>alert(0)</script>
+
 | model | accuracy |
 |:--|--:|
 | tiny | 0.91 |
@@ -98,9 +102,19 @@ def test_images_are_those_of_the_repository():
 def test_what_is_shown():
     page = Reader(repository_page("user/name", FILES, note="Nothing is public."))
     assert {"table", "h1", "pre"} <= set(page.tags)
-    for shown in ("user/name", "मराठी, smaller", "apache-2.0", "0.91", "Nothing is public.", "4 files", "1.5 kB"):
+    for shown in (
+        "user/name",
+        "मराठी, smaller",
+        "apache-2.0",
+        "0.91",
+        "Nothing is public.",
+        "4 files",
+        "1.5 kB",
+        "after a comment",
+    ):
         assert shown in page.text, shown
     assert "begin: limits" not in page.text
+    assert "two lines" not in page.text
     assert "license: apache" not in page.text, "the metadata stands beside the text, not in it"
 
 

@@ -1,10 +1,13 @@
 """A README as HTML in which nothing from outside can run: Markdown with tables, raw HTML as text, no outside images."""
 
+import re
 from collections.abc import Callable
 from html import escape
 from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
+
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
 
 def to_html(markdown: str, *, image_address: Callable[[str], str | None]) -> str:
@@ -20,8 +23,7 @@ def to_html(markdown: str, *, image_address: Callable[[str], str | None]) -> str
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
     def raw(renderer, tokens, index, options, env):
-        content = tokens[index].content
-        return "" if content.strip().startswith("<!--") else escape(content)
+        return escape(_COMMENT.sub("", tokens[index].content))
 
     def image(renderer, tokens, index, options, env):
         token = tokens[index]

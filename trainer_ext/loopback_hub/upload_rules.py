@@ -5,28 +5,13 @@ its beginning has a zero byte (git's own sign of a binary file).
 """
 
 import re
+from fnmatch import fnmatchcase
 
 LARGEST_REGULAR = 10 * 1000 * 1000  # bytes
 LARGE_ENDINGS = (
-    *("7z", "arrow", "bin", "bz2", "ckpt", "ftz", "gz", "h5", "joblib", "lfs.*", "mlmodel", "model", "msgpack"),
-    *(
-        "npy",
-        "npz",
-        "onnx",
-        "ot",
-        "parquet",
-        "pb",
-        "pickle",
-        "pkl",
-        "pt",
-        "pth",
-        "rar",
-        "safetensors",
-        "tar",
-        "tflite",
-    ),
-    *("tgz", "wasm", "xz", "zip", "zst"),
-)
+    "7z arrow bin bz2 ckpt ftz gz h5 joblib lfs.* mlmodel model msgpack npy npz onnx ot parquet pb pickle pkl pt pth "
+    "rar safetensors tar tflite tgz wasm xz zip zst"
+).split()
 GIT_ATTRIBUTES = "".join(f"*.{ending} filter=lfs diff=lfs merge=lfs -text\n" for ending in LARGE_ENDINGS)
 _WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
@@ -39,12 +24,8 @@ def is_large(path: str, size: int, sample: bytes) -> bool:
         size: bytes.
         sample: how the file begins (the client sends 512 bytes).
     """
-    name = path.rpartition("/")[2]
-    return (
-        size > LARGEST_REGULAR
-        or b"\0" in sample
-        or any(_pattern(f"*.{ending}").fullmatch(name) for ending in LARGE_ENDINGS)
-    )
+    by_name = any(fnmatchcase(path, f"*.{ending}") for ending in LARGE_ENDINGS)
+    return by_name or size > LARGEST_REGULAR or b"\0" in sample
 
 
 def is_ignored(path: str, gitignore: str) -> bool:
