@@ -119,3 +119,18 @@ def cut(make_spec):
         return shrink(masks.merge(model))[0]
 
     return make
+
+
+@pytest.fixture
+def client_here(hub, monkeypatch):
+    """The Hub's client in this process, and transformers' own, speak with the Hub on this machine."""
+    values = {
+        "ENDPOINT": hub.url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": hub.url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_XET": True,
+    }
+    for name, value in values.items():
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+    monkeypatch.setattr("transformers.utils.hub._hf_api", None)  # the client that transformers made before
+    monkeypatch.setenv("HF_TOKEN", hub.token)

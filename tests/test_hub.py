@@ -2,7 +2,7 @@
 
 import pytest
 from huggingface_hub import HfApi
-from publishing import CLIENT_WARNS, hub  # noqa: F401
+from publishing import CLIENT_WARNS
 
 from trainer_ext.errors import InputError
 from trainer_ext.hub import Remote, check_account, look, publish, refuse_foreign
@@ -10,7 +10,7 @@ from trainer_ext.hub_errors import HubError, in_plain_words
 
 REPO = "user/small"
 CARD = "---\nlicense: mit\n---\n# Card\n"
-pytestmark = CLIENT_WARNS
+pytestmark = [CLIENT_WARNS, pytest.mark.usefixtures("client_here")]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def send(folder, **options):
     return publish(api, folder, look(api, REPO), **{"gone": [], "message": "Publish", **options})
 
 
-def test_a_folder_becomes_a_repository_in_one_commit(folder, hub):  # noqa: F811
+def test_a_folder_becomes_a_repository_in_one_commit(folder, hub):
     assert send(folder, private=True) == f"{hub.url}/{REPO}"
     assert {name: hub.files(REPO)[name] for name in ("model.safetensors", "onnx/model.onnx")} == {
         "model.safetensors": b"\x00weights",
@@ -44,7 +44,7 @@ def test_a_folder_becomes_a_repository_in_one_commit(folder, hub):  # noqa: F811
     assert len(hub.commits(REPO)) == 2
 
 
-def test_what_is_gone_goes_by_its_exact_name(folder, hub):  # noqa: F811
+def test_what_is_gone_goes_by_its_exact_name(folder, hub):
     send(folder)
     api = HfApi()
     for name in ("a[1].onnx", "a1.onnx"):
@@ -68,7 +68,7 @@ def test_what_is_gone_goes_by_its_exact_name(folder, hub):  # noqa: F811
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
 )
-def test_after_a_fault_the_same_call_finishes_the_job(plan, kind, words, folder, hub):  # noqa: F811
+def test_after_a_fault_the_same_call_finishes_the_job(plan, kind, words, folder, hub):
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     fault = hub.fail(**plan, times=50)
     with pytest.raises(kind, match=words) as error:
@@ -82,21 +82,21 @@ def test_after_a_fault_the_same_call_finishes_the_job(plan, kind, words, folder,
     assert hub.files(REPO)["model.safetensors"] == b"\x00weights"
 
 
-def test_payment_is_explained(folder, hub):  # noqa: F811
+def test_payment_is_explained(folder, hub):
     hub.fail("POST", "repos/create", status=402, message="You need a PRO subscription")
     space = Remote("user/demo", "space")
     with pytest.raises(InputError, match=r"PRO.*zero-a10g.*python space/app\.py"):
         publish(HfApi(), folder, space, gone=[], message="Publish", hardware="cpu-basic")
 
 
-def test_no_token(hub, monkeypatch, tmp_path):  # noqa: F811
+def test_no_token(hub, monkeypatch, tmp_path):
     monkeypatch.delenv("HF_TOKEN")
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
     with pytest.raises(InputError, match="hf auth login"):
         check_account(HfApi(), REPO)
 
 
-def test_a_token_that_will_not_do(folder, hub, monkeypatch):  # noqa: F811
+def test_a_token_that_will_not_do(folder, hub, monkeypatch):
     check_account(HfApi(), REPO)
     monkeypatch.setenv("HF_TOKEN", hub.add_token(role="read"))
     with pytest.raises(InputError, match="may only read"):
@@ -109,7 +109,7 @@ def test_a_token_that_will_not_do(folder, hub, monkeypatch):  # noqa: F811
         send(folder)
 
 
-def test_offline(hub, monkeypatch):  # noqa: F811
+def test_offline(hub, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="HF_HUB_OFFLINE"):
         check_account(HfApi(), REPO)

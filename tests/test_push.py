@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from huggingface_hub import HfApi
-from publishing import CLIENT_WARNS, QUIET, hub, make_run, run_python  # noqa: F401
+from publishing import CLIENT_WARNS, QUIET, make_run, run_python
 
 from trainer_ext.check import CheckFailed
 from trainer_ext.errors import InputError
@@ -15,7 +15,7 @@ from trainer_ext.push import push
 from trainer_ext.push_plan import PushOptions
 
 REPO = "user/small"
-pytestmark = CLIENT_WARNS
+pytestmark = [CLIENT_WARNS, pytest.mark.usefixtures("client_here")]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ print(json.dumps([logits.tolist(), label]))
 @pytest.mark.parametrize(
     ("structure", "ways"), [("compact", ("flag", "package")), ("plain", ("stock",))], ids=["compact", "plain"]
 )
-def test_a_stranger_gets_the_same_model(structure, ways, made, tmp_path, hub):  # noqa: F811
+def test_a_stranger_gets_the_same_model(structure, ways, made, tmp_path, hub):
     run = made if structure == "compact" else make_run(tmp_path / "plain", prune_structure="plain", prune_sparsity=0.4)
     shutil.copytree(run, tmp_path / "run")
     publish(tmp_path / "run")
@@ -69,7 +69,7 @@ def test_a_stranger_gets_the_same_model(structure, ways, made, tmp_path, hub):  
         assert found == expected
 
 
-def test_what_went_up(run, hub):  # noqa: F811
+def test_what_went_up(run, hub):
     (run / "compressed/notes.txt").write_text("private")
     (run / "compressed/training_args.bin").write_bytes(b"pickle")
     done = publish(run, license="mit", language=("mr",), private=True)
@@ -86,14 +86,14 @@ def test_what_went_up(run, hub):  # noqa: F811
     assert str(run).encode() not in b"".join(hub.uploaded)
 
 
-def test_the_second_push_changes_nothing(run, hub):  # noqa: F811
+def test_the_second_push_changes_nothing(run, hub):
     publish(run)
     before = hub.files(REPO), len(hub.commits(REPO))
     publish(run)
     assert (hub.files(REPO), len(hub.commits(REPO))) == before
 
 
-def test_what_people_wrote_there_stays(run, hub):  # noqa: F811
+def test_what_people_wrote_there_stays(run, hub):
     publish(run)
     api = HfApi()
     words = hub.files(REPO)[CARD].decode() + "\n## Ask us\n\nमाहिती: write to the library.\n"
@@ -108,7 +108,7 @@ def test_what_people_wrote_there_stays(run, hub):  # noqa: F811
     assert "onnx/model.onnx" not in files, "it was of another publication"
 
 
-def test_an_edit_here_after_the_last_push_counts(run, hub):  # noqa: F811
+def test_an_edit_here_after_the_last_push_counts(run, hub):
     publish(run)
     card = run / "compressed" / CARD
     card.write_text(card.read_text("utf-8") + "\nWritten here.\n", "utf-8")
@@ -122,7 +122,7 @@ def test_an_edit_here_after_the_last_push_counts(run, hub):  # noqa: F811
     assert "Written there." in hub.files(REPO)[CARD].decode()
 
 
-def test_after_a_fault_a_second_push_finishes_the_job(run, hub):  # noqa: F811
+def test_after_a_fault_a_second_push_finishes_the_job(run, hub):
     before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
     fault = hub.fail("POST", "/commit/", status=500)
     with pytest.raises(HubError, match="the same command again"):
@@ -133,7 +133,7 @@ def test_after_a_fault_a_second_push_finishes_the_job(run, hub):  # noqa: F811
     assert hub.files(REPO)["model.safetensors"] == (run / "compressed/model.safetensors").read_bytes()
 
 
-def test_another_model_is_not_overwritten(run, hub):  # noqa: F811
+def test_another_model_is_not_overwritten(run, hub):
     api = HfApi()
     api.create_repo(REPO)
     api.upload_file(path_or_fileobj=b"theirs", path_in_repo="model.safetensors", repo_id=REPO)
@@ -144,7 +144,7 @@ def test_another_model_is_not_overwritten(run, hub):  # noqa: F811
     assert hub.files(REPO)["model.safetensors"] != b"theirs"
 
 
-def test_weights_that_changed_after_the_check_are_refused(run, hub):  # noqa: F811
+def test_weights_that_changed_after_the_check_are_refused(run, hub):
     weights = run / "compressed/model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-3] ^= 0x40  # a bit of the last number
@@ -155,13 +155,13 @@ def test_weights_that_changed_after_the_check_are_refused(run, hub):  # noqa: F8
 
 
 @pytest.mark.parametrize("name", ["small", "user/", "user/a/b", "user/a b", "../x", "user/-x"])
-def test_names_that_the_hub_does_not_take(name, run, hub):  # noqa: F811
+def test_names_that_the_hub_does_not_take(name, run, hub):
     with pytest.raises(InputError):
         push(run, name, PushOptions(), console=QUIET)
 
 
 @pytest.mark.parametrize("place", ["config.json", "tokenizer_config.json", "tokenizer.json"])
-def test_a_token_in_a_file_is_refused_by_its_name(place, run, hub):  # noqa: F811
+def test_a_token_in_a_file_is_refused_by_its_name(place, run, hub):
     file, token = run / "compressed" / place, "hf_" + "Zq7" * 12
     values = json.loads(file.read_text("utf-8"))
     file.write_text(json.dumps({**values, "note": token}), "utf-8")

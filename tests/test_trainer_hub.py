@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from huggingface_hub import HfApi, snapshot_download
-from publishing import CLIENT_WARNS, hub  # noqa: F401
+from publishing import CLIENT_WARNS
 from training import PRUNE, Rows, arguments, new_model
 from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
 
@@ -14,11 +14,11 @@ from trainer_ext.hub_errors import HubError
 from trainer_ext.publication import CARD
 
 REPO = "user/trained"
-pytestmark = CLIENT_WARNS
+pytestmark = [CLIENT_WARNS, pytest.mark.usefixtures("client_here")]
 SECRET = "correct-horse-battery-staple"
 
 
-def make(folder, hub, cls=DistillPruneTrainer, kind=DistillPruneTrainingArguments, model=None, **fields):  # noqa: F811
+def make(folder, hub, cls=DistillPruneTrainer, kind=DistillPruneTrainingArguments, model=None, **fields):
     """A trainer of ten steps that publishes; its token is in the arguments and a secret in the environment."""
     options = {"push_to_hub": True, "hub_model_id": REPO, "hub_token": hub.token, "hub_strategy": "end", **fields}
     args = arguments(folder / "out", kind, **options)
@@ -31,13 +31,13 @@ def make(folder, hub, cls=DistillPruneTrainer, kind=DistillPruneTrainingArgument
     )
 
 
-def tokens_in(hub):  # noqa: F811
+def tokens_in(hub):
     bodies = b"\n".join(hub.uploaded)
     return hub.token.encode() in bodies or SECRET.encode() in bodies
 
 
 @pytest.mark.parametrize("fields", [PRUNE, {"distill_teacher": "self"}], ids=["pruned", "distilled"])
-def test_no_token_goes_up(fields, tmp_path, hub, monkeypatch):  # noqa: F811
+def test_no_token_goes_up(fields, tmp_path, hub, monkeypatch):
     monkeypatch.setenv("SOME_API_KEY", SECRET)
     trainer = make(tmp_path, hub, **fields)
     (tmp_path / "out").mkdir(exist_ok=True)
@@ -52,7 +52,7 @@ def test_no_token_goes_up(fields, tmp_path, hub, monkeypatch):  # noqa: F811
     assert not tokens_in(hub)
 
 
-def test_the_stock_trainer_leaks(tmp_path, hub, monkeypatch):  # noqa: F811
+def test_the_stock_trainer_leaks(tmp_path, hub, monkeypatch):
     """The control: the same script with the stock classes publishes its arguments, token and all."""
     monkeypatch.setenv("SOME_API_KEY", SECRET)
     trainer = make(tmp_path, hub, Trainer, TrainingArguments)
@@ -62,7 +62,7 @@ def test_the_stock_trainer_leaks(tmp_path, hub, monkeypatch):  # noqa: F811
     assert tokens_in(hub)
 
 
-def test_the_published_model_is_the_one_that_was_trained(tmp_path, hub):  # noqa: F811
+def test_the_published_model_is_the_one_that_was_trained(tmp_path, hub):
     trainer = make(tmp_path, hub, **PRUNE)
     trainer.train()
     trainer.evaluate()
@@ -82,7 +82,7 @@ def test_the_published_model_is_the_one_that_was_trained(tmp_path, hub):  # noqa
     assert not (tmp_path / "out/_hub").exists()
 
 
-def test_pushing_again_changes_nothing_and_keeps_what_people_wrote(tmp_path, hub):  # noqa: F811
+def test_pushing_again_changes_nothing_and_keeps_what_people_wrote(tmp_path, hub):
     trainer = make(tmp_path, hub, **PRUNE)
     trainer.train()
     trainer.push_to_hub()
@@ -97,7 +97,7 @@ def test_pushing_again_changes_nothing_and_keeps_what_people_wrote(tmp_path, hub
     assert (hub.files(REPO), len(hub.commits(REPO))) == before
 
 
-def test_saving_publishes_too(tmp_path, hub):  # noqa: F811
+def test_saving_publishes_too(tmp_path, hub):
     trainer = make(tmp_path, hub, **PRUNE)
     trainer.train()
     trainer.save_model()
@@ -105,7 +105,7 @@ def test_saving_publishes_too(tmp_path, hub):  # noqa: F811
     assert not tokens_in(hub)
 
 
-def test_in_the_background(tmp_path, hub):  # noqa: F811
+def test_in_the_background(tmp_path, hub):
     trainer = make(tmp_path, hub, **PRUNE)
     trainer.train()
     trainer.push_to_hub(blocking=False).result(timeout=60)
@@ -117,7 +117,7 @@ def test_in_the_background(tmp_path, hub):  # noqa: F811
     [("end", None), ("every_save", {"last-checkpoint"}), ("checkpoint", {"last-checkpoint"})]
     + [("all_checkpoints", {"checkpoint-4", "checkpoint-8", "checkpoint-10"})],
 )
-def test_checkpoints_go_to_a_branch_and_training_goes_on_from_there(strategy, folders, tmp_path, hub):  # noqa: F811
+def test_checkpoints_go_to_a_branch_and_training_goes_on_from_there(strategy, folders, tmp_path, hub):
     save = {"hub_strategy": strategy, "hub_always_push": True, "save_strategy": "steps", "save_steps": 4}
     trainer = make(tmp_path, hub, **PRUNE, **save)
     trainer.train()
@@ -137,7 +137,7 @@ def test_checkpoints_go_to_a_branch_and_training_goes_on_from_there(strategy, fo
     )
 
 
-def test_a_checkpoint_that_does_not_arrive_stops_nothing(tmp_path, hub, caplog):  # noqa: F811
+def test_a_checkpoint_that_does_not_arrive_stops_nothing(tmp_path, hub, caplog):
     hub.fail("POST", "/commit/", status=500, times=9)
     save = {"hub_strategy": "every_save", "save_strategy": "steps", "save_steps": 4}
     trainer = make(tmp_path, hub, **PRUNE, **save)
@@ -146,13 +146,13 @@ def test_a_checkpoint_that_does_not_arrive_stops_nothing(tmp_path, hub, caplog):
     assert (tmp_path / "out/checkpoint-10/model.safetensors").is_file()
 
 
-def test_masks_are_not_published(tmp_path, hub):  # noqa: F811
+def test_masks_are_not_published(tmp_path, hub):
     trainer = make(tmp_path, hub, **PRUNE)
     with pytest.raises(ValueError, match="masks"):
         trainer.push_to_hub()
 
 
-def test_after_a_fault_the_same_call_finishes_the_job(tmp_path, hub):  # noqa: F811
+def test_after_a_fault_the_same_call_finishes_the_job(tmp_path, hub):
     trainer = make(tmp_path, hub, **PRUNE)
     trainer.train()
     fault = hub.fail("POST", "/commit/main", status=500, times=9)
@@ -163,7 +163,7 @@ def test_after_a_fault_the_same_call_finishes_the_job(tmp_path, hub):  # noqa: F
     assert "model.safetensors" in hub.files(REPO)
 
 
-def test_a_token_in_the_model_is_refused(tmp_path, hub):  # noqa: F811
+def test_a_token_in_the_model_is_refused(tmp_path, hub):
     model = new_model()
     model.config.note = hub.token
     trainer = make(tmp_path, hub, model=model, **PRUNE)

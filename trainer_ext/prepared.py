@@ -132,13 +132,19 @@ def refuse_leaks(folder: Path, home: Path, *tokens: str | None) -> None:
         raise InputError(f"Nothing was published: {words}. Take it out of the file, then publish again.")
 
 
-def prove(source: Source, folder: Path) -> None:
+def prove(source: Source, folder: Path, *, trust_remote_code: bool = False) -> None:
     """Open a staged folder in a fresh process, and compare it with the model that it was made from.
+
+    Args:
+        source: the model.
+        folder: as `prepare` filled it.
+        trust_remote_code: run a code file beside the weights that this version of the package did not write.
 
     Raises:
         CheckFailed: they do not compute the same.
     """
-    _hold(check(source.folder if source.is_baseline else source.root, copy=folder))
+    path = source.folder if source.is_baseline else source.root
+    _hold(check(path, trust_remote_code=trust_remote_code, copy=folder))
 
 
 def prove_saved(model, folder: Path) -> None:

@@ -59,6 +59,9 @@ def push(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a model there that was not published by this package.")
     ] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run a code file in the run that is not ours, to check it.")
+    ] = False,
     message: Annotated[str, typer.Option(help="Of the commit.")] = "Publish the compressed model",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would go up, print the card, and send nothing.")
@@ -102,6 +105,7 @@ def push(
         overwrite=overwrite,
         card=card,
         message=message,
+        trust_remote_code=trust_remote_code,
     )
     try:
         if dry_run:
@@ -110,7 +114,7 @@ def push(
             from .rehearsal import rehearse as run_rehearsal
 
             words = [word for word in sys.argv[1:] if word != "--rehearse"]
-            _print_rehearsal(run_rehearsal(path, repo, words, console=err))
+            _print_rehearsal(repo, run_rehearsal(path, repo, words, console=err))
         else:
             _print_pushed(run_push(path, repo, options, console=err))
     except (HubError, CheckFailed) as error:
@@ -164,9 +168,11 @@ def _print_pushed(done) -> None:
         err.print(Text(note))
 
 
-def _print_rehearsal(found) -> None:
-    out.print(_files(f"{found.repo_id}: what a stranger would get", found.sizes, []))
-    table = Table(title=Text("Opened by its name in a fresh process"), title_justify="left", show_header=False)
-    table.add_row("largest difference of logits", f"{found.difference:.1e}")
-    table.add_row("page", Text(str(found.page), overflow="fold"))
+def _print_rehearsal(repo: str, found) -> None:
+    for name, sizes in found.sizes.items():
+        out.print(_files(f"{name}: what a stranger would get", sizes, []))
+    table = Table(title=Text("Rehearsal"), title_justify="left", show_header=False)
+    table.add_row(f"{repo} loaded by its name", f"logits differ by at most {found.difference:.1e}")
+    for page in found.pages.values():
+        table.add_row("page to look at", Text(str(page), overflow="fold"))
     out.print(table)

@@ -72,7 +72,7 @@ def prepared_parts(plan: Plan, options: PushOptions, console: Console) -> Iterat
             name = part.remote.repo_id
             with console.status(f"{name}: its card, and the proof that it opens elsewhere as the same model"):
                 prepared = prepare(part.source, part.card, existing_card(part, options), Path(scratch) / name)
-                prove(part.source, prepared.folder)
+                prove(part.source, prepared.folder, trust_remote_code=options.trust_remote_code)
             ready.append(prepared)
         yield ready
 

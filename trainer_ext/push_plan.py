@@ -40,6 +40,7 @@ class PushOptions:
         overwrite: replace a model that no run was published as.
         card: `local` or `hub`, the card whose edits count where both were edited.
         message: of the commits.
+        trust_remote_code: run a code file in the run that this version of the package did not write.
     """
 
     private: bool | None = None
@@ -54,6 +55,7 @@ class PushOptions:
     overwrite: bool = False
     card: str | None = None
     message: str = "Publish the compressed model"
+    trust_remote_code: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from .opening import open_classifier
 from .publication import find_source
 from .run_directory import whole_folder, write_text
 
-FOLDER = "rehearsal"  # in the run
+FOLDER, PAGE = "rehearsal", "index.html"  # the first in the run
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,14 @@ class Rehearsed:
     """What a rehearsal showed.
 
     Attributes:
-        repo_id: the name that was used.
-        sizes: bytes by path, of everything in the repository.
+        sizes: of every repository, by its name: bytes by path.
         difference: largest difference of logits between the model here and the one that was loaded by its name.
-        page: a file to open in a browser: the model's page.
+        pages: files to open in a browser, by the name of the repository.
     """
 
-    repo_id: str
-    sizes: dict[str, int]
+    sizes: dict[str, dict[str, int]]
     difference: float
-    page: Path
+    pages: dict[str, Path]
 
 
 def rehearse(path: Path, repo_id: str, words: list[str], *, console: Console) -> Rehearsed:
@@ -59,23 +57,30 @@ def rehearse(path: Path, repo_id: str, words: list[str], *, console: Console) ->
     source = find_source(path)
     with LoopbackHub(user=repo_id.partition("/")[0]) as hub, tempfile.TemporaryDirectory() as scratch:
         environment = {**os.environ, **hub.environment(Path(scratch) / "mine")}
-        done = subprocess.run(
-            [sys.executable, "-m", "trainer_ext", *words], env=environment, stdout=subprocess.DEVNULL
-        )
-        if done.returncode:
-            raise InputError("The rehearsal ended here; what is above would have been the answer of the real push.")
-        with console.status(f"loading {repo_id} from there"):
+        command = [sys.executable, "-m", "trainer_ext", *words]
+        if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode:
+            raise InputError("The rehearsal ended here: what is above would have been the answer of the real push.")
+        with console.status(f"loading {repo_id} by its name"):
             environment = {**os.environ, **hub.environment(Path(scratch) / "theirs")}
             difference = _compare(source.folder, repo_id, Path(scratch), environment)
-        files = hub.files(repo_id)
-        shutil.rmtree(source.root / FOLDER, ignore_errors=True)
-        with whole_folder(source.root / FOLDER) as folder:
-            for name, content in files.items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(content)
-            write_text(folder / "index.html", repository_page(repo_id, files))
-    sizes = {name: len(content) for name, content in sorted(files.items())}
-    return Rehearsed(repo_id, sizes, difference, source.root / FOLDER / "index.html")
+        found = {(kind, name): hub.files(name, repo_type=kind) for kind, name in hub.repositories}
+    pages = _keep(source.root / FOLDER, found)
+    sizes = {name: {path: len(content) for path, content in files.items()} for (_, name), files in found.items()}
+    return Rehearsed(sizes, difference, pages)
+
+
+def _keep(folder: Path, found: dict[tuple[str, str], dict[str, bytes]]) -> dict[str, Path]:
+    """Write every repository with its page beside the files, in place of an earlier rehearsal."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with whole_folder(folder) as part:
+        for (kind, name), files in found.items():
+            place = part / kind / name
+            for path, content in files.items():
+                (place / path).parent.mkdir(parents=True, exist_ok=True)
+                (place / path).write_bytes(content)
+            note = "A rehearsal: this is how the page would look. Nothing has been published."
+            write_text(place / PAGE, repository_page(name, files, note=note))
+    return {name: folder / kind / name / PAGE for kind, name in found}
 
 
 def _compare(folder: Path, repo_id: str, scratch: Path, environment: dict[str, str]) -> float:

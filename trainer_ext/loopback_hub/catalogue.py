@@ -94,6 +94,10 @@ class Catalogue:
         except KeyError:
             raise KeyError(f"no {repo_type} {repo_id!r} here; there are {sorted(self._hosted)}") from None
 
+    def names(self) -> list[tuple[str, str]]:
+        """Type and id of every repository."""
+        return sorted(self._hosted)
+
     def remove(self, hosted: Hosted):
         """Delete a repository with all that it has."""
         del self._hosted[hosted.kind.name, hosted.id]

@@ -90,6 +90,11 @@ class LoopbackHub:
             "no_proxy": "127.0.0.1",
         }
 
+    @property
+    def repositories(self) -> list[tuple[str, str]]:
+        """Type and id of everything that was made here."""
+        return self._state.catalogue.names()
+
     def files(self, repo_id: str, *, repo_type: str = "model", revision: str = "main") -> dict[str, bytes]:
         """Content of every file of a revision, by path, whoever may see it.
 
