@@ -1,89 +1,19 @@
 """The page as a process: started as a Space or a person starts it, and asked by the real client over HTTP."""
 
-import contextlib
 import json
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
-from paging import LABELS, environment, only, write_pair
+from paging import LABELS, START, ask, environment, only, started, write_pair
 from transformers import AutoModelForSequenceClassification
 from vocabularies import MARATHI, tokenizer_of
 
 from trainer_ext.space_files import space_files
 from trainer_ext.space_folder import space_folder
-
-# As `python app.py`, but with no package except what `only` lets it find.
-START = """
-import importlib.util, runpy, sys
-assert importlib.util.find_spec("trainer_ext") is None, "it must come from the wheel, or this shows nothing"
-sys.path.insert(0, ".")
-sys.argv = ["app.py"]
-runpy.run_path("app.py", run_name="__main__")
-"""
-ASK = """
-import json, sys
-from gradio_client import Client
-from gradio_client.exceptions import AppError
-client = Client(sys.argv[1], verbose=False, analytics_enabled=False)
-for text in json.loads(sys.argv[2]):
-    try:
-        answer = client.predict(text, api_name="/compare")
-    except AppError as error:
-        answer = str(error)
-    print(json.dumps(answer))
-print(json.dumps(list(client.view_api(print_info=False, return_format="dict")["named_endpoints"])))
-"""
-
-
-def answers(port: int) -> bool:
-    """Whether a page is served there."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/config") as answer:
-            return answer.status == 200
-    except OSError:
-        return False
-
-
-@contextlib.contextmanager
-def started(command: list[str], *, cwd: Path, **variables: str):
-    """The address of a page that runs until the block is left."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = cwd / "page.log"
-    with log.open("w") as written:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=environment(GRADIO_SERVER_PORT=str(port), **variables),
-            stdout=written,
-            stderr=written,
-        )
-    try:
-        deadline = time.monotonic() + 120
-        while not answers(port):
-            assert process.poll() is None, log.read_text()[-3000:]
-            assert time.monotonic() < deadline, log.read_text()[-3000:]
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def ask(address: str, *texts: str) -> list:
-    """What `/compare` answers to each text, a refusal as its words; and last the names of the endpoints."""
-    words = [sys.executable, "-c", ASK, address, json.dumps(texts)]
-    done = subprocess.run(words, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def expected(folder: Path, text: str) -> torch.Tensor:

@@ -105,7 +105,7 @@ def write_card(folder: Path, card: CardInput, existing: str | None) -> list[str]
     except InputError as error:  # the card does without its picture
         notes.append(f"the card has no picture: {error}")
     merged = merge(render(card), existing)
-    (folder / CARD).write_bytes(merged.text.encode("utf-8"))
+    write_text(folder / CARD, merged.text)
     notes += [f"section {name!r} of the card was edited by hand and is left as it is" for name in merged.kept]
     if "\nlicense:" not in merged.text:
         notes.append("the card names no licence; give one that the base model allows: --license apache-2.0")

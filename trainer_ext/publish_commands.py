@@ -143,7 +143,7 @@ def _show(path: Path, repo: str, options) -> None:
 
 
 def _files(title: str, sizes: dict[str, int], left_out: list[str]) -> Table:
-    table = Table(title=Text(title), title_justify="left")
+    table = Table(title=Text(title, no_wrap=True), title_justify="left", min_width=len(title))
     table.add_column("file", overflow="fold")
     table.add_column("size", justify="right")
     for name, size in sizes.items():

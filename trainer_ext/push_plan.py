@@ -18,7 +18,7 @@ from .hub_errors import in_plain_words
 from .prepared import card_of
 from .publication import CARD, Source
 from .report import CompressionReport
-from .run_directory import write_json
+from .run_directory import write_json, write_text
 
 RECORD = "published.json"  # in the run: the card that was last published, by repository
 
@@ -128,7 +128,7 @@ def existing_card(part: Part, options: PushOptions) -> str | None:
 
 def remember(part: Part, text: str) -> None:
     """Keep the card beside the model, and which one was published where."""
-    (part.source.folder / CARD).write_bytes(text.encode("utf-8"))
+    write_text(part.source.folder / CARD, text)
     digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
     write_json(part.source.root / RECORD, _record(part.source) | {part.remote.repo_id: digest})
 

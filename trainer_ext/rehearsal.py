@@ -20,7 +20,7 @@ from .errors import InputError
 from .loopback_hub import LoopbackHub
 from .loopback_hub.pages import repository_page
 from .opening import open_classifier
-from .publication import find_source
+from .publication import find_source, link
 from .run_directory import whole_folder, write_text
 
 FOLDER, PAGE = "rehearsal", "index.html"  # the first in the run
@@ -56,6 +56,11 @@ def rehearse(path: Path, repo_id: str, words: list[str], *, console: Console) ->
     """
     source = find_source(path)
     with LoopbackHub(user=repo_id.partition("/")[0]) as hub, tempfile.TemporaryDirectory() as scratch:
+        # On a copy: the run itself remembers what was published of it, and a rehearsal is no publication.
+        copy = Path(scratch) / source.root.name
+        ignored = shutil.ignore_patterns(FOLDER, "checkpoints")
+        shutil.copytree(source.root, copy, ignore=ignored, copy_function=lambda old, new: link(Path(old), Path(new)))
+        words = [str(copy) if Path(word) == path else word for word in words]
         environment = {**os.environ, **hub.environment(Path(scratch) / "mine")}
         command = [sys.executable, "-m", "trainer_ext", *words]
         if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode:

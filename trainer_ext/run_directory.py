@@ -159,7 +159,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
+    with part.open("w", encoding="utf-8", newline="") as file:  # line ends stay what they are
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
