@@ -143,7 +143,7 @@ def test_what_was_not_measured_is_left_out_or_said_so():
     card = card_of(bare_report())
     for words in ("quality was not measured", "speed was not measured", "parameters were not counted"):
         assert words in card
-    assert "energy was not measured" in section(card, "limits")
+    assert "energy of its predictions was not measured" in section(card, "limits")
     for name in ("exports", "structure", "differences", "energy"):
         assert section(card, name) == ""
     assert not re.search(r"\bNone\b|\bnan\b", card)
