@@ -219,7 +219,9 @@ def within_noise(difference: Difference) -> bool:
 def machines(rows: list[Latency]) -> str | None:
     """One line per machine that was measured on."""
     lines = dict.fromkeys(
-        f"{row.processor}, {row.device}" + (f", {row.threads} threads" if row.threads else "") for row in rows
+        f"{row.processor}, {row.device}"
+        + (f", {row.threads} thread{'s' if row.threads > 1 else ''}" if row.threads else "")
+        for row in rows
     )
     return "\n".join(lines) or None
 
