@@ -140,7 +140,6 @@ def test_devanagari_is_readable_in_the_file():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"repo_id": "name"},
         {"repo_id": "user/na me"},
         {"base_model": "/home/me/model"},
         {"base_model": "../model"},
