@@ -17,14 +17,28 @@ from trainer_ext.export import export
 from trainer_ext.loopback_hub import LoopbackHub
 
 REPO, SPACE = "user/small", "user/demo"
+IN_ARGUMENTS, IN_ENVIRONMENT, IN_FILES = "hf_" + "Arg7" * 9, "not-to-be-told-1234", "hf_" + "Fil3" * 9
 TEXT = "what copper can do"
 pytestmark = CLIENT_WARNS
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    run = make_run(tmp_path_factory.mktemp("published"), card_license="cc0-1.0", card_language=["en"])
+    """A finished run with an export, and with secrets wherever a user may have left them."""
+    fields = {"card_license": "cc0-1.0", "card_language": ["en"], "hub_token": IN_ARGUMENTS}
+    run = make_run(tmp_path_factory.mktemp("published"), **fields)
     export(run, ["onnx"])
+    for name in (
+        "training_args.bin",
+        "notes.txt",
+        ".env",
+        "emissions.csv",
+        "onnx/.cache",
+        "checkpoint-3/optimizer.pt",
+    ):
+        file = run / "compressed" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(IN_FILES)
     return run
 
 
@@ -46,7 +60,13 @@ def published(run, tmp_path_factory):
         ]
         done = subprocess.run(
             [sys.executable, "-m", "trainer_ext", *words],
-            env={**hub.environment(home), "PATH": "", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            env={
+                **hub.environment(home),
+                "SOME_API_KEY": IN_ENVIRONMENT,
+                "PATH": "",
+                "PYTHONPATH": str(ROOT),
+                "OMP_NUM_THREADS": "1",
+            },
             cwd=home,
             capture_output=True,
             text=True,
@@ -62,6 +82,16 @@ def test_the_command_says_where_things_are(published):
     for place in (REPO, f"{REPO}-baseline", f"spaces/{SPACE}"):
         assert f"{hub.url}/{place}" in words
     assert {name for _, name in hub.repositories} == {REPO, f"{REPO}-baseline", SPACE}
+
+
+def test_no_secret_is_in_any_byte_that_went_up(published, run):
+    hub, printed = published
+    secrets = {IN_ARGUMENTS, IN_ENVIRONMENT, IN_FILES, hub.token}
+    bodies = b"\n".join(hub.uploaded)
+    assert bodies, "or this shows nothing"
+    assert not {secret for secret in secrets if secret.encode() in bodies or secret in printed}
+    assert str(run).encode() not in bodies
+    assert IN_ARGUMENTS in (run / "recipe.yaml").read_text(), "it was there to be told"
 
 
 def test_every_block_of_the_card_runs(published, tmp_path):
