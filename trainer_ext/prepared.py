@@ -99,11 +99,12 @@ def write_card(folder: Path, card: CardInput, existing: str | None) -> list[str]
         What the user should know, a line each.
     """
     notes = []
-    try:
-        write_text(folder / PICTURE, draw_parameters(card.report))
-        card = replace(card, picture=PICTURE)
-    except InputError as error:  # the card does without its picture
-        notes.append(f"the card has no picture: {error}")
+    if not card.baseline_of:  # whose card shows none
+        try:
+            write_text(folder / PICTURE, draw_parameters(card.report))
+            card = replace(card, picture=PICTURE)
+        except InputError as error:  # the card does without its picture
+            notes.append(f"the card has no picture: {error}")
     merged = merge(render(card), existing)
     write_text(folder / CARD, merged.text)
     notes += [f"section {name!r} of the card was edited by hand and is left as it is" for name in merged.kept]

@@ -171,8 +171,6 @@ def _print_pushed(done) -> None:
 def _print_rehearsal(repo: str, found) -> None:
     for name, sizes in found.sizes.items():
         out.print(_files(f"{name}: what a stranger would get", sizes, []))
-    table = Table(title=Text("Rehearsal"), title_justify="left", show_header=False)
-    table.add_row(f"{repo} loaded by its name", f"logits differ by at most {found.difference:.1e}")
+    out.print(Text(f"{repo} loaded by its name: logits differ by at most {found.difference:.1e}"))
     for page in found.pages.values():
-        table.add_row("page to look at", Text(str(page), overflow="fold"))
-    out.print(table)
+        out.print(Text(f"page to look at: {page}"), soft_wrap=True)

@@ -125,6 +125,13 @@ def test_any_readme_makes_a_page(readme):
     assert "README.md" in page.text
 
 
+def test_what_folds_and_breaks_may_do_so_and_no_more():
+    readme = "| a |\n|---|\n| one<br>two<br onclick=x> |\n\n<details><summary>more</summary>\n\ntext\n\n</details>\n"
+    page = repository_page("user/tiny", {"README.md": readme.encode()})
+    assert "one<br>two&lt;br onclick=x&gt;" in page
+    assert "<details><summary>more</summary>" in page
+
+
 def test_small_words():
     assert [in_words(size) for size in (0, 999, 1000, 438_000_000, 5 * 10**12)] == [
         "0 B",

@@ -8,14 +8,15 @@ from urllib.parse import urlsplit
 from markdown_it import MarkdownIt
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_FOLDED = re.compile(r"&lt;(/?(?:details|summary))&gt;")  # tags without attributes, which can do nothing else
+_PLAIN_TAG = re.compile(r"&lt;(/?(?:details|summary)|br)&gt;")  # tags without attributes, which can do nothing else
 
 
 def to_html(markdown: str, *, image_address: Callable[[str], str | None]) -> str:
     """Render Markdown.
 
-    Raw HTML is shown as it is written, except for comments, which are left out, and `<details>` with its summary. Links keep to harmless schemes. An
-    image from elsewhere becomes a link to it, so that the page itself asks nobody for anything.
+    Raw HTML is shown as it is written, except for comments, which are left out, and for `<br>`, `<details>` and `<summary>`
+    without attributes. Links keep to harmless schemes. An image from elsewhere becomes a link to it, so that the page itself
+    asks nobody for anything.
 
     Args:
         markdown: the text, without front matter.
@@ -24,7 +25,7 @@ def to_html(markdown: str, *, image_address: Callable[[str], str | None]) -> str
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
     def raw(renderer, tokens, index, options, env):
-        return _FOLDED.sub(r"<\1>", escape(_COMMENT.sub("", tokens[index].content)))
+        return _PLAIN_TAG.sub(r"<\1>", escape(_COMMENT.sub("", tokens[index].content)))
 
     def image(renderer, tokens, index, options, env):
         token = tokens[index]
