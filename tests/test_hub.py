@@ -5,7 +5,7 @@ from huggingface_hub import HfApi
 from publishing import CLIENT_WARNS
 
 from trainer_ext.errors import InputError
-from trainer_ext.hub import Remote, check_account, look, publish, refuse_foreign
+from trainer_ext.hub import Remote, check_account, claim, look, publish, refuse_foreign
 from trainer_ext.hub_errors import HubError, in_plain_words
 
 REPO = "user/small"
@@ -26,9 +26,12 @@ def folder(tmp_path):
     return tmp_path / "stage"
 
 
-def send(folder, **options):
+def send(folder, *, gone=(), private=None):
     api = HfApi()
-    return publish(api, folder, look(api, REPO), **{"gone": [], "message": "Publish", **options})
+    remote = look(api, REPO)
+    url = claim(api, remote, private=private)
+    publish(api, folder, remote, gone=gone, message="Publish")
+    return url
 
 
 def test_a_folder_becomes_a_repository_in_one_commit(folder, hub):
@@ -82,11 +85,11 @@ def test_after_a_fault_the_same_call_finishes_the_job(plan, kind, words, folder,
     assert hub.files(REPO)["model.safetensors"] == b"\x00weights"
 
 
-def test_payment_is_explained(folder, hub):
+def test_payment_is_explained(hub):
     hub.fail("POST", "repos/create", status=402, message="You need a PRO subscription")
     space = Remote("user/demo", "space")
     with pytest.raises(InputError, match=r"PRO.*zero-a10g.*python space/app\.py"):
-        publish(HfApi(), folder, space, gone=[], message="Publish", hardware="cpu-basic")
+        claim(HfApi(), space, hardware="cpu-basic")
 
 
 def test_no_token(hub, monkeypatch, tmp_path):

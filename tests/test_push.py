@@ -133,6 +133,22 @@ def test_after_a_fault_a_second_push_finishes_the_job(run, hub):
     assert hub.files(REPO)["model.safetensors"] == (run / "compressed/model.safetensors").read_bytes()
 
 
+def test_a_private_space_gets_its_token_as_a_secret(run, hub):
+    space = {"space": "user/demo", "private": True}
+    hub.fail("POST", "repos/create", status=402, message="PRO only")
+    with pytest.raises(InputError, match="python space/app.py"):
+        publish(run, **space)
+    assert hub.repositories == [], "the Space is asked for first, so nothing was sent"
+    assert any("--space-token" in note for note in publish(run, **space).notes)
+    token = hub.add_token(role="read")
+    assert not any("--space-token" in note for note in publish(run, **space, secret=token).notes)
+    files = hub.files("user/demo", repo_type="space")
+    assert "resolve/main" not in files["requirements.txt"].decode(), "pip could not fetch the wheel"
+    assert [*HfApi().get_space_secrets("user/demo")] == ["HF_TOKEN"]
+    assert token.encode() not in b"".join(hub.uploaded)
+    assert HfApi().model_info(f"{REPO}-baseline").private
+
+
 def test_another_model_is_not_overwritten(run, hub):
     api = HfApi()
     api.create_repo(REPO)

@@ -83,16 +83,27 @@ def refuse_foreign(remote: Remote) -> None:
         )
 
 
-def publish(
-    api: HfApi,
-    folder: Path,
-    remote: Remote,
-    *,
-    gone: Iterable[str],
-    message: str,
-    private: bool | None = None,
-    hardware: str | None = None,
-) -> str:
+def claim(api: HfApi, remote: Remote, *, private: bool | None = None, hardware: str | None = None) -> str:
+    """Make a repository where there is none, so that a name, a right or a payment fails before anything is sent.
+
+    Args:
+        api: the client, with its token.
+        remote: what :func:`look` found.
+        private: who may see a repository that is made now; None leaves it to the account.
+        hardware: of a Space; None leaves it as it is.
+
+    Returns:
+        Its address.
+    """
+    space = {"space_sdk": "gradio", "space_hardware": hardware} if remote.repo_type == "space" else {}
+    with in_plain_words(remote.repo_id):
+        url = api.create_repo(remote.repo_id, repo_type=remote.repo_type, private=private, exist_ok=True, **space)
+        if hardware and remote.exists:
+            api.request_space_hardware(remote.repo_id, hardware)
+    return str(url)
+
+
+def publish(api: HfApi, folder: Path, remote: Remote, *, gone: Iterable[str], message: str) -> None:
     """Make the main branch of a repository hold a folder; what nobody published from here stays as it is.
 
     Where nothing differs from what is there, no commit is made.
@@ -100,18 +111,11 @@ def publish(
     Args:
         api: the client, with its token.
         folder: what goes up, whole.
-        remote: what :func:`look` found.
+        remote: a repository that there is.
         gone: paths of an earlier publication that go.
         message: of the commit.
-        private: who may see a repository that is made now; None leaves it to the account.
-        hardware: of a Space; None leaves it as it is.
-
-    Returns:
-        The address of the repository.
     """
-    space = {"space_sdk": "gradio", "space_hardware": hardware} if remote.repo_type == "space" else {}
     with in_plain_words(remote.repo_id):
-        url = api.create_repo(remote.repo_id, repo_type=remote.repo_type, private=private, exist_ok=True, **space)
         api.upload_folder(
             repo_id=remote.repo_id,
             repo_type=remote.repo_type,
@@ -119,6 +123,3 @@ def publish(
             commit_message=message,
             delete_patterns=[glob.escape(name) for name in gone] or None,
         )
-        if hardware and remote.exists:
-            api.request_space_hardware(remote.repo_id, hardware)
-    return str(url)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import HfApi
 from rich.console import Console
 
-from .hub import check_account, publish
+from .hub import check_account, claim, publish
 from .hub_errors import in_plain_words
 from .prepared import Prepared, prepare, prove
 from .publication import find_source, stale
@@ -23,8 +23,8 @@ from .space_files import space_files
 class Pushed:
     """Where things lie now, by what they are, and what the user should know."""
 
-    addresses: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    addresses: dict[str, str]
+    notes: list[str]
 
 
 def push(path: str | Path, repo_id: str, options: PushOptions, *, console: Console) -> Pushed:
@@ -41,26 +41,22 @@ def push(path: str | Path, repo_id: str, options: PushOptions, *, console: Conso
         CheckFailed: what would go up does not open elsewhere as the same model.
         HubError: the Hub or the network failed; nothing is lost, and the same call again finishes the job.
     """
-    source, api, done = find_source(path), HfApi(), Pushed()
+    source, api = find_source(path), HfApi()
     check_account(api, repo_id)
     with console.status("looking at the Hub"):
         plan = make_plan(api, source, repo_id, options)
     with prepared_parts(plan, options, console) as ready:
+        claimed = {"hardware": options.hardware, "private": options.private}
+        addresses = {"Space": claim(api, plan.space, **claimed)} if plan.space else {}
+        addresses = {part.role: claim(api, part.remote, private=options.private) for part in plan.parts} | addresses
         for part, prepared in zip(plan.parts, ready, strict=True):
-            done.notes.extend(prepared.notes)
-            done.addresses[part.role] = publish(
-                api,
-                prepared.folder,
-                part.remote,
-                gone=stale(part.remote.files, prepared.folder),
-                message=options.message,
-                private=options.private,
-            )
+            gone = stale(part.remote.files, prepared.folder)
+            publish(api, prepared.folder, part.remote, gone=gone, message=options.message)
             remember(part, prepared.card)
     if plan.space:
-        done.addresses["Space"] = _publish_space(api, plan, options)
-        done.notes.extend(_about_space(plan, options))
-    return done
+        _publish_space(api, plan, options)
+    notes = [note for prepared in ready for note in prepared.notes]
+    return Pushed(addresses, notes + _about_space(plan, options))
 
 
 @contextlib.contextmanager
@@ -77,7 +73,7 @@ def prepared_parts(plan: Plan, options: PushOptions, console: Console) -> Iterat
         yield ready
 
 
-def _publish_space(api: HfApi, plan: Plan, options: PushOptions) -> str:
+def _publish_space(api: HfApi, plan: Plan, options: PushOptions) -> None:
     baseline, compressed = plan.compared
     private = options.private if plan.space.private is None else plan.space.private
     files = space_files(
@@ -96,23 +92,14 @@ def _publish_space(api: HfApi, plan: Plan, options: PushOptions) -> str:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
         old = [name for name in plan.space.files if name.endswith(".whl") and name not in files]
-        url = publish(
-            api,
-            Path(folder),
-            plan.space,
-            gone=old,
-            message=options.message,
-            private=options.private,
-            hardware=options.hardware,
-        )
+        publish(api, Path(folder), plan.space, gone=old, message=options.message)
     if options.secret:
         with in_plain_words(plan.space.repo_id):
             api.add_space_secret(plan.space.repo_id, "HF_TOKEN", options.secret)
-    return url
 
 
 def _about_space(plan: Plan, options: PushOptions) -> list[str]:
-    if not options.private or options.secret:
+    if not plan.space or not options.private or options.secret:
         return []
     return [
         f"{plan.space.repo_id} cannot read private models yet: in its settings, add a secret HF_TOKEN with a token that may "
