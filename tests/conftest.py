@@ -6,6 +6,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before huggingface_hub is import
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import copy
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -134,3 +135,17 @@ def client_here(hub, monkeypatch):
         monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
     monkeypatch.setattr("transformers.utils.hub._hf_api", None)  # the client that transformers made before
     monkeypatch.setenv("HF_TOKEN", hub.token)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """A finished run of the tiny task; it is shared, so tests that write take `run`."""
+    from publishing import make_run
+
+    return make_run(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def run(finished_run, tmp_path):
+    """A copy of a finished run."""
+    return shutil.copytree(finished_run, tmp_path / "run")

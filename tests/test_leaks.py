@@ -30,7 +30,7 @@ def test_what_looks_like_a_token_is_found_in_any_file(tmp_path, text, kind):
 
 
 def test_ordinary_content_is_no_leak(tmp_path):
-    text = "hf_model sk-learn AKIA /homework /users home/user hf_transfer " + "x" * 5000
+    text = "hf_model sk-learn AKIA /homework /users home/user hf_transfer https://example.org/home/news " + "x" * 5000
     assert kinds(tmp_path / "README.md", text.encode()) == []
 
 

@@ -18,16 +18,6 @@ REPO = "user/small"
 pytestmark = [CLIENT_WARNS, pytest.mark.usefixtures("client_here")]
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("push"))
-
-
-@pytest.fixture
-def run(made, tmp_path):
-    return shutil.copytree(made, tmp_path / "run")
-
-
 def publish(run, **options):
     return push(run, REPO, PushOptions(**options), console=QUIET)
 
@@ -54,8 +44,12 @@ print(json.dumps([logits.tolist(), label]))
 @pytest.mark.parametrize(
     ("structure", "ways"), [("compact", ("flag", "package")), ("plain", ("stock",))], ids=["compact", "plain"]
 )
-def test_a_stranger_gets_the_same_model(structure, ways, made, tmp_path, hub):
-    run = made if structure == "compact" else make_run(tmp_path / "plain", prune_structure="plain", prune_sparsity=0.4)
+def test_a_stranger_gets_the_same_model(structure, ways, finished_run, tmp_path, hub):
+    run = (
+        finished_run
+        if structure == "compact"
+        else make_run(tmp_path / "plain", prune_structure="plain", prune_sparsity=0.4)
+    )
     shutil.copytree(run, tmp_path / "run")
     publish(tmp_path / "run")
     (tmp_path / "empty").mkdir()

@@ -1,23 +1,11 @@
 """The push command: what it refuses in one line, what it shows without sending, and the rehearsal."""
 
 import json
-import shutil
 
 import pytest
 from commands import run_command
-from publishing import make_run
 
 from trainer_ext import cli
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("push-command"))
-
-
-@pytest.fixture
-def run(made, tmp_path):
-    return shutil.copytree(made, tmp_path / "run")
 
 
 def call(monkeypatch, capsys, *words):

@@ -20,8 +20,8 @@ TOKENS = {
     "a Weights & Biases key": rb"\bwandb_v1_[A-Za-z0-9_]{40,}",
     "a private key": rb"-----BEGIN [A-Z ]*PRIVATE KEY-----",
 }
-# A folder below somebody's home; files of these kinds are written by people or for them.
-HOME = rb"(?:/home/|/Users/|/root/|[A-Za-z]:\\{1,2}Users\\{1,2})[\w.-]+"
+# A folder below somebody's home, not the middle of an address; files of these kinds are written by people or for them.
+HOME = rb"(?<![\w.~-])(?:/home/|/Users/|/root/|[A-Za-z]:\\{1,2}Users\\{1,2})[\w.-]+"
 READABLE = frozenset({".json", ".md", ".py", ".svg", ".txt", ".xml", ".yaml", ".yml"})
 # Vocabularies hold pieces of anything; whole paths of this machine are looked for there too.
 VOCABULARIES = frozenset({"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt"})
