@@ -146,6 +146,17 @@ def test_a_checkpoint_that_does_not_arrive_stops_nothing(tmp_path, hub, caplog):
     assert (tmp_path / "out/checkpoint-10/model.safetensors").is_file()
 
 
+def test_a_card_needs_no_hub(tmp_path, hub):
+    args = arguments(tmp_path / "out", **PRUNE)
+    trainer = DistillPruneTrainer(new_model(), args, train_dataset=Rows(80), teacher=new_model(seed=1))
+    trainer.train()
+    trainer.create_model_card(license="mit", tags=["topics"])
+    card = (tmp_path / "out" / CARD).read_text("utf-8")
+    assert {"- knowledge-distillation", "- pruned", "- topics", "license: mit"} <= set(card.splitlines())
+    assert "checked on 8 texts" in card
+    assert not hub.requests
+
+
 def test_masks_are_not_published(tmp_path, hub):
     trainer = make(tmp_path, hub, **PRUNE)
     with pytest.raises(ValueError, match="masks"):

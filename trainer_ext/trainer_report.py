@@ -71,20 +71,23 @@ def trainer_report(trainer, found: Before, *, repo_id: str, created: str | None 
             problem_type=kind if task == "text-classification" else None,
             labels=[config.id2label[index] for index in range(config.num_labels)],
         ),
-        recipe=publishable.fields(_recipe(args)),
+        recipe=publishable.fields(_recipe(trainer)),
         versions=publishable.versions(),
         seed=args.seed,
         sparsity=_sparsity(trainer, found, compact=family != config.model_type),
         parameters=report.Pair(found.parameters, count_parameters(model)),
         quality=_quality(trainer),
-        equivalence=proof and report.Equivalence(masked_vs_shrunk=proof.masked_vs_shrunk),
+        equivalence=proof and report.Equivalence(masked_vs_shrunk=proof.masked_vs_shrunk, rows=proof.rows),
     )
 
 
-def _recipe(args) -> dict[str, Any]:
+def _recipe(trainer) -> dict[str, Any]:
     """What was asked for: our fields that are not at their default, and how long and how fast was trained."""
+    args = trainer.args
     ours = {field.name: field for field in fields(args) if field.name.startswith(("prune_", "distill_"))}
     changed = {name: getattr(args, name) for name, field in ours.items() if getattr(args, name) != field.default}
+    if trainer.distillation and not {"distill_teacher", "distill_teachers"} & changed.keys():
+        changed["distill_teacher"] = "a model that the script gave"
     return changed | {name: getattr(args, name) for name in TRAINING_FIELDS}
 
 
