@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 import torch
+from captions import FIRST
 from charts import refusal, result
 from compare import compare
 from examples import EXAMPLES
@@ -49,8 +50,8 @@ def build(pair: Pair, words: Words) -> None:
     button = words.add(gr.Button, WORDS, {"value": "go"}, variant="primary")
     gpu_button = words.add(gr.Button, WORDS, {"value": "gpu"}, visible=torch.cuda.is_available())
     shown = gr.HTML(elem_id="result")
-    examples = gr.Examples([[example] for example in EXAMPLES], inputs=text, label=WORDS["en"]["examples"])
-    words.follow(examples.dataset, WORDS, {"label": "examples"})
+    examples = gr.Examples([[example] for example in EXAMPLES], inputs=text, label=WORDS[FIRST]["examples"])
+    words.follow(examples.dataset, lambda language: {"label": WORDS[language]["examples"]})
     gr.Markdown(reported(pair.report, pair.compressed.name))
     asked: dict[str, Any] = {"inputs": text, "outputs": shown, "api_visibility": "private", **ONE_AT_A_TIME}
     gr.on([button.click, text.submit], show, **asked)
