@@ -76,7 +76,7 @@ def too_wide(page: Page) -> list[str]:
 def tab_stops(page: Page) -> tuple[list[str], list[str]]:
     """What the Tab key comes by from the top of the page, and what is wrong there: a jump upwards, a focus unseen."""
     page.add_style_tag(content="*, *::before, *::after { transition: none !important; }")  # drawn at once
-    page.evaluate("document.activeElement.blur(); window.getSelection().removeAllRanges(); window.scrollTo(0, 0)")
+    page.evaluate("document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')")
     names, wrong, before = [], [], None
     for _ in range(MOST_STOPS):
         page.keyboard.press("Tab")
