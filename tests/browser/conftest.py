@@ -39,9 +39,7 @@ def folder(tiny_model, cut, tmp_path_factory):
 def address(chromium, folder, tmp_path_factory):
     """Of the running page."""
     command = [sys.executable, str(space_folder() / "app.py"), str(folder)]
-    with started(
-        command, cwd=tmp_path_factory.mktemp("served"), PYTHONPATH=str(space_folder().parent)
-    ) as address:
+    with started(command, cwd=tmp_path_factory.mktemp("served"), PYTHONPATH=str(space_folder().parent)) as address:
         yield address
 
 
