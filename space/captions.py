@@ -11,6 +11,12 @@ LANGUAGES = {"en": "English", "mr": "मराठी"}
 FIRST = "en"
 Table = dict[str, dict[str, str]]
 
+# What several modules say: the two models.
+WORDS: Table = {
+    "en": {"baseline": "baseline", "compressed": "compressed"},
+    "mr": {"baseline": "मूळ मॉडेल", "compressed": "लहान मॉडेल"},
+}
+
 
 def say(table: Table, language: str, key: str, **values: object) -> str:
     """The caption of this key, with `{name}` replaced by values; whatever goes into HTML is escaped by who gives it."""
