@@ -7,9 +7,10 @@ from html import escape
 from sweep import Point, frontier
 from words import say
 
-HEIGHT, TOP, BOTTOM = 320, 20, 270  # pixels; the sides are in per cent, so that words keep their size on a phone
+HEIGHT, TOP, BOTTOM = 340, 40, 290  # pixels; the sides are in per cent, so that words keep their size on a phone
 LEFT, RIGHT = 16.0, 94.0
-LABEL = 15  # pixels between two labels
+LABEL, LABEL_WIDTH = 15, 30.0  # pixels below each other, per cent beside each other
+LONGEST_NAME = 24
 SMALLEST, LARGEST = 5.0, 14.0  # radius
 WORDS = {
     "en": {
@@ -60,10 +61,10 @@ def pareto(points: list[Point], language: str, chosen: int | None = None) -> str
         f"<line class='frontier' x1='{x1:.2f}%' y1='{y1:.1f}' x2='{x2:.2f}%' y2='{y2:.1f}'/>"
         for (x1, y1), (x2, y2) in zip(corners, corners[1:], strict=False)
     )
+    heights = apart(places)
     names = "".join(
-        f"<text x='{x:.2f}%' y='{y:.1f}' dx='{-18 if x > 60 else 18}' dy='5' text-anchor='{'end' if x > 60 else 'start'}'>"
-        f"{escape(point.name)}</text>"
-        for point, (x, _), y in zip(points, places, apart([y for _, y in places]), strict=True)
+        _name(point, x, height, index)
+        for index, (point, (x, _), height) in enumerate(zip(points, places, heights, strict=True))
     )
     title = say(WORDS, language, "title", count=len(points))
     note = f"<p class='note'>{say(WORDS, language, 'open')}</p>" if any(point.folder for point in points) else ""
@@ -79,12 +80,13 @@ def scale(values: list[float], start: float, end: float):
     return lambda value: start + (end - start) * ((value - low) / (high - low) if high > low else 0.5)
 
 
-def apart(heights: list[float], least: float = LABEL) -> list[float]:
-    """The heights, moved down where needed so that no two labels lie closer than this."""
-    moved, lowest = list(heights), float("-inf")
-    for index in sorted(range(len(heights)), key=heights.__getitem__):
-        moved[index] = lowest = max(heights[index], lowest + least)
-    return moved
+def apart(places: list[tuple[float, float]]) -> list[float]:
+    """Heights of labels at these places, `(per cent, pixels)`, moved down where two near each other would overlap."""
+    moved: dict[int, float] = {}
+    for index, (x, y) in sorted(enumerate(places), key=lambda item: item[1][1]):
+        near = [height for other, height in moved.items() if abs(places[other][0] - x) < LABEL_WIDTH]
+        moved[index] = max([y, *(height + LABEL for height in near)])
+    return [moved[index] for index in range(len(places))]
 
 
 def _mark(point: Point, place: tuple[float, float], up, *, index: int, largest: float, chosen: bool) -> str:
@@ -92,12 +94,25 @@ def _mark(point: Point, place: tuple[float, float], up, *, index: int, largest: 
     x, y = place
     radius = SMALLEST + (LARGEST - SMALLEST) * (point.megabytes / largest) ** 0.5
     kind = f"{'kept' if point.folder else 'gone'}{' chosen' if chosen else ''}"
-    clickable = f" data-point='{index}'" if point.folder else ""
     return (
         f"<line class='interval' x1='{x:.2f}%' x2='{x:.2f}%' y1='{up(point.accuracy_low):.1f}' "
         f"y2='{up(point.accuracy_high):.1f}'/>"
-        f"<circle class='{kind}' cx='{x:.2f}%' cy='{y:.1f}' r='{radius:.1f}'{clickable}/>"
+        f"<circle class='{kind}' cx='{x:.2f}%' cy='{y:.1f}' r='{radius:.1f}'{_click(point, index)}/>"
     )
+
+
+def _name(point: Point, x: float, y: float, index: int) -> str:
+    """The point's name beside it, to the side where there is room."""
+    name = point.name if len(point.name) <= LONGEST_NAME else f"{point.name[: LONGEST_NAME - 1]}…"
+    shift, anchor = (-18, "end") if x > 60 else (18, "start")
+    return (
+        f"<text x='{x:.2f}%' y='{y:.1f}' dx='{shift}' dy='5' text-anchor='{anchor}'{_click(point, index)}>"
+        f"{escape(name)}</text>"
+    )
+
+
+def _click(point: Point, index: int) -> str:
+    return f" data-point='{index}'" if point.folder else ""
 
 
 def _axes(points: list[Point], across, up, language: str) -> str:
@@ -110,12 +125,12 @@ def _axes(points: list[Point], across, up, language: str) -> str:
         for value in sorted({slowest, fastest})
     )
     accuracies = "".join(
-        f"<text x='0' y='{up(value) + 5:.1f}'>{100 * value:.1f}</text>" for value in {ends[0], ends[-1]}
+        f"<text x='0' y='{up(value) + 5:.1f}'>{100 * value:.1f}</text>" for value in (ends[0], ends[-1])
     )
     return (
         f"<line class='axis' x1='{LEFT - 4}%' x2='100%' y1='{BOTTOM + 6}' y2='{BOTTOM + 6}'/>{speeds}{accuracies}"
         f"<text x='{(LEFT + RIGHT) / 2}%' y='{HEIGHT - 4}' text-anchor='middle'>{say(WORDS, language, 'speedup')}</text>"
-        f"<text x='0' y='{(TOP + BOTTOM) / 2}'>{say(WORDS, language, 'accuracy')}</text>"
+        f"<text x='0' y='14'>{say(WORDS, language, 'accuracy')}</text>"
     )
 
 

@@ -84,7 +84,9 @@ def _point(row: dict[str, str], line: int, file: Path) -> Point:
     except (TypeError, ValueError) as error:
         raise InputError(f"{file.name}, line {line}: {error}; {', '.join(NUMBERS)} are numbers.") from error
     low, value, high = (numbers[name] for name in ("accuracy_low", "accuracy", "accuracy_high"))
-    if not (0 <= low <= value <= high <= 1 and 0 < numbers["speedup"] < math.inf and 0 < numbers["megabytes"] < math.inf):
+    if not (
+        0 <= low <= value <= high <= 1 and 0 < numbers["speedup"] < math.inf and 0 < numbers["megabytes"] < math.inf
+    ):
         raise InputError(
             f"{file.name}, line {line}: accuracy must lie in its interval and in [0, 1], and speedup and megabytes "
             f"above 0; got {numbers}."
