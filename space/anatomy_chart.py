@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import captions
 from anatomy import Anatomy, Change
-from words import say
 
 WORDS = {
     "en": {
@@ -39,6 +41,7 @@ WORDS = {
         "no_layers": "कोणत्या स्तरापासून कोणता स्तर झाला हे माहीत नाही, म्हणून स्तर वेगळे दाखवलेले नाहीत.",
     },
 }
+say = partial(captions.say, WORDS)
 
 
 def anatomy_chart(found: Anatomy, language: str) -> str:
@@ -56,16 +59,16 @@ def count(number: int) -> str:
 
 def _parts(found: Anatomy, language: str) -> str:
     rows = "".join(
-        f"<tr><th scope='row'>{say(WORDS, language, name)}{_bar(part, found.total.before)}</th>"
+        f"<tr><th scope='row'>{say(language, name)}{_bar(part, found.total.before)}</th>"
         f"<td>{count(part.before)}</td><td>{count(part.after)}</td><td>{_kept(part)}</td></tr>"
         for name, part in {**found.parts, "total": found.total}.items()
     )
-    return _table(rows, ("part", "before", "after", "kept"), "facts", language)
+    return _table(rows, ("part", "before", "after", "kept"), "numbers barred", language)
 
 
 def _layers(found: Anatomy, language: str) -> str:
     if not found.layers:
-        return f"<p class='note'>{say(WORDS, language, 'no_layers')}</p>" if "ffn" in found.parts else ""
+        return f"<p class='note'>{say(language, 'no_layers')}</p>" if "ffn" in found.parts else ""
     largest = max(part.before for layer in found.layers for part in layer.values())
     rows = "".join(
         f"<tr><th scope='row'>{number}</th>"
@@ -75,12 +78,12 @@ def _layers(found: Anatomy, language: str) -> str:
         + "</tr>"
         for number, layer in enumerate(found.layers, start=1)
     )
-    table = _table(rows, ("layer", "attention", "ffn"), "facts layers", language)
-    return f"<p class='note'>{say(WORDS, language, 'by_layer')}</p>{table}"
+    table = _table(rows, ("layer", "attention", "ffn"), "numbers layers", language)
+    return f"<p class='note'>{say(language, 'by_layer')}</p>{table}"
 
 
 def _table(rows: str, columns: tuple[str, ...], kind: str, language: str) -> str:
-    head = "".join(f"<th scope='col'>{say(WORDS, language, name)}</th>" for name in columns)
+    head = "".join(f"<th scope='col'>{say(language, name)}</th>" for name in columns)
     return f"<table class='{kind}'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 

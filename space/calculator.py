@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from trainer_ext import InputError
+from captions import Refused
+
 from trainer_ext.energy_words import overlap
 from trainer_ext.inference_energy import break_even
 from trainer_ext.report import CompressionReport, Latency
@@ -16,6 +17,16 @@ from trainer_ext.report import CompressionReport, Latency
 MOST_TEXTS = 10**12
 MOST_GRAMS = 5000  # per kWh; the dirtiest grids are near 1000
 MS_PER_HOUR = 3_600_000
+WORDS = {
+    "en": {
+        "texts": "Texts per day is {value}; give a number from 1 to {most:,}.",
+        "grid": "Grid intensity is {value}; give grams of CO2e per kWh from 0 to {most:,}.",
+    },
+    "mr": {
+        "texts": "दिवसाला मजकूर {value} आहे; 1 ते {most:,} मधील संख्या द्या.",
+        "grid": "विजेची कार्बन तीव्रता {value} आहे; प्रति kWh 0 ते {most:,} ग्रॅम CO2e द्या.",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -41,12 +52,12 @@ def check_day(texts: float | None, grid: float | None) -> None:
         grid: grams of CO2 equivalent per kilowatt-hour; None or 0 where it is not known.
 
     Raises:
-        InputError: one is out of its range, or there is no number of texts.
+        Refused: one is out of its range, or there is no number of texts.
     """
     if texts is None or not 1 <= texts <= MOST_TEXTS:
-        raise InputError(f"Texts per day is {texts}; give a number from 1 to {MOST_TEXTS:,}.")
+        raise Refused(WORDS, "texts", value=texts, most=MOST_TEXTS)
     if grid is not None and not 0 <= grid <= MOST_GRAMS:
-        raise InputError(f"Grid intensity is {grid}; give grams of CO2e per kWh from 0 to {MOST_GRAMS:,}.")
+        raise Refused(WORDS, "grid", value=grid, most=MOST_GRAMS)
 
 
 def measured_row(report: CompressionReport | None) -> Latency | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import gradio as gr
 import tab_speed
 import tab_text
+from captions import FIRST
 from limits import WAITING
 from models import Pair
 from words import Words
@@ -45,9 +46,9 @@ def build_page(pair: Pair) -> gr.Blocks:
     """The page that compares these two."""
     with gr.Blocks(title="Before and after compression", analytics_enabled=False) as page:
         with gr.Row(elem_id="top"):
-            title = gr.Markdown(WORDS["en"]["title"])
+            title = gr.Markdown(WORDS[FIRST]["title"])
             words = Words(page)
-        words.follow(title, WORDS, {"value": "title"})
+        words.follow(title, lambda language: {"value": WORDS[language]["title"]})
         with gr.Tabs():
             for name, build in TABS.items():
                 with words.add(gr.Tab, WORDS, {"label": name}, id=name):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 
+import captions
 from sweep import Point, frontier
-from words import say
 
 HEIGHT, TOP, BOTTOM = 340, 40, 290  # pixels; the sides are in per cent, so that words keep their size on a phone
 LEFT, RIGHT = 16.0, 94.0
@@ -34,6 +35,7 @@ WORDS = {
         "open": "ते मॉडेल येथे उघडण्यासाठी भरीव वर्तुळावर क्लिक करा किंवा खाली निवडा.",
     },
 }
+say = partial(captions.say, WORDS)
 # A click on a point that has models is told to Python with the point's place in the file.
 ON_CLICK = """element.addEventListener('click', (event) => {
     const point = event.target.closest('[data-point]');
@@ -66,8 +68,8 @@ def pareto(points: list[Point], language: str, chosen: int | None = None) -> str
         _name(point, x, height, index)
         for index, (point, (x, _), height) in enumerate(zip(points, places, heights, strict=True))
     )
-    title = say(WORDS, language, "title", count=len(points))
-    note = f"<p class='note'>{say(WORDS, language, 'open')}</p>" if any(point.folder for point in points) else ""
+    title = say(language, "title", count=len(points))
+    note = f"<p class='note'>{say(language, 'open')}</p>" if any(point.folder for point in points) else ""
     return (
         f"<svg class='pareto' width='100%' height='{HEIGHT}' role='img' aria-label='{title}'>"
         f"{_axes(points, across, up, language)}{line}{marks}{names}</svg>{note}{_table(points, language)}"
@@ -104,9 +106,9 @@ def _mark(point: Point, place: tuple[float, float], up, *, index: int, largest: 
 def _name(point: Point, x: float, y: float, index: int) -> str:
     """The point's name beside it, to the side where there is room."""
     name = point.name if len(point.name) <= LONGEST_NAME else f"{point.name[: LONGEST_NAME - 1]}…"
-    shift, anchor = (-18, "end") if x > 60 else (18, "start")
+    shift, anchor = (-8, "end") if x > 60 else (8, "start")
     return (
-        f"<text x='{x:.2f}%' y='{y:.1f}' dx='{shift}' dy='5' text-anchor='{anchor}'{_click(point, index)}>"
+        f"<text x='{x:.2f}%' y='{y:.1f}' dx='{shift}' dy='-12' text-anchor='{anchor}'{_click(point, index)}>"
         f"{escape(name)}</text>"
     )
 
@@ -129,8 +131,8 @@ def _axes(points: list[Point], across, up, language: str) -> str:
     )
     return (
         f"<line class='axis' x1='{LEFT - 4}%' x2='100%' y1='{BOTTOM + 6}' y2='{BOTTOM + 6}'/>{speeds}{accuracies}"
-        f"<text x='{(LEFT + RIGHT) / 2}%' y='{HEIGHT - 4}' text-anchor='middle'>{say(WORDS, language, 'speedup')}</text>"
-        f"<text x='0' y='14'>{say(WORDS, language, 'accuracy')}</text>"
+        f"<text x='{(LEFT + RIGHT) / 2}%' y='{HEIGHT - 4}' text-anchor='middle'>{say(language, 'speedup')}</text>"
+        f"<text x='0' y='14'>{say(language, 'accuracy')}</text>"
     )
 
 
@@ -138,12 +140,12 @@ def _table(points: list[Point], language: str) -> str:
     """Everything that the picture shows, for who does not see it."""
     best = {id(point) for point in frontier(points)}
     head = "".join(
-        f"<th scope='col'>{say(WORDS, language, key)}</th>" for key in ("model", "accuracy", "speedup", "size", "best")
+        f"<th scope='col'>{say(language, key)}</th>" for key in ("model", "accuracy", "speedup", "size", "best")
     )
     rows = "".join(
         f"<tr><th scope='row'>{escape(point.name)}</th><td>{100 * point.accuracy:.1f} "
         f"[{100 * point.accuracy_low:.1f}, {100 * point.accuracy_high:.1f}]</td><td>{point.speedup:.2f}x</td>"
-        f"<td>{point.megabytes:.1f}</td><td>{say(WORDS, language, 'yes') if id(point) in best else ''}</td></tr>"
+        f"<td>{point.megabytes:.1f}</td><td>{say(language, 'yes') if id(point) in best else ''}</td></tr>"
         for point in points
     )
-    return f"<table class='facts'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"<table class='numbers'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from captions import Refused
 from models import Pair
 
-from trainer_ext import InputError
 from trainer_ext.latency import LatencyStats, accelerator_name, processor_name, summarise, take_turns, timed
 from trainer_ext.measure import random_inputs
 
@@ -18,6 +18,20 @@ LARGEST_BATCH = 64
 MOST_TOKENS = 4096  # of a call; more would keep other visitors waiting
 ROUNDS, AT_ONCE = 40, 4  # timed; how many of them before what was found is shown
 SECONDS = 20.0  # no further rounds start after it
+WORDS = {
+    "en": {
+        "batch": "batch_size is {value!r}; give a whole number from 1 to {most}.",
+        "length": "sequence_length is {value!r}; give a whole number from 1 to {most}.",
+        "heavy": "{batch} texts of {length} tokens are {tokens:,} tokens per call; this page takes at most {most:,}. Lower "
+        "one of the two.",
+    },
+    "mr": {
+        "batch": "batch_size {value!r} आहे; 1 ते {most} मधील पूर्णांक द्या.",
+        "length": "sequence_length {value!r} आहे; 1 ते {most} मधील पूर्णांक द्या.",
+        "heavy": "{length} टोकनचे {batch} मजकूर म्हणजे प्रत्येक वेळी {tokens:,} टोकन; येथे जास्तीत जास्त {most:,} चालतात. "
+        "दोन्हीपैकी एक कमी करा.",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -70,19 +84,14 @@ def check_size(batch_size: int, sequence_length: int, *, most: int) -> None:
         most: tokens that both models read.
 
     Raises:
-        InputError: a size that is no whole number in its range, or a call of more than `MOST_TOKENS`.
+        Refused: a size that is no whole number in its range, or a call of more than `MOST_TOKENS`.
     """
-    for name, value, highest in (
-        ("batch_size", batch_size, LARGEST_BATCH),
-        ("sequence_length", sequence_length, most),
-    ):
+    for name, value, highest in (("batch", batch_size, LARGEST_BATCH), ("length", sequence_length, most)):
         if type(value) is not int or not 1 <= value <= highest:
-            raise InputError(f"{name} is {value!r}; give a whole number from 1 to {highest}.")
-    if batch_size * sequence_length > MOST_TOKENS:
-        raise InputError(
-            f"{batch_size} texts of {sequence_length} tokens are {batch_size * sequence_length:,} tokens per call; this "
-            f"page takes at most {MOST_TOKENS:,}. Lower one of the two."
-        )
+            raise Refused(WORDS, name, value=value, most=highest)
+    tokens = batch_size * sequence_length
+    if tokens > MOST_TOKENS:
+        raise Refused(WORDS, "heavy", batch=batch_size, length=sequence_length, tokens=tokens, most=MOST_TOKENS)
 
 
 def race(pair: Pair, batch_size: int, sequence_length: int) -> Iterator[Race]:

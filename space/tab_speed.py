@@ -11,6 +11,7 @@ import gradio as gr
 from anatomy import anatomy
 from anatomy_chart import anatomy_chart
 from calculator import check_day
+from captions import FIRST, Refused
 from charts import refusal
 from cost_table import cost_table
 from limits import ONE_AT_A_TIME
@@ -37,6 +38,8 @@ WORDS = {
         "load": "Models shown below",
         "calculator": "## What a day costs",
         "texts": "Texts per day",
+        "unopened": "These models cannot be shown. {error}",
+        "unread": "The other sizes cannot be shown. {error}",
         "grid": "Grid intensity, g CO2e per kWh (0: unknown)",
     },
     "mr": {
@@ -49,6 +52,8 @@ WORDS = {
         "load": "खाली दाखवलेली मॉडेल",
         "calculator": "## एका दिवसाचा खर्च",
         "texts": "दिवसाला मजकूर",
+        "unopened": "ही मॉडेल दाखवता येत नाहीत. {error}",
+        "unread": "इतर आकार दाखवता येत नाहीत. {error}",
         "grid": "विजेची कार्बन तीव्रता, g CO2e प्रति kWh (0: माहीत नाही)",
     },
 }
@@ -65,31 +70,34 @@ def build(pair: Pair, words: Words) -> None:
         return open_pair(choose([str(folder)], beside=folder))
 
     def pair_of(chosen: int) -> Pair:
-        return pair if chosen == own else opened(points[chosen].folder)
+        try:
+            return pair if chosen == own else opened(points[chosen].folder)
+        except InputError as error:
+            raise Refused(WORDS, "unopened", error=error) from error
 
     def run(chosen: int, batch_size: int, length: int, language: str) -> Iterator[tuple[str, Race | None]]:
         """The race as it goes on, or why there is none."""
         try:
             for found in race(pair_of(chosen), batch_size, length):
                 yield race_chart(found, language), found
-        except InputError as error:
-            yield refusal(str(error)), None
+        except Refused as refused:
+            yield refusal(refused, language), None
 
     def calculate(chosen: int, texts: float | None, grid: float | None, language: str) -> str:
         """What a day costs, or why it cannot be said."""
         try:
             check_day(texts, grid)
             return cost_table(pair_of(chosen).report, texts, grid, language)
-        except InputError as error:
-            return refusal(str(error))
+        except Refused as refused:
+            return refusal(refused, language)
 
     def draw(chosen: int, language: str) -> tuple[str, str]:
         """The sweep, and the parameters of the models that are chosen."""
-        chart = pareto(points, language, chosen) if points else problem
+        chart = pareto(points, language, chosen) if points else refusal(problem, language) if problem else ""
         try:
             return chart, anatomy_chart(anatomy(pair_of(chosen)), language)
-        except InputError as error:
-            return chart, refusal(str(error))
+        except Refused as refused:
+            return chart, refusal(refused, language)
 
     def load(chosen: int, language: str) -> tuple[str, str, str, None]:
         """Other models: their parameters, and no race yet."""
@@ -104,10 +112,10 @@ def build(pair: Pair, words: Words) -> None:
         milliseconds, texts per second, speed-up, processor and threads."""
         try:
             return benchmark(pair, batch_size, sequence_length)
-        except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+        except Refused as refused:
+            raise gr.Error(str(refused), print_exception=False) from refused
 
-    drawn = draw(own, "en")
+    drawn = draw(own, FIRST)
     has_sweep, has_choice = bool(points or problem), len(choices) > 1
     words.add(gr.Markdown, WORDS, {"value": "sweep"}, visible=has_sweep)
     sweep_html = gr.HTML(drawn[0], visible=has_sweep, js_on_load=ON_CLICK, elem_id="sweep")
@@ -120,14 +128,14 @@ def build(pair: Pair, words: Words) -> None:
             gr.Slider, WORDS, {"label": "length"}, minimum=1, maximum=most, value=min(LENGTH, most), step=1
         )
     start = words.add(gr.Button, WORDS, {"value": "go"}, variant="primary")
-    raced, race_html = gr.State(None), gr.HTML(race_chart(None, "en"), elem_id="race")
+    raced, race_html = gr.State(None), gr.HTML(race_chart(None, FIRST), elem_id="race")
     words.add(gr.Markdown, WORDS, {"value": "anatomy"})
     anatomy_html = gr.HTML(drawn[1], elem_id="anatomy")
     words.add(gr.Markdown, WORDS, {"value": "calculator"})
     with gr.Row():
         texts = words.add(gr.Number, WORDS, {"label": "texts"}, value=TEXTS, precision=0)
         grid = words.add(gr.Number, WORDS, {"label": "grid"}, value=grid_of(pair))
-    costs_html = gr.HTML(calculate(own, TEXTS, grid_of(pair), "en"), elem_id="costs")
+    costs_html = gr.HTML(calculate(own, TEXTS, grid_of(pair), FIRST), elem_id="costs")
 
     start.click(
         run,
@@ -149,13 +157,13 @@ def build(pair: Pair, words: Words) -> None:
     gr.api(benchmark_api, api_name="benchmark", **ONE_AT_A_TIME)
 
 
-def sweep_of(pair: Pair) -> tuple[list[Point], str]:
-    """The points of the sweep that belongs to these models, and as HTML why it cannot be shown."""
+def sweep_of(pair: Pair) -> tuple[list[Point], Refused | None]:
+    """The points of the sweep that belongs to these models, and why it cannot be shown."""
     file = find_sweep(pair.compressed.name)
     try:
-        return (read_sweep(file) if file is not None else []), ""
+        return (read_sweep(file) if file is not None else []), None
     except InputError as error:
-        return [], refusal(str(error))
+        return [], Refused(WORDS, "unread", error=error)
 
 
 def grid_of(pair: Pair) -> float:

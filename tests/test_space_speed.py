@@ -13,6 +13,7 @@ import pytest
 import race
 import race_chart
 import sweep
+import tab_speed
 import torch
 from anatomy import Change, anatomy, kept_layers
 from paging import LABELS, write_pair
@@ -312,7 +313,7 @@ def test_what_was_not_measured_is_not_guessed():
         assert calculator.costs(report(inference=INFERENCE), 10, unknown)["baseline"].grams is None
     table = cost_table.cost_table(report(latency=[LATENCY]), 1000, 500.0, "en")
     assert "Energy was not measured, so only processor time is computed" in table
-    assert table.count("not measured</td>") == 4
+    assert table.count("unknown</td>") == 4
     assert "&lt;CPU&gt;" in table
     assert "Nothing was measured" in cost_table.cost_table(None, 1000, None, "en")
 
@@ -361,7 +362,7 @@ def test_a_grid_that_is_none_is_refused(grid):
         calculator.check_day(1, grid)
 
 
-@pytest.mark.parametrize("module", [race_chart, anatomy_chart, pareto, cost_table])
+@pytest.mark.parametrize("module", [race, race_chart, anatomy_chart, pareto, calculator, cost_table, tab_speed])
 def test_every_caption_is_in_both_languages(module):
     assert module.WORDS["en"].keys() == module.WORDS["mr"].keys()
     for key, text in module.WORDS["en"].items():
