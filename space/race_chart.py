@@ -51,7 +51,6 @@ def race_chart(found: Race | None, language: str) -> str:
     )
     head = "".join(f"<th scope='col'>{say(language, key)}</th>" for key in ("model", "median", "p95", "throughput"))
     how = say(
-        WORDS,
         language,
         "how",
         processor=escape(found.processor),
