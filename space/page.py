@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import gradio as gr
 import tab_speed
+import tab_stress
 import tab_text
 from captions import FIRST
 from limits import WAITING
@@ -13,7 +14,11 @@ from models import Pair
 from words import Words
 
 FONTS = ["system-ui", "Noto Sans Devanagari", "Nirmala UI", "sans-serif"]
-TABS: dict[str, Callable[[Pair, Words], None]] = {"text": tab_text.build, "speed": tab_speed.build}
+TABS: dict[str, Callable[[Pair, Words], None]] = {
+    "text": tab_text.build,
+    "speed": tab_speed.build,
+    "stress": tab_stress.build,
+}
 WORDS = {
     "en": {
         "title": "# Before and after compression\nThe same texts, two models: the baseline and what it was compressed to.",
@@ -33,13 +38,19 @@ WORDS = {
 
 
 def theme() -> gr.themes.Base:
-    """Gradio's own, with a button that white is readable on, and fonts of the visitor's that carry Devanagari."""
-    dark_enough = {
-        "button_primary_background_fill": "*primary_700",
+    """Gradio's own, with fonts of the visitor's that carry Devanagari, and 4.5:1 where it has less."""
+    light = {
+        "button_primary_background_fill": "*primary_700",  # white is readable on it
         "button_primary_background_fill_hover": "*primary_800",
+        "color_accent": "*primary_700",  # the open tab
+        "body_text_color_subdued": "*neutral_600",
     }
-    dark_mode = {f"{name}_dark": colour for name, colour in dark_enough.items()}
-    return gr.themes.Default(primary_hue="teal", font=FONTS).set(**dark_enough, **dark_mode)
+    dark = {
+        "button_primary_background_fill_dark": "*primary_700",
+        "button_primary_background_fill_hover_dark": "*primary_800",
+        "body_text_color_subdued_dark": "*neutral_300",
+    }
+    return gr.themes.Default(primary_hue="teal", font=FONTS).set(**light, **dark)
 
 
 def build_page(pair: Pair) -> gr.Blocks:
