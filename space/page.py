@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import gradio as gr
+import tab_speed
 import tab_stress
 import tab_text
 from captions import FIRST
@@ -13,7 +14,11 @@ from models import Pair
 from words import Words
 
 FONTS = ["system-ui", "Noto Sans Devanagari", "Nirmala UI", "sans-serif"]
-TABS: dict[str, Callable[[Pair, Words], None]] = {"text": tab_text.build, "stress": tab_stress.build}
+TABS: dict[str, Callable[[Pair, Words], None]] = {
+    "text": tab_text.build,
+    "speed": tab_speed.build,
+    "stress": tab_stress.build,
+}
 WORDS = {
     "en": {
         "title": "# Before and after compression\nThe same texts, two models: the baseline and what it was compressed to.",
