@@ -144,7 +144,7 @@ def build(pair: Pair, words: Words) -> None:
     shown, html, why = gr.State(), gr.HTML(elem_id="result"), gr.HTML(elem_id="influence")
     with words.add(gr.Accordion, WORDS, {"label": "code"}, open=False):
         code = [
-            words.add(gr.Code, WORDS, {"label": name}, language=kind, interactive=False)
+            words.add(gr.Code, WORDS, {"label": name}, language=kind, interactive=False, wrap_lines=True)
             for name, kind in (("python", "python"), ("client", "python"), ("curl", "shell"))
         ]
     reports = partial(reported, pair.report, pair.compressed.name)

@@ -14,18 +14,37 @@ def settle(page: Page) -> None:
     page.wait_for_function(_SETTLED)
 
 
-def ask_one_text(page: Page) -> None:
-    """Type a text, press the button, wait for an answer that is not the first one."""
-    panel = page.locator("[role=tabpanel]").locator("visible=true")
-    before = page.locator("#result").inner_html()
-    panel.locator("textarea").first.fill(TEXT)
-    panel.locator("button.primary").first.click()
-    page.wait_for_function("before => document.querySelector('#result').innerHTML !== before", arg=before)
+def press_main_button(page: Page, result: str) -> None:
+    """Press the button of the tab that is shown, wait until its result is another one and all is done."""
+    before = page.locator(result).inner_html()
+    page.locator("button.primary:visible").click()
+    page.wait_for_function(
+        "([where, before]) => document.querySelector(where).innerHTML !== before", arg=[result, before]
+    )
     settle(page)
 
 
+def ask_one_text(page: Page) -> None:
+    """Type a text, ask for an answer, open the code for it."""
+    page.locator("textarea:visible").first.fill(TEXT)
+    press_main_button(page, "#result")
+    page.locator("button.label-wrap:visible").click()
+
+
+def race(page: Page) -> None:
+    """Run a race, say how many texts a day has."""
+    press_main_button(page, "#race")
+    page.get_by_label("Texts per day").fill("2000000")
+    settle(page)
+
+
+def shake_a_text(page: Page) -> None:
+    """Try small changes of the text that is there."""
+    press_main_button(page, "#stress")
+
+
 # What is done on the tab of this name.
-ACTS = {"text": ask_one_text}
+ACTS = {"text": ask_one_text, "speed": race, "stress": shake_a_text}
 
 
 def tabs(page: Page) -> list[str]:

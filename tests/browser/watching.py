@@ -22,7 +22,7 @@ _STOP = """element => {
     const name = element.getAttribute("aria-label") || element.innerText || element.labels?.[0]?.innerText || "";
     return {
         name: `${element.tagName.toLowerCase()} ${name.trim().slice(0, 40)}`,
-        top: box.top + scrollY, bottom: box.bottom + scrollY, drawn: drawn.join("; "),
+        top: box.top + scrollY, bottom: box.bottom + scrollY, left: box.left, right: box.right, drawn: drawn.join("; "),
     };
 }"""
 _TOO_WIDE = """() => {
@@ -74,7 +74,8 @@ def too_wide(page: Page) -> list[str]:
 
 
 def tab_stops(page: Page) -> tuple[list[str], list[str]]:
-    """What the Tab key comes by from the top of the page, and what is wrong there: a jump upwards, a focus unseen."""
+    """What the Tab key comes by from the top of the page, and what is wrong there: a focus unseen, or one that jumps
+    upwards, unless it goes on in a column to the right."""
     page.add_style_tag(content="*, *::before, *::after { transition: none !important; }")  # drawn at once
     page.evaluate("document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')")
     names, wrong, before = [], [], None
@@ -86,7 +87,7 @@ def tab_stops(page: Page) -> tuple[list[str], list[str]]:
         stop = page.evaluate(_STOP, element)
         if stop["name"].startswith("body"):
             break
-        if before and stop["bottom"] <= before[1]["top"]:
+        if before and stop["bottom"] <= before[1]["top"] and stop["left"] < before[1]["right"]:
             wrong.append(f"upwards: {before[1]['name']} -> {stop['name']}")
         names.append(stop["name"])
         before = (element, stop)
