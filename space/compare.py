@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from models import Pair
 
 MOST_CHARACTERS = 10_000
-ROUNDS, WARM_UP, SECONDS = 15, 1, 0.06  # of the burst; no round starts after these seconds, but three are always made
+ROUNDS, WARM_UP, SECONDS = 15, 1, 0.04  # of the burst; no round starts after these seconds, but three are always made
 _ON = 0.5
 WORDS = {
     "en": {

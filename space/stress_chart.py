@@ -10,11 +10,12 @@ import captions
 from captions import Refused
 from charts import refusal
 from resistance import Trial, first_to_turn
+from stress import ZERO_WIDTH_JOINER
 
 WORDS = {
     "en": {
         "typos": "typos: letters change places",
-        "joiners": "zero-width joiners: nothing to see",
+        "joiners": "zero-width joiners: invisible, here ·",
         "nuktas": "dots (nukta) added or lost",
         "digits": "digits: ०-९ for 0-9, 0-9 for ०-९",
         "truncation": "words cut off at the end",
@@ -34,7 +35,7 @@ WORDS = {
     },
     "mr": {
         "typos": "टंकनचुका: अक्षरांची अदलाबदल",
-        "joiners": "अदृश्य जोडचिन्हे (ZWJ): दिसत नाहीत",
+        "joiners": "अदृश्य जोडचिन्हे (ZWJ), इथे ·",
         "nuktas": "नुक्ता देणे किंवा काढणे",
         "digits": "अंक: 0-9 ऐवजी ०-९, ०-९ ऐवजी 0-9",
         "truncation": "शेवटचे शब्द वगळणे",
@@ -121,7 +122,7 @@ def _texts(trial: Trial, language: str) -> str:
             "td",
             [
                 str(changes),
-                escape(text),
+                escape(text).replace(ZERO_WIDTH_JOINER, "<mark>·</mark>"),
                 *(
                     f"{_labels(trial.labels[side][changes], language)} {100 * trial.kept[side][changes]:.0f} %"
                     for side in trial.turned

@@ -123,7 +123,7 @@ def build(pair: Pair, words: Words) -> None:
         return shown, draw(shown, pair, language)[1]
 
     def tell_linked(text: str, language: str) -> None:
-        gr.Info(say(language, "linked"))
+        gr.Info(say(language, "linked"), title=say(language, "link"))
 
     def compare_api(text: str) -> dict:
         """Both models' probabilities of every label, their answers, the largest gap and the time that each takes."""
@@ -144,8 +144,16 @@ def build(pair: Pair, words: Words) -> None:
     shown, html, why = gr.State(), gr.HTML(elem_id="result"), gr.HTML(elem_id="influence")
     with words.add(gr.Accordion, WORDS, {"label": "code"}, open=False):
         code = [
-            words.add(gr.Code, WORDS, {"label": name}, language=kind, interactive=False, wrap_lines=True)
-            for name, kind in (("python", "python"), ("client", "python"), ("curl", "shell"))
+            words.add(
+                gr.Code,
+                WORDS,
+                {"label": name},
+                language=None,
+                wrap_lines=True,
+                show_line_numbers=False,
+                interactive=False,
+            )
+            for name in ("python", "client", "curl")  # no language: its colours have too little contrast
         ]
     reports = partial(reported, pair.report, pair.compressed.name)
     words.follow(gr.Markdown(reports(FIRST)), lambda language: {"value": reports(language)})

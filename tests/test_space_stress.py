@@ -134,6 +134,12 @@ def test_who_turns_first_is_told():
     assert stress_chart(None, "en") == ""
 
 
+def test_an_invisible_change_is_made_visible(pair):
+    shown = stress_chart(resist("कमल", pair, most=2, seed=0), "en")
+    assert shown.count("<mark>·</mark>") == 1 + 2
+    assert stress.ZERO_WIDTH_JOINER not in shown
+
+
 def test_what_cannot_be_changed_says_so(pair):
     shown = stress_chart(resist("नमन", pair, most=3, seed=0), "en")
     assert shown.count("nothing to change") == 3  # no second word, no number, no letter for a dot
