@@ -20,8 +20,9 @@ WORDS = {
         "speedup": "speed-up",
         "size": "MB",
         "model": "model",
-        "best": "best of its speed",
+        "best": "best",
         "yes": "yes",
+        "best_means": "Best: no other one is both more accurate and faster. Lines are 95 % intervals.",
         "open": "Click a filled circle, or choose below, to load that model here.",
     },
     "mr": {
@@ -30,8 +31,9 @@ WORDS = {
         "speedup": "वेगवाढ",
         "size": "MB",
         "model": "मॉडेल",
-        "best": "या वेगासाठी सर्वोत्तम",
+        "best": "सर्वोत्तम",
         "yes": "होय",
+        "best_means": "सर्वोत्तम: याहून अचूक आणि वेगवान असे दुसरे नाही. रेषा म्हणजे 95 % अंतराल.",
         "open": "ते मॉडेल येथे उघडण्यासाठी भरीव वर्तुळावर क्लिक करा किंवा खाली निवडा.",
     },
 }
@@ -69,7 +71,8 @@ def pareto(points: list[Point], language: str, chosen: int | None = None) -> str
         for index, (point, (x, _), height) in enumerate(zip(points, places, heights, strict=True))
     )
     title = say(language, "title", count=len(points))
-    note = f"<p class='note'>{say(language, 'open')}</p>" if any(point.folder for point in points) else ""
+    notes = ["best_means", *(["open"] if any(point.folder for point in points) else [])]
+    note = f"<p class='note'>{' '.join(say(language, key) for key in notes)}</p>"
     return (
         f"<svg class='pareto' width='100%' height='{HEIGHT}' role='img' aria-label='{title}'>"
         f"{_axes(points, across, up, language)}{line}{marks}{names}</svg>{note}{_table(points, language)}"
@@ -83,11 +86,11 @@ def scale(values: list[float], start: float, end: float):
 
 
 def apart(places: list[tuple[float, float]]) -> list[float]:
-    """Heights of labels at these places, `(per cent, pixels)`, moved down where two near each other would overlap."""
+    """Heights of labels at these places, `(per cent, pixels)`, moved up where two near each other would overlap."""
     moved: dict[int, float] = {}
-    for index, (x, y) in sorted(enumerate(places), key=lambda item: item[1][1]):
+    for index, (x, y) in sorted(enumerate(places), key=lambda item: -item[1][1]):
         near = [height for other, height in moved.items() if abs(places[other][0] - x) < LABEL_WIDTH]
-        moved[index] = max([y, *(height + LABEL for height in near)])
+        moved[index] = min([y, *(height - LABEL for height in near)])
     return [moved[index] for index in range(len(places))]
 
 
@@ -106,9 +109,9 @@ def _mark(point: Point, place: tuple[float, float], up, *, index: int, largest: 
 def _name(point: Point, x: float, y: float, index: int) -> str:
     """The point's name beside it, to the side where there is room."""
     name = point.name if len(point.name) <= LONGEST_NAME else f"{point.name[: LONGEST_NAME - 1]}…"
-    shift, anchor = (-8, "end") if x > 60 else (8, "start")
+    shift, anchor = (-10, "end") if x > 60 else (10, "start")
     return (
-        f"<text x='{x:.2f}%' y='{y:.1f}' dx='{shift}' dy='-12' text-anchor='{anchor}'{_click(point, index)}>"
+        f"<text x='{x:.2f}%' y='{y:.1f}' dx='{shift}' dy='-14' text-anchor='{anchor}'{_click(point, index)}>"
         f"{escape(name)}</text>"
     )
 
@@ -144,8 +147,8 @@ def _table(points: list[Point], language: str) -> str:
     )
     rows = "".join(
         f"<tr><th scope='row'>{escape(point.name)}</th><td>{100 * point.accuracy:.1f} "
-        f"[{100 * point.accuracy_low:.1f}, {100 * point.accuracy_high:.1f}]</td><td>{point.speedup:.2f}x</td>"
+        f"[{100 * point.accuracy_low:.1f},&nbsp;{100 * point.accuracy_high:.1f}]</td><td>{point.speedup:.2f}x</td>"
         f"<td>{point.megabytes:.1f}</td><td>{say(language, 'yes') if id(point) in best else ''}</td></tr>"
         for point in points
     )
-    return f"<table class='numbers'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"<table class='numbers barred'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -283,7 +283,7 @@ def test_the_picture_escapes_names_and_says_the_same_as_its_table(run):
     assert chart.count("data-point='0'") == 2  # its circle and its name
     assert "data-point='1'" not in chart
     assert chart.count("<circle") == chart.count("<tr><th scope='row'>") == 2
-    assert "90.0 [89.0, 91.0]" in chart
+    assert "90.0 [89.0,&nbsp;91.0]" in chart
     assert "Click a filled circle" in chart
     assert "Click a filled circle" not in pareto.pareto(points[1:], "en")
     assert "लहान" in pareto.pareto(points, "mr")
@@ -297,7 +297,7 @@ def test_every_point_lies_inside_the_picture():
 
 
 def test_labels_near_each_other_do_not_overlap():
-    assert pareto.apart([(20, 50.0), (25, 52.0), (80, 51.0)]) == [50.0, 50.0 + pareto.LABEL, 51.0]
+    assert pareto.apart([(20, 50.0), (25, 52.0), (80, 51.0)]) == [52.0 - pareto.LABEL, 52.0, 51.0]
 
 
 def test_a_day_is_the_measured_time_and_energy_times_the_texts():
