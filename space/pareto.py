@@ -18,7 +18,6 @@ WORDS = {
         "title": "Accuracy against speed-up of {count} models; a larger circle is a larger model",
         "accuracy": "accuracy, %",
         "speedup": "speed-up",
-        "size": "MB",
         "model": "model",
         "best": "best",
         "yes": "yes",
@@ -29,7 +28,6 @@ WORDS = {
         "title": "{count} मॉडेलची अचूकता आणि वेगवाढ; मोठे वर्तुळ म्हणजे मोठे मॉडेल",
         "accuracy": "अचूकता, %",
         "speedup": "वेगवाढ",
-        "size": "MB",
         "model": "मॉडेल",
         "best": "सर्वोत्तम",
         "yes": "होय",
@@ -142,13 +140,12 @@ def _axes(points: list[Point], across, up, language: str) -> str:
 def _table(points: list[Point], language: str) -> str:
     """Everything that the picture shows, for who does not see it."""
     best = {id(point) for point in frontier(points)}
-    head = "".join(
-        f"<th scope='col'>{say(language, key)}</th>" for key in ("model", "accuracy", "speedup", "size", "best")
-    )
+    columns = (say(language, key) for key in ("model", "accuracy", "speedup", "best"))
+    head = "".join(f"<th scope='col'>{column}</th>" for column in (*columns, "MB"))
     rows = "".join(
         f"<tr><th scope='row'>{escape(point.name)}</th><td>{100 * point.accuracy:.1f} "
         f"[{100 * point.accuracy_low:.1f},&nbsp;{100 * point.accuracy_high:.1f}]</td><td>{point.speedup:.2f}x</td>"
-        f"<td>{point.megabytes:.1f}</td><td>{say(language, 'yes') if id(point) in best else ''}</td></tr>"
+        f"<td>{say(language, 'yes') if id(point) in best else ''}</td><td>{point.megabytes:.1f}</td></tr>"
         for point in points
     )
     return f"<table class='numbers barred'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -7,17 +7,15 @@ import anatomy_chart
 import calculator
 import cost_table
 import models
-import names
 import pareto
 import pytest
 import race
 import race_chart
 import speed
 import sweep
-import tab_speed
 import torch
 from anatomy import Change, anatomy, kept_layers
-from paging import LABELS, write_pair
+from paging import LABELS, pair_of, write_pair
 
 from trainer_ext import InputError
 from trainer_ext.depth import drop_layers
@@ -33,6 +31,12 @@ def report(**parts) -> CompressionReport:
     return CompressionReport(created="2026-01-01T00:00:00+00:00", model=Model(labels=list(LABELS)), **parts)
 
 
+def both(baseline, compressed, numbers=None):
+    """Two models as the page holds them."""
+    sides = (models.Side("a model", model, None, 40) for model in (baseline, compressed))
+    return models.Pair(*sides, numbers)
+
+
 @pytest.fixture
 def run(tiny_model, cut, tmp_path):
     return write_pair(tmp_path / "sweep" / "run", tiny_model, cut)
@@ -40,7 +44,7 @@ def run(tiny_model, cut, tmp_path):
 
 @pytest.fixture
 def pair(run):
-    return models.open_pair(names.choose([str(run)], beside=run))
+    return pair_of(run)
 
 
 @pytest.fixture
@@ -149,7 +153,7 @@ def test_the_parts_add_up_to_the_model(tiny_model, cut, family):
         small = cut(tiny_model(family), [[0], [1, 3]], [[], [0, 5, 9]])
     else:
         small = tiny_model(family)
-    found = anatomy(pair_of(dense, small))
+    found = anatomy(both(dense, small))
     for side, model in (("before", dense), ("after", small)):
         parts = sum(getattr(part, side) for part in found.parts.values())
         assert parts == getattr(found.total, side) == sum(weight.numel() for weight in model.parameters())
@@ -160,7 +164,7 @@ def test_the_parts_add_up_to_the_model(tiny_model, cut, family):
 
 def test_layers_show_what_was_kept(tiny_model, cut):
     """Hidden 32, heads of 8, 64 neurons."""
-    found = anatomy(pair_of(tiny_model(), cut(tiny_model(), [[], [1, 3]], [[0], []])))
+    found = anatomy(both(tiny_model(), cut(tiny_model(), [[], [1, 3]], [[0], []])))
     attention = 4 * 32 * 32 + 4 * 32
     two_heads = 4 * 16 * 32 + 3 * 16 + 32
     assert [layer["attention"] for layer in found.layers] == [Change(attention, 32), Change(attention, two_heads)]
@@ -171,31 +175,25 @@ def test_dropped_layers_have_nothing_left(tiny_model):
     """The recipe says which they are; without it nothing is claimed about single layers."""
     dense = tiny_model(num_hidden_layers=4)
     small = drop_layers(dense, 2, None)
-    found = anatomy(pair_of(dense, small, report(recipe={"prune_layers": 2})))
+    found = anatomy(both(dense, small, report(recipe={"prune_layers": 2})))
     assert [layer["ffn"].after > 0 for layer in found.layers] == [True, False, False, True]
-    named = anatomy(pair_of(dense, small, report(recipe={"prune_layers": 2, "prune_layer_ids": [0, 3]})))
+    named = anatomy(both(dense, small, report(recipe={"prune_layers": 2, "prune_layer_ids": [0, 3]})))
     assert [layer["ffn"].after > 0 for layer in named.layers] == [False, True, True, False]
-    assert anatomy(pair_of(dense, small)).layers == []
-    assert "not shown one by one" in anatomy_chart.anatomy_chart(anatomy(pair_of(dense, small)), "en")
+    assert anatomy(both(dense, small)).layers == []
+    assert "not shown one by one" in anatomy_chart.anatomy_chart(anatomy(both(dense, small)), "en")
     assert kept_layers(6, 4, report(recipe={"prune_layers": 1})) == []  # another model than the recipe's
 
 
 def test_an_architecture_without_a_layout_is_still_counted(tiny_model):
-    found = anatomy(pair_of(*(tiny_model("roformer") for _ in range(2))))
+    found = anatomy(both(*(tiny_model("roformer") for _ in range(2))))
     assert list(found.parts) == ["embeddings", "encoder", "head"]
     assert sum(part.after for part in found.parts.values()) == found.total.after
     assert "embeddings" in anatomy_chart.anatomy_chart(found, "en")
 
 
-def pair_of(baseline, compressed, numbers=None):
-    """Two models as the page holds them."""
-    sides = (models.Side("a model", model, None, 40) for model in (baseline, compressed))
-    return models.Pair(*sides, numbers)
-
-
 @pytest.mark.parametrize("language", ["en", "mr"])
 def test_the_anatomy_is_a_table_with_a_row_per_part_and_layer(tiny_model, cut, language):
-    found = anatomy(pair_of(tiny_model(), cut(tiny_model(), [[], [1, 3]], [[0], []])))
+    found = anatomy(both(tiny_model(), cut(tiny_model(), [[], [1, 3]], [[0], []])))
     chart = anatomy_chart.anatomy_chart(found, language)
     assert chart.count("<th scope='row'>") == len(found.parts) + 1 + len(found.layers)
     assert f"{anatomy_chart.count(found.total.after)}</td>" in chart
@@ -363,19 +361,12 @@ def test_a_grid_that_is_none_is_refused(grid):
         calculator.check_day(1, grid)
 
 
-@pytest.mark.parametrize("module", [race, race_chart, anatomy_chart, pareto, calculator, cost_table, speed, tab_speed])
-def test_every_caption_is_in_both_languages(module):
-    assert module.WORDS["en"].keys() == module.WORDS["mr"].keys()
-    for key, text in module.WORDS["en"].items():
-        assert text.count("{") == module.WORDS["mr"][key].count("{"), key
-
-
 @pytest.fixture
 def tab(run, quick):
     """`tab()`: a page's, whose sweep has two points: itself, and one whose folder is gone."""
     (run.parent / "sweep.csv").write_text(HEADER + ROW + ROW.replace("run", "gone"))
     speed.open_run.cache_clear()
-    return lambda: speed.Speed(models.open_pair(names.choose([str(run)], beside=run)))
+    return lambda: speed.Speed(pair_of(run))
 
 
 def test_the_tab_races_and_refuses(tab):
