@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from html import escape
 
@@ -10,9 +11,10 @@ from sweep import Point, frontier
 
 HEIGHT, TOP, BOTTOM = 340, 40, 290  # pixels; the sides are in per cent, so that words keep their size on a phone
 LEFT, RIGHT = 16.0, 94.0
-LABEL, LABEL_WIDTH = 15, 30.0  # pixels below each other, per cent beside each other
+LABEL, LABEL_WIDTH = 15, 30.0  # pixels above each other, per cent beside each other
 LONGEST_NAME = 24
-SMALLEST, LARGEST = 5.0, 14.0  # radius
+SMALLEST, LARGEST = 6.0, 14.0  # radius in pixels; the smallest can still be clicked
+Scale = Callable[[float], float]
 WORDS = {
     "en": {
         "title": "Accuracy against speed-up of {count} models; a larger circle is a larger model",
@@ -77,7 +79,7 @@ def pareto(points: list[Point], language: str, chosen: int | None = None) -> str
     )
 
 
-def scale(values: list[float], start: float, end: float):
+def scale(values: list[float], start: float, end: float) -> Scale:
     """A function from these values to the stretch from `start` to `end`; a single value lies in its middle."""
     low, high = min(values), max(values)
     return lambda value: start + (end - start) * ((value - low) / (high - low) if high > low else 0.5)
@@ -92,10 +94,10 @@ def apart(places: list[tuple[float, float]]) -> list[float]:
     return [moved[index] for index in range(len(places))]
 
 
-def _mark(point: Point, place: tuple[float, float], up, *, index: int, largest: float, chosen: bool) -> str:
+def _mark(point: Point, place: tuple[float, float], up: Scale, *, index: int, largest: float, chosen: bool) -> str:
     """The interval as a line and the model as a circle, whose area is its size; filled where it can be opened."""
     x, y = place
-    radius = SMALLEST + (LARGEST - SMALLEST) * (point.megabytes / largest) ** 0.5
+    radius = max(SMALLEST, LARGEST * (point.megabytes / largest) ** 0.5)
     kind = f"{'kept' if point.folder else 'gone'}{' chosen' if chosen else ''}"
     return (
         f"<line class='interval' x1='{x:.2f}%' x2='{x:.2f}%' y1='{up(point.accuracy_low):.1f}' "
@@ -118,18 +120,15 @@ def _click(point: Point, index: int) -> str:
     return f" data-point='{index}'" if point.folder else ""
 
 
-def _axes(points: list[Point], across, up, language: str) -> str:
+def _axes(points: list[Point], across: Scale, up: Scale, language: str) -> str:
     """A line along the bottom with the ends of both scales."""
-    fastest = max(1.0, *(point.speedup for point in points))
-    slowest = min(1.0, *(point.speedup for point in points))
-    ends = sorted({end for point in points for end in (point.accuracy_low, point.accuracy_high)})
+    speedups = [1.0, *(point.speedup for point in points)]
+    ends = min(point.accuracy_low for point in points), max(point.accuracy_high for point in points)
     speeds = "".join(
         f"<text x='{across(value):.2f}%' y='{BOTTOM + 24}' text-anchor='middle'>{value:.2f}x</text>"
-        for value in sorted({slowest, fastest})
+        for value in (min(speedups), max(speedups))
     )
-    accuracies = "".join(
-        f"<text x='0' y='{up(value) + 5:.1f}'>{100 * value:.1f}</text>" for value in (ends[0], ends[-1])
-    )
+    accuracies = "".join(f"<text x='0' y='{up(value) + 5:.1f}'>{100 * value:.1f}</text>" for value in ends)
     return (
         f"<line class='axis' x1='{LEFT - 4}%' x2='100%' y1='{BOTTOM + 6}' y2='{BOTTOM + 6}'/>{speeds}{accuracies}"
         f"<text x='{(LEFT + RIGHT) / 2}%' y='{HEIGHT - 4}' text-anchor='middle'>{say(language, 'speedup')}</text>"
