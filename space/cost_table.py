@@ -16,8 +16,6 @@ WORDS = {
         "saved": "saved",
         "cpu": "CPU-hours",
         "device": "accelerator-hours",
-        "kwh": "kWh",
-        "grams": "g CO2e",
         "unknown": "unknown",
         "nothing": "Nothing was measured: no report lies with the compressed model.",
         "rests": "Time: {batch} x {length} tokens per call, {processor}.",
@@ -36,8 +34,6 @@ WORDS = {
         "saved": "बचत",
         "cpu": "CPU-तास",
         "device": "अ‍ॅक्सिलरेटर-तास",
-        "kwh": "kWh",
-        "grams": "g CO2e",
         "unknown": "माहीत नाही",
         "nothing": "काहीही मोजलेले नाही: लहान मॉडेलसोबत अहवाल नाही.",
         "rests": "वेळ: प्रत्येक वेळी {batch} x {length} टोकन, {processor}.",
@@ -63,8 +59,8 @@ def cost_table(report: CompressionReport | None, texts: float, grid: float | Non
         return f"<p class='verdict refused'>{say(language, 'nothing')}</p>"
     by_model = costs(report, texts, grid)
     device = "cpu" if row is None or row.device == "cpu" else "device"
-    names = {"hours": device, "kwh": "kwh", "grams": "grams"}
-    rows = "".join(_row(say(language, name), field, by_model, language) for field, name in names.items())
+    names = {"hours": say(language, device), "kwh": "kWh", "grams": "g CO2e"}
+    rows = "".join(_row(name, field, by_model, language) for field, name in names.items())
     models = (both(language, name) for name in by_model)
     columns = (say(language, "day"), *models, say(language, "saved"))
     head = "".join(f"<th scope='col'>{column}</th>" for column in columns)

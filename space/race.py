@@ -17,7 +17,7 @@ from trainer_ext.measure import random_inputs
 LARGEST_BATCH = 64
 MOST_TOKENS = 4096  # of a call; more would keep other visitors waiting
 ROUNDS, AT_ONCE = 40, 4  # timed; how many of them before what was found is shown
-SECONDS = 20.0  # no further rounds start after it
+SECONDS = 20.0  # of a race of slow models, which then has fewer rounds
 WORDS = {
     "en": {
         "batch": "batch_size is {value!r}; give a whole number from 1 to {most}.",
@@ -116,12 +116,13 @@ def race(pair: Pair, batch_size: int, sequence_length: int) -> Iterator[Race]:
     yield found(0.0)
     end = time.monotonic() + SECONDS
     for before in range(0, ROUNDS, AT_ONCE):
-        left = end - time.monotonic()
+        began = time.monotonic()
         with torch.inference_mode():  # not around the yield: the next step may run in another thread
-            times = take_turns(calls, repeats=AT_ONCE, warmup=1, seconds_limit=left)
+            times = take_turns(calls, repeats=AT_ONCE, warmup=1, seconds_limit=end - began)
         for name, values in times.items():
             milliseconds[name] += values
-        last = before + AT_ONCE == ROUNDS or time.monotonic() > end
+        now = time.monotonic()
+        last = before + AT_ONCE == ROUNDS or now + (now - began) > end  # another step would take as long
         yield found(1.0 if last else (before + AT_ONCE) / ROUNDS)
         if last:
             return

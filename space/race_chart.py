@@ -46,7 +46,7 @@ def race_chart(found: Race | None, language: str) -> str:
     rows = "".join(
         f"<tr><th scope='row'>{both(language, name)}"
         f"<span class='bar'><i class='{name}' style='width:{100 * found.done * stats.median_ms / slowest:.1f}%'></i></span>"
-        f"</th><td>{stats.median_ms:.1f} ms</td><td>{stats.p95_ms:.1f} ms</td><td>{stats.throughput_per_s:,.0f}</td></tr>"
+        f"</th><td>{stats.median_ms:.1f}&nbsp;ms</td><td>{stats.p95_ms:.1f}&nbsp;ms</td><td>{stats.throughput_per_s:,.0f}</td></tr>"
         for name, stats in found.stats.items()
     )
     head = "".join(f"<th scope='col'>{say(language, key)}</th>" for key in ("model", "median", "p95", "throughput"))
