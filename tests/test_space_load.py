@@ -9,9 +9,11 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import httpx
 import pytest
+from gradio_client.utils import QueueError
 from limits import WAITING
 from paging import environment, write_pair
 
@@ -83,7 +85,19 @@ def test_many_at_once_are_answered_or_turned_away(outside, tiny_model, cut, tmp_
     assert "Traceback" not in (tmp_path / "page.log").read_text()
 
 
-def test_another_error_is_one(tmp_path):
-    """The page is gone while it is asked."""
-    with pytest.raises(OSError, match="refused"):
-        page_load.press("http://127.0.0.1:9", process=1, clients=1, seconds=0.1)
+def test_another_error_is_one(monkeypatch):
+    """Of four answers one is an answer, one a full queue and two are errors."""
+    monkeypatch.setattr(page_load, "AGAIN_S", 0.0)
+    ends = iter([QueueError("full"), ValueError("one"), {"compressed": {"milliseconds": 3.0}}, ValueError("one")])
+    seen, times = page_load.Pressure(), iter([0, 1, 2, 2.5, 3, 9])
+
+    def predict(*_, **__):
+        end = next(ends)
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+    monkeypatch.setattr(page_load.time, "perf_counter", lambda: next(times))
+    page_load.ask(SimpleNamespace(predict=predict), 5, seen)
+    assert (seen.waited, seen.measured, seen.turned_away) == ([500.0], [3.0], 1)
+    assert seen.errors == {"ValueError: one": 2}

@@ -78,12 +78,16 @@ def press(address: str, process: int, *, clients: int, seconds: float) -> Pressu
 
     sampler = threading.Thread(target=sample)
     sampler.start()
-    with ThreadPoolExecutor(clients) as pool:
-        connected = list(pool.map(lambda _: Client(address, verbose=False, analytics_enabled=False), range(clients)))
-        end = time.perf_counter() + seconds
-        list(pool.map(lambda client: ask(client, end, seen), connected))
-    done.set()
-    sampler.join()
+    try:
+        with ThreadPoolExecutor(clients) as pool:
+            connected = list(
+                pool.map(lambda _: Client(address, verbose=False, analytics_enabled=False), range(clients))
+            )
+            end = time.perf_counter() + seconds
+            list(pool.map(lambda client: ask(client, end, seen), connected))
+    finally:
+        done.set()
+        sampler.join()
     seen.memory_mb += [max(most[0], after := megabytes(process)), after]
     return seen
 
