@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import gradio as gr
+import tab_batch
 import tab_text
 from limits import WAITING
 from models import Pair
 from words import Words
 
 FONTS = ["system-ui", "Noto Sans Devanagari", "Nirmala UI", "sans-serif"]
-TABS: dict[str, Callable[[Pair, Words], None]] = {"text": tab_text.build}
+TABS: dict[str, Callable[[Pair, Words], None]] = {"text": tab_text.build, "batch": tab_batch.build}
 WORDS = {
     "en": {
         "title": "# Before and after compression\nThe same texts, two models: the baseline and what it was compressed to.",
