@@ -71,8 +71,7 @@ def compare_texts(
     if args.label_column:
         refuse_unknown_labels(rows, labels, task.labels, path=Path(name), known_by="the model")
     texts = [row.text for row in rows]
-    longest = args.max_length if pair.report else max(pair.baseline.longest, pair.compressed.longest)
-    logits = [_logits(side, texts, labels, longest, on_rows) for side in pair.sides.values()]
+    logits = [_logits(side, texts, labels, args.max_length, on_rows) for side in pair.sides.values()]
     answers = [task.answer(list(found), None, None, labels, args) for found in logits]
     to_probabilities, _ = ANSWERS[args.problem_type]
     found = truths = None

@@ -35,11 +35,11 @@ def summary(batch: Batch, language: str) -> str:
             f"<td>{score(found.compressed, name)}</td></tr>"
             for name in found.baseline.by_name
         )
-        scores = _table("facts", [tell("measure"), tell("baseline"), tell("compressed")], metrics)
+        scores = _table("scores", [tell("measure"), tell("baseline"), tell("compressed")], metrics)
     facts = "".join(f"<tr><th scope='row'>{tell(key)}</th><td>{value}</td></tr>" for key, value in lines)
     note = f"<p class='note'>{' '.join(notes)}</p>" if notes else ""
     kind = "differ" if count else "same"
-    return f"<p class='verdict {kind}' role='status'>{said}</p>{note}{scores}<table class='facts'>{facts}</table>"
+    return f"<p class='verdict {kind}' role='status'>{said}</p>{note}{scores}<table class='batch'>{facts}</table>"
 
 
 def prepared(batch: Batch, language: str) -> str:
@@ -75,7 +75,7 @@ def matrix(batch: Batch, language: str) -> str:
     corner = f"<td>{tell('from')}<br>{tell('to')}</td>"
     return (
         f"<h3>{tell('matrix')}</h3><div class='wide' tabindex='0' role='region' aria-label='{tell('matrix')}'>"
-        f"<table class='flips'><thead><tr>{corner}{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
+        f"<table class='batch flips'><thead><tr>{corner}{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
     )
 
 
@@ -126,7 +126,7 @@ def _texts(batch: Batch, language: str, rows: list[int]) -> str:
         before, after = (_word(tell, answers[row]) for answers in batch.answers)
         label, (first, then) = labels[row], 100 * batch.probabilities[:, row, labels[row]]
         return (
-            f"<tr><td>{escape(shown)}{truth}</td><td>{before}<br>→ {after}</td><td>"
+            f"<tr><td>{escape(shown)}{truth}</td><td>{before} → {after}</td><td>"
             f"{tell('points', points=100 * gaps[row])}"
             f"<small>{escape(batch.labels[label])} {first:.1f} → {then:.1f} %</small></td></tr>"
         )
@@ -138,7 +138,7 @@ def _texts(batch: Batch, language: str, rows: list[int]) -> str:
 
 def _table(kind: str, head: list[str], body: str) -> str:
     cells = "".join(f"<th scope='col'>{name}</th>" for name in head)
-    return f"<table class='{kind}'><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<table class='batch {kind}'><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _cell_title(tell: partial[str], count: int, before: str, after: str) -> str:

@@ -7,9 +7,10 @@ import io
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from compare import check_text
+from compare import MOST_CHARACTERS, check_text
 
 from trainer_ext import InputError
 from trainer_ext.csv_rows import read_texts
@@ -27,13 +28,12 @@ _OF_A_RUN = ("text_column", "label_column", "label_separator", "max_length")
 
 
 def arguments(report: CompressionReport | None, problem_type: str | None) -> DataArguments:
-    """How the run read its data, as its report tells; without a report the package's defaults."""
-    default = DataArguments(problem_type=problem_type)
+    """How the run read its data, as its report tells; without a run each model reads as much as it can."""
     told = report.recipe if report else {}
-    for name in _OF_A_RUN:
-        before = getattr(default, name)
-        setattr(default, name, type(before)(told.get(name, before)))
-    return default
+    args = DataArguments(problem_type=problem_type)
+    if not told:
+        return replace(args, max_length=MOST_CHARACTERS)
+    return replace(args, **{name: type(getattr(args, name))(told[name]) for name in _OF_A_RUN if name in told})
 
 
 def read_texts_of(file: Path | None, pasted: str, args: DataArguments) -> Table:

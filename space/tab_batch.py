@@ -44,7 +44,7 @@ def build(pair: Pair, words: Words) -> None:
         def on_rows(count: int) -> None:
             nonlocal done
             done += count
-            progress((done, 2 * rows), desc=say(WORDS, language, "busy"))
+            progress((done, 2 * rows), desc=say(WORDS, language, "busy"), unit=say(WORDS, language, "unit"))
 
         return on_rows
 
@@ -142,8 +142,9 @@ def build(pair: Pair, words: Words) -> None:
     inputs = [file, pasted, text_column, label_column]
     drawing = [status, chosen, *results]
     run = {**private, **ONE_AT_A_TIME, "outputs": [kept, download, *drawing], "show_progress_on": status}
-    go.click(show, [*inputs, words.language], **run)
-    test.click(show_test, words.language, **run)
+    for button, function, given in ((go, show, [*inputs, words.language]), (test, show_test, [words.language])):
+        # What was said before goes away at once; the bar stands in its place.
+        button.click(lambda: "", outputs=status, queue=False, **private).then(function, given, **run)
     file.change(look_into, file, [status, text_column, label_column], **private)
     matrix.click(choose, [kept, words.language], chosen, **private)
     words.opened.then(drawn, [kept, words.language], drawing, **private)
