@@ -12,7 +12,7 @@ import batch_charts
 import gradio as gr
 from batch import Batch, compare_texts
 from batch_files import as_csv, as_json
-from batch_input import KINDS, MOST_BYTES, MOST_ROWS, PASTED, arguments, columns_of, likely, read_texts_of
+from batch_input import KINDS, PASTED, arguments, columns_of, likely, read_texts_of
 from batch_words import WORDS
 from charts import refusal
 from limits import ONE_AT_A_TIME
@@ -60,10 +60,9 @@ def build(pair: Pair, words: Words) -> None:
         return compare_texts(table, pair, args, name=path.name if path else PASTED.name, on_rows=on_rows)
 
     def drawn(batch: Batch | None, language: str) -> dict:
-        """Every part of the result; without one, what to do."""
+        """Every part of the result, where there is one."""
         if batch is None:
-            limits = {"rows": MOST_ROWS, "megabytes": MOST_BYTES / 1e6}
-            return {status: f"<p class='note'>{say(WORDS, language, 'empty', **limits)}</p>"}
+            return {status: gr.skip()}
         note = batch_charts.prepared(batch, language) if batch in ready else ""
         parts = (batch_charts.summary, batch_charts.matrix, batch_charts.differences, batch_charts.classes)
         found = {shown: part(batch, language) for shown, part in zip(results, parts, strict=True)}
@@ -94,7 +93,7 @@ def build(pair: Pair, words: Words) -> None:
         except InputError as error:
             return {status: refusal(str(error))}
 
-    def compare_batch(file, texts, text_column, label_column, progress=_BAR) -> dict:
+    def compare_batch(file=None, texts="", text_column="", label_column="", progress=_BAR) -> dict:
         """Every label's probability of both models for every text, the flips, and the scores where there are labels."""
         try:
             return as_json(compared(file, texts, text_column, label_column, FIRST, progress))
@@ -103,24 +102,26 @@ def build(pair: Pair, words: Words) -> None:
 
     def look_into(file: str | None) -> dict:
         """Offer the file's columns, and guess which are meant."""
+        columns, message = [], ""
         try:
             columns = columns_of(Path(file)) if file else []
         except InputError as error:
-            return {status: refusal(str(error))}
+            message = refusal(str(error))
         text = likely(columns, usual.text_column, "text", "sentence", *columns)
         label = likely([column for column in columns if column != text], usual.label_column, "label", "category")
-        fields = {text_column: text, label_column: label}
-        return {
+        updates = {
             field: gr.update(choices=["", *columns], value=value, visible=bool(columns))
-            for field, value in fields.items()
+            for field, value in ((text_column, text), (label_column, label))
         }
+        return {status: message, **updates}
 
     def choose(batch: Batch | None, language: str, event: gr.EventData) -> str:
         """The texts of the cell that was chosen."""
         return batch_charts.cell_texts(batch, language, event.before, event.after) if batch else ""
 
     kept = gr.State(None, time_to_live=KEPT_SECONDS)
-    pasted = words.add(gr.Textbox, WORDS, {"label": "pasted"}, lines=4, max_lines=10)
+    words.add(gr.Markdown, WORDS, {"value": "limits"})
+    pasted = words.add(gr.Textbox, WORDS, {"label": "pasted"}, value="", lines=4, max_lines=10)
     file = words.add(gr.File, WORDS, {"label": "file"}, file_types=KINDS, height=120)
     with gr.Row():
         column = partial(words.add, gr.Dropdown, WORDS, allow_custom_value=True, visible=False)
@@ -147,7 +148,6 @@ def build(pair: Pair, words: Words) -> None:
         button.click(lambda: "", outputs=status, queue=False, **private).then(function, given, **run)
     file.change(look_into, file, [status, text_column, label_column], **private)
     matrix.click(choose, [kept, words.language], chosen, **private)
-    words.opened.then(drawn, [kept, words.language], drawing, **private)
     words.language.input(drawn, [kept, words.language], drawing, **private)
     for_programs = gr.JSON(visible=False)
     gr.Button(visible=False).click(compare_batch, inputs, for_programs, api_name="compare_batch", **ONE_AT_A_TIME)

@@ -47,7 +47,7 @@ def test_a_published_page_runs_from_its_own_folder(tiny_model, cut, tmp_path):
     assert_answers(last, tmp_path, texts[-1])
     assert "There is no text to classify" in nothing
     assert "at most 10,000" in long
-    assert endpoints == ["/compare"]
+    assert endpoints == ["/compare", "/compare_batch"]
     assert "Traceback" not in (tmp_path / "page.log").read_text()
 
 

@@ -45,9 +45,18 @@ def args(pair):
     return arguments(pair.report, None)
 
 
+@pytest.fixture(scope="module")
+def made():
+    return []
+
+
 @pytest.fixture
-def batch(pair, args):
-    return compare_texts(TABLE, pair, args, name="texts.csv")
+def batch(request, made):
+    """Made once: nothing changes it."""
+    if not made:
+        pair, args = (request.getfixturevalue(name) for name in ("pair", "args"))
+        made.append(compare_texts(TABLE, pair, args, name="texts.csv"))
+    return made[0]
 
 
 @given(ANSWERS)
