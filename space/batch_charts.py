@@ -74,7 +74,7 @@ def matrix(batch: Batch, language: str) -> str:
     note = f"<p class='note'>{tell('others', count=others)}</p>" if others > 0 else ""
     corner = f"<td>{tell('from')}<br>{tell('to')}</td>"
     return (
-        f"<h3>{tell('matrix')}</h3><div class='wide' tabindex='0' role='region' aria-label='{tell('matrix')}'>"
+        f"<h2>{tell('matrix')}</h2><div class='wide' tabindex='0' role='region' aria-label='{tell('matrix')}'>"
         f"<table class='batch flips'><thead><tr>{corner}{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
     )
 
@@ -83,7 +83,7 @@ def cell_texts(batch: Batch, language: str, before: str, after: str) -> str:
     """The texts of one number of the matrix."""
     rows = rows_of_cell(batch, before, after)
     tell = partial(say, WORDS, language)
-    return f"<h3 role='status'>{_cell_title(tell, len(rows), before, after)}</h3>{_texts(batch, language, rows)}"
+    return f"<div role='status'><h2>{_cell_title(tell, len(rows), before, after)}</h2></div>{_texts(batch, language, rows)}"
 
 
 def differences(batch: Batch, language: str) -> str:
@@ -91,7 +91,7 @@ def differences(batch: Batch, language: str) -> str:
     rows = differing(batch)
     title = "differences" if rows else "moved"
     rows = rows or by_change(batch, range(len(batch.texts)))[:10]
-    return f"<h3>{say(WORDS, language, title)}</h3>{_texts(batch, language, rows)}"
+    return f"<h2>{say(WORDS, language, title)}</h2>{_texts(batch, language, rows)}"
 
 
 def classes(batch: Batch, language: str) -> str:
@@ -109,7 +109,7 @@ def classes(batch: Batch, language: str) -> str:
         if scored:
             cells += [f"{100 * side.f1:.1f}" for side in (scored[label].baseline, scored[label].compressed)]
         body += f"<tr><th scope='row'>{escape(label)}</th>{''.join(f'<td>{value}</td>' for value in cells)}</tr>"
-    return f"<h3>{tell('classes')}</h3>{_table('facts classes', head, body)}"
+    return f"<h2>{tell('classes')}</h2>{_table('facts classes', head, body)}"
 
 
 def _texts(batch: Batch, language: str, rows: list[int]) -> str:

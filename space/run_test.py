@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,10 @@ def test_split(args: DataArguments, labels: list[str]) -> tuple[str, Table]:
     data = load_data(args, labels=labels)
     name, split = next(iter(data.tests.items()))
     rows = [Row(text, _label(value, labels)) for text, value in zip(split["text"], split["label"], strict=True)]
+    kept = evenly(rows, most=MOST_ROWS)
+    part = f", {len(kept):,} of {len(rows):,} rows" if len(kept) < len(rows) else ""
     dropped = {reason.partition(": ")[2]: n for reason, n in data.dropped.items() if reason.startswith("test: ")}
-    return f"{name}, {Path(args.data_dir).name}/{args.test_file}", Table(tuple(evenly(rows, most=MOST_ROWS)), dropped)
+    return f"{name}, {Path(args.data_dir).name}/{args.test_file}{part}", Table(tuple(kept), Counter(dropped))
 
 
 def _label(value: Any, labels: list[str]) -> str | tuple[str, ...]:

@@ -5,9 +5,15 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import models
+import names
 import pytest
+import run_test
+from batch import compare_texts
+from batch_input import arguments
 from commands import recipe_fields, write_recipe
 from paging import LABELS, environment, started, write_pair
 from vocabularies import MARATHI
@@ -119,3 +125,9 @@ def test_the_numbers_on_real_headlines_are_those_of_the_command_line(tmp_path):
     assert official.lost + official.won > 0, "the models must differ, or this shows little"
     told = to_dict(report)["other_quality"][report.other_quality.index(official)]
     assert found["quality"] == json.loads(json.dumps(told)) | {"split": "SHC_Test.csv"}
+
+    pair = models.open_pair(names.choose([str(run.root)], beside=tmp_path))
+    name, table = run_test.test_split(run_test.data_of_run(pair.compressed.name), pair.baseline.labels)
+    prepared = compare_texts(table, pair, arguments(pair.report, None), name=name)
+    assert name == "clean, mahanews_shc/SHC_Test.csv"
+    assert replace(prepared.quality, split="clean") == report.quality
