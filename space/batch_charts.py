@@ -8,9 +8,10 @@ from html import escape
 
 from batch import Batch
 from batch_words import WORDS
+from captions import Refused, say
 from flips import by_change, differing, flip_matrix, largest_gaps, most_flipped, outcome, rows_of_cell
-from words import say
 
+from trainer_ext import InputError
 from trainer_ext.tables import metric_title, score
 
 MOST_ANSWERS, MOST_TEXTS, MOST_CHARACTERS = 16, 50, 300
@@ -112,6 +113,12 @@ def classes(batch: Batch, language: str) -> str:
     return f"<h2>{tell('classes')}</h2>{_table('facts classes', head, body)}"
 
 
+def refusal(error: InputError, language: str) -> str:
+    """Why there is no result; what the package says is said in English."""
+    message = error.said(language) if isinstance(error, Refused) else str(error)
+    return f"<p class='verdict refused' role='alert'>{escape(message)}</p>"
+
+
 def _texts(batch: Batch, language: str, rows: list[int]) -> str:
     """A row per text: it and its label, both answers, and the label whose probability changed most."""
     tell, (labels, gaps) = partial(say, WORDS, language), largest_gaps(batch.probabilities)
@@ -133,7 +140,7 @@ def _texts(batch: Batch, language: str, rows: list[int]) -> str:
 
     body = "".join(map(line, rows[:MOST_TEXTS]))
     more = f"<p class='note'>{tell('more', count=len(rows) - MOST_TEXTS)}</p>" if len(rows) > MOST_TEXTS else ""
-    return _table("texts", [tell("text"), tell("answers"), tell("change")], body) + more
+    return _table("changes", [tell("text"), tell("answers"), tell("change")], body) + more
 
 
 def _table(kind: str, head: list[str], body: str) -> str:

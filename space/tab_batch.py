@@ -14,11 +14,11 @@ from batch import Batch, compare_texts
 from batch_files import as_csv, as_json
 from batch_input import KINDS, PASTED, arguments, columns_of, likely, read_texts_of
 from batch_words import WORDS
-from charts import refusal
+from captions import FIRST, say
 from limits import ONE_AT_A_TIME
 from models import Pair
 from run_test import data_of_run, test_split
-from words import FIRST, Words, say
+from words import Words
 
 from trainer_ext import InputError
 
@@ -79,7 +79,7 @@ def build(pair: Pair, words: Words) -> None:
         try:
             return finished(compared(file, pasted, text_column, label_column, language, progress), language)
         except InputError as error:
-            return {status: refusal(str(error))}
+            return {status: batch_charts.refusal(error, language)}
 
     def show_test(language, progress=_BAR) -> dict:
         """The same of the run's own test split."""
@@ -91,7 +91,7 @@ def build(pair: Pair, words: Words) -> None:
                 ready.append(compare_texts(table, pair, args, name=name, on_rows=on_rows))
             return finished(ready[0], language)
         except InputError as error:
-            return {status: refusal(str(error))}
+            return {status: batch_charts.refusal(error, language)}
 
     def compare_batch(file=None, texts="", text_column="", label_column="", progress=_BAR) -> dict:
         """Every label's probability of both models for every text, the flips, and the scores where there are labels."""
@@ -100,13 +100,13 @@ def build(pair: Pair, words: Words) -> None:
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    def look_into(file: str | None) -> dict:
+    def look_into(file: str | None, language: str) -> dict:
         """Offer the file's columns, and guess which are meant."""
         columns, message = [], ""
         try:
             columns = columns_of(Path(file)) if file else []
         except InputError as error:
-            message = refusal(str(error))
+            message = batch_charts.refusal(error, language)
         text = likely(columns, usual.text_column, "text", "sentence", *columns)
         label = likely([column for column in columns if column != text], usual.label_column, "label", "category")
         updates = {
@@ -146,7 +146,7 @@ def build(pair: Pair, words: Words) -> None:
     for button, function, given in ((go, show, [*inputs, words.language]), (test, show_test, [words.language])):
         # What was said before goes away at once; the bar stands in its place.
         button.click(lambda: "", outputs=status, queue=False, **private).then(function, given, **run)
-    file.change(look_into, file, [status, text_column, label_column], **private)
+    file.change(look_into, [file, words.language], [status, text_column, label_column], **private)
     matrix.click(choose, [kept, words.language], chosen, **private)
     words.language.input(drawn, [kept, words.language], drawing, **private)
     for_programs = gr.JSON(visible=False)

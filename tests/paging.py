@@ -11,6 +11,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from models import Pair, open_pair
+from names import choose
 from vocabularies import tokenizer_of
 
 LABELS = ("खेळ", "राजकारण", "<b>tech</b> & more")
@@ -28,6 +30,11 @@ def write_pair(folder: Path, tiny_model, cut) -> Path:
         model.save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
     return folder
+
+
+def pair_of(run: Path) -> Pair:
+    """The models of a run, open."""
+    return open_pair(choose([str(run)], beside=run))
 
 
 def only(*places: Path) -> list[str]:
@@ -117,7 +124,5 @@ def started(command: list[str], *, cwd: Path, **variables: str):
 
 def ask(address: str, *texts: str) -> list:
     """What `/compare` answers to each text, a refusal as its words; and last the names of the endpoints."""
-    words = [sys.executable, "-c", ASK, address, json.dumps(texts)]
-    done = subprocess.run(words, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    printed = run([sys.executable, "-c"], ASK, address, json.dumps(texts))
+    return [json.loads(line) for line in printed.splitlines()]
