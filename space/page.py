@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import gradio as gr
+import tab_batch
 import tab_speed
 import tab_stress
 import tab_text
@@ -16,9 +17,11 @@ from words import Words
 FONTS = ["system-ui", "Noto Sans Devanagari", "Nirmala UI", "sans-serif"]
 TABS: dict[str, Callable[[Pair, Words], None]] = {
     "text": tab_text.build,
+    "batch": tab_batch.build,
     "speed": tab_speed.build,
     "stress": tab_stress.build,
 }
+FORGET = (600, 3600)  # every so many seconds, the files of visitors that are older than so many
 WORDS = {
     "en": {
         "title": "# Before and after compression\nThe same texts, two models: the baseline and what it was compressed to.",
@@ -55,7 +58,7 @@ def theme() -> gr.themes.Base:
 
 def build_page(pair: Pair) -> gr.Blocks:
     """The page that compares these two."""
-    with gr.Blocks(title="Before and after compression", analytics_enabled=False) as page:
+    with gr.Blocks(title="Before and after compression", analytics_enabled=False, delete_cache=FORGET) as page:
         with gr.Row(elem_id="top"):
             title = gr.Markdown(WORDS[FIRST]["title"])
             words = Words(page)

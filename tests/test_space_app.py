@@ -55,7 +55,9 @@ def test_a_published_page_runs_from_its_own_folder(tiny_model, cut, tmp_path):
     assert_answers(last, tmp_path, texts[-1])
     assert "There is no text to classify" in nothing
     assert "at most 10,000" in long
-    assert {"/compare"} <= set(endpoints) <= {"/compare", "/compare_batch", "/benchmark"}  # no part of the page itself
+    assert (
+        {"/compare", "/compare_batch"} <= set(endpoints) <= {"/compare", "/compare_batch", "/benchmark"}
+    )  # no part of the page itself
     assert "Traceback" not in (tmp_path / "page.log").read_text()
 
 
