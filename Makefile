@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 RUN := runs/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: check clean format help quickstart results test
+.PHONY: browser check clean format help quickstart results screenshots test
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -15,8 +15,14 @@ quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi 
 	$(BIN)/python recipes/quickstart/corpus.py runs/quickstart-data
 	$(BIN)/trainer-ext compress recipes/quickstart/quickstart.yaml --output_dir $(RUN) --resume
 
-test: $(INSTALLED)  ## Run the tests
+test: $(INSTALLED) browser  ## Run the tests
 	$(BIN)/python -m pytest
+
+browser:  ## Install Chromium, a font and axe-core for the tests of the page
+	tests/browser/install.sh
+
+screenshots: $(INSTALLED) browser  ## Write what the page looks like to screenshots/
+	SCREENSHOTS=screenshots $(BIN)/python -m pytest -q tests/browser/test_every_tab.py
 
 check: $(INSTALLED)  ## Lint, and check the format
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """The page that compares a model with what it was compressed to: `python app.py [RUN]`, or a Space on the Hub.
 
 Without an argument the models are those of `models.json` beside this file, and where there is none those of the
-quickstart. A private model is read with the token of the environment (HF_TOKEN, a secret of the Space).
+quickstart, which is run first if it was not yet. A private model is read with the token of the environment (HF_TOKEN, a secret of the Space).
 """
 
 import importlib.util
@@ -24,20 +24,34 @@ def prepare() -> None:
     if importlib.util.find_spec("trainer_ext") is None:
         sys.path += [str(wheel) for wheel in HERE.glob("trainer_ext-*.whl")]
     if importlib.util.find_spec("trainer_ext") is None:
-        sys.exit("trainer_ext is not installed; in its checkout: pip install -e '.[demo]'")
+        stop("trainer_ext is not installed; in its checkout: pip install -e '.[demo]'")
+    if importlib.util.find_spec("gradio") is None:
+        stop("gradio is not installed; it comes with an extra: pip install 'trainer-ext[demo]'")
 
 
 def main() -> None:
-    """Say in one line what is missing, or serve the page until it is stopped."""
+    """Say in one line what is missing (exit status 2), or serve the page until it is stopped."""
     prepare()
-    from names import choose
+    from names import QUICKSTART, choose
+    from quickstart import ensure
 
     from trainer_ext import InputError
 
+    arguments = sys.argv[1:]
     try:
-        serve(choose(sys.argv[1:], beside=HERE))
+        if not arguments and not (HERE / "models.json").exists():
+            ensure(QUICKSTART, checkout=HERE.parent)
+        serve(choose(arguments, beside=HERE))
     except InputError as error:
-        sys.exit(str(error))
+        stop(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def stop(why: str) -> None:
+    """End with one line."""
+    sys.stderr.write(f"{why}\n")
+    sys.exit(2)
 
 
 def serve(names: dict[str, str]) -> None:
@@ -47,9 +61,14 @@ def serve(names: dict[str, str]) -> None:
     from models import open_pair
     from page import build_page, theme
 
+    from trainer_ext.errors import InputError, one_line
+
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core stays with the server, or models wait for it
     page = build_page(open_pair(names))
-    page.launch(theme=theme(), css_paths=HERE / "style.css", footer_links=["api"])
+    try:
+        page.launch(theme=theme(), css_paths=HERE / "style.css", footer_links=["api"])
+    except OSError as error:
+        raise InputError(f"The page cannot be served ({one_line(error)}); choose another port.") from error
 
 
 if __name__ == "__main__":

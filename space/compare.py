@@ -8,16 +8,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from captions import Refused
 
-from trainer_ext import InputError
 from trainer_ext.latency import take_turns, timed
 
 if TYPE_CHECKING:
     from models import Pair
 
 MOST_CHARACTERS = 10_000
-ROUNDS, WARM_UP, SECONDS = 15, 1, 0.06  # of the burst; no round starts after these seconds, but three are always made
+ROUNDS, WARM_UP, SECONDS = 15, 1, 0.04  # of the burst; no round starts after these seconds, but three are always made
 _ON = 0.5
+WORDS = {
+    "en": {
+        "empty": "There is no text to classify; type a sentence or choose an example.",
+        "long": "The text has {characters:,} characters; this page takes at most {most:,}.",
+    },
+    "mr": {
+        "empty": "मजकूर रिकामा आहे; एखादे वाक्य लिहा किंवा उदाहरण निवडा.",
+        "long": "मजकुरात {characters:,} अक्षरचिन्हे आहेत; येथे जास्तीत जास्त {most:,} चालतात.",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -73,13 +83,13 @@ def check_text(text: str) -> str:
     """The text without space around it.
 
     Raises:
-        InputError: nothing is left, or it is too long.
+        Refused: nothing is left, or it is too long.
     """
     text = text.strip()
     if not text:
-        raise InputError("There is no text to classify; type a sentence or choose an example.")
+        raise Refused(WORDS, "empty")
     if len(text) > MOST_CHARACTERS:
-        raise InputError(f"The text has {len(text):,} characters; this page takes at most {MOST_CHARACTERS:,}.")
+        raise Refused(WORDS, "long", characters=len(text), most=MOST_CHARACTERS)
     return text
 
 

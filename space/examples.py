@@ -1,4 +1,4 @@
-"""Examples: sentences of our own, Marathi first; the first is answered when the page opens."""
+"""Examples: sentences of our own, Marathi first; the first is answered when the page opens, the last is put to a test."""
 
 EXAMPLES = (
     "शेवटच्या षटकात दोन षटकार मारून संघाने सामना जिंकला",
@@ -8,3 +8,5 @@ EXAMPLES = (
     "शहर में नई मेट्रो लाइन का काम अगले साल शुरू होगा",
     "The film's songs are better than its story",
 )
+
+WITH_NUMBERS = "भारताने 210 धावा करून पहिला सामना ५ गडी राखून जिंकला"  # in both digits, for the stress test

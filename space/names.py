@@ -8,6 +8,7 @@ from pathlib import Path
 from trainer_ext import InputError
 
 QUICKSTART = Path("runs/quickstart")
+SIDES = ("baseline", "compressed")
 
 
 def choose(arguments: list[str], *, beside: Path) -> dict[str, str]:
@@ -23,14 +24,14 @@ def choose(arguments: list[str], *, beside: Path) -> dict[str, str]:
     file = beside / "models.json"
     if arguments or not file.exists():
         run = Path(*arguments[:1]) if arguments else QUICKSTART
-        names = {name: str(run / name) for name in ("baseline", "compressed")}
+        names = {name: str(run / name) for name in SIDES}
         if missing := [name for name in names.values() if not Path(name).is_dir()]:
             way_out = "give the folder of a finished run" if arguments else "make one: make quickstart"
             raise InputError(f"There is no model in {missing[0]}; {way_out}.")
         return names
     try:
         named = json.loads(file.read_text(encoding="utf-8"))
-        names = {name: named[name] for name in ("baseline", "compressed")}
+        names = {name: named[name] for name in SIDES}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f'{file.name} cannot be used ({error}); it holds {{"baseline": ID, "compressed": ID}}.'

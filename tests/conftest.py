@@ -60,7 +60,7 @@ def _built():
     return {}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_model(_built):
     """`tiny_model(model_type, **config changes)`: a fresh copy of the tiny classifier, or `auto_class`, of a family."""
 
@@ -73,7 +73,7 @@ def tiny_model(_built):
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_spec():
     """`make_spec(**changes)`: movement, half of the weights, 4x4 blocks (a head holds two block rows), neurons."""
     return lambda **changes: replace(SPEC, **changes)
@@ -111,7 +111,7 @@ def work(monkeypatch):
     return fake_codecarbon(monkeypatch)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cut(make_spec):
     """`cut(model, heads, neurons)`: the compact model in which these stay, per layer; the model is used up."""
 

@@ -3,15 +3,16 @@
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
+from models import Pair, open_pair
+from names import choose
 from vocabularies import tokenizer_of
+
+from recipes.benchmarks import page_process
 
 LABELS = ("खेळ", "राजकारण", "<b>tech</b> & more")
 HEADS, NEURONS = [[], [1, 3]], [[], [0, 5, 9]]  # what stays of two layers
@@ -28,6 +29,11 @@ def write_pair(folder: Path, tiny_model, cut) -> Path:
         model.save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
     return folder
+
+
+def pair_of(run: Path) -> Pair:
+    """The models of a run, open."""
+    return open_pair(choose([str(run)], beside=run))
 
 
 def only(*places: Path) -> list[str]:
@@ -79,45 +85,14 @@ print(json.dumps(list(client.view_api(print_info=False, return_format="dict")["n
 """
 
 
-def answers(port: int) -> bool:
-    """Whether a page is served there."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/config") as answer:
-            return answer.status == 200
-    except OSError:
-        return False
-
-
 @contextlib.contextmanager
 def started(command: list[str], *, cwd: Path, **variables: str):
     """The address of a page that runs until the block is left."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = cwd / "page.log"
-    with log.open("w") as written:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=environment(GRADIO_SERVER_PORT=str(port), **variables),
-            stdout=written,
-            stderr=written,
-        )
-    try:
-        deadline = time.monotonic() + 120
-        while not answers(port):
-            assert process.poll() is None, log.read_text()[-3000:]
-            assert time.monotonic() < deadline, log.read_text()[-3000:]
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+    with page_process.started(command, cwd=cwd, environment=environment(**variables)) as (address, _):
+        yield address
 
 
 def ask(address: str, *texts: str) -> list:
     """What `/compare` answers to each text, a refusal as its words; and last the names of the endpoints."""
-    words = [sys.executable, "-c", ASK, address, json.dumps(texts)]
-    done = subprocess.run(words, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    printed = run([sys.executable, "-c"], ASK, address, json.dumps(texts))
+    return [json.loads(line) for line in printed.splitlines()]

@@ -51,7 +51,7 @@ compress push
 
 cli_ground rehearsal
 
-publish_commands run_commands tool_commands
+demo_command publish_commands run_commands tool_commands
 
 cli
 

@@ -12,8 +12,9 @@ import models
 import names
 import pytest
 import torch
-from examples import EXAMPLES
-from paging import LABELS, write_pair
+from captions import Refused
+from examples import EXAMPLES, WITH_NUMBERS
+from paging import LABELS, pair_of, write_pair
 from reported import reported
 from vocabularies import MARATHI, tokenizer_of
 
@@ -38,7 +39,7 @@ def run(tiny_model, cut, tmp_path):
 
 @pytest.fixture
 def pair(run):
-    return models.open_pair(names.choose([str(run)], beside=run))
+    return pair_of(run)
 
 
 @pytest.mark.parametrize("text", ["", " \n\t ", "\u00a0"])
@@ -89,13 +90,15 @@ def test_a_comparison_is_what_the_models_say(pair):
 def test_a_text_that_does_not_fit_is_cut_and_says_so(pair):
     found = compare.compare(TEXT * 10, pair)
     assert (found.baseline.tokens, found.baseline.cut) == (pair.baseline.longest, True)
-    assert f"baseline read the first {pair.baseline.longest} tokens only" in charts.facts(found, pair)
-    assert "only" not in charts.facts(compare.compare(TEXT, pair), pair)
+    assert f"baseline read the first {pair.baseline.longest} tokens only" in charts.facts(found, pair, "en")
+    assert "only" not in charts.facts(compare.compare(TEXT, pair), pair, "en")
 
 
-def test_whatever_comes_from_outside_is_shown_as_text(pair):
+@pytest.mark.parametrize("language", ["en", "mr"])
+def test_whatever_comes_from_outside_is_shown_as_text(pair, language):
     found = compare.compare(TEXT, pair)
-    shown = charts.result(found, pair) + charts.refusal("<script>")
+    refused = Refused({"en": {"x": "{name}"}, "mr": {"x": "{name}"}}, "x", name="<script>")
+    shown = charts.result(found, pair, language) + charts.refusal(refused, language)
     assert "&lt;b&gt;tech&lt;/b&gt; &amp; more" in shown
     assert not re.search(r"<script|<b>tech", shown)
     for label in LABELS[:2]:
@@ -106,24 +109,40 @@ def test_a_difference_is_told_from_an_agreement(pair):
     found = compare.compare(TEXT, pair)
     same = replace(found, same=True, baseline=found.compressed)
     other = replace(found, same=False, baseline=replace(found.baseline, labels=["one"]))
-    assert "Both say" in charts.verdict(same)
-    assert "They differ: <strong>one</strong> before" in charts.verdict(other)
-    assert "none of the labels" in charts.verdict(replace(other, compressed=replace(found.compressed, labels=[])))
+    assert "Both say" in charts.verdict(same, "en")
+    assert "They differ: <strong>one</strong> before" in charts.verdict(other, "en")
+    assert "none of the labels" in charts.verdict(
+        replace(other, compressed=replace(found.compressed, labels=[])), "en"
+    )
+
+
+def rows_of(found, probabilities: dict[str, float]) -> str:
+    sides = (replace(side, probabilities=probabilities) for side in (found.baseline, found.compressed))
+    return charts.butterfly(compare.Comparison(*sides, True, "a", 0.0), "en")
 
 
 def test_the_chart_has_a_row_per_label_and_counts_what_is_left_out(pair):
     found = compare.compare(TEXT, pair)
-    assert charts.butterfly(found).count("<th scope='row'>") == len(LABELS)
-    many = {f"label {index}": 0.05 for index in range(20)}
-    chart = charts.butterfly(
-        replace(
-            found,
-            baseline=replace(found.baseline, probabilities=many),
-            compressed=replace(found.compressed, probabilities=many),
-        )
-    )
-    assert chart.count("<th scope='row'>") == charts.MOST_ROWS
-    assert "and 8 less likely labels" in chart
+    chart = charts.butterfly(found, "en")
+    assert chart.count("<th scope='row'>") == len(LABELS)
+    assert "other" not in chart
+    many = rows_of(found, {f"label {index}": 0.05 for index in range(20)})
+    assert many.count("<th scope='row'>") == charts.MOST_ROWS
+    assert "The other 8 labels" in many
+    sure = rows_of(found, {"a": 0.99, "b": 0.006} | {f"label {index}": 0.0005 for index in range(8)})
+    assert sure.count("<th scope='row'>") == charts.FEWEST_ROWS
+    assert "The other 7 labels" in sure
+
+
+def test_the_cards_say_what_changed(pair):
+    found = compare.compare(TEXT, pair)
+    timed = replace(found, baseline=replace(found.baseline, milliseconds=9.0))
+    timed = replace(timed, compressed=replace(found.compressed, milliseconds=6.0))
+    assert "1.50x as fast" in charts.facts(timed, pair, "en")
+    assert "1.50 पट वेग" in charts.facts(timed, pair, "mr")
+    change = pair.compressed.parameters / pair.baseline.parameters - 1
+    assert change < -0.1
+    assert f"{100 * change:+.1f} %" in charts.facts(timed, pair, "en")
 
 
 def test_sizes_are_those_of_the_models(pair):
@@ -142,11 +161,12 @@ def test_the_report_lies_in_the_run_or_beside_the_model(run, pair):
 
 
 def test_what_was_measured_is_told_with_a_link():
-    told = reported(REPORT, "user/small")
+    told = reported(REPORT, "user/small", "en")
     assert "accuracy % on 50 rows of test: 92.0 before, 90.0 after" in told
     assert "1.50x as fast at 1 x 32 tokens (A processor)" in told
     assert "(https://huggingface.co/user/small)" in told
-    assert reported(None, "/tmp") == ""
+    assert reported(None, "/tmp", "en") == ""
+    assert "accuracy %: मूळ मॉडेल 92.0, लहान मॉडेल 90.0" in reported(REPORT, "/tmp", "mr")
 
 
 def test_without_a_run_it_says_how_to_make_one(tmp_path, monkeypatch):
@@ -215,5 +235,5 @@ def test_a_gpu_is_asked_for_only_where_one_is_lent(tmp_path, monkeypatch):
 
 def test_the_first_examples_are_marathi_and_none_is_refused():
     assert all("\u0900" <= text[0] <= "\u097f" for text in EXAMPLES[:4])
-    assert all(compare.check_text(text) == text for text in EXAMPLES)
+    assert all(compare.check_text(text) == text for text in (*EXAMPLES, WITH_NUMBERS))
     assert tokenizer_of("bert")(list(EXAMPLES))

@@ -37,13 +37,19 @@ def read_number(path: Path, args: DataArguments) -> Table:
     return read_table(path, args, parse=_number)
 
 
-def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArguments], Hashable]) -> Table:
+def read_texts(path: Path, args: DataArguments) -> Table:
+    """Rows without labels: there need be no column of them."""
+    return read_table(path, args, parse=None)
+
+
+def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArguments], Hashable] | None) -> Table:
     """Reads the text, or the two texts, and the label of each row of a CSV file.
 
     Args:
         path: The file.
         args: Names the columns.
-        parse: Turns a cell of the label column into a label; a `ValueError` says what is wrong with it.
+        parse: Turns a cell of the label column into a label; a `ValueError` says what is wrong with it. With None no
+            label is read, and the rows have an empty one.
 
     Returns:
         The rows with a text (of a pair: with both), and how many were dropped for which reason.
@@ -54,7 +60,8 @@ def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArg
     """
     records = _records(path)
     columns = {"text_column": args.text_column, "text_pair_column": args.text_pair_column}
-    columns = {option: name for option, name in columns.items() if name} | {"label_column": args.label_column}
+    columns = {option: name for option, name in columns.items() if name}
+    columns |= {"label_column": args.label_column} if parse else {}
     if not records:
         raise InputError(f"{path} is empty; it needs a header row ({','.join(columns.values())}) and rows below it.")
     header = [_plain(cell) for cell in records[0][1]]
@@ -64,7 +71,7 @@ def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArg
             raise InputError(
                 f"--{option} and --{other} are both {columns[option]!r}; {path} has {listed(header)}: name one of each."
             )
-    *texts_at, label_at = at.values()
+    label_at = at.pop("label_column", None)
 
     rows, dropped = [], Counter()
     for line, cells in records[1:]:
@@ -73,14 +80,14 @@ def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArg
                 f"{path}, line {line}: {len(cells)} cells where the header has {len(header)}; "
                 'put a text that holds commas or line breaks between double quotes ("...").'
             )
-        texts = [_plain(cells[position]) for position in texts_at]
+        texts = [_plain(cells[position]) for position in at.values()]
         if [_plain(cell) for cell in cells] == header:
             dropped["stray header"] += 1
         elif any(map(_is_missing, texts)):
             dropped["empty"] += 1
         else:
             try:
-                label = parse(_plain(cells[label_at]), args)
+                label = parse(_plain(cells[label_at]), args) if parse else ""
             except ValueError as error:
                 raise InputError(f"{path}, line {line}: the label ({args.label_column!r}) is {error}") from None
             rows.append(Row(texts[0], label, *texts[1:]))

@@ -15,7 +15,7 @@ from .labels import ONE_CLASS, LabelKind
 from .rows import Row, listed
 from .tasks import task_of
 
-__all__ = ["Data", "DataArguments", "load_data", "tokenize"]
+__all__ = ["Data", "DataArguments", "load_data", "refuse_unknown_labels", "tokenize"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None) -> Da
     dropped = {"train": train.dropped + left_out}
     names = _label_names(train_rows, labels, task.labels, path=train_path)
     for name, table in tables.items():
-        _refuse_unknown_labels(table.rows, names, task.labels, path=paths[name])
+        refuse_unknown_labels(table.rows, names, task.labels, path=paths[name])
     seen = {row_key(row) for row in train_rows}
     clean = {}
     for name, table in tables.items():
@@ -184,13 +184,18 @@ def _label_names(train: Sequence[Row], labels: Sequence[str] | None, kind: Label
         raise InputError(f"{path} {error}") from None
     if labels is None or not kind.named:
         return names
-    _refuse_unknown_labels(train, labels, kind, path=path, known_by="the model")
+    refuse_unknown_labels(train, labels, kind, path=path, known_by="the model")
     return list(labels)
 
 
-def _refuse_unknown_labels(
+def refuse_unknown_labels(
     rows: Sequence[Row], names: Sequence[str], kind: LabelKind, *, path: Path, known_by: str = "the train file"
 ) -> None:
+    """Refuse rows with labels that are none of the known names.
+
+    Raises:
+        InputError: there are such labels; the message lists them and the known ones.
+    """
     unknown = sorted(_found(rows, kind) - set(names))
     if unknown:
         raise InputError(

@@ -88,7 +88,7 @@ def measure_latency(
             seconds_limit=seconds_limit,
             on_step=on_step,
         )
-    return {name: _summarise(values, batch_size) for name, values in times.items()}
+    return {name: summarise(values, batch_size) for name, values in times.items()}
 
 
 def take_turns(
@@ -219,6 +219,7 @@ def accelerator_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def _summarise(values: list[float], batch_size: int) -> LatencyStats:
+def summarise(values: list[float], batch_size: int) -> LatencyStats:
+    """What these milliseconds of calls with so many examples amount to."""
     median = float(np.median(values))
     return LatencyStats(median, float(np.percentile(values, 95)), 1000 * batch_size / median, len(values))

@@ -1,0 +1,150 @@
+"""Pareto: accuracy against speed-up of a sweep, as a picture with labels and as the table that says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from html import escape
+
+import captions
+from sweep import Point, frontier
+
+HEIGHT, TOP, BOTTOM = 340, 40, 290  # pixels; the sides are in per cent, so that words keep their size on a phone
+LEFT, RIGHT = 16.0, 94.0
+LABEL, LABEL_WIDTH = 15, 30.0  # pixels above each other, per cent beside each other
+LONGEST_NAME = 24
+SMALLEST, LARGEST = 6.0, 14.0  # radius in pixels; the smallest can still be clicked
+Scale = Callable[[float], float]
+WORDS = {
+    "en": {
+        "title": "Accuracy against speed-up of {count} models; a larger circle is a larger model",
+        "accuracy": "accuracy, %",
+        "speedup": "speed-up",
+        "model": "model",
+        "best": "best",
+        "yes": "yes",
+        "best_means": "Best: no other one is both more accurate and faster. Lines are 95 % intervals.",
+        "open": "Click a filled circle, or choose below, to load that model here.",
+    },
+    "mr": {
+        "title": "{count} मॉडेलची अचूकता आणि वेगवाढ; मोठे वर्तुळ म्हणजे मोठे मॉडेल",
+        "accuracy": "अचूकता, %",
+        "speedup": "वेगवाढ",
+        "model": "मॉडेल",
+        "best": "सर्वोत्तम",
+        "yes": "होय",
+        "best_means": "सर्वोत्तम: याहून अचूक आणि वेगवान असे दुसरे नाही. रेषा म्हणजे 95 % अंतराल.",
+        "open": "ते मॉडेल येथे उघडण्यासाठी भरीव वर्तुळावर क्लिक करा किंवा खाली निवडा.",
+    },
+}
+say = partial(captions.say, WORDS)
+# A click on a point that has models is told to Python with the point's place in the file.
+ON_CLICK = """element.addEventListener('click', (event) => {
+    const point = event.target.closest('[data-point]');
+    if (point) trigger('select', {index: Number(point.dataset.point)});
+});"""
+
+
+def pareto(points: list[Point], language: str, chosen: int | None = None) -> str:
+    """The picture and its table.
+
+    Args:
+        points: of the sweep, at least one.
+        language: of the captions.
+        chosen: place of the point whose models are shown.
+    """
+    across = scale([1.0, *(point.speedup for point in points)], LEFT, RIGHT)
+    up = scale([end for point in points for end in (point.accuracy_low, point.accuracy_high)], BOTTOM, TOP)
+    places = [(across(point.speedup), up(point.accuracy)) for point in points]
+    marks = "".join(
+        _mark(point, place, up, index=index, largest=max(one.megabytes for one in points), chosen=index == chosen)
+        for index, (point, place) in enumerate(zip(points, places, strict=True))
+    )
+    corners = [places[points.index(point)] for point in frontier(points)]
+    line = "".join(
+        f"<line class='frontier' x1='{x1:.2f}%' y1='{y1:.1f}' x2='{x2:.2f}%' y2='{y2:.1f}'/>"
+        for (x1, y1), (x2, y2) in zip(corners, corners[1:], strict=False)
+    )
+    heights = apart(places)
+    names = "".join(
+        _name(point, x, height, index)
+        for index, (point, (x, _), height) in enumerate(zip(points, places, heights, strict=True))
+    )
+    title = say(language, "title", count=len(points))
+    notes = ["best_means", *(["open"] if any(point.folder for point in points) else [])]
+    note = f"<p class='note'>{' '.join(say(language, key) for key in notes)}</p>"
+    return (
+        f"<svg class='pareto' width='100%' height='{HEIGHT}' role='img' aria-label='{title}'>"
+        f"{_axes(points, across, up, language)}{line}{marks}{names}</svg>{note}{_table(points, language)}"
+    )
+
+
+def scale(values: list[float], start: float, end: float) -> Scale:
+    """A function from these values to the stretch from `start` to `end`; a single value lies in its middle."""
+    low, high = min(values), max(values)
+    return lambda value: start + (end - start) * ((value - low) / (high - low) if high > low else 0.5)
+
+
+def apart(places: list[tuple[float, float]]) -> list[float]:
+    """Heights of labels at these places, `(per cent, pixels)`, moved up where two near each other would overlap."""
+    moved: dict[int, float] = {}
+    for index, (x, y) in sorted(enumerate(places), key=lambda item: -item[1][1]):
+        near = [height for other, height in moved.items() if abs(places[other][0] - x) < LABEL_WIDTH]
+        moved[index] = min([y, *(height - LABEL for height in near)])
+    return [moved[index] for index in range(len(places))]
+
+
+def _mark(point: Point, place: tuple[float, float], up: Scale, *, index: int, largest: float, chosen: bool) -> str:
+    """The interval as a line and the model as a circle, whose area is its size; filled where it can be opened."""
+    x, y = place
+    radius = max(SMALLEST, LARGEST * (point.megabytes / largest) ** 0.5)
+    kind = f"{'kept' if point.folder else 'gone'}{' chosen' if chosen else ''}"
+    return (
+        f"<line class='interval' x1='{x:.2f}%' x2='{x:.2f}%' y1='{up(point.accuracy_low):.1f}' "
+        f"y2='{up(point.accuracy_high):.1f}'/>"
+        f"<circle class='{kind}' cx='{x:.2f}%' cy='{y:.1f}' r='{radius:.1f}'{_click(point, index)}/>"
+    )
+
+
+def _name(point: Point, x: float, y: float, index: int) -> str:
+    """The point's name beside it, to the side where there is room."""
+    name = point.name if len(point.name) <= LONGEST_NAME else f"{point.name[: LONGEST_NAME - 1]}…"
+    shift, anchor = (-10, "end") if x > 60 else (10, "start")
+    return (
+        f"<text x='{x:.2f}%' y='{y:.1f}' dx='{shift}' dy='-14' text-anchor='{anchor}'{_click(point, index)}>"
+        f"{escape(name)}</text>"
+    )
+
+
+def _click(point: Point, index: int) -> str:
+    return f" data-point='{index}'" if point.folder else ""
+
+
+def _axes(points: list[Point], across: Scale, up: Scale, language: str) -> str:
+    """A line along the bottom with the ends of both scales."""
+    speedups = [1.0, *(point.speedup for point in points)]
+    ends = min(point.accuracy_low for point in points), max(point.accuracy_high for point in points)
+    speeds = "".join(
+        f"<text x='{across(value):.2f}%' y='{BOTTOM + 24}' text-anchor='middle'>{value:.2f}x</text>"
+        for value in (min(speedups), max(speedups))
+    )
+    accuracies = "".join(f"<text x='0' y='{up(value) + 5:.1f}'>{100 * value:.1f}</text>" for value in ends)
+    return (
+        f"<line class='axis' x1='{LEFT - 4}%' x2='100%' y1='{BOTTOM + 6}' y2='{BOTTOM + 6}'/>{speeds}{accuracies}"
+        f"<text x='{(LEFT + RIGHT) / 2}%' y='{HEIGHT - 4}' text-anchor='middle'>{say(language, 'speedup')}</text>"
+        f"<text x='0' y='14'>{say(language, 'accuracy')}</text>"
+    )
+
+
+def _table(points: list[Point], language: str) -> str:
+    """Everything that the picture shows, for who does not see it."""
+    best = {id(point) for point in frontier(points)}
+    columns = (say(language, key) for key in ("model", "accuracy", "speedup", "best"))
+    head = "".join(f"<th scope='col'>{column}</th>" for column in (*columns, "MB"))
+    rows = "".join(
+        f"<tr><th scope='row'>{escape(point.name)}</th><td>{100 * point.accuracy:.1f} "
+        f"[{100 * point.accuracy_low:.1f},&nbsp;{100 * point.accuracy_high:.1f}]</td><td>{point.speedup:.2f}x</td>"
+        f"<td>{say(language, 'yes') if id(point) in best else ''}</td><td>{point.megabytes:.1f}</td></tr>"
+        for point in points
+    )
+    return f"<table class='numbers barred'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

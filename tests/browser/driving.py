@@ -1,0 +1,65 @@
+"""Driving: what a visitor does on each tab until its results are there."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page
+
+TEXT = "नव्या फोनची बॅटरी दोन दिवस टिकते <script>alert(1)</script>"
+_SETTLED = """() => [...document.querySelectorAll("[data-testid=status-tracker]")].every((one) =>
+    one.classList.contains("hide"))"""
+
+
+def settle(page: Page) -> None:
+    """Wait until nothing on the page is being worked on."""
+    page.wait_for_function(_SETTLED)
+
+
+def press_main_button(page: Page, result: str) -> None:
+    """Press the button of the tab that is shown, wait until its result is another one and all is done."""
+    before = page.locator(result).inner_html()
+    page.locator("button.primary:visible").click()
+    page.wait_for_function(
+        "([where, before]) => document.querySelector(where).innerHTML !== before", arg=[result, before]
+    )
+    settle(page)
+
+
+def ask_one_text(page: Page) -> None:
+    """Type a text, ask for an answer, open the code for it."""
+    page.locator("textarea:visible").first.fill(TEXT)
+    press_main_button(page, "#result")
+    page.locator("button.label-wrap:visible").click()
+
+
+def race(page: Page) -> None:
+    """Run a race, say how many texts a day has."""
+    press_main_button(page, "#race")
+    page.get_by_label("Texts per day").fill("2000000")
+    settle(page)
+
+
+def shake_a_text(page: Page) -> None:
+    """Try small changes of the text that is there."""
+    press_main_button(page, "#stress")
+
+
+# What is done on the tab of this name.
+ACTS = {"text": ask_one_text, "speed": race, "stress": shake_a_text}
+
+
+def tabs(page: Page) -> list[str]:
+    """Names of the page's tabs, in order."""
+    return page.locator("[role=tab][data-tab-id]").evaluate_all("all => all.map((one) => one.dataset.tabId)")
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Show one tab."""
+    page.locator(f"[role=tab][data-tab-id={name}]").click()
+    settle(page)
+
+
+def switch_language(page: Page, language: str) -> None:
+    """Press the switch, and wait until the page says it is in this language and shows it."""
+    page.locator(f"#language input[value={language}]").check()
+    page.wait_for_function("language => document.documentElement.lang === language", arg=language)
+    settle(page)

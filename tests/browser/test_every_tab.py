@@ -1,0 +1,46 @@
+"""Every tab as visitors see it: each width, each colour scheme, each language, used and then looked at.
+
+With SCREENSHOTS=FOLDER it is also written down as pictures, and with TRAINER_EXT_RUN=RUN it shows that run.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from driving import ACTS, open_tab, switch_language, tabs
+from watching import tab_stops, too_wide, violations
+
+WIDTHS = {"desktop": 1200, "phone": 390}
+PICTURES = os.environ.get("SCREENSHOTS")
+
+
+def look(page, name: str) -> None:
+    """Assert that all can be read and nothing reaches out of the window; take a picture where one is wanted."""
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
+    assert too_wide(page) == [], name
+    assert violations(page) == [], name
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_tab_is_used_and_readable(visit, width, scheme):
+    page = visit(WIDTHS[width], scheme)
+    assert set(tabs(page)) == set(ACTS), "a tab that nobody drives"
+    for tab in tabs(page):
+        open_tab(page, tab)
+        ACTS[tab](page)
+        look(page, f"{tab}-{width}-{scheme}-en")
+    switch_language(page, "mr")
+    for tab in tabs(page):
+        open_tab(page, tab)
+        look(page, f"{tab}-{width}-{scheme}-mr")
+
+
+def test_the_keyboard_reaches_everything_in_order(visit):
+    page = visit()
+    for tab in tabs(page):
+        open_tab(page, tab)
+        names, wrong = tab_stops(page)
+        assert wrong == [], tab
+        assert len(names) >= 4, tab
