@@ -61,14 +61,9 @@ def serve(names: dict[str, str]) -> None:
     from models import open_pair
     from page import build_page, theme
 
-    from trainer_ext.errors import InputError, one_line
-
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core stays with the server, or models wait for it
     page = build_page(open_pair(names))
-    try:
-        page.launch(theme=theme(), css_paths=HERE / "style.css", footer_links=["api"])
-    except OSError as error:
-        raise InputError(f"The page cannot be served ({one_line(error)}); choose another port.") from error
+    page.launch(theme=theme(), css_paths=HERE / "style.css", footer_links=["api"])
 
 
 if __name__ == "__main__":

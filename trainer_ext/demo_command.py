@@ -22,7 +22,8 @@ def demo(
         ),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Of the page's address; default: the first free from 7860 on.")
+        int | None,
+        typer.Option(min=1, max=65535, help="Of the page's address, or the next that is free; default: 7860."),
     ] = None,
     debug: Debug = False,
 ) -> None:
