@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from paging import LABELS
 from playwright.sync_api import Page
 
 TEXT = "नव्या फोनची बॅटरी दोन दिवस टिकते <script>alert(1)</script>"
+CSV = "text,label\n" + "".join(f"{TEXT} {number},{label}\n" for number, label in enumerate(2 * LABELS))
 _SETTLED = """() => [...document.querySelectorAll("[data-testid=status-tracker]")].every((one) =>
     one.classList.contains("hide"))"""
 
@@ -31,6 +33,17 @@ def ask_one_text(page: Page) -> None:
     page.locator("button.label-wrap:visible").click()
 
 
+def compare_a_file(page: Page) -> None:
+    """Upload a file of texts with labels, compare, and open the first cell of the matrix."""
+    file = {"name": "texts.csv", "mimeType": "text/csv", "buffer": CSV.encode()}
+    page.locator("[role=tabpanel]:visible input[type=file]").set_input_files(file)
+    settle(page)
+    press_main_button(page, "#batch-matrix")
+    page.locator("#batch-matrix button").first.click()
+    page.locator("#batch-chosen table").wait_for()
+    settle(page)
+
+
 def race(page: Page) -> None:
     """Run a race, say how many texts a day has."""
     press_main_button(page, "#race")
@@ -44,17 +57,23 @@ def shake_a_text(page: Page) -> None:
 
 
 # What is done on the tab of this name.
-ACTS = {"text": ask_one_text, "speed": race, "stress": shake_a_text}
+ACTS = {"text": ask_one_text, "batch": compare_a_file, "speed": race, "stress": shake_a_text}
 
 
-def tabs(page: Page) -> list[str]:
-    """Names of the page's tabs, in order."""
-    return page.locator("[role=tab][data-tab-id]").evaluate_all("all => all.map((one) => one.dataset.tabId)")
+def tabs(page: Page) -> int:
+    """How many tabs the page has."""
+    return page.locator(".tab-container.visually-hidden button").count()
 
 
 def open_tab(page: Page, name: str) -> None:
-    """Show one tab."""
-    page.locator(f"[role=tab][data-tab-id={name}]").click()
+    """Show one tab; on a phone those that have no room lie in a menu."""
+    tab = page.locator(f"[role=tab][data-tab-id={name}]")
+    if not tab.is_visible():
+        page.locator(".overflow-menu > button").click()
+        tab = page.locator(".overflow-dropdown button").nth(
+            list(ACTS).index(name) - page.locator("[role=tab]").count()
+        )
+    tab.click()
     settle(page)
 
 

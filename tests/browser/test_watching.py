@@ -1,6 +1,7 @@
 """The checks of the browser tests can fail: each finds its fault on the page itself, where one is put into it."""
 
 import pytest
+from driving import settle
 from watching import tab_stops, too_wide, violations, watch
 
 ADD = """([where, html]) => document.querySelector(where).insertAdjacentHTML("beforeend", html)"""
@@ -25,6 +26,7 @@ def page(chromium, address):
     page.found = watch(page, address)
     page.goto(f"{address}/?__theme=light")
     page.locator("#result .verdict").wait_for()
+    settle(page)
     assert page.found == []
     yield page
     window.close()
