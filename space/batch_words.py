@@ -1,7 +1,5 @@
 """Batch words: the captions of the tab "Where they differ" in English and Marathi."""
 
-from batch_input import MOST_BYTES, MOST_ROWS
-
 WORDS = {
     "en": {
         "pasted": "Texts, one per line",
@@ -11,7 +9,7 @@ WORDS = {
         "go": "Compare all",
         "test": "Show the most different texts of the run's test split",
         "download": "Download all answers (CSV)",
-        "limits": f"Paste texts or choose a file: at most {MOST_ROWS:,} texts and {MOST_BYTES / 1e6:g} MB.",
+        "limits": "Paste texts or choose a file: at most {rows:,} texts and {megabytes:g} MB.",
         "busy": "Both models read the texts",
         "prepared": "Prepared from the run's own test split ({name}): the texts on which the models are furthest apart "
         "come first, so what you see first is no fair sample. The numbers are of all of them.",
@@ -64,7 +62,7 @@ WORDS = {
         "go": "सर्वांची तुलना करा",
         "test": "चाचणी-संचातील सर्वांत वेगळी उत्तरे दाखवा",
         "download": "सर्व उत्तरे उतरवा (CSV)",
-        "limits": f"मजकूर चिकटवा किंवा फाइल निवडा: जास्तीत जास्त {MOST_ROWS:,} मजकूर आणि {MOST_BYTES / 1e6:g} MB.",
+        "limits": "मजकूर चिकटवा किंवा फाइल निवडा: जास्तीत जास्त {rows:,} मजकूर आणि {megabytes:g} MB.",
         "busy": "दोन्ही मॉडेल मजकूर वाचत आहेत",
         "prepared": "हे मॉडेलच्या स्वतःच्या चाचणी-संचातून ({name}) आधीच निवडले आहे: ज्या मजकुरांवर मॉडेलमध्ये सर्वांत जास्त फरक आहे ते "
         "आधी येतात, म्हणून हा निष्पक्ष नमुना नाही. आकडे त्या सर्वांचे आहेत.",
@@ -106,7 +104,7 @@ WORDS = {
         "class": "वर्ग",
         "texts": "मजकूर",
         "given": "उत्तरे",
-        "f1": "F1",
+        "f1": "F1 गुण",
         "none": "एकही लेबल नाही",
     },
 }

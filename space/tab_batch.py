@@ -12,7 +12,7 @@ import batch_charts
 import gradio as gr
 from batch import Batch, compare_texts
 from batch_files import as_csv, as_json
-from batch_input import KINDS, PASTED, arguments, columns_of, likely, read_texts_of
+from batch_input import KINDS, MOST_BYTES, MOST_ROWS, PASTED, arguments, columns_of, likely, read_texts_of
 from batch_words import WORDS
 from captions import FIRST, say
 from limits import ONE_AT_A_TIME
@@ -119,8 +119,11 @@ def build(pair: Pair, words: Words) -> None:
         """The texts of the cell that was chosen."""
         return batch_charts.cell_texts(batch, language, event.before, event.after) if batch else ""
 
+    def limits(language: str) -> str:
+        return say(WORDS, language, "limits", rows=MOST_ROWS, megabytes=MOST_BYTES / 1e6)
+
     kept = gr.State(None, time_to_live=KEPT_SECONDS)
-    words.add(gr.Markdown, WORDS, {"value": "limits"})
+    words.follow(gr.Markdown(limits(FIRST)), lambda language: {"value": limits(language)})
     pasted = words.add(gr.Textbox, WORDS, {"label": "pasted"}, value="", lines=4, max_lines=10)
     file = words.add(gr.File, WORDS, {"label": "file"}, file_types=KINDS, height=120)
     with gr.Row():

@@ -7,7 +7,9 @@ import pytest
 from commands import run_command
 
 
-@pytest.mark.parametrize("command", ["compress", "check", "benchmark", "demo", "energy", "import-nn-pruning", "push", "trim"])
+@pytest.mark.parametrize(
+    "command", ["compress", "check", "benchmark", "demo", "energy", "import-nn-pruning", "push", "trim"]
+)
 def test_every_command_explains_itself(command, monkeypatch, capsys):
     status, out, _ = run_command(monkeypatch, capsys, command, "--help")
     assert status == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import typer
 from commands import recipe_fields, run_command, write_recipe, write_task
-from conftest import SPEC, build
+from tiny_models import SPEC, build
 from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,

@@ -58,7 +58,8 @@ def faults(table: captions.Table) -> list[str]:
     wrong = sorted(english.keys() ^ marathi.keys())
     for key in english.keys() & marathi.keys():
         same_fields = fields(english[key]) == fields(marathi[key])
-        if not same_fields or not english[key].strip() or not re.search("[\u0900-\u097f]", marathi[key]):
+        words = re.search("[A-Za-z]", re.sub("{.*?}", "", english[key]))  # or it is made of signs and numbers
+        if not same_fields or not english[key].strip() or (words and not re.search("[\u0900-\u097f]", marathi[key])):
             wrong.append(key)
         if re.search("[\u0900-\u0965]", english[key]):
             wrong.append(key)

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 from commands import run_command
-from conftest import build
+from tiny_models import build
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 from vocabularies import ALL, MARATHI, tokenizer_of
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import build
 from packaging.requirements import Requirement
+from tiny_models import build
 from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,

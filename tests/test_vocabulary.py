@@ -8,9 +8,9 @@ import re
 
 import pytest
 import torch
-from conftest import build
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_models import build
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 from vocabularies import ALL, MAKE, MARATHI, OTHERS, tokenizer_of
 
