@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RUN := runs/quickstart
+PAGE_PYTHON ?= python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: browser check clean format help quickstart results screenshots test
+.PHONY: browser check clean format fresh help quickstart results screenshots test
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -31,6 +32,9 @@ check: $(INSTALLED)  ## Lint, and check the format
 format: $(INSTALLED)  ## Format the code, and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+fresh: $(INSTALLED)  ## Run the published page in an environment of its own: make fresh PAGE_PYTHON=python3.12
+	$(BIN)/python -m recipes.fresh_space $(RUN) $(PAGE_PYTHON)
 
 results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md from the result files
 	$(BIN)/python -m recipes.results write

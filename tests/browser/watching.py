@@ -33,7 +33,7 @@ _TOO_WIDE = """() => {
     };
     const width = document.documentElement.clientWidth;
     const wide = [...document.querySelectorAll("body *")].filter(
-        (one) => one.checkVisibility() && one.getBoundingClientRect().right > width + 1 && !clipped(one));
+        (one) => one.checkVisibility() && !one.closest(".visually-hidden") && one.getBoundingClientRect().right > width + 1 && !clipped(one));
     const names = wide.map((one) => `${one.tagName.toLowerCase()}.${one.className} ${one.getBoundingClientRect().right}`);
     return document.documentElement.scrollWidth > width ? [`the page: ${width}`, ...names] : names;
 }"""
