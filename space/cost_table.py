@@ -92,7 +92,8 @@ def _notes(report: CompressionReport, texts: float, grid: float | None, language
     if inference is None or inference.energy_kwh_per_1000 is None:
         return [*notes, say(language, "no_energy")]
     kind = "estimated" if inference.estimated else "energy"
-    notes.append(say(language, kind, hardware=escape(inference.hardware or "?")))
+    machine = inference.hardware or (row.processor if row else "—")
+    notes.append(say(language, kind, hardware=escape(machine)))
     if not grid:
         notes.append(say(language, "no_grid"))
     reason, after = paid_back(report)

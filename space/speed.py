@@ -40,6 +40,11 @@ def open_run(folder: Path) -> Pair:
     return open_pair(choose([str(folder)], beside=folder))
 
 
+def shown(name: str) -> str:
+    """What a visitor is told of where a model lies: of a folder its last two parts, which tell run and role."""
+    return "/".join(Path(name).resolve().parts[-2:]) if Path(name).is_dir() else name
+
+
 class Speed:
     """A page's models and the sweep that belongs to them.
 
@@ -61,7 +66,7 @@ class Speed:
     def choices(self) -> list[tuple[str, int]]:
         """Name and place of all models that can be shown."""
         kept = [(point.name, place) for place, point in enumerate(self.points) if point.folder]
-        return [(self.pair.compressed.name, OWN), *kept]
+        return [(shown(self.pair.compressed.name), OWN), *kept]
 
     def chosen(self, place: int) -> Pair:
         """The models of this choice.

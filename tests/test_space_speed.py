@@ -38,6 +38,7 @@ def test_the_tab_races_and_refuses(tab):
 def test_a_point_is_opened_and_no_other_folder(tab):
     shown = tab()
     assert [place for _, place in shown.choices] == [speed.OWN, 0]  # the second point has no models any more
+    assert shown.choices[0][0] == "run/compressed", "not where it lies on this machine"
     assert shown.clicked(0) == 0
     for wrong in (1, 2, -2, "../run", None):
         assert shown.clicked(wrong) == speed.OWN
