@@ -27,6 +27,7 @@ a quarter,0.86,0.84,0.88,3.1,12.1,
 <b>a third</b> & a name that is rather long,0.85,0.83,0.87,2.3,16.0,
 """
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+PATIENCE_MS = 120_000  # for a machine that is busy; nothing here is timed
 NOWHERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # so that nothing is asked, even by mistake
 
 
@@ -72,6 +73,7 @@ def visit(chromium, address):
     def open_window(width: int = 1200, scheme: str = "light", language: str = "en"):
         window = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         page = window.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         windows.append((window, watch(page, address)))
         page.goto(f"{address}/?lang={language}&__theme={scheme}")
         page.locator("#result .verdict").wait_for()
