@@ -8,6 +8,7 @@ from transformers import AutoConfig, AutoModelForQuestionAnswering, Trainer, Tra
 from transformers.trainer_utils import PredictionOutput
 
 from trainer_ext import DistillPruneMixin, DistillPruneTrainer
+from trainer_ext.publishing import PublishMixin
 
 
 class Answers(Dataset):
@@ -154,6 +155,6 @@ def test_with_nothing_asked_it_is_the_other_trainer_to_the_last_bit(tmp_path):
 
 
 def test_the_trainer_of_the_package_is_the_mixin_on_trainer():
-    assert DistillPruneTrainer.__mro__[1:3] == (DistillPruneMixin, Trainer)
+    assert DistillPruneTrainer.__mro__[1:4] == (DistillPruneMixin, PublishMixin, Trainer)
     assert [name for name in vars(DistillPruneTrainer) if not name.startswith("__")] == []
     assert not issubclass(DistillPruneMixin, Trainer)

@@ -45,6 +45,13 @@ def test_hub_ids(name, found):
     assert publishable.hub_id(name) == found
 
 
+def test_only_what_can_be_on_the_hub_is_an_id(tmp_path, monkeypatch):
+    (tmp_path / "owner/here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    names = ["bert-base-uncased", "owner/name", str(tmp_path), "owner/here", "./x", "a b", "a/b/c", ""]
+    assert publishable.valid_ids(names) == ("bert-base-uncased", "owner/name")
+
+
 def test_versions_name_the_package():
     assert {"python", "trainer_ext", "torch", "transformers"} <= publishable.versions().keys()
     assert not any(Path(version).is_absolute() for version in publishable.versions().values())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from ._version import __version__
 
@@ -27,6 +30,19 @@ def last_part(name: str) -> str:
 def hub_id(name: str | None) -> str | None:
     """A published name, if it is one on the Hub: `owner/name`. Of a folder of this machine `last_part` leaves no owner."""
     return name if name and HUB_ID.fullmatch(name) else None
+
+
+def valid_ids(names: Iterable[str]) -> tuple[str, ...]:
+    """Those names that can be ids on the Hub: no folder of this machine, and nothing that the Hub would refuse."""
+    return tuple(name for name in names if last_part(name) == name and not Path(name).exists() and _is_valid(name))
+
+
+def _is_valid(name: str) -> bool:
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def fields(given: Mapping[str, Any]) -> dict[str, Any]:

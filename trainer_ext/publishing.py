@@ -20,6 +20,7 @@ from .hub import look
 from .hub_errors import in_plain_words
 from .prepared import card_of, prove_saved, refuse_leaks, write_card
 from .publication import CARD, stale
+from .publishable import valid_ids
 from .trainer_report import trainer_report
 
 STAGE = "_hub"  # in the output folder; Trainer publishes nothing that begins with an underscore
@@ -82,7 +83,8 @@ class PublishMixin:
     ):
         """As `Trainer.create_model_card`; of a compressed model, with compression.json beside it, which it is made from.
 
-        What a person wrote into the card that lies there is kept.
+        What a person wrote into the card that lies there is kept. Names that cannot be ids on the Hub, such as the folder
+        that a script calls `finetuned_from`, are left out.
         """
         if not self._compresses or hasattr(self.model, "pruning"):
             return super().create_model_card(
@@ -95,10 +97,10 @@ class PublishMixin:
             card = card_of(
                 numbers,
                 repo_id,
-                base_model=finetuned_from or self._before.hub_id,
+                base_model=next(iter(valid_ids(_several(finetuned_from))), self._before.hub_id),
                 license=license,
                 language=_several(language),
-                datasets=_several(dataset_tags),
+                datasets=valid_ids(_several(dataset_tags)),
                 tags=_several(tags),
             )
             existing = (folder / CARD).read_bytes().decode("utf-8") if (folder / CARD).exists() else None
