@@ -141,7 +141,7 @@ def test_devanagari_is_readable_in_the_file():
     "wrong",
     [
         {"repo_id": "user/na me"},
-        {"base_model": "/home/me/model"},
+        {"base_model": "/somewhere/model"},
         {"base_model": "../model"},
         {"datasets": ("a/b/c",)},
         {"space": 'user/"x'},

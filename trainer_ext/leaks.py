@@ -21,7 +21,7 @@ TOKENS = {
     "a private key": rb"-----BEGIN [A-Z ]*PRIVATE KEY-----",
 }
 # A folder below somebody's home, not the middle of an address; files of these kinds are written by people or for them.
-HOME = rb"(?<![\w.~-])(?:/home/|/Users/|/root/|[A-Za-z]:\\{1,2}Users\\{1,2})[\w.-]+"
+HOME = rb"(?<![\w.~-])(?:/(?:home|Users|root)/|[A-Za-z]:\\{1,2}Users\\{1,2})[\w.-]+"
 READABLE = frozenset({".json", ".md", ".py", ".svg", ".txt", ".xml", ".yaml", ".yml"})
 # Vocabularies hold pieces of anything; whole paths of this machine are looked for there too.
 VOCABULARIES = frozenset({"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt"})

@@ -13,8 +13,6 @@ from . import wheel
 from .errors import InputError
 from .space_folder import page_files
 
-_CPU_HARDWARE = (None, "cpu-basic", "cpu-upgrade")
-_CPU_WHEELS = "--extra-index-url https://download.pytorch.org/whl/cpu"  # without it pip takes gigabytes of CUDA
 _PLACEHOLDER = "USER/NAME"
 _NEEDED = ("sdk", "sdk_version", "python_version", "app_file")  # what the page needs to start
 
@@ -70,8 +68,7 @@ def space_files(
     preload = {"preload_from_hub": None if private else [*models.values()]}
     files["README.md"] = _card(ours, readme, {name: value for name, value in values.items() if value} | preload)
     url = f"{endpoint.rstrip('/')}/spaces/{space_id}/resolve/main/{wheel_name}"
-    lines = [_CPU_WHEELS] if hardware in _CPU_HARDWARE else []
-    lines += _from_wheel_beside(wheel_name) if private else _from_url(url, wheel_bytes)
+    lines = _from_wheel_beside(wheel_name) if private else _from_url(url, wheel_bytes)
     files["requirements.txt"] = "\n".join([*lines, ""]).encode()
     files[wheel_name] = wheel_bytes
     return files

@@ -51,7 +51,7 @@ def test_a_card_of_the_real_library_passes():
         ("language: no", '"language" must be a string'),  # YAML's false, not Norwegian
         ("language: [mr, English language]", '"language[1]" must be a code'),
         ("datasets: [a b]", '"datasets[0]" must be the id'),
-        ("base_model: /home/me/model", '"base_model" must be the id'),
+        ("base_model: /somewhere/model", '"base_model" must be the id'),
         ("base_model_relation: pruned", "must be one of [adapter, merge, quantized, finetune]"),
         ("pipeline_tag: Text Classification", '"pipeline_tag" must be a task'),
         ("co2_eq_emissions: {source: x}", '"co2_eq_emissions.emissions" is required'),
