@@ -137,11 +137,12 @@ def test_checkpoints_go_to_a_branch_and_training_goes_on_from_there(strategy, fo
     )
 
 
-def test_a_checkpoint_that_does_not_arrive_stops_nothing(tmp_path, hub, caplog):
-    hub.fail("POST", "/commit/", status=500, times=9)
+def test_a_checkpoint_that_does_not_arrive_stops_nothing(tmp_path, hub):
+    fault = hub.fail("POST", "/commit/", status=500, times=9)
     save = {"hub_strategy": "every_save", "save_strategy": "steps", "save_steps": 4}
     trainer = make(tmp_path, hub, **PRUNE, **save)
     trainer.train()
+    assert fault.happened
     assert trainer.state.global_step == 10
     assert (tmp_path / "out/checkpoint-10/model.safetensors").is_file()
 

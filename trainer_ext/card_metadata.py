@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 
 from .errors import InputError
 from .metric_names import TITLES
+from .publishable import refusal
 from .report import CompressionReport, Inference, Pair, Scores, Sparsity, TrainingCost
 
 # How the Hub calls the metrics whose names differ from ours; the title says the rest.
@@ -77,10 +76,8 @@ def check_ids(card: CardInput) -> None:
     }
     for name, given in ids.items():
         for one in given:
-            try:
-                validate_repo_id(one)
-            except HFValidationError as error:
-                raise InputError(f"{name} {one!r} is no Hub id such as user/name: {error}") from None
+            if why := refusal(one):
+                raise InputError(f"{name} {one!r} is no Hub id such as user/name: {why}")
 
 
 def metadata(card: CardInput) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def check(path: str | Path, *, trust_remote_code: bool = False, copy: Path | Non
     batch = equivalence.synthetic_batch(reloaded, rows=ROWS)
     answers = {
         "reloaded here": equivalence.logits(reloaded, batch),
-        "reloaded in a fresh process": _fresh(copy or folder, batch),
+        "reloaded in a fresh process": fresh_logits((copy or folder).resolve(), batch, HF_HUB_OFFLINE="1"),
     }
     if not run.masked.is_dir():
         return _chain(answers)
@@ -102,19 +102,29 @@ def _masked_and_shrunk(folder: Path, batch) -> dict:
     return {"masked": before, "shrunk": equivalence.logits(smaller, batch)}
 
 
-def _fresh(folder: Path, batch):
+def fresh_logits(name: str | Path, batch, **variables: str):
+    """The logits of a model that a process of its own opens, which cannot import this package.
+
+    Args:
+        name: a folder, or a Hub id.
+        batch: inputs by name.
+        **variables: of the environment of that process.
+
+    Raises:
+        InputError: it does not open there.
+    """
     from safetensors.torch import load_file, save_file
 
     with tempfile.TemporaryDirectory() as scratch:
         inputs, outputs = Path(scratch) / "batch.safetensors", Path(scratch) / "logits.safetensors"
         save_file({name: value.cpu().contiguous() for name, value in batch.items()}, inputs)
-        command = [sys.executable, "-I", fresh.__file__, str(folder.resolve()), str(inputs), str(outputs)]
+        command = [sys.executable, "-I", fresh.__file__, str(name), str(inputs), str(outputs)]
         # Its own module cache: a copy of the code file left by another model must not answer for this one.
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": scratch, "CUDA_VISIBLE_DEVICES": ""}
+        environment = {**os.environ, **variables, "HF_MODULES_CACHE": scratch, "CUDA_VISIBLE_DEVICES": ""}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise InputError(f"{folder} does not open in a fresh process: {reason}")
+            raise InputError(f"{name} does not open in a fresh process: {reason}")
         return load_file(outputs)["logits"].to(next(iter(batch.values())).device)
 
 

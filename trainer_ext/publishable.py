@@ -34,15 +34,16 @@ def hub_id(name: str | None) -> str | None:
 
 def valid_ids(names: Iterable[str]) -> tuple[str, ...]:
     """Those names that can be ids on the Hub: no folder of this machine, and nothing that the Hub would refuse."""
-    return tuple(name for name in names if last_part(name) == name and not Path(name).exists() and _is_valid(name))
+    return tuple(name for name in names if last_part(name) == name and not Path(name).exists() and not refusal(name))
 
 
-def _is_valid(name: str) -> bool:
+def refusal(name: str) -> str | None:
+    """Why a name can be no id on the Hub; None where it can."""
     try:
         validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return True
+    except HFValidationError as error:
+        return str(error)
+    return None
 
 
 def fields(given: Mapping[str, Any]) -> dict[str, Any]:

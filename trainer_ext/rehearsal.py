@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from safetensors.torch import load_file, save_file
 
 from . import equivalence
-from .check import CheckFailed
-from .compact import fresh
+from .check import CheckFailed, fresh_logits
 from .errors import InputError
 from .loopback_hub import LoopbackHub
 from .loopback_hub.pages import repository_page
@@ -66,8 +64,7 @@ def rehearse(path: Path, repo_id: str, words: list[str], *, console: Console) ->
         if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode:
             raise InputError("The rehearsal ended here: what is above would have been the answer of the real push.")
         with console.status(f"loading {repo_id} by its name"):
-            environment = {**os.environ, **hub.environment(Path(scratch) / "theirs")}
-            difference = _compare(source.folder, repo_id, Path(scratch), environment)
+            difference = _compare(source.folder, repo_id, hub.environment(Path(scratch) / "theirs"))
         found = {(kind, name): hub.files(name, repo_type=kind) for kind, name in hub.repositories}
     pages = _keep(source.root / FOLDER, found)
     sizes = {name: {path: len(content) for path, content in files.items()} for (_, name), files in found.items()}
@@ -88,18 +85,15 @@ def _keep(folder: Path, found: dict[tuple[str, str], dict[str, bytes]]) -> dict[
     return {name: folder / kind / name / PAGE for kind, name in found}
 
 
-def _compare(folder: Path, repo_id: str, scratch: Path, environment: dict[str, str]) -> float:
+def _compare(folder: Path, repo_id: str, environment: dict[str, str]) -> float:
     here = open_classifier(folder, option="The model", way_out="publish a run that was checked").eval()
     batch = equivalence.synthetic_batch(here)
-    inputs, outputs = scratch / "batch.safetensors", scratch / "logits.safetensors"
-    save_file({name: value.cpu().contiguous() for name, value in batch.items()}, inputs)
-    command = [sys.executable, "-I", fresh.__file__, repo_id, str(inputs), str(outputs)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=scratch)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise CheckFailed(f"{repo_id} does not open by its name: {reason}")
     before = equivalence.logits(here, batch)
-    difference = (before - load_file(outputs)["logits"].to(before.device)).abs().max().item()
+    try:
+        after = fresh_logits(repo_id, batch, **environment)
+    except InputError as error:
+        raise CheckFailed(str(error)) from error
+    difference = (before - after).abs().max().item()
     if not difference <= equivalence.allowed_difference(before):
         raise CheckFailed(f"{repo_id} loaded by its name gives other logits: they differ by {difference:.1e}.")
     return difference

@@ -7,10 +7,10 @@ import json
 from collections.abc import Mapping
 
 from huggingface_hub import SpaceCard
-from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 from . import wheel
 from .errors import InputError
+from .publishable import refusal
 from .space_folder import page_files
 
 _PLACEHOLDER = "USER/NAME"
@@ -50,10 +50,8 @@ def space_files(
         InputError: what is not the id of a repository, or the package is not installed (see `wheel.build_wheel`).
     """
     for name, value in {"space_id": space_id, "baseline": baseline, "compressed": compressed}.items():
-        try:
-            validate_repo_id(value)
-        except HFValidationError as error:
-            raise InputError(f"{name}={value!r} is not the id of a repository; give USER/NAME.") from error
+        if refusal(value):
+            raise InputError(f"{name}={value!r} is not the id of a repository; give USER/NAME.")
     wheel_name, wheel_bytes = wheel.build_wheel()
     files = page_files()
     models = {"baseline": baseline, "compressed": compressed}
