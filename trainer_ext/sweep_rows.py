@@ -1,0 +1,154 @@
+"""Sweep rows: what is known of each model of a sweep, as sweep.json and sweep.csv hold it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+BASELINE = "baseline"
+# The page reads these (space/sweep.py); the others follow.
+FIRST_COLUMNS = ("name", "accuracy", "accuracy_low", "accuracy_high", "speedup", "megabytes", "folder")
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """One model in one runtime; the baseline in PyTorch is a row too. None is what was not measured.
+
+    Attributes:
+        name: of the model: the labels of its settings, or `baseline`.
+        runtime: `torch`, `onnxruntime` or `openvino`.
+        precision: of its weights: `fp32`, `bf16`, `fp16` or `int8`.
+        settings: label by axis, such as `{"sparsity": "25 % removed", "teacher": "KD"}`.
+        seed: of its training.
+        split: the test set that it is judged on.
+        rows: of that test set.
+        metric: the main one.
+        value: of the metric, with its 95 % interval `low`, `high`.
+        difference: minus the value of the baseline, on the same rows, with its paired 95 % interval.
+        holdout: the same difference on the rows that were held out to choose by; None where none were.
+        sparsity: share of the encoder's prunable weights that is gone, in [0, 1].
+        parameters: of the model.
+        bytes: of its weights on disk.
+        shape: texts and tokens per call, `32 x 64`, that `speedup` is of.
+        speedup: of the baseline's median time in PyTorch fp32, by shape; all models of a sweep are timed in one run.
+        ideal_speedup: what the floating-point operations alone promise, by shape.
+        median_ms: per call, by shape.
+        memory_mib: peak memory of a process that answers.
+        train_seconds, train_kwh, train_g: of the training of this model, without the baseline's.
+        kwh_per_1000, g_per_1000: of a thousand predictions.
+        folder: of the run, relative to the file; empty for a model that was not kept.
+    """
+
+    name: str
+    runtime: str = "torch"
+    precision: str = "fp32"
+    settings: dict[str, str] = field(default_factory=dict)
+    seed: int | None = None
+    split: str | None = None
+    rows: int | None = None
+    metric: str | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    holdout: dict[str, float] | None = None  # difference, low, high, rows
+    sparsity: float | None = None
+    parameters: int | None = None
+    bytes: int | None = None
+    speedup: dict[str, float] = field(default_factory=dict)
+    ideal_speedup: dict[str, float] = field(default_factory=dict)
+    median_ms: dict[str, float] = field(default_factory=dict)
+    memory_mib: float | None = None
+    train_seconds: float | None = None
+    train_kwh: float | None = None
+    train_g: float | None = None
+    kwh_per_1000: float | None = None
+    g_per_1000: float | None = None
+    folder: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name, and the runtime where it is not PyTorch in fp32."""
+        plain = (self.runtime, self.precision) == ("torch", "fp32")
+        return self.name if plain else f"{self.name}, {self.runtime} {self.precision}"
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this is what the others are compared with."""
+        return self.name == BASELINE and (self.runtime, self.precision) == ("torch", "fp32")
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """sweep.json: the rows of one sweep, and on what they were measured.
+
+    Attributes:
+        created: ISO 8601.
+        command: the command line, as it may be published.
+        recipe: file name of the sweep file or recipe.
+        scale: the name given with --scale, or None for the full one.
+        machine: processor, threads, load and versions, in one line.
+        rows: the baseline first.
+        failed: what ended without a result, by name, with the last line it said.
+        notes: what the reader should know: why a search stopped, what ran side by side.
+        best: title of the chosen row, and why.
+    """
+
+    created: str
+    command: str | None
+    recipe: str
+    scale: str | None
+    machine: str
+    rows: list[SweepRow]
+    failed: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    best: dict[str, str] | None = None
+
+
+def frontier(rows: Sequence[SweepRow], *, cost) -> list[SweepRow]:
+    """The rows that no other one beats, being at least as good and as cheap and better in one; cheapest first.
+
+    Args:
+        rows: with a value and a cost; others are left out.
+        cost: a function of a row, smaller is better; None where it was not measured.
+    """
+    known = [row for row in rows if row.value is not None and cost(row) is not None]
+    found: list[SweepRow] = []
+    for row in sorted(known, key=lambda row: (cost(row), -row.value)):
+        if not found or row.value > found[-1].value:
+            found.append(row)
+    return found
+
+
+def as_csv(rows: Sequence[SweepRow], shape: str | None = None) -> str:
+    """The rows as a table in CSV; the page's columns first, fractions as fractions.
+
+    Args:
+        rows: at least one.
+        shape: which of the measured shapes `speedup` is of; the last one by default.
+    """
+    more = [
+        *("runtime", "precision", "seed", "split", "rows", "metric", "difference", "difference_low"),
+        *("difference_high", "sparsity", "parameters", "memory_mib", "train_seconds", "train_kwh", "train_g"),
+        *("kwh_per_1000", "g_per_1000"),
+    ]
+    axes = list(dict.fromkeys(axis for row in rows for axis in row.settings))
+    shapes = list(dict.fromkeys(shape for row in rows for shape in row.speedup))
+    shape = shape or (shapes[-1] if shapes else None)
+    file = io.StringIO()
+    table = csv.writer(file, lineterminator="\n")
+    speeds = [f"speedup {one}" for one in shapes]
+    times = [f"median_ms {one}" for one in shapes]
+    table.writerow([*FIRST_COLUMNS, *axes, *more, *speeds, *times])
+    for row in rows:
+        if row.value is None:
+            continue
+        cells = [row.title, row.value, row.low, row.high, row.speedup.get(shape), (row.bytes or 0) / 1e6, row.folder]
+        cells += [row.settings.get(axis) for axis in axes] + [getattr(row, name) for name in more]
+        cells += [row.speedup.get(one) for one in shapes] + [row.median_ms.get(one) for one in shapes]
+        table.writerow(["" if cell is None else cell for cell in cells])
+    return file.getvalue()
