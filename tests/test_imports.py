@@ -18,26 +18,27 @@ report_schema schedules score_group sharding space_folder squad vocabulary_argum
 
 card_front_matter compact.registration encoding extras families hidden_states hub_errors loopback_hub.access
 loopback_hub.faults loopback_hub.pages loopback_hub.trees metrics opening pieces publishable report rows
-scores soft_targets speed_budget sweep_rows traceable wheel
+scores search_facts search_goal soft_targets speed_budget sweep_rows traceable wheel
 
 answer_store answers card_metadata card_sections cleaning corpus csv_rows energy energy_words iob_rows
 loopback_hub.catalogue measure onnx_files openvino_files piece_choice renumber run_directory runtimes scoring
-scratch space_files squad_rows teacher_inputs
+scratch search_space space_files squad_rows teacher_inputs
 
-emissions_callback inference_energy loopback_hub.state participants publication tables tasks teachers
+emissions_callback inference_energy loopback_hub.state participants publication search_results tables tasks teachers
 trainer_report units vocabulary vocabulary_figures
 
 arguments assess card_facts checkpoint_branch data fresh_memory hub latency loopback_hub.endpoints_account
 loopback_hub.endpoints_download loopback_hub.endpoints_refs loopback_hub.endpoints_repositories
 loopback_hub.endpoints_tree loopback_hub.endpoints_upload loopback_hub.routing loopback_hub.wire magnitude
-relations run_energy structures teacher_cache trim workloads
+relations run_energy search_beliefs structures teacher_cache trim workloads
 
 benchmark_rows card_picture loopback_hub.endpoints_pages loopback_hub.endpoints_spaces masks recipe
-run_vocabulary shrink
+run_vocabulary search_prospects shrink
 
 baseline benchmark depth distillation export_source import_nn_pruning layer_timing loopback_hub.routes proven
+search_words
 
-benchmark_tables check export_check export_table loopback_hub.server recovery speed_closing student usage
+benchmark_tables check export_check export_table loopback_hub.server recovery search_plan speed_closing student usage
 
 benchmark_plot callbacks card export loopback_hub run_report
 
