@@ -74,7 +74,10 @@ class Space:
         sizes = tuple(range(len(self.facts.vocabulary)))
         if self.facts.trimmed:
             return sizes if self.trims else sizes[:1]
-        return (WHOLE, *sizes) if self.trims else (WHOLE,)
+        if not self.trims:
+            return (WHOLE,)
+        every_piece_in_use = bool(sizes) and self.facts.vocabulary[0].tokens == self.facts.tokens
+        return sizes if every_piece_in_use else (WHOLE, *sizes)
 
     @cached_property
     def candidates(self) -> dict[str, Candidate]:
@@ -104,7 +107,7 @@ def main_method(facts: Facts) -> str:
 
 def candidate(facts: Facts, family: str, strength: float, level: int) -> Candidate | None:
     """One candidate, or None where the family has none of this strength."""
-    trimmed = level != WHOLE
+    trimmed = _size(facts, level) is not None
     dropped = _dropped(facts, family, strength)
     if dropped is None or (strength == 0 and (family != MAIN or not trimmed)):
         return None
@@ -123,7 +126,7 @@ def candidate(facts: Facts, family: str, strength: float, level: int) -> Candida
         "prune_layer_ids": None,
     }
     if trimmed:
-        fields["vocab_size"] = facts.vocabulary[level].tokens
+        fields["vocab_size"] = _size(facts, level)
     if not facts.teacher:
         fields["distill_teacher"] = "self"
     inner_states = facts.hidden_states_trimmed if trimmed else facts.hidden_states
@@ -138,7 +141,7 @@ def candidate(facts: Facts, family: str, strength: float, level: int) -> Candida
 
 def _built(facts, family, strength, dropped, level, inner, fields, *, name=None, words=None) -> Candidate:
     """A candidate with what arithmetic says of it; `inner` is the share that is gone of the layers that stay."""
-    size = None if level == WHOLE else facts.vocabulary[level].tokens
+    size = _size(facts, level)
     parameters = round(
         facts.prunable * (1 - strength)
         + facts.layer_rest * (facts.layers - dropped)
@@ -157,6 +160,12 @@ def _built(facts, family, strength, dropped, level, inner, fields, *, name=None,
         bytes={runtime: file_bytes(parameters, facts.layers - dropped, runtime) for runtime in facts.runtimes},
         speedup=_operations(facts, 0, 0.0) / _operations(facts, dropped, inner),
     )
+
+
+def _size(facts: Facts, level: int) -> int | None:
+    """Tokens that stay; None where all do."""
+    tokens = facts.tokens if level == WHOLE else facts.vocabulary[level].tokens
+    return tokens if tokens < facts.tokens else None
 
 
 def file_bytes(parameters: int, layers: int, runtime: str) -> int:
