@@ -55,6 +55,13 @@ class ModelArguments:
         default=None,
         metadata={"help": "Learning rate of compressing a model made from scratch, above 0. Default: learning_rate."},
     )
+    control: bool = field(
+        default=False,
+        metadata={
+            "help": "Allow a run that removes and distils nothing: the baseline trained on with the same schedule, the row "
+            "that compressed models are held against."
+        },
+    )
     metrics: list[str] = field(
         default_factory=list, metadata={"help": "Further metrics by name, loaded with evaluate.load."}
     )
