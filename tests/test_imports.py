@@ -17,8 +17,8 @@ loopback_hub.upload_rules loss_terms losses matrices merges metric_names precisi
 report_schema schedules score_group sharding space_folder squad vocabulary_arguments
 
 card_front_matter compact.registration encoding extras families hidden_states hub_errors loopback_hub.access
-loopback_hub.faults loopback_hub.pages loopback_hub.trees metrics opening pieces publishable report rows
-scores soft_targets speed_budget sweep_rows traceable wheel
+loopback_hub.faults loopback_hub.pages loopback_hub.trees metrics opening pieces publishable recipe_file report
+rows scores soft_targets speed_budget sweep_rows traceable wheel
 
 answer_store answers card_metadata card_sections cleaning corpus csv_rows energy energy_words iob_rows
 loopback_hub.catalogue measure onnx_files openvino_files piece_choice renumber run_directory runtimes scoring

@@ -110,10 +110,21 @@ def train_baseline(recipe: Recipe, run: RunDirectory, *, console: Console) -> No
 
 def _check_strategy(recipe: Recipe) -> None:
     args = recipe.training
-    drops = args.prune_layers or args.prune_layer_ids or recipe.vocabulary.vocab_size is not None
-    if args.pruning_spec is None and not args.teacher_names and not drops:
+    removals = {
+        "prune_method": args.pruning_spec and args.prune_method,
+        "prune_layers": int(args.prune_layers),
+        "prune_layer_ids": args.prune_layer_ids,
+        "vocab_size": recipe.vocabulary.vocab_size is not None and str(recipe.vocabulary.vocab_size),
+    }
+    removed = ", ".join(f"{name}={value}" for name, value in removals.items() if value)
+    if recipe.model.control and removed:
         raise InputError(
-            "Nothing to do: give prune_method (such as movement), prune_layers, vocab_size or distill_teacher."
+            f"control: nothing may be removed, but {removed} is given; leave it out, or leave control out."
+        )
+    if not removed and not args.teacher_names and not recipe.model.control:
+        raise InputError(
+            "Nothing to do: give prune_method (such as movement), prune_layers, vocab_size or distill_teacher; or "
+            "control, to train the baseline on."
         )
     if args.save_strategy == "no" or args.save_only_model:
         raise InputError("save_strategy=no and save_only_model leave nothing to resume from; use 'steps' or 'epoch'.")
@@ -241,7 +252,7 @@ def _asked(args, vocabulary: RunVocabulary | None) -> str:
         parts.append(f"{args.prune_method} to {args.prune_speedup:g} times the speed")
     elif args.pruning_spec:
         parts.append(f"{args.prune_method}, {args.prune_sparsity:.0%} of the encoder gone")
-    return ", ".join(parts) or "no pruning"
+    return ", ".join(parts) or ("no pruning" if args.teacher_names else "nothing removed (control)")
 
 
 def _arguments(recipe: Recipe, run: RunDirectory, stage: str, **changes: Any):
