@@ -26,9 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from .errors import InputError, one_line
+from .errors import InputError
+from .recipe_file import read_yaml
 
 KEYS = ("base", "output_dir", "fields", "scales", "groups", "axes", "skip", "ranges", "trials", "export")
 Fields = dict[str, Any]
@@ -99,7 +98,7 @@ def read_sweep_file(path: str | Path) -> SweepFile:
         InputError: no such file, an unknown key (with the nearest known one), or a value of another shape.
     """
     path = Path(path)
-    values = _mapping(path)
+    values = read_yaml(path)
     for key in values:
         if key not in KEYS:
             near = difflib.get_close_matches(str(key), KEYS, n=1)
@@ -142,25 +141,13 @@ def read_sweep_file(path: str | Path) -> SweepFile:
 
 def is_sweep_file(path: str | Path) -> bool:
     """Whether a YAML file names a base recipe, which a recipe does not."""
-    return "base" in _mapping(Path(path))
+    return "base" in read_yaml(Path(path))
 
 
 def recipe_scales(path: Path) -> set[str]:
     """Names of the scales that a recipe itself has."""
-    scales = _mapping(path).get("scales")
+    scales = read_yaml(path).get("scales")
     return {*scales} if isinstance(scales, Mapping) else set()
-
-
-def _mapping(path: Path) -> dict:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"There is no file {str(path)!r}; give the path of a sweep file or of a recipe.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{str(path)!r} cannot be read as YAML: {one_line(error)}") from error
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise InputError(f"{str(path)!r} must hold `key: value` lines, got {type(values).__name__}.")
-    return values
 
 
 def _of(path: Path, values: Mapping, key: str) -> dict:

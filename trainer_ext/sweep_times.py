@@ -75,16 +75,18 @@ def time_all(
 
 def energy_of(
     folders: Sequence[Path], recipe: Recipe, *, console: Console
-) -> dict[str, tuple[float, float | None, bool]]:
-    """Kilowatt-hours and grams of CO2 of a thousand predictions of each PyTorch model, and whether they are estimated.
+) -> tuple[dict[str, tuple[float, float | None]], bool]:
+    """Kilowatt-hours and grams of CO2 of a thousand predictions of each PyTorch model.
 
     Args:
         folders: of the models.
         recipe: says the shape (its first batch size), the seconds of each and the country.
         console: where progress goes.
+
+    Returns:
+        `(energy, estimated)`: by folder, grams None without a country; and whether no counter could be read.
     """
-    options = recipe.model
-    found = {}
+    options, found, estimated = recipe.model, {}, False
     with Progress(console=console) as progress:
         bar = progress.add_task("energy", total=len(folders) * BLOCKS)
         for start in range(0, len(folders), AT_ONCE):
@@ -92,15 +94,12 @@ def energy_of(
                 str(folder): open_classifier(folder, option="The model", way_out="run the sweep again").eval()
                 for folder in folders[start : start + AT_ONCE]
             }
+            # Tokens that all have: a trimmed vocabulary is the smaller one.
             smallest = min(models.values(), key=lambda model: model.get_input_embeddings().weight.shape[0])
-            batches = [
-                random_inputs(
-                    smallest, options.latency_batch_sizes[0], sequence_length=options.latency_sequence_length
-                )
-            ]
+            length, size = options.latency_sequence_length, options.latency_batch_sizes[0]
             measured = measure_inference(
                 models,
-                batches,
+                [random_inputs(smallest, size, sequence_length=length)],
                 seconds=options.energy_seconds,
                 country=options.energy_country,
                 on_block=lambda: progress.advance(bar),
@@ -108,8 +107,8 @@ def energy_of(
             for name, energy in measured.items():
                 about = energy.blocks[0][0]
                 grams = None if about.grid_g_per_kwh is None else energy.kwh_per_1000 * about.grid_g_per_kwh
-                found[name] = (energy.kwh_per_1000, grams, about.estimated)
-    return found
+                found[name], estimated = (energy.kwh_per_1000, grams), estimated or about.estimated
+    return found, estimated
 
 
 def _shapes(recipe: Recipe) -> list[tuple[int, int]]:
