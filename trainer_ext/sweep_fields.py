@@ -83,11 +83,14 @@ def baseline_fields(common: Mapping[str, Any], job: Job) -> Fields:
     """The fields that the baseline of a run is trained by: what an axis says of the compression leaves it alone."""
     own = {name: value for name, value in job.fields.items() if name in _MAKES_A_BASELINE}
     kept = {name: value for name, value in (dict(common) | own).items() if name not in _SILENT}
-    return {
-        name: value
-        for name, value in kept.items()
-        if not name.startswith(("prune_", "distill_", "vocab_", "card_", "latency_"))
-    }
+    about = ("prune_", "distill_", "vocab_", "card_", "latency_", "energy_")  # the compression and its measurement
+    bare = {name: value for name, value in kept.items() if not name.startswith(about)}
+    return bare | {"latency_sequence_length": 1} | _energy(common)
+
+
+def _energy(common: Mapping[str, Any]) -> Fields:
+    """Where the energy of its training is counted, if it is."""
+    return {name: common[name] for name in ("energy_country",) if name in common and common.get("measure_energy")}
 
 
 def checked(fields: Mapping[str, Any]) -> Recipe:
