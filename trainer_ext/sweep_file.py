@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,9 +48,10 @@ class Job:
 
     @property
     def folder(self) -> str:
-        """The name as a folder's: letters and digits of any script, the rest as dashes."""
-        words = re.sub(r"[^\w]+", "-", unicodedata.normalize("NFC", self.name), flags=re.UNICODE).strip("-").lower()
-        return words or "run"
+        """The name as a folder's: letters (with their vowel signs) and digits of any script, the rest as dashes."""
+        name = unicodedata.normalize("NFC", self.name).lower()
+        kept = "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in name)
+        return "-".join(kept.split()) or "run"
 
 
 @dataclass(frozen=True)
