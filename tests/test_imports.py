@@ -33,11 +33,11 @@ loopback_hub.endpoints_tree loopback_hub.endpoints_upload loopback_hub.routing l
 relations run_energy structures teacher_cache trim workloads
 
 benchmark_rows card_picture loopback_hub.endpoints_pages loopback_hub.endpoints_spaces masks recipe
-run_vocabulary shrink
+run_vocabulary shrink sweep_columns
 
 baseline benchmark depth distillation export_source import_nn_pruning layer_timing loopback_hub.routes proven
 
-benchmark_tables check export_check export_table loopback_hub.server recovery speed_closing student usage
+benchmark_tables check export_check export_table loopback_hub.server recovery speed_closing student sweep_tables usage
 
 benchmark_plot callbacks card export loopback_hub run_report
 
