@@ -1,6 +1,8 @@
 """Data: what is refused, with which line; what is cleaned, and how it is counted; what a model gets."""
 
 import os
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,15 @@ REFUSED = {
     "all texts empty": ({"train": "text,label\n,sport\nNaN,weather\n"}, {}, ["no text in any of its 2 rows"]),
     "test is train": ({"test": TRAIN}, {}, ["every text of", "test.csv also stands in train.csv", "--test_file"]),
     "too few rows asked": ({}, {"max_train_rows": 1}, ["--max_train_rows is 1, fewer than the 2 classes"]),
+    "holdout of nothing": ({}, {"holdout_share": 0.0}, ["--holdout_share must be in (0, 0.5]; it is 0.0"]),
+    "holdout of most": ({}, {"holdout_share": 0.51}, ["--holdout_share must be in (0, 0.5]; it is 0.51"]),
+    "holdout of no number": ({}, {"holdout_share": float("nan")}, ["--holdout_share must be in (0, 0.5]"]),
+    "holdout of too few rows": ({}, {"holdout_share": 0.1}, ["--holdout_share 0.1 of 4 train rows holds out 0"]),
+    "two sets called holdout": (
+        {"holdout": TEST},
+        {"holdout_share": 0.5, "more_test_files": ["holdout.csv"]},
+        ["--more_test_files: holdout.csv would be reported as 'holdout', which is taken"],
+    ),
     "no room for a word": ({}, {"max_length": 2}, ["--max_length must be 3 or more"]),
 }
 
@@ -178,6 +189,35 @@ def test_fewer_rows_keep_the_classes_and_their_shares(folder):
     data = load(folder(train=train, test="text,label\nnew,rare\n"), max_train_rows=10)
     assert list(data.train["label"]).count(data.labels.index("rare")) == 1
     assert len(data.train) == 10
+
+
+def test_a_share_is_held_out_of_every_class_and_comes_last(folder):
+    sizes = {"frequent": 60, "some": 30, "rare": 9, "single": 1}
+    rows = "".join(f"{name} {number},{name}\n" for name, size in sizes.items() for number in range(size))
+    hard = "text,label\nodd,rare\n"
+    # A text of the test file that would be held out is still one that was seen.
+    files = folder(train="text,label\n" + rows, test="text,label\nnew,rare\nfrequent 3,frequent\n", hard=hard)
+    whole = load(files, more_test_files=["hard.csv"])
+    data = load(files, more_test_files=["hard.csv"], holdout_share=0.2)
+    held = data.tests["holdout"]
+    assert list(data.tests) == ["clean", "official", "hard", "holdout"]
+    assert "frequent 3" in held["text"]
+    assert Counter(data.labels[label] for label in held["label"]) == {"frequent": 12, "some": 6, "rare": 2}
+    assert sorted([*data.train["text"], *held["text"]]) == sorted(whole.train["text"])
+    assert {name: data.tests[name].to_dict() for name in whole.tests} == {
+        name: rows.to_dict() for name, rows in whole.tests.items()
+    }
+    assert load(files, holdout_share=0.2).tests["holdout"].to_dict() == held.to_dict()
+    numbers = [int(text.split()[1]) for text in held["text"] if text.startswith("frequent")]
+    assert max(high - low for low, high in pairwise([0, *numbers, 60])) <= 6  # over the whole file, not its end
+
+
+def test_the_holdout_does_not_depend_on_how_many_rows_are_trained_on(folder):
+    rows = "".join(f"text {number},{'ab'[number % 2]}\n" for number in range(100))
+    files = folder(train="text,label\n" + rows, test="text,label\nnew,a\n")
+    few, all_ = (load(files, holdout_share=0.3, max_train_rows=most) for most in (10, None))
+    assert (len(few.train), len(all_.train), len(few.tests["holdout"])) == (10, 70, 30)
+    assert few.tests["holdout"].to_dict() == all_.tests["holdout"].to_dict()
 
 
 def test_tokenize_cuts_but_does_not_pad(folder):

@@ -88,6 +88,13 @@ def test_fewer_rows_are_spread_over_the_file(load):
     assert list(data.train["label"]) == [0, 3, 6]
 
 
+def test_numbers_are_held_out_at_equal_distances(load):
+    rows = "".join(f"text {number},{number}\n" for number in range(10))
+    data = load("text,label\n" + rows, "text,label\nnew,1\n", holdout_share=0.2, **NUMBER)
+    assert list(data.tests["holdout"]["label"]) == [2, 7]
+    assert list(data.train["label"]) == [0, 1, 3, 4, 5, 6, 8, 9]
+
+
 REFUSED = {
     "no class anywhere": (MULTI, "text,label\none,\ntwo,\n", "names no class"),
     "unknown class": (MULTI, "text,label\none,x|y\n", "labels that the train file lacks: 'a', 'b'"),

@@ -83,3 +83,26 @@ def evenly(rows: Sequence[Row], *, most: int) -> list[Row]:
     """Keeps at most `most` rows, at equal distances from the first on."""
     most = min(most, len(rows))
     return [rows[index * len(rows) // most] for index in range(most)]
+
+
+def without(rows: Sequence[Row], *, count: int, by_class: bool) -> tuple[list[Row], list[Row]]:
+    """Takes `count` rows out, at equal distances over the file; of each class in proportion to its size, if asked.
+
+    Args:
+        rows: Rows to choose from, no two the same.
+        count: How many to take out.
+        by_class: Whether the label of a row is its class; the first row of each class then stays.
+
+    Returns:
+        The rows that stay and those taken out, both in order. Fewer than `count` are taken out where no more may be.
+    """
+    firsts = {row.label: position for position, row in reversed([*enumerate(rows)])} if by_class else {}
+    free = [position for position, row in enumerate(rows) if firsts.get(row.label) != position]
+    if by_class:
+        free.sort(key=lambda position: firsts[rows[position].label])
+    step = len(free) / max(count, 1)
+    chosen = {free[int((index + 0.5) * step)] for index in range(count)} if step >= 1 else set(free)
+    return (
+        [row for position, row in enumerate(rows) if position not in chosen],
+        [row for position, row in enumerate(rows) if position in chosen],
+    )

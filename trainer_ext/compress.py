@@ -32,13 +32,22 @@ from .trainer import DistillPruneTrainer
 from .vocabulary import trim_model
 
 
-def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None, console: Console | None = None):
+def compress(
+    recipe: Recipe,
+    *,
+    resume: bool = False,
+    command: str | None = None,
+    inference_energy: bool = True,
+    console: Console | None = None,
+):
     """Run a recipe: baseline, compression (of its vocabulary first), check, measurement.
 
     Args:
         recipe: what to do; its `output_dir` is the folder of the run.
         resume: continue an interrupted run there.
         command: the command line, written into the report.
+        inference_energy: whether `measure_energy` includes the predictions; a sweep measures those of all its models
+            in one go, when nothing else runs.
         console: where headings and progress go; standard error by default.
 
     Returns:
@@ -64,11 +73,39 @@ def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None
     _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
     _train_compressed(run, recipe, encodings, vocabulary, console)
     console.rule("Check and measurement")
-    numbers = run_report(run, recipe, data, encodings, vocabulary, command=command, console=console)
+    numbers = run_report(
+        run,
+        recipe,
+        data,
+        encodings,
+        vocabulary,
+        command=command,
+        inference_energy=inference_energy and recipe.model.measure_energy,
+        console=console,
+    )
     report.save(numbers, run.root)
     write_card(run.compressed, card_of(numbers, run.compressed.name), None)
     shutil.rmtree(run.root / "checkpoints", ignore_errors=True)
     return numbers, run
+
+
+def train_baseline(recipe: Recipe, run: RunDirectory, *, console: Console) -> None:
+    """The first stage of `compress` alone, for runs that share their baseline; what is finished is left as it is.
+
+    Args:
+        recipe: of which only the fields about the model, the data and the training count.
+        run: where `baseline/` and its log go.
+        console: where headings and progress go.
+
+    Raises:
+        InputError: data or a model that cannot be used.
+    """
+    if run.baseline.is_dir():
+        return
+    model, tokenizer, data, epochs = open_baseline(recipe)
+    encoded = tokenize(data, tokenizer, recipe.data)
+    start_run(run, recipe.resolved)
+    _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
 
 
 def _check_strategy(recipe: Recipe) -> None:

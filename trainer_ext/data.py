@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets import Dataset, Features, Value
 from transformers import PreTrainedTokenizerBase
 
-from .cleaning import evenly, first_of_each_text, row_key, spread, unseen
+from .cleaning import evenly, first_of_each_text, row_key, spread, unseen, without
 from .data_arguments import DataArguments
 from .encoding import ASIDE, encode_texts
 from .errors import InputError
@@ -16,6 +16,9 @@ from .rows import Row, listed
 from .tasks import task_of
 
 __all__ = ["Data", "DataArguments", "load_data", "refuse_unknown_labels", "tokenize"]
+
+HOLDOUT = "holdout"
+TAKEN = ("test", "clean", "official")
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Data:
             model takes and learns from.
         tests: Test sets of the same columns, the one to report first: "clean" (rows whose text is not in train and did
             not occur earlier in the file) and "official" (every row with a text), or only "test" where the two
-            are the same; then each further test file (cleaned likewise), by its name without ending.
+            are the same; then each further test file (cleaned likewise), by its name without ending; last "holdout",
+            rows of the train file kept from training (with `holdout_share`).
         labels: Class names, in the order of their ids.
         dropped: Rows left out, counted by "file: reason", e.g. "train: duplicate". "test: seen in train" and
             "test: repeated" are left out of "clean" alone. Reasons that never occurred are absent.
@@ -64,7 +68,7 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None) -> Da
     paths = {"test": _present(folder, args.test_file, option="--test_file")}
     for name in args.more_test_files:
         key = Path(name).stem
-        if key in ("test", "clean", "official") or key in paths:
+        if key in TAKEN or key in paths or (key == HOLDOUT and args.holdout_share):
             raise InputError(
                 f"--more_test_files: {name} would be reported as {key!r}, which is taken; rename the file."
             )
@@ -91,6 +95,9 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None) -> Da
     same = len(clean["test"]) == len(as_published)
     tests = {"test": as_published} if same else {"clean": clean["test"], "official": as_published}
     tests |= {name: rows for name, rows in clean.items() if name != "test"}
+
+    if args.holdout_share:
+        train_rows, tests[HOLDOUT] = _hold_out(train_rows, args.holdout_share, task.labels)
 
     return Data(
         train=_dataset(_at_most(train_rows, args.max_train_rows, task.labels), names, task.labels),
@@ -213,6 +220,17 @@ def _at_most(rows: Sequence[Row], most: int | None, kind: LabelKind) -> Sequence
     if most < classes:
         raise InputError(f"--max_train_rows is {most}, fewer than the {classes} classes; give at least one row each.")
     return spread(rows, most=most)
+
+
+def _hold_out(rows: Sequence[Row], share: float, kind: LabelKind) -> tuple[list[Row], list[Row]]:
+    """Rows to train on, and the share of them to choose by."""
+    stay, held = without(rows, count=round(share * len(rows)), by_class=kind is ONE_CLASS)
+    if not held or not stay:
+        raise InputError(
+            f"--holdout_share {share} of {len(rows)} train rows holds out {len(held)}, and one row of each class must stay; "
+            "give another share, or more rows."
+        )
+    return stay, held
 
 
 def _dataset(rows: Sequence[Row], names: list[str], kind: LabelKind) -> Dataset:

@@ -76,3 +76,10 @@ class DataArguments:
         default=None,
         metadata={"help": "Train on at most this many rows, spread over the classes or the file. Default: all."},
     )
+    holdout_share: float | None = field(
+        default=None,
+        metadata={
+            "help": "Share of the train rows, in (0, 0.5], that is kept from training, spread over the classes, as a further "
+            "test set named holdout: to choose between models by, so that the test file only reports. Default: none."
+        },
+    )
