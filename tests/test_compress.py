@@ -1,6 +1,7 @@
 """Compress, end to end: a recipe becomes models and numbers; killed and continued, it becomes the same ones."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -17,7 +18,7 @@ from commands import (
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, pipeline
 
-from trainer_ext import report
+from trainer_ext import InputError, report
 from trainer_ext.compress import compress
 from trainer_ext.masks import load_masked
 from trainer_ext.recipe import read_recipe
@@ -144,6 +145,48 @@ def test_an_empty_teacherless_recipe_has_nothing_to_do(task, tmp_path, monkeypat
     status, _, err = run_command(monkeypatch, capsys, "compress", write_recipe(tmp_path / "r.yaml", fields))
     assert status == 2
     assert "Nothing to do" in err
+
+
+CONTROL = {"prune_method": "none", "distill_teacher": None, "control": True}
+
+
+def test_a_control_is_the_baseline_trained_on(task, tmp_path, monkeypatch, capsys):
+    """Nothing is removed and nobody is asked; and the command of a scale stands in the report as it was given."""
+    fields = recipe_fields(task, tmp_path / "run", prune_method="none", distill_teacher=None)
+    path = write_recipe(tmp_path / "r.yaml", {**fields, "scales": {"held": {"control": True, "num_train_epochs": 2}}})
+    status, _, err = run_command(monkeypatch, capsys, "compress", path, "--scale", "held", "--seed", "7")
+    assert status == 0, err
+    assert "nothing removed (control), teacher none" in err
+    numbers = report.load(tmp_path / "run")
+    assert numbers.command == "trainer-ext compress r.yaml --scale held --seed 7"
+    assert (numbers.sparsity, numbers.equivalence, numbers.seed) == (None, None, 7)
+    assert numbers.parameters.baseline == numbers.parameters.compressed
+    before, after = (load_file(tmp_path / "run" / name / "model.safetensors") for name in ("baseline", "compressed"))
+    assert before.keys() == after.keys()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert "nothing removed" not in (tmp_path / "run" / "compressed" / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_control_with_a_teacher_is_the_teacher_alone(task, tmp_path, monkeypatch, capsys):
+    fields = recipe_fields(task, tmp_path / "run", **{**CONTROL, "distill_teacher": "self", "num_train_epochs": 1})
+    status, _, err = run_command(monkeypatch, capsys, "compress", write_recipe(tmp_path / "r.yaml", fields))
+    assert status == 0, err
+    assert "no pruning, teacher self" in err
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"prune_method": "movement"}, "prune_method=movement"),
+        ({"prune_layers": 1}, "prune_layers=1"),
+        ({"prune_layer_ids": [0]}, "prune_layer_ids=[0]"),
+        ({"vocab_size": 300}, "vocab_size=300"),
+    ],
+)
+def test_a_control_that_removes_something_is_refused(changes, word, task, tmp_path):
+    fields = recipe_fields(task, tmp_path / "run", **{**CONTROL, **changes})
+    with pytest.raises(InputError, match=re.escape(f"control: nothing may be removed, but {word}")):
+        compress(read_recipe(write_recipe(tmp_path / "r.yaml", fields)))
 
 
 def _replace(task, name, rows, header=("text", "label")):

@@ -31,6 +31,39 @@ def test_command_line_wins_over_the_file(recipe):
     assert read.resolved["seed"] == 5
 
 
+SCALES = {"small": {"prune_sparsity": 0.1, "seed": 3, "save_strategy": False}, "none": {"metrics": None}}
+
+
+def test_a_scale_wins_over_the_file_and_the_command_line_over_both(tmp_path):
+    fields = fields_of(tmp_path, tmp_path / "run", prune_sparsity=0.25, scales=SCALES, metrics=["macro_f1"])
+    path = write_recipe(tmp_path / "r.yaml", fields)
+    assert read_recipe(path).training.prune_sparsity == 0.25
+    small = read_recipe(path, ["--seed", "5"], scale="small")
+    assert (small.training.prune_sparsity, small.training.seed, small.training.save_strategy) == (0.1, 5, "no")
+    assert "scales" not in small.resolved
+    assert small.resolved["prune_sparsity"] == 0.1
+    assert read_recipe(path, scale="none").model.metrics == [], "null takes a field away"
+
+
+@pytest.mark.parametrize(
+    ("scales", "scale", "word"),
+    [
+        (SCALES, "tiny", "has no scale 'tiny'; it has 'none', 'small'"),
+        (None, "small", "has no scale 'small'; it has none"),
+        ({"small": None}, None, "name: {field: value}"),
+        (["small"], None, "name: {field: value}"),
+        ({"small": {"prune_sparsty": 0.5}}, "small", "did you mean 'prune_sparsity'"),
+        ({"small": {"prune_sparsity": 2}}, "small", "prune_sparsity"),
+    ],
+)
+def test_a_scale_that_cannot_be_is_refused(tmp_path, scales, scale, word):
+    changes = {} if scales is None else {"scales": scales}
+    path = write_recipe(tmp_path / "r.yaml", fields_of(tmp_path, tmp_path / "run", **changes))
+    with pytest.raises(InputError) as refused:
+        read_recipe(path, scale=scale)
+    assert word in str(refused.value)
+
+
 def test_dashes_and_flags_are_understood(recipe):
     assert recipe("--prune-sparsity", "0.1", "--bf16").training.bf16
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import demo_command, publish_commands, run_commands, tool_commands  # noqa: F401  (each registers its commands)
+from . import demo_command, publish_commands, run_commands, sweep_command, tool_commands  # noqa: F401  (each registers)
 from .cli_ground import app, fail
 from .errors import InputError
 

@@ -32,13 +32,22 @@ from .trainer import DistillPruneTrainer
 from .vocabulary import trim_model
 
 
-def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None, console: Console | None = None):
+def compress(
+    recipe: Recipe,
+    *,
+    resume: bool = False,
+    command: str | None = None,
+    inference_energy: bool = True,
+    console: Console | None = None,
+):
     """Run a recipe: baseline, compression (of its vocabulary first), check, measurement.
 
     Args:
         recipe: what to do; its `output_dir` is the folder of the run.
         resume: continue an interrupted run there.
         command: the command line, written into the report.
+        inference_energy: whether `measure_energy` includes the predictions; a sweep measures those of all its models
+            in one go, when nothing else runs.
         console: where headings and progress go; standard error by default.
 
     Returns:
@@ -64,19 +73,58 @@ def compress(recipe: Recipe, *, resume: bool = False, command: str | None = None
     _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
     _train_compressed(run, recipe, encodings, vocabulary, console)
     console.rule("Check and measurement")
-    numbers = run_report(run, recipe, data, encodings, vocabulary, command=command, console=console)
+    numbers = run_report(
+        run,
+        recipe,
+        data,
+        encodings,
+        vocabulary,
+        command=command,
+        inference_energy=inference_energy and recipe.model.measure_energy,
+        console=console,
+    )
     report.save(numbers, run.root)
     write_card(run.compressed, card_of(numbers, run.compressed.name), None)
     shutil.rmtree(run.root / "checkpoints", ignore_errors=True)
     return numbers, run
 
 
+def train_baseline(recipe: Recipe, run: RunDirectory, *, console: Console) -> None:
+    """The first stage of `compress` alone, for runs that share their baseline; what is finished is left as it is.
+
+    Args:
+        recipe: of which only the fields about the model, the data and the training count.
+        run: where `baseline/` and its log go.
+        console: where headings and progress go.
+
+    Raises:
+        InputError: data or a model that cannot be used.
+    """
+    if run.baseline.is_dir():
+        return
+    model, tokenizer, data, epochs = open_baseline(recipe)
+    encoded = tokenize(data, tokenizer, recipe.data)
+    start_run(run, recipe.resolved)
+    _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
+
+
 def _check_strategy(recipe: Recipe) -> None:
     args = recipe.training
-    drops = args.prune_layers or args.prune_layer_ids or recipe.vocabulary.vocab_size is not None
-    if args.pruning_spec is None and not args.teacher_names and not drops:
+    removals = {
+        "prune_method": args.pruning_spec and args.prune_method,
+        "prune_layers": int(args.prune_layers),
+        "prune_layer_ids": args.prune_layer_ids,
+        "vocab_size": recipe.vocabulary.vocab_size is not None and str(recipe.vocabulary.vocab_size),
+    }
+    removed = ", ".join(f"{name}={value}" for name, value in removals.items() if value)
+    if recipe.model.control and removed:
         raise InputError(
-            "Nothing to do: give prune_method (such as movement), prune_layers, vocab_size or distill_teacher."
+            f"control: nothing may be removed, but {removed} is given; leave it out, or leave control out."
+        )
+    if not removed and not args.teacher_names and not recipe.model.control:
+        raise InputError(
+            "Nothing to do: give prune_method (such as movement), prune_layers, vocab_size or distill_teacher; or "
+            "control, to train the baseline on."
         )
     if args.save_strategy == "no" or args.save_only_model:
         raise InputError("save_strategy=no and save_only_model leave nothing to resume from; use 'steps' or 'epoch'.")
@@ -204,7 +252,7 @@ def _asked(args, vocabulary: RunVocabulary | None) -> str:
         parts.append(f"{args.prune_method} to {args.prune_speedup:g} times the speed")
     elif args.pruning_spec:
         parts.append(f"{args.prune_method}, {args.prune_sparsity:.0%} of the encoder gone")
-    return ", ".join(parts) or "no pruning"
+    return ", ".join(parts) or ("no pruning" if args.teacher_names else "nothing removed (control)")
 
 
 def _arguments(recipe: Recipe, run: RunDirectory, stage: str, **changes: Any):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -70,8 +70,8 @@ def choose(data: Json, corpus: Corpus, size: int, *, unknown: int | None) -> set
     Raises:
         InputError: the tokenizer has next to no piece for the corpus, or what must stay is more than `size`.
     """
-    found = _survey(data, corpus, unknown)
-    kept = set(found.needed)
+    pieces = algorithm_of(data).pieces(data)
+    kept, with_needs, wanted, written = _must_stay(data, corpus, unknown)
     if len(kept) > size:
         raise InputError(
             f"A vocabulary size of {size} is too small: {len(kept)} tokens must stay (special ones, the characters of "
@@ -79,13 +79,13 @@ def choose(data: Json, corpus: Corpus, size: int, *, unknown: int | None) -> set
         )
 
     def rank(index: int) -> tuple[int, bool, bool, int]:
-        foreign = not found.wanted.issuperset(found.written[index])
-        return -corpus.pieces[index], foreign, len(found.written[index]) != 1, index
+        foreign = not wanted.issuperset(written[index])
+        return -corpus.pieces[index], foreign, len(written[index]) != 1, index
 
-    rest = sorted(found.written.keys() - kept, key=rank)
+    rest = sorted(pieces.keys() - kept, key=rank)
     while len(kept) < size:  # a piece that had no room for those it needs may find them kept the next time
         for index in rest:
-            more = found.with_needs(index) - kept
+            more = with_needs(index) - kept
             if len(kept) + len(more) <= size:
                 kept |= more
             if len(kept) == size:
@@ -93,28 +93,15 @@ def choose(data: Json, corpus: Corpus, size: int, *, unknown: int | None) -> set
     return kept
 
 
-def useful_sizes(data: Json, corpus: Corpus, *, unknown: int | None) -> tuple[int, int]:
-    """The smallest size that `choose` takes, and the one with which no text of the corpus is cut otherwise.
-
-    Raises:
-        InputError: the tokenizer has next to no piece for the corpus.
-    """
-    found = _survey(data, corpus, unknown)
-    return len(found.needed), len(found.needed.union(*map(found.with_needs, found.used)))
+def size_in_use(data: Json, corpus: Corpus, *, unknown: int | None) -> int:
+    """How many tokens stay if every piece that the corpus is cut into does; the arguments are those of `choose`."""
+    kept, with_needs, _, _ = _must_stay(data, corpus, unknown)
+    used = corpus.pieces.keys() & algorithm_of(data).pieces(data).keys()
+    return len(kept.union(*map(with_needs, used)))
 
 
-@dataclass(frozen=True)
-class _Survey:
-    """What a corpus asks of a vocabulary: its characters, each piece as text, and the ids in use and needed anyway."""
-
-    wanted: set[str]
-    written: dict[int, str]
-    used: set[int]
-    needed: set[int]
-    with_needs: Callable[[int], set[int]]
-
-
-def _survey(data: Json, corpus: Corpus, unknown: int | None) -> _Survey:
+def _must_stay(data: Json, corpus: Corpus, unknown: int | None) -> tuple:
+    """The ids that no size may leave out; what a piece cannot do without, the characters that count, and all texts."""
     algorithm = algorithm_of(data)
     pieces = algorithm.pieces(data)
     ids = {piece: index for index, piece in pieces.items()}
@@ -135,5 +122,4 @@ def _survey(data: Json, corpus: Corpus, unknown: int | None) -> _Survey:
     singles = {index for index, found in written.items() if len(found) == 1 and found in wanted}
     used = corpus.pieces.keys() & pieces.keys()
     unspelled = {index for index in used if not ids.keys() >= {*letters(pieces[index])}}
-    needed = added.union(algorithm.fixed(data), *map(with_needs, singles | unspelled))
-    return _Survey(wanted, written, used, needed, with_needs)
+    return added.union(algorithm.fixed(data), *map(with_needs, singles | unspelled)), with_needs, wanted, written

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import difflib
 import json
@@ -11,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from transformers import HfArgumentParser
 
 from .arguments import DistillPruneTrainingArguments
 from .data import DataArguments
 from .errors import InputError, one_line
 from .publish_arguments import PublishArguments
+from .recipe_file import read_values, read_words
 from .scratch import ScratchArguments
 from .tasks import task_of
 from .vocabulary_arguments import VocabularyArguments
@@ -55,6 +54,13 @@ class ModelArguments:
     scratch_compression_rate: float | None = field(
         default=None,
         metadata={"help": "Learning rate of compressing a model made from scratch, above 0. Default: learning_rate."},
+    )
+    control: bool = field(
+        default=False,
+        metadata={
+            "help": "Allow a run that removes and distils nothing: the baseline trained on with the same schedule, the row "
+            "that compressed models are held against."
+        },
     )
     metrics: list[str] = field(
         default_factory=list, metadata={"help": "Further metrics by name, loaded with evaluate.load."}
@@ -121,17 +127,20 @@ def recipe_fields() -> dict[str, dataclasses.Field]:
     return {f.name: f for f in [*model, *vocabulary, *compression, *data, *scratch, *card, *training]}
 
 
-def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and lay the command line's fields over it.
+def read_recipe(path: str | Path, overrides: Sequence[str] = (), scale: str | None = None) -> Recipe:
+    """Read a recipe and lay the fields of a scale, then those of the command line over it.
 
     Args:
-        path: a YAML file of `field: value` lines.
+        path: a YAML file of `field: value` lines, and of further such mappings under `scales`.
         overrides: `["--field", "value", ...]`.
+        scale: the name of one of its scales.
 
     Raises:
-        InputError: a file that cannot be read, an unknown field (with the nearest known name), or a value out of range.
+        InputError: a file that cannot be read, an unknown field (with the nearest known name), a scale that is not
+            there, or a value out of range.
     """
-    given = {**_read_yaml(Path(path)), **_parse_overrides(overrides)}
+    known = recipe_fields()
+    given = {**read_values(Path(path), known, scale), **read_words(overrides, known)}
     for name in given:
         _check_known(name)
     kinds = (ModelArguments, VocabularyArguments, ScratchArguments, DataArguments, PublishArguments)
@@ -157,61 +166,6 @@ def _build(parser: _Parser, argv: list[str]) -> tuple:
         raise
     except (ValueError, TypeError, ImportError) as error:  # what TrainingArguments and ours refuse
         raise InputError(one_line(error, most=400)) from error
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"There is no recipe {str(path)!r}; give the path of a YAML file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The recipe {str(path)!r} cannot be read: {error}.") from error
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"The recipe {str(path)!r} is no YAML: {one_line(error)}") from error
-    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-        raise InputError(f"The recipe {str(path)!r} must hold `field: value` lines, got {type(values).__name__}.")
-    return {name: _undo_yaml_words(name, value) for name, value in values.items()}
-
-
-def _undo_yaml_words(name: str, value: Any) -> Any:
-    """YAML 1.1 reads the words no, off, yes and on as booleans; a field of words (save_strategy: no) meant the word."""
-    field_ = recipe_fields().get(name)
-    if isinstance(value, bool) and field_ is not None and "bool" not in str(field_.type):
-        return "yes" if value else "no"
-    return value
-
-
-def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    name = None
-    for word in overrides:
-        if word.startswith("--"):
-            name, joined, value = word[2:].partition("=")
-            name = name.replace("-", "_")
-            given[name] = [value] if joined else []
-        elif name is None:
-            raise InputError(f"{word!r} is no field; write --field value.")
-        else:
-            given[name].append(word)
-    # A flag alone means true, one word is a value, several are a list.
-    typed = {name: [_number_or_word(word) for word in words] for name, words in given.items()}
-    return {name: _value(name, words) for name, words in typed.items()}
-
-
-def _value(name: str, words: list) -> Any:
-    if not words:
-        return True
-    field_ = recipe_fields().get(name)
-    return words if len(words) > 1 or (field_ is not None and "list[" in str(field_.type)) else words[0]
-
-
-def _number_or_word(word: str) -> int | float | str:
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(word)
-    return word
 
 
 def _argv(values: dict[str, Any]) -> list[str]:

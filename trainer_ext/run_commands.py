@@ -22,6 +22,9 @@ def compress(
     recipe: Annotated[
         Path | None, typer.Argument(help="A YAML file of `field: value` lines.", show_default=False)
     ] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="A name under `scales` in the recipe: its fields win over the others there.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in output_dir.")] = False,
     fields: Annotated[bool, typer.Option("--fields", help="List every field of a recipe, and leave.")] = False,
     debug: Debug = False,
@@ -44,12 +47,13 @@ def compress(
     from .recipe import read_recipe
 
     quiet()
-    read = read_recipe(recipe, context.args)
+    read = read_recipe(recipe, context.args, scale)
     from .check import CheckFailed
     from .compress import compress as run_recipe
     from .tables import summary
 
-    command = shlex.join(["trainer-ext", "compress", recipe.name, *publishable.command(context.args)])
+    words = [*(("--scale", scale) if scale else ()), *publishable.command(context.args)]
+    command = shlex.join(["trainer-ext", "compress", recipe.name, *words])
     try:
         report, run = run_recipe(read, resume=resume, command=command, console=err)
     except CheckFailed as error:

@@ -36,6 +36,7 @@ def run_report(
     vocabulary: RunVocabulary | None = None,
     *,
     command: str | None,
+    inference_energy: bool,
     console: Console,
 ) -> report.CompressionReport:
     """Check and measure the two models of a run.
@@ -47,6 +48,7 @@ def run_report(
         encodings: the same data as inputs of each model.
         vocabulary: the student's, where tokens were left out.
         command: the command line, as it may be published.
+        inference_energy: whether to measure what predictions draw.
         console: where progress goes.
 
     Raises:
@@ -80,7 +82,7 @@ def run_report(
         )
         training = report.Pair(_cost(run, "baseline"), _cost(run, "compressed"))
         inference = None
-        if options.measure_energy:
+        if inference_energy:
             bar = progress.add_task("energy", total=len(models) * BLOCKS)
             inference = compare_inference(
                 *models.values(),

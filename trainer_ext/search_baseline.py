@@ -1,96 +1,91 @@
-"""Search baseline: the facts that a search starts from, read off a model, its tokenizer, the texts and the recipe."""
+"""Search baseline: what a search knows before it trains anything, read off the baseline, its tokenizer and the texts."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from tokenizers import Tokenizer
+from datasets import Dataset
 
-from .corpus import read_corpus
-from .data import HOLDOUT, Data
-from .encoding import encode_texts
+from .data import Data
 from .errors import InputError
 from .families import family_of, layers_of, prunable_weights
 from .measure import count_parameters
-from .piece_choice import count, useful_sizes
 from .recipe import Recipe
 from .search_facts import Facts, VocabularyLevel
-from .tasks import task_of
-from .vocabulary import trim_tokenizer
+from .sweep_judge import HOLDOUT
+from .vocabulary import tokens_in_use, trim_tokenizer
 from .vocabulary_figures import measure_vocabulary
 
-SHARES = (1.0, 0.5, 0.25)  # of the pieces in use
+SHARES = (0.75, 0.5)  # of the tokens in use, beside all of them
+LEAST_GAIN = 0.9  # a vocabulary that loses less than a tenth of its tokens is not worth a level
 
 
-def facts_of(recipe: Recipe, model, tokenizer, data: Data, *, runtimes: Sequence[str]) -> Facts:
-    """What is known before any run.
+def facts_of(model, tokenizer, data: Data, recipe: Recipe, *, runtimes: Sequence[str]) -> Facts:
+    """What is known of the baseline and of the recipe.
 
     Args:
-        recipe: what the candidates are laid over.
         model: the baseline.
-        tokenizer: of the baseline.
-        data: with rows held out; of these only the texts are read.
-        runtimes: in which every candidate will be measured, `torch` first.
+        tokenizer: its tokenizer.
+        data: the texts, with rows held out to choose by.
+        recipe: what is asked for besides the goal.
+        runtimes: in which every candidate is measured: `torch`, and names of `export.FORMATS`.
 
     Raises:
-        InputError: nothing is held out, or the recipe leaves neurons alone.
+        ValueError: the architecture is not known.
     """
-    args = recipe.training
-    if HOLDOUT not in data.tests:
-        raise InputError("A search chooses by rows that are neither trained on nor reported; give holdout_share.")
-    if args.prune_ffn == "none":
-        raise InputError("A search closes neurons first; leave prune_ffn at 'neuron'.")
-    layers = layers_of(model)
-    table = model.get_input_embeddings().weight
-    attention = sum(layer.heads * layer.head_cost for layer in layers)
-    beside = sum(linear.bias.numel() for linear in layers[0].linears.values() if linear.bias is not None)
-    layer_rest = beside + 4 * model.config.hidden_size  # two norms
-    rest = count_parameters(model).total - prunable_weights(layers) - layer_rest * len(layers) - table.numel()
+    family, layers, args = family_of(model.config), layers_of(model), recipe.training
+    first, total = layers[0], count_parameters(model).total
+    table = model.get_input_embeddings()
+    prunable = prunable_weights(layers)
+    whole = family.layers.removesuffix(".*")
+    in_layers = sum(parameter.numel() for parameter in model.base_model.get_submodule(whole).parameters())
+    embeddings = table.weight.numel()
+    asked = recipe.vocabulary.vocab_size
     return Facts(
         layers=len(layers),
-        heads=max(layer.heads for layer in layers),
-        head_size=layers[0].head_size,
+        heads=first.heads,
+        head_size=first.head_size,
         hidden=model.config.hidden_size,
-        neurons=max(layer.neurons for layer in layers),
-        attention_weights=attention,
-        ffn_weights=prunable_weights(layers) - attention,
-        layer_rest=layer_rest,
-        embedding_width=table.shape[1],
-        tokens=table.shape[0],
-        rest=max(0, rest),
+        neurons=first.neurons,
+        attention_weights=sum(layer.heads * layer.head_cost for layer in layers),
+        ffn_weights=sum(layer.neurons * layer.neuron_cost for layer in layers),
+        layer_rest=(in_layers - prunable) // len(layers),
+        embedding_width=table.embedding_dim,
+        tokens=table.num_embeddings,
+        rest=total - in_layers - embeddings,
         length=recipe.model.latency_sequence_length,
-        vocabulary=_levels(recipe, tokenizer, data),
-        trimmed=recipe.vocabulary.vocab_size is not None,
+        vocabulary=_levels(tokenizer, data, table.num_embeddings, asked),
+        trimmed=asked is not None,
         runtimes=tuple(runtimes),
         method=args.prune_method,
         structure=args.prune_structure,
         prunes_heads=args.prune_attention != "none",
-        drops_layers=family_of(model.config).droppable_from is not None,
+        drops_layers=family.droppable_from is not None,
         teacher=bool(args.teacher_names),
         epochs=args.num_train_epochs if args.max_steps <= 0 else None,
-        uses=layers[0].uses,
-        rows=len(data.tests[HOLDOUT]),
+        uses=first.uses,
+        rows=len(data.tests[HOLDOUT]) if HOLDOUT in data.tests else None,
     )
 
 
-def _levels(recipe: Recipe, tokenizer, data: Data) -> tuple[VocabularyLevel, ...]:
-    """Every piece in use, or what the recipe asks for, then smaller sizes; none where tokens could not be compared."""
-    if task_of(recipe.data).encode is not encode_texts or not tokenizer.is_fast:
-        return ()  # an answer per token, which a teacher that reads other tokens cannot give
-    texts = read_corpus(recipe.vocabulary.vocab_corpus) if recipe.vocabulary.vocab_corpus else texts_of(data.train)
-    backend = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
-    corpus = count(Tokenizer.from_str(json.dumps(backend)), texts)
-    least, used = useful_sizes(backend, corpus, unknown=tokenizer.unk_token_id)
-    first = min(recipe.vocabulary.vocab_size or used, len(tokenizer))
-    levels = []
-    for size in [size for share in SHARES if (size := round(share * first)) >= least]:
-        trimmed = trim_tokenizer(tokenizer, texts, size).tokenizer
-        changed = measure_vocabulary(tokenizer, trimmed, texts_of(data.tests[HOLDOUT])).changed_share
-        levels.append(VocabularyLevel(size, changed))
-    return tuple(levels)
+def _levels(tokenizer, data: Data, tokens: int, asked: int | None) -> tuple[VocabularyLevel, ...]:
+    """Sizes worth a try, each with the share of held-out texts that it cuts otherwise; none where none is smaller."""
+    texts, held = _texts(data.train), _texts(data.tests.get(HOLDOUT, data.train))
+    try:
+        used = asked or tokens_in_use(tokenizer, texts)
+    except (InputError, AttributeError):  # no fast tokenizer, or of an algorithm that cannot be trimmed
+        return ()
+    found = []
+    for size in dict.fromkeys(round(used * share) for share in ((1.0,) if asked else (1.0, *SHARES))):
+        try:
+            if size > LEAST_GAIN * tokens:
+                continue
+            trimmed = trim_tokenizer(tokenizer, texts, size)
+        except InputError:  # below what must stay
+            continue
+        found.append(VocabularyLevel(size, measure_vocabulary(tokenizer, trimmed.tokenizer, held).changed_share))
+    return tuple(found)
 
 
-def texts_of(rows) -> list[str]:
-    """Every text of a set, second texts included."""
-    return [text for name in ("text", "text_pair") if name in rows.column_names for text in rows[name] if text]
+def _texts(rows: Dataset) -> list[str]:
+    return [text for name in ("text", "text_pair") if name in rows.column_names for text in rows[name]]

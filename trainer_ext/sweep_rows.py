@@ -7,6 +7,8 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from .metric_names import is_fraction
+
 BASELINE = "baseline"
 # The page reads these (space/sweep.py); the others follow.
 FIRST_COLUMNS = ("name", "accuracy", "accuracy_low", "accuracy_high", "speedup", "megabytes", "folder")
@@ -81,6 +83,12 @@ class SweepRow:
         """Whether this is what the others are compared with."""
         return self.name == BASELINE and (self.runtime, self.precision) == ("torch", "fp32")
 
+    @property
+    def is_noise(self) -> bool:
+        """Whether the paired interval of the difference contains zero; False where there is no interval."""
+        low, high = self.difference_low, self.difference_high
+        return low is not None and high is not None and low <= 0 <= high
+
 
 @dataclass(frozen=True)
 class SweepResult:
@@ -95,7 +103,7 @@ class SweepResult:
         rows: the baseline first.
         failed: what ended without a result, by name, with the last line it said.
         notes: what the reader should know: why a search stopped, what ran side by side.
-        best: title of the chosen row, and why.
+        best: `title` of the chosen row, and `why` it was chosen.
     """
 
     created: str
@@ -112,6 +120,8 @@ class SweepResult:
 def frontier(rows: Sequence[SweepRow], *, cost) -> list[SweepRow]:
     """The rows that no other one beats, being at least as good and as cheap and better in one; cheapest first.
 
+    Of rows that are alike in both the first one is taken. The main metrics of all tasks are better when higher.
+
     Args:
         rows: with a value and a cost; others are left out.
         cost: a function of a row, smaller is better; None where it was not measured.
@@ -124,30 +134,59 @@ def frontier(rows: Sequence[SweepRow], *, cost) -> list[SweepRow]:
     return found
 
 
+def axes_of(rows: Sequence[SweepRow]) -> list[str]:
+    """The names of all settings that any row has, in their order."""
+    return list(dict.fromkeys(axis for row in rows for axis in row.settings))
+
+
+def shapes_of(rows: Sequence[SweepRow]) -> list[str]:
+    """The shapes that any row was timed at, in their order; the last one is the one that pictures show."""
+    return list(dict.fromkeys(shape for row in rows for shape in row.speedup))
+
+
+def frontiers(rows: Sequence[SweepRow], shape: str | None = None) -> dict[str, list[SweepRow]]:
+    """The frontier by speed-up at a shape (the last one by default), by bytes and by energy, where they were measured."""
+    shape = shape or next(reversed(shapes_of(rows)), None)
+    costs = {
+        "speed-up": lambda row: -row.speedup[shape] if shape in row.speedup else None,
+        "MB": lambda row: row.bytes,
+        "energy": lambda row: row.kwh_per_1000,
+    }
+    found = {name: frontier(rows, cost=cost) for name, cost in costs.items()}
+    return {name: best for name, best in found.items() if best}
+
+
 def as_csv(rows: Sequence[SweepRow], shape: str | None = None) -> str:
-    """The rows as a table in CSV; the page's columns first, fractions as fractions.
+    """The rows as a table in CSV; the page's columns first, fractions as fractions, empty what was not measured.
+
+    The columns `accuracy...` are of the main metric where that is a share of something; `value`, `low` and `high` are of
+    any metric.
 
     Args:
-        rows: at least one.
+        rows: at least one; those without a value are left out.
         shape: which of the measured shapes `speedup` is of; the last one by default.
     """
     more = [
-        *("runtime", "precision", "seed", "split", "rows", "metric", "difference", "difference_low"),
-        *("difference_high", "sparsity", "parameters", "memory_mib", "train_seconds", "train_kwh", "train_g"),
-        *("kwh_per_1000", "g_per_1000"),
+        *("runtime", "precision", "seed", "split", "rows", "metric", "value", "low", "high", "difference"),
+        *("difference_low", "difference_high", "sparsity", "parameters", "memory_mib", "train_seconds", "train_kwh"),
+        *("train_g", "kwh_per_1000", "g_per_1000"),
     ]
-    axes = list(dict.fromkeys(axis for row in rows for axis in row.settings))
-    shapes = list(dict.fromkeys(shape for row in rows for shape in row.speedup))
-    shape = shape or (shapes[-1] if shapes else None)
+    axes = axes_of(rows)
+    shapes = shapes_of(rows)
+    shape = shape or next(reversed(shapes), None)
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
     speeds = [f"speedup {one}" for one in shapes]
     times = [f"median_ms {one}" for one in shapes]
-    table.writerow([*FIRST_COLUMNS, *axes, *more, *speeds, *times])
+    taken = {*FIRST_COLUMNS, *more}
+    named = [f"axis {axis}" if axis in taken else axis for axis in axes]
+    table.writerow([*FIRST_COLUMNS, *named, *more, *speeds, *times])
     for row in rows:
         if row.value is None:
             continue
-        cells = [row.title, row.value, row.low, row.high, row.speedup.get(shape), (row.bytes or 0) / 1e6, row.folder]
+        share = (row.value, row.low, row.high) if is_fraction(row.metric or "accuracy") else (None,) * 3
+        megabytes = None if row.bytes is None else row.bytes / 1e6
+        cells = [row.title, *share, row.speedup.get(shape), megabytes, row.folder]
         cells += [row.settings.get(axis) for axis in axes] + [getattr(row, name) for name in more]
         cells += [row.speedup.get(one) for one in shapes] + [row.median_ms.get(one) for one in shapes]
         table.writerow(["" if cell is None else cell for cell in cells])

@@ -1,0 +1,212 @@
+"""Sweep, the real command in real processes: killed in the middle it repeats nothing, shares what can be shared, and ends
+with every result; what fails is told and does not stop the others."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+from commands import recipe_fields, run_command, write_recipe, write_task
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+from trainer_ext.sweep_files import read_sweep_json
+
+from trainer_ext import report
+from trainer_ext.sweep_file import read_sweep_file
+from trainer_ext.sweep_place import VARIANTS, SweepPlace
+from trainer_ext.sweep_rows import BASELINE
+
+GRID = {
+    "axes": {
+        "sparsity": {"0 %": {"prune_method": "none"}, "50 %": {"prune_sparsity": 0.5}},
+        "rows": {"all": {}, "too few": {"max_train_rows": 1}},
+    },
+    "skip": [{"sparsity": "0 %", "rows": "too few"}],
+}
+
+
+def start(file: Path, *words: str) -> subprocess.Popen:
+    """The command in a process and a session of its own."""
+    command = [sys.executable, "-m", "trainer_ext", "sweep", str(file), *words]
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def children(pid: int) -> list[int]:
+    """Processes that this one started and that still run."""
+    text = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    return [int(word) for word in text.split()]
+
+
+def wait_for(what, *, seconds: float = 120.0):
+    """Wait until `what()` is true."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A grid of three runs, of which one cannot work: killed when one was finished and another one at work, then
+    started again to its end, and once more."""
+    folder = tmp_path_factory.mktemp("sweep")
+    fields = recipe_fields(write_task(folder / "data"), folder / "unused", num_train_epochs=3, scratch_epochs=10)
+    write_recipe(folder / "tiny.yaml", {name: value for name, value in fields.items() if name != "output_dir"})
+    file = folder / "grid.yaml"
+    file.write_text(yaml.safe_dump({"base": "tiny.yaml", "output_dir": str(folder / "out"), **GRID}, sort_keys=False))
+    place, jobs = SweepPlace(folder / "out"), read_sweep_file(file).jobs()
+    first = start(file)
+    wait_for(lambda: place.is_finished(jobs[0]) and place.is_busy(jobs[1].folder))
+    orphans = children(first.pid)
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    wait_for(lambda: not any(map(alive, orphans)), seconds=10)
+    finished_at = place.run(jobs[0]).report.stat().st_mtime_ns
+    second = start(file)
+    words, _ = second.communicate(timeout=200)
+    measured_at = (place.root / "sweep.json").stat().st_mtime_ns
+    third = start(file)
+    third.communicate(timeout=200)
+    return {
+        "folder": folder,
+        "file": file,
+        "place": place,
+        "jobs": jobs,
+        "orphans": orphans,
+        "finished_at": finished_at,
+        "measured_at": measured_at,
+        "words": words,
+        "status": (second.returncode, third.returncode),
+    }
+
+
+def test_a_killed_sweep_takes_its_children_along_and_repeats_nothing(swept):
+    place, job = swept["place"], swept["jobs"][0]
+    assert swept["orphans"]
+    assert place.run(job).report.stat().st_mtime_ns == swept["finished_at"]
+    assert place.log(job.folder).read_text().count("Check and measurement") == 1
+
+
+def test_the_baseline_is_trained_once_and_shared(swept):
+    place, (dense, small, _) = swept["place"], swept["jobs"]
+    assert sum(log.read_text().count("Baseline: ") for log in place.log("x").parent.iterdir()) == 1
+    files = [place.run(job).baseline / "model.safetensors" for job in (dense, small)]
+    assert files[0].samefile(files[1])
+    numbers = report.load(place.run(small).root)
+    assert numbers.training.baseline.seconds > 0
+    assert numbers.sparsity.achieved == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_teacher_is_asked_once(swept):
+    stores = list(swept["place"].answers.glob("*.sqlite"))
+    assert len(stores) == 1
+
+
+def test_what_fails_is_told_and_stops_nothing(swept):
+    assert swept["status"] == (1, 1)
+    result = read_sweep_json(swept["place"].root)
+    assert list(result.failed) == ["50 %, too few"]
+    assert "--max_train_rows is 1" in result.failed["50 %, too few"]
+    assert "--max_train_rows is 1" in swept["words"]
+    assert [row.name for row in result.rows] == [BASELINE, "0 %, all", "50 %, all"]
+
+
+def test_the_outcome_is_complete_and_measured_once(swept):
+    place, jobs = swept["place"], swept["jobs"]
+    assert (place.root / "sweep.json").stat().st_mtime_ns == swept["measured_at"]
+    for name in ("sweep.csv", "sweep.md", "pareto.png", "pareto.svg"):
+        assert (place.root / name).stat().st_size > 0
+    rows = list(csv.DictReader((place.root / "sweep.csv").open(encoding="utf-8")))
+    assert [row["name"] for row in rows] == [BASELINE, "0 %, all", "50 %, all"]
+    assert {row["folder"] for row in rows[1:]} == {job.folder for job in jobs[:2]}
+    result = read_sweep_json(place.root)
+    assert all(row.memory_mib > 0 and row.median_ms["4 x 8"] > 0 for row in result.rows)
+    assert result.command == "trainer-ext sweep grid.yaml"
+    assert (place.best / "compressed" / "config.json").is_file()
+    assert (place.best / VARIANTS).is_file()
+    assert report.load(place.best).sparsity.achieved in (0.0, pytest.approx(0.5, abs=0.05))
+
+
+def test_the_study_holds_every_run(swept):
+    place = swept["place"]
+    study = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(place.journal))))
+    ended = {(trial.user_attrs["run"], trial.state.name) for trial in study.get_trials()}
+    # The first run may have been finished before its trial was written: then its folder alone says so.
+    assert ended - {("0 %, all", "COMPLETE")} == {("50 %, all", "COMPLETE"), ("50 %, too few", "FAIL")}
+
+
+def test_another_sweep_in_the_same_folder_is_refused(swept, monkeypatch, capsys):
+    status, _, words = run_command(monkeypatch, capsys, "sweep", swept["file"], "--num_train_epochs", "4")
+    assert status == 2
+    assert "holds another sweep (common differs)" in words
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--prune_sparsity", "0.3"], "is what grid.yaml varies"),
+        (["--scale", "huge"], "--scale huge: grid.yaml has no scales"),
+        (["--num_train_epoch", "3"], "did you mean 'num_train_epochs'"),
+        (["--workers", "0"], "--workers must be 1 or more"),
+        (["--smallest-within", "0.5"], "a search for a goal takes a recipe"),
+        (["--smallest-within", "0.5", "--best-at", "2"], "give one of them"),
+        (["--storage", "nonsense://x", "--output_dir", "elsewhere"], "--storage nonsense://x: Optuna cannot open it"),
+    ],
+)
+def test_bad_input_is_one_line(swept, monkeypatch, capsys, tmp_path, words, told):
+    monkeypatch.chdir(tmp_path)
+    status, _, said = run_command(monkeypatch, capsys, "sweep", swept["file"], *words)
+    assert status == 2
+    assert told in said
+    assert len(said.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("compression.json"))
+
+
+def test_a_recipe_is_no_sweep_file(swept, monkeypatch, capsys):
+    status, _, words = run_command(monkeypatch, capsys, "sweep", swept["folder"] / "tiny.yaml")
+    assert (status, "is a recipe; give a sweep file" in words) == (2, True)
+
+
+def test_ranges_are_searched_and_a_trial_that_was_cut_off_is_taken_up(swept):
+    folder = swept["folder"]
+    file = folder / "ranges.yaml"
+    ranges = {"prune_sparsity": [0.2, 0.8], "prune_method": ["movement", "magnitude"]}
+    file.write_text(yaml.safe_dump({"base": "tiny.yaml", "output_dir": "x", "ranges": ranges, "trials": 2}))
+    place = SweepPlace(folder / "ranged")
+    words = ("--output_dir", str(place.root), "--storage", f"sqlite:///{folder / 'study.db'}")
+    first = start(file, *words)
+    wait_for(lambda: place.is_busy("trial-0"))
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    second = start(file, *words)
+    said, _ = second.communicate(timeout=200)
+    assert second.returncode == 0, said
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'study.db'}")
+    assert [trial.state.name for trial in study.get_trials()] == ["COMPLETE", "COMPLETE"]
+    for trial in study.get_trials():
+        recipe = json.loads(json.dumps(yaml.safe_load(place.run(_job(trial)).recipe.read_text())))
+        assert recipe["prune_sparsity"] == pytest.approx(trial.params["prune_sparsity"])
+        assert 0.2 <= trial.params["prune_sparsity"] <= 0.8
+    assert [row.name for row in read_sweep_json(place.root).rows] == [BASELINE, "trial 0", "trial 1"]
+
+
+def _job(trial):
+    from trainer_ext.sweep_study import range_job
+
+    return range_job(trial.number, trial.params)

@@ -1,0 +1,107 @@
+"""Recipe file: what a YAML file, one of its scales and the words of a command line give, as fields and values."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import InputError, one_line
+
+SCALES = "scales"
+Fields = Mapping[str, dataclasses.Field]
+
+
+def read_values(path: Path, known: Fields, scale: str | None = None) -> dict[str, Any]:
+    """The fields of a recipe, with those of a scale laid over them.
+
+    Args:
+        path: a YAML file of `field: value` lines; under `scales` it may name further such mappings, by name.
+        known: the fields that there are, for their types; names are not checked.
+        scale: which of the scales; None for none.
+
+    Raises:
+        InputError: a file that cannot be read, or a scale that it does not have.
+    """
+    values = read_yaml(path)
+    scales = values.pop(SCALES, {})
+    if not isinstance(scales, dict) or not all(isinstance(name, str) and _is_fields(scales[name]) for name in scales):
+        raise InputError(f"{SCALES} in {str(path)!r} must hold `name: {{field: value}}` lines, got {scales!r}.")
+    if scale is not None and scale not in scales:
+        there = f"it has {', '.join(map(repr, scales))}" if scales else "it has none: leave --scale out"
+        raise InputError(f"The recipe {str(path)!r} has no scale {scale!r}; {there}.")
+    return as_words({**values, **scales.get(scale, {})}, known)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The lines of a YAML file.
+
+    Raises:
+        InputError: a file that cannot be read, or that holds anything but `name: value` lines.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"There is no recipe {str(path)!r}; give the path of a YAML file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The recipe {str(path)!r} cannot be read: {error}.") from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"The recipe {str(path)!r} is no YAML: {one_line(error)}") from error
+    if not _is_fields(values):
+        raise InputError(f"The recipe {str(path)!r} must hold `field: value` lines, got {type(values).__name__}.")
+    return values
+
+
+def as_words(values: Mapping[str, Any], known: Fields) -> dict[str, Any]:
+    """YAML 1.1 reads the words no, off, yes and on as booleans; a field of words (save_strategy: no) meant the word."""
+
+    def word(name: str, value: Any) -> Any:
+        field = known.get(name)
+        if isinstance(value, bool) and field is not None and "bool" not in str(field.type):
+            return "yes" if value else "no"
+        return value
+
+    return {name: word(name, value) for name, value in values.items()}
+
+
+def read_words(words: Sequence[str], known: Fields) -> dict[str, Any]:
+    """The fields of `["--field", "value", ...]`: a flag alone means true, one word is a value, several are a list.
+
+    Raises:
+        InputError: a first word that names no field.
+    """
+    given: dict[str, Any] = {}
+    name = None
+    for word in words:
+        if word.startswith("--"):
+            name, joined, value = word[2:].partition("=")
+            name = name.replace("-", "_")
+            given[name] = [value] if joined else []
+        elif name is None:
+            raise InputError(f"{word!r} is no field; write --field value.")
+        else:
+            given[name].append(word)
+    return {name: _value([_number_or_word(word) for word in words], known.get(name)) for name, words in given.items()}
+
+
+def _is_fields(values: Any) -> bool:
+    return isinstance(values, dict) and all(isinstance(name, str) for name in values)
+
+
+def _value(words: list, field: dataclasses.Field | None) -> Any:
+    if not words:
+        return True
+    return words if len(words) > 1 or (field is not None and "list[" in str(field.type)) else words[0]
+
+
+def _number_or_word(word: str) -> int | float | str:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(word)
+    return word
