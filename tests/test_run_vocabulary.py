@@ -28,8 +28,9 @@ from trainer_ext import DistillPruneTrainer, TeacherCollator, encode_for_teacher
 from trainer_ext.compress import compress
 from trainer_ext.corpus import read_corpus
 from trainer_ext.data import load_data
+from trainer_ext.errors import InputError
 from trainer_ext.recipe import read_recipe
-from trainer_ext.vocabulary import trim_model, trim_tokenizer
+from trainer_ext.vocabulary import tokens_in_use, trim_model, trim_tokenizer
 
 SIZE = 100
 CORPUS = [frame.format(word) for frame in FRAMES[:4] for word in TOPICS["fruit"]]  # no metal, no river
@@ -188,6 +189,26 @@ def test_trimming_alone_is_a_run(tmp_path, monkeypatch, capsys):
     made = report.load(tmp_path / "run")
     assert (made.sparsity.vocabulary, made.vocabulary.tokens.compressed) == (52, 52)
     assert made.quality.rows == 3
+
+
+def test_a_teacher_is_compared_token_by_token_where_no_train_text_is_cut_otherwise(task, tmp_path):
+    """Cut to every piece in use the baseline is the teacher, and teaches what it would have taught with all."""
+    whole = recipe_fields(task, tmp_path / "whole", distill_hidden=1.0, distill_relations=1.0, num_train_epochs=1)
+    whole |= {"scratch_epochs": 2, "logging_steps": 1}
+    _, before = run_of(tmp_path, whole)
+    texts = load_data(read_recipe(write_recipe(tmp_path / "r.yaml", whole)).data).train["text"]
+    size = tokens_in_use(AutoTokenizer.from_pretrained(before.baseline), texts)
+    fields = {**whole, "output_dir": str(tmp_path / "run"), "vocab_size": size}
+    fields |= {"model_name_or_path": str(before.baseline), "scratch_epochs": None, "baseline_epochs": 0}
+    made, run = run_of(tmp_path, {name: value for name, value in fields.items() if value is not None})
+    assert made.vocabulary.tokens.compressed == size < made.vocabulary.tokens.baseline
+    logs = [json.loads(one.log("compressed").read_text(encoding="utf-8"))["log_history"][0] for one in (before, run)]
+    for name in ("loss_distill", "loss_hidden", "loss_relations"):
+        assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-3), name
+    (tmp_path / "less").mkdir()
+    with pytest.raises(InputError, match=f"Or ask for so many tokens .* as some are with {size - 1}"):
+        run_of(tmp_path / "less", {**fields, "output_dir": str(tmp_path / "less/run"), "vocab_size": size - 1})
+    assert not (tmp_path / "less/run").exists()
 
 
 # What is refused before anything is trained or written

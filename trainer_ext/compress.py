@@ -23,10 +23,11 @@ from .prepared import card_of, write_card
 from .recipe import Recipe
 from .run_directory import RunDirectory, find_run, last_checkpoint, start_run, whole_folder, write_json
 from .run_report import run_report
+from .run_teacher import reads_trimmed
 from .run_vocabulary import RunVocabulary, keep_vocabulary, open_vocabulary
 from .student import prepare_student
 from .tasks import task_of
-from .teacher_inputs import TeacherCollator, check_comparable, put_beside
+from .teacher_inputs import TeacherCollator, put_beside
 from .teachers import check_teacher, check_tokenizer, load_teacher
 from .trainer import DistillPruneTrainer
 from .vocabulary import trim_model
@@ -65,11 +66,11 @@ def compress(
     model, tokenizer, data, epochs = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, recipe.data)
     vocabulary = open_vocabulary(run, recipe.vocabulary, data, tokenizer)
-    _check_before_training(recipe, run, model, tokenizer, vocabulary)
-    start_run(run, recipe.resolved)
-    vocabulary = keep_vocabulary(run, vocabulary)
     trimmed = encoded if vocabulary is None else tokenize(data, vocabulary.trimmed.tokenizer, recipe.data)
     encodings = report.Pair(encoded, trimmed)
+    _check_before_training(recipe, run, model, tokenizer, encodings, vocabulary)
+    start_run(run, recipe.resolved)
+    vocabulary = keep_vocabulary(run, vocabulary)
     _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
     _train_compressed(run, recipe, encodings, vocabulary, console)
     console.rule("Check and measurement")
@@ -147,7 +148,12 @@ def _check_strategy(recipe: Recipe) -> None:
 
 
 def _check_before_training(
-    recipe: Recipe, run: RunDirectory, model, tokenizer, vocabulary: RunVocabulary | None
+    recipe: Recipe,
+    run: RunDirectory,
+    model,
+    tokenizer,
+    encodings: report.Pair[Data],
+    vocabulary: RunVocabulary | None,
 ) -> None:
     """Refuse now what would fail after hours: vocabulary, layout, target and teachers."""
     args = recipe.training
@@ -159,8 +165,7 @@ def _check_before_training(
         outline = type(model)(copy.deepcopy(model.config))
     if vocabulary is not None:
         trim_model(outline, vocabulary.trimmed)
-        if args.teacher_names:
-            check_comparable(model, args)
+        reads_trimmed(model, args, encodings, vocabulary.trimmed)
     try:
         prepare_student(outline, _arguments(recipe, run, "compressed"))
     except ValueError as error:
@@ -217,7 +222,8 @@ def _train_compressed(
         trim_model(model, vocabulary.trimmed)
         theirs, tokenizer = collator, vocabulary.trimmed.tokenizer
         collator = task.collator(tokenizer)
-        if names:  # they read the baseline's tokens, and 'self' is the baseline
+        if names and not reads_trimmed(model, recipe.training, encodings, vocabulary.trimmed):
+            # They read the baseline's tokens, and 'self' is the baseline.
             train = put_beside(train, encodings.baseline.train, theirs.tokenizer)
             collator = TeacherCollator(collator, theirs)
             folders = [str(run.baseline) if name == "self" else name for name in names]
