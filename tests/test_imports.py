@@ -39,7 +39,7 @@ relations run_energy search_beliefs structures teacher_cache trim workloads
 
 benchmark_rows card_picture loopback_hub.endpoints_pages loopback_hub.endpoints_spaces masks recipe
 <<<<<<< HEAD
-run_vocabulary search_prospects shrink
+run_teacher run_vocabulary search_prospects shrink
 =======
 run_vocabulary shrink sweep_columns sweep_panels
 >>>>>>> main

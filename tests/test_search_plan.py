@@ -9,6 +9,7 @@ import pytest
 from searching import MINILM, Surface, search
 
 from trainer_ext.errors import InputError
+from trainer_ext.search_facts import VocabularyLevel
 from trainer_ext.search_goal import Goal, judge
 from trainer_ext.search_plan import Run, next_step, space_for
 from trainer_ext.search_results import Finished
@@ -161,6 +162,10 @@ def test_an_alternative_is_found_where_the_main_line_ends():
 def test_the_whole_vocabulary_comes_back_where_cutting_it_is_not_free():
     stop, _ = search(WITHIN, Surface(scale=0.3, vocabulary=40.0))
     assert "vocab_size" not in stop.best.candidate.fields
+    larger = replace(MINILM, vocabulary=(VocabularyLevel(15_000, 0.005), *MINILM.vocabulary), first=1)
+    stop, results = search(WITHIN, Surface(scale=0.3, vocabulary=40.0), larger)
+    assert results[0].candidate.fields["vocab_size"] == 8600
+    assert stop.best.candidate.fields["vocab_size"] == 15_000
 
 
 def test_fastest_is_measured_and_leaves_the_vocabulary():

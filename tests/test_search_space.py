@@ -14,7 +14,7 @@ from trainer_ext.search_beliefs import Beliefs, promised_speedup
 from trainer_ext.search_facts import VocabularyLevel
 from trainer_ext.search_goal import Goal
 from trainer_ext.search_plan import space_for
-from trainer_ext.search_space import FINE, MAIN, Space, candidate, families
+from trainer_ext.search_space import FINE, MAIN, WHOLE, Space, candidate, families
 
 SMALL = Goal("smallest", points=1)
 # recipes/benchmarks/README.md, "Pruned int8" (all-MiniLM, two classes): MiB in PyTorch and in OpenVINO int8; speed-up in
@@ -31,7 +31,7 @@ MEASURED = {
 @pytest.mark.parametrize(("place", "torch", "int8", "speed"), MEASURED.values(), ids=MEASURED)
 def test_sizes_and_speeds_are_those_that_were_measured(place, torch, int8, speed):
     space = Space(MINILM, trims=False, strengths=FINE)
-    one = candidate(MINILM, *place, -1) if place else space.baseline
+    one = candidate(MINILM, *place, WHOLE) if place else space.baseline
     assert one.bytes["torch"] / 2**20 == pytest.approx(torch, rel=0.005)
     assert one.bytes["openvino-int8"] / 2**20 == pytest.approx(int8, rel=0.01)
     assert promised_speedup(one) == pytest.approx(speed, rel=0.08)
@@ -58,7 +58,7 @@ def test_every_candidate_can_be_asked_for(structure, layers, tmp_path):
         inner = 1 - (1 - one.strength) * layers / (layers - one.layers)
         assert -1e-9 <= inner <= facts.most_of_a_layer
         assert fields["prune_method"] == "none" or inner > 0.005
-        assert fields.get("distill_hidden", 0) == 0 or "vocab_size" not in one.fields
+        assert not fields.get("distill_hidden") or "vocab_size" not in one.fields
         assert one.strength or one.fields.get("vocab_size")
         assert one.bytes["torch"] < space_for(SMALL, facts).baseline.bytes["torch"]
 
@@ -73,8 +73,8 @@ def test_a_plain_structure_removes_less_of_a_layer():
     plain = replace(MINILM, structure="plain")
     assert plain.most_of_a_layer < 0.67 < 0.9 < MINILM.most_of_a_layer < 1
     assert replace(MINILM, prunes_heads=False).most_of_a_layer == plain.most_of_a_layer
-    assert candidate(plain, "shape", 0.8, -1) is None
-    assert candidate(plain, MAIN, 0.8, -1).layers == 4
+    assert candidate(plain, "shape", 0.8, WHOLE) is None
+    assert candidate(plain, MAIN, 0.8, WHOLE).layers == 4
 
 
 def test_what_the_recipe_says_is_kept():
@@ -90,10 +90,11 @@ def test_what_the_recipe_says_is_kept():
 
 
 def test_hidden_states_are_taught_where_tokens_can_be_compared():
-    whole, cut = candidate(MINILM, MAIN, 0.6, -1), candidate(MINILM, MAIN, 0.6, 0)
+    whole, cut = candidate(MINILM, MAIN, 0.6, WHOLE), candidate(MINILM, MAIN, 0.6, 0)
     assert (whole.fields["distill_hidden"], cut.fields["distill_hidden"]) == (1.0, 0.0)
-    assert candidate(replace(MINILM, hidden_states_trimmed=True), MAIN, 0.6, 0).fields["distill_hidden"] == 1.0
-    assert "distill_hidden" not in candidate(MINILM, MAIN, 0.5, -1).fields
+    alike = replace(MINILM, vocabulary=(VocabularyLevel(8600, 0.1, alike=True), VocabularyLevel(4300, 0.3)))
+    assert [candidate(alike, MAIN, 0.6, level).fields["distill_hidden"] for level in (0, 1)] == [1.0, 0.0]
+    assert "distill_hidden" not in candidate(MINILM, MAIN, 0.5, WHOLE).fields
 
 
 @pytest.mark.parametrize("sizes", [(8000, 9000), (8000, 8000), (40_000,), (0,)])

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from commands import recipe_fields, run_command, write_recipe, write_task
 from optuna.storages.journal import JournalFileBackend, JournalStorage
-from trainer_ext.sweep_files import read_sweep_json
 
 from trainer_ext import report
 from trainer_ext.sweep_file import read_sweep_file
+from trainer_ext.sweep_files import read_sweep_json
 from trainer_ext.sweep_place import VARIANTS, SweepPlace
 from trainer_ext.sweep_rows import BASELINE
 

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 
 from datasets import Dataset
 
+from .corpus import read_corpus
 from .data import Data
+from .encoding import encode_texts
 from .errors import InputError
 from .families import family_of, layers_of, prunable_weights
 from .measure import count_parameters
 from .recipe import Recipe
 from .search_facts import Facts, VocabularyLevel
 from .sweep_judge import HOLDOUT
+from .tasks import task_of
 from .vocabulary import tokens_in_use, trim_tokenizer
 from .vocabulary_figures import measure_vocabulary
 
-SHARES = (0.75, 0.5)  # of the tokens in use, beside all of them
+SHARES = (1.5, 1.0, 0.75, 0.5)  # of the tokens in use
 LEAST_GAIN = 0.9  # a vocabulary that loses less than a tenth of its tokens is not worth a level
 
 
@@ -40,7 +43,7 @@ def facts_of(model, tokenizer, data: Data, recipe: Recipe, *, runtimes: Sequence
     whole = family.layers.removesuffix(".*")
     in_layers = sum(parameter.numel() for parameter in model.base_model.get_submodule(whole).parameters())
     embeddings = table.weight.numel()
-    asked = recipe.vocabulary.vocab_size
+    vocabulary, at = _levels(recipe, tokenizer, data, table.num_embeddings)
     return Facts(
         layers=len(layers),
         heads=first.heads,
@@ -54,8 +57,9 @@ def facts_of(model, tokenizer, data: Data, recipe: Recipe, *, runtimes: Sequence
         tokens=table.num_embeddings,
         rest=total - in_layers - embeddings,
         length=recipe.model.latency_sequence_length,
-        vocabulary=_levels(tokenizer, data, table.num_embeddings, asked),
-        trimmed=asked is not None,
+        vocabulary=vocabulary,
+        first=at,
+        trimmed=recipe.vocabulary.vocab_size is not None,
         runtimes=tuple(runtimes),
         method=args.prune_method,
         structure=args.prune_structure,
@@ -68,23 +72,32 @@ def facts_of(model, tokenizer, data: Data, recipe: Recipe, *, runtimes: Sequence
     )
 
 
-def _levels(tokenizer, data: Data, tokens: int, asked: int | None) -> tuple[VocabularyLevel, ...]:
-    """Sizes worth a try, each with the share of held-out texts that it cuts otherwise; none where none is smaller."""
-    texts, held = _texts(data.train), _texts(data.tests.get(HOLDOUT, data.train))
+def _levels(recipe: Recipe, tokenizer, data: Data, tokens: int) -> tuple[tuple[VocabularyLevel, ...], int]:
+    """Sizes worth a try, the largest first, and the number of the first to try; none where none can be smaller."""
+    asked, texts = recipe.vocabulary.vocab_size, _texts(data.train)
+    corpus = read_corpus(recipe.vocabulary.vocab_corpus) if recipe.vocabulary.vocab_corpus else texts
+    per_token = task_of(recipe.data).encode is not encode_texts  # their answers are compared token by token
     try:
-        used = asked or tokens_in_use(tokenizer, texts)
+        used = asked or tokens_in_use(tokenizer, corpus)
     except (InputError, AttributeError):  # no fast tokenizer, or of an algorithm that cannot be trimmed
-        return ()
+        return (), 0
     found = []
-    for size in dict.fromkeys(round(used * share) for share in ((1.0,) if asked else (1.0, *SHARES))):
-        try:
-            if size > LEAST_GAIN * tokens:
-                continue
-            trimmed = trim_tokenizer(tokenizer, texts, size)
-        except InputError:  # below what must stay
+    if not asked and used > LEAST_GAIN * tokens:  # nearly all are in use: then none is given up at first
+        found.append(VocabularyLevel(tokens, 0.0, alike=True))
+    for size in [asked] if asked else [round(used * share) for share in SHARES]:
+        if size > LEAST_GAIN * tokens and not asked:
             continue
-        found.append(VocabularyLevel(size, measure_vocabulary(tokenizer, trimmed.tokenizer, held).changed_share))
-    return tuple(found)
+        try:
+            trimmed = trim_tokenizer(tokenizer, corpus, size).tokenizer
+        except InputError:  # below what must stay
+            if asked:
+                raise
+            continue
+        alike = not measure_vocabulary(tokenizer, trimmed, texts).changed_share
+        if asked or alike or not per_token:
+            changed = measure_vocabulary(tokenizer, trimmed, _texts(data.tests.get(HOLDOUT, data.train))).changed_share
+            found.append(VocabularyLevel(size, changed, alike))
+    return tuple(found), sum(level.tokens > used for level in found[1:])
 
 
 def _texts(rows: Dataset) -> list[str]:

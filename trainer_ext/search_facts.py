@@ -14,11 +14,13 @@ class VocabularyLevel:
 
     Attributes:
         tokens: that stay.
-        changed: share of the texts that are then cut into other pieces, in [0, 1].
+        changed: share of the held-out texts that are then cut into other pieces, in [0, 1].
+        alike: whether no train text is, so that a teacher can be compared token by token.
     """
 
     tokens: int
     changed: float
+    alike: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Facts:
         tokens: of the baseline's vocabulary.
         rest: all other parameters: positions, norms, pooler, head.
         length: tokens per text at which the speed is measured.
-        vocabulary: sizes that the vocabulary may have, largest first, the first with every piece in use, or what the
-            recipe asks for; empty where it must stay whole.
+        vocabulary: sizes that the vocabulary may have, largest first; empty where it must stay whole.
+        first: which of them is tried first: every piece in use, or what the recipe asks for.
         trimmed: whether the recipe asks for a size.
         runtimes: in which every candidate is measured.
         method: of the recipe.
@@ -42,8 +44,7 @@ class Facts:
         prunes_heads: whether the recipe lets heads go.
         drops_layers: whether layers may go (not where they share their weights).
         teacher: whether the recipe names one; the candidates take the baseline otherwise.
-        hidden_states: whether hidden states may be distilled with the whole vocabulary.
-        hidden_states_trimmed: whether also with a trimmed one.
+        hidden_states: whether hidden states may be distilled where student and teacher read the same tokens.
         epochs: of the recipe; None where it counts steps.
         uses: how often a forward pass runs each listed layer.
         rows: that are held out to choose by, where that is known.
@@ -62,6 +63,7 @@ class Facts:
     rest: int
     length: int
     vocabulary: tuple[VocabularyLevel, ...] = ()
+    first: int = 0
     trimmed: bool = False
     runtimes: tuple[str, ...] = ("torch",)
     method: str = "movement"
@@ -70,7 +72,6 @@ class Facts:
     drops_layers: bool = True
     teacher: bool = True
     hidden_states: bool = True
-    hidden_states_trimmed: bool = False
     epochs: float | None = None
     uses: int = 1
     rows: int | None = None

@@ -1,8 +1,8 @@
 """Search prospects: the candidates that no result has closed, with what a run of each is expected to bring.
 
 Quality is taken to fall along the ladder: what was refused closes everything stronger of its kind, what was accepted
-everything that costs as much. A smaller vocabulary is tried where the larger one has held, the whole one where every piece
-in use was not enough, and alternatives where the main line has come to its end.
+everything that costs as much. A smaller vocabulary is tried where the larger one has held, a larger one where every
+piece in use was not enough, and alternatives where the main line has come to its end.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .search_beliefs import Beliefs
 from .search_goal import Goal, cost, judge
 from .search_results import Choice, Finished, best_of
-from .search_space import MAIN, WHOLE, Candidate, Space
+from .search_space import MAIN, Candidate, Space
 
 WORTH_IT = 0.03  # of size or time, in log: less is no gain
 WORTH_POINTS = 0.2  # likewise where the goal is quality
@@ -126,12 +127,15 @@ def _open(goal: Goal, space: Space, results: Sequence[Finished], runtime: str) -
             refused.append(result.candidate)  # an export that is missing was not good enough to be kept
     done = {result.candidate.name for result in results}
     closed = _closed_by_speed if goal.kind == "best" else _closed_by_quality
-    # Cutting the pieces that are not in use is nearly free, so it comes first.
-    held_back = 0 in space.levels and not any(one.level == 0 for one in refused)
+    # Pieces that are not in use are cheap to give up: they come back, step by step, where that was not enough.
+    levels = sorted(space.levels)
+    held_back = {
+        level for level, smaller in pairwise(levels) if level < 0 and not any(one.level == smaller for one in refused)
+    }
     return [
         (one, runtime)
         for one in space.candidates.values()
-        if one.name not in done and not (held_back and one.level == WHOLE) and not closed(one, refused, accepted)
+        if one.name not in done and one.level not in held_back and not closed(one, refused, accepted)
     ]
 
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from .search_facts import Facts
+from .search_facts import Facts, VocabularyLevel
 
 STRENGTHS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.92, 0.95)  # share of the encoder that is gone
 FINE = tuple(number / 20 for number in range(20))  # where a speed is to be met and not surpassed
 WIDTH_ALONE = 0.5  # up to here; beyond it, mixed with depth
 DEPTH_SHARE = 0.75  # of what is gone is gone with whole layers, where depth and width are mixed
 MAIN = "main"
-WHOLE = -1  # the level of a vocabulary that stays as it is
+WHOLE = -99  # the level of a vocabulary that stays as it is
 LONGER = 2  # times the epochs of the recipe
 METHODS = ("movement", "soft_movement", "magnitude")
 # Measured on all-MiniLM: an int8 file is a byte per weight, and this much for scales and the graph.
@@ -35,7 +35,7 @@ class Candidate:
         family: `main`, or in what it differs from the main line.
         strength: share of the encoder that is gone, in [0, 1).
         layers: how many are dropped.
-        level: of the vocabulary: -1 is the whole, 0 is every piece in use.
+        level: of the vocabulary: 0 is every piece in use, or what the recipe asks for; lower is larger.
         changed: share of the texts that the vocabulary cuts into other pieces.
         fields: of the recipe.
         bytes: on disk, by runtime.
@@ -71,13 +71,14 @@ class Space:
     @property
     def levels(self) -> tuple[int, ...]:
         """Of the vocabulary, the largest first."""
-        sizes = tuple(range(len(self.facts.vocabulary)))
+        first = self.facts.first
+        sizes = tuple(number - first for number in range(len(self.facts.vocabulary)))
         if self.facts.trimmed:
-            return sizes if self.trims else sizes[:1]
+            return sizes if self.trims else (0,)
         if not self.trims:
             return (WHOLE,)
-        every_piece_in_use = bool(sizes) and self.facts.vocabulary[0].tokens == self.facts.tokens
-        return sizes if every_piece_in_use else (WHOLE, *sizes)
+        everything = bool(sizes) and self.facts.vocabulary[0].tokens == self.facts.tokens
+        return sizes if everything else (WHOLE, *sizes)
 
     @cached_property
     def candidates(self) -> dict[str, Candidate]:
@@ -129,8 +130,7 @@ def candidate(facts: Facts, family: str, strength: float, level: int) -> Candida
         fields["vocab_size"] = _size(facts, level)
     if not facts.teacher:
         fields["distill_teacher"] = "self"
-    inner_states = facts.hidden_states_trimmed if trimmed else facts.hidden_states
-    if not inner_states:
+    if not facts.hidden_states or (trimmed and not _at(facts, level).alike):
         fields |= {"distill_hidden": 0.0, "distill_relations": 0.0}
     elif strength > WIDTH_ALONE:
         fields |= {"distill_hidden": 1.0, "distill_cache_dir": None}
@@ -155,7 +155,7 @@ def _built(facts, family, strength, dropped, level, inner, fields, *, name=None,
         strength=strength,
         layers=dropped,
         level=level,
-        changed=0.0 if level == WHOLE else facts.vocabulary[level].changed,
+        changed=0.0 if level == WHOLE else _at(facts, level).changed,
         fields=fields,
         bytes={runtime: file_bytes(parameters, facts.layers - dropped, runtime) for runtime in facts.runtimes},
         speedup=_operations(facts, 0, 0.0) / _operations(facts, dropped, inner),
@@ -164,8 +164,12 @@ def _built(facts, family, strength, dropped, level, inner, fields, *, name=None,
 
 def _size(facts: Facts, level: int) -> int | None:
     """Tokens that stay; None where all do."""
-    tokens = facts.tokens if level == WHOLE else facts.vocabulary[level].tokens
+    tokens = facts.tokens if level == WHOLE else _at(facts, level).tokens
     return tokens if tokens < facts.tokens else None
+
+
+def _at(facts: Facts, level: int) -> VocabularyLevel:
+    return facts.vocabulary[level + facts.first]
 
 
 def file_bytes(parameters: int, layers: int, runtime: str) -> int:
