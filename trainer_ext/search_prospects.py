@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 from .search_beliefs import Beliefs
 from .search_goal import Goal, cost, judge
-from .search_results import Choice, Finished, best_of, judged
+from .search_results import Choice, Finished, best_of
 from .search_space import MAIN, WHOLE, Candidate, Space
 
 WORTH_IT = 0.03  # of size or time, in log: less is no gain
 WORTH_POINTS = 0.2  # likewise where the goal is quality
 WORTH_A_RUN = 0.01  # gain of size or time, in log, times its chance
 MOST_ALTERNATIVES = 2  # that brought nothing
+MOST_MISSING = 2  # exports that were not kept, and none that was: this runtime is not for this model
 LIKELY = 0.1  # a chance below it is none
 NEAR = 0.05  # strengths that are one place on the ladder
 
@@ -54,7 +55,7 @@ def prospects(goal: Goal, space: Space, results: Sequence[Finished]) -> list[Pro
     found = (_of_quality if goal.kind == "best" else _of_cost)(goal, places, beliefs, best)
     found.sort(key=lambda one: (-one.worth, -one.chance, one.candidate.name, one.runtime))
     main = [one for one in found if one.candidate.family == MAIN]
-    if (main and is_worth_a_run(goal, main[0], best)) or _tried_in_vain(goal, results, best) >= MOST_ALTERNATIVES:
+    if (main and is_worth_a_run(goal, main[0], best)) or _tried_in_vain(goal, results) >= MOST_ALTERNATIVES:
         return main
     return found
 
@@ -66,11 +67,14 @@ def is_worth_a_run(goal: Goal, prospect: Prospect, best: Choice | None) -> bool:
     return prospect.worth >= WORTH_A_RUN
 
 
-def _tried_in_vain(goal: Goal, results: Sequence[Finished], best: Choice | None) -> int:
-    """Alternatives that were run and are no answer."""
-    held = {one.candidate.name for one in judged(goal, results) if one.verdict.accepted and goal.kind != "best"}
-    held |= {best.candidate.name} if best else set()
-    return sum(result.candidate.family != MAIN and result.candidate.name not in held for result in results)
+def _tried_in_vain(goal: Goal, results: Sequence[Finished]) -> int:
+    """Alternatives that were run and did not beat the main line."""
+    main = best_of(goal, [result for result in results if result.candidate.family == MAIN])
+    beside = [result for result in results if result.candidate.family != MAIN]
+    found = [best_of(goal, [result]) for result in beside]
+    return sum(
+        one is None or (main is not None and cost(goal, one.variant) >= cost(goal, main.variant)) for one in found
+    )
 
 
 def _of_cost(goal: Goal, places: list[tuple[Candidate, str]], beliefs: Beliefs, best: Choice | None) -> list[Prospect]:
@@ -110,6 +114,9 @@ def _of_quality(
 
 def _open(goal: Goal, space: Space, results: Sequence[Finished], runtime: str) -> list[tuple[Candidate, str]]:
     """Every candidate that was not run, and that no result in this runtime has closed."""
+    measured = [result for result in results if result.variants]
+    if len(measured) >= MOST_MISSING and not any(result.of(runtime) for result in measured):
+        return []
     accepted, refused = [], []
     for result in results:
         variant = result.of(runtime)
@@ -137,7 +144,9 @@ def _in_doubt(goal: Goal, result: Finished, runtime: str) -> bool:
 def _closed_by_quality(one: Candidate, refused: list[Candidate], accepted: list[Candidate]) -> bool:
     if any(_harsher(one, other) and other.family == one.family for other in refused):
         return True
-    if one.level > 0 and not any(other.level >= one.level - 1 and _as_strong(other, one) for other in accepted):
+    if one.level > 0 and not any(
+        other.level >= one.level or (other.level == one.level - 1 and _as_strong(other, one)) for other in accepted
+    ):
         return True
     if one.family == MAIN:
         return False
