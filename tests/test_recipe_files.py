@@ -28,7 +28,10 @@ def says_where_from(line):
 
 def unannotated(path):
     """Lines that set a hyper-parameter without saying where it is from."""
-    found, free = [], ("task", "data", "train_files", "test_file", "text_column", "label_column", "language", "class_names")
+    found, free = (
+        [],
+        ("task", "data", "train_files", "test_file", "text_column", "label_column", "language", "class_names"),
+    )
     covered = False
     for line in path.read_text(encoding="utf-8").splitlines():
         covered = (covered or "as all that follows" in line) and bool(line.strip())
