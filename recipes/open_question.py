@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from recipes.markdown import UNKNOWN, difference, per_cent, table, times
-from recipes.results_scales import scale_of
 from recipes.results_sweeps import published
+from trainer_ext.metric_names import TITLES
 from trainer_ext.sweep_rows import SweepResult, SweepRow
 
 NEAR = 0.01  # of the asked share of the encoder
@@ -88,28 +88,25 @@ def _range(low: str, high: str) -> str:
 
 def _sentences(name: str, one: SweepResult, paper: Mapping[str, Any]) -> list[str]:
     """What the numbers of one sweep say, in words that depend on them."""
-    lines = []
+    lines = [
+        f"**{name}**, nothing removed and nobody asked, but trained on as long as the others (control): {_lost(row)}."
+        for row in one.rows
+        if _is_control(row)
+    ]
     for reading in readings(paper["label"]):
         rows = [row for row in _of(one.rows, reading, paper) if row.speedup]
-        plain = [row for row in rows if row.runtime == "torch"]
-        for row in plain:
-            lost = difference(row.metric, row.difference, row.difference_low, row.difference_high)
-            fast = "; ".join(f"{times(value)} at {shape}" for shape, value in row.speedup.items())
-            best = max(row.speedup.values())
-            verb = "reaches" if best >= paper["speedup"] else "does not reach"
+        for row in (row for row in rows if row.runtime == "torch"):
+            fast = " and ".join(f"{times(value)} at {shape}" for shape, value in row.speedup.items())
+            verb = "reaches" if max(row.speedup.values()) >= paper["speedup"] else "does not reach"
             lines.append(
-                f"**{name}** ({scale_of(one)}), {reading.words} + {paper['teacher']}: {lost} points on "
-                f"{row.rows:,} {row.split} rows. PyTorch in {row.precision} answers {fast}, where {times(reading.ideal)} "
-                f"is ideal: pruning alone {verb} {paper['speedup']}x{_at_which_loss(row)}."
+                f"**{name}**, {reading.words} + {paper['teacher']}: {_lost(row)}. PyTorch in {row.precision} gives {fast}, "
+                f"where {times(reading.ideal)} is ideal: pruning alone {verb} {paper['speedup']}x."
             )
-        other = [row for row in rows if row.runtime != "torch"]
-        if other:
-            words = "; ".join(
-                f"{row.runtime} {row.precision} {_range(times(min(row.speedup.values())), times(max(row.speedup.values())))}"
-                f"{_at_which_loss(row)}"
-                for row in other
+        for row in (row for row in rows if row.runtime != "torch"):
+            fast = " and ".join(f"{times(value)} at {shape}" for shape, value in row.speedup.items())
+            lines.append(
+                f"**{name}**, {reading.words}, the same model in {row.runtime} {row.precision}: {fast}; {_lost(row)}."
             )
-            lines.append(f"**{name}**, the same model as a file: {words}.")
     met = [row.title for row in one.rows if _keeps(row) and max(row.speedup.values(), default=0) >= paper["speedup"]]
     lines.append(
         f"**{name}**: {paper['speedup']}x at some batch size without a loss beyond noise: "
@@ -118,8 +115,17 @@ def _sentences(name: str, one: SweepResult, paper: Mapping[str, Any]) -> list[st
     return lines
 
 
-def _at_which_loss(row: SweepRow) -> str:
-    return " at baseline accuracy (noise counted)" if _keeps(row) else " at a loss beyond noise"
+def _lost(row: SweepRow) -> str:
+    """What a model lost, and whether that is more than noise."""
+    lost = difference(row.metric, row.difference, row.difference_low, row.difference_high)
+    verdict = "no loss beyond noise" if _keeps(row) else "a loss beyond noise"
+    return f"{TITLES.get(row.metric, row.metric)} {lost}, on {row.rows:,} {row.split} rows: {verdict}"
+
+
+def _is_control(row: SweepRow) -> bool:
+    """Whether a model was trained as the others were, with nothing removed, no teacher and no mixed precision."""
+    plain = row.runtime == "torch" and not row.is_baseline and row.value is not None and not row.sparsity
+    return plain and not {"KD", "mixed"} & {*row.settings.values()}
 
 
 def _keeps(row: SweepRow) -> bool:

@@ -76,25 +76,25 @@ def tables(sweeps: Mapping[str, SweepResult]) -> str:
     parts = []
     for title in titles:
         scales = {scale_of(one): one for name, one in sweeps.items() if name.partition("@")[0] == title}
-        parts += [f"### {title}", _results(scales), _costs(scales), *map(_about, scales.values())]
+        parts += [f"### {title}", _results(scales, files=False), _costs(scales)]
+        parts += ["As files:", _results(scales, files=True)] if _titles(scales, files=True) else []
+        parts += map(_about, scales.values())
     return "\n\n".join(parts) or f"No sweep: {NOT_RUN}."
 
 
-def _results(scales: Mapping[str, SweepResult]) -> str:
-    """Quality and speed, beside what the paper says."""
-    titles = list(dict.fromkeys(row.title for one in scales.values() for row in _rows(one)))
+def _results(scales: Mapping[str, SweepResult], *, files: bool) -> str:
+    """Quality and speed of the models in PyTorch beside what the paper says, or of their exported files."""
     shapes = _shapes(scales)
-    asked = [scale for scale in (SMALL, FULL) if scale in scales] + [s for s in scales if s not in (SMALL, FULL)]
-    asked = list(dict.fromkeys([*asked, SMALL, FULL]))
+    asked = list(dict.fromkeys([*scales, SMALL, FULL]))
     metric = next((row.metric for one in scales.values() for row in one.rows if row.metric), "accuracy")
-    headings = ["model", "paper"]
+    headings = ["model", *([] if files else ["paper"])]
     for scale in asked:
         headings += [f"{scale}: {TITLES.get(metric, metric)}, difference"]
         headings += ["gone", "MB", *(f"{shape} (ideal)" for shape in shapes)] if scale in scales else []
     found = []
-    for title in titles:
+    for title in _titles(scales, files=files):
         first = next(row for one in scales.values() for row in one.rows if row.title == title)
-        cells = [title, _paper(first)]
+        cells = [title, *([] if files else [_paper(first)])]
         for scale in asked:
             row = next((r for r in scales[scale].rows if r.title == title), None) if scale in scales else None
             if row is None:
@@ -113,8 +113,6 @@ def _costs(scales: Mapping[str, SweepResult]) -> str:
     found = []
     for scale, one in scales.items():
         for row in _rows(one):
-            if row.runtime != "torch":  # trained as its PyTorch model was
-                continue
             ours = [_time(row, shape) for shape in _shapes(scales)]
             energy = [some(row.train_kwh), some(row.train_g), some(row.kwh_per_1000), some(row.g_per_1000)]
             found.append(
@@ -137,8 +135,12 @@ def _about(one: SweepResult) -> str:
     return " ".join(words)
 
 
-def _rows(one: SweepResult) -> list[SweepRow]:
-    return [row for row in one.rows if row.value is not None]
+def _rows(one: SweepResult, *, files: bool = False) -> list[SweepRow]:
+    return [row for row in one.rows if row.value is not None and (row.runtime != "torch") == files]
+
+
+def _titles(scales: Mapping[str, SweepResult], *, files: bool) -> list[str]:
+    return list(dict.fromkeys(row.title for one in scales.values() for row in _rows(one, files=files)))
 
 
 def _paper(row: SweepRow) -> str:
@@ -147,7 +149,7 @@ def _paper(row: SweepRow) -> str:
     if row.is_baseline:
         return NOT_PUBLISHED
     words, label = " ".join(row.settings.values()), f"{known['label']} %"
-    plain = row.runtime == "torch" and "mixed" not in row.settings.values()
+    plain = "mixed" not in row.settings.values()
     return known["words"] if plain and label in words and known["teacher"] in row.settings.values() else NOT_PUBLISHED
 
 
