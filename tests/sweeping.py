@@ -16,7 +16,7 @@ N = 2332
 
 def row(name: str = "25 % removed, KD", value: float | None = 0.72, **fields) -> SweepRow:
     """One row with a value, its interval and whatever else is given."""
-    low, high = (None, None) if value is None else wilson_interval(round(value * N), N)
+    low, high = (None, None) if value is None or not 0 <= value <= 1 else wilson_interval(round(value * N), N)
     given = {"split": "clean", "rows": N, "metric": "accuracy", "low": low, "high": high}
     return SweepRow(name, value=value, **{**given, **fields})
 

@@ -11,7 +11,7 @@ ROOT = Path(trainer_ext.__file__).parent
 # A new module gets a place here: the first paragraph after everything that it imports. The first know nothing of the rest.
 ROWS = """
 _version alphabet argument_checks budgets card_markdown codec compact compact.fresh compact.modeling_compact
-data_arguments ensembles entities equivalence errors family_names intervals labels leaks loopback_hub.answers
+data_arguments ensembles entities equivalence errors family_names intervals label_places labels leaks loopback_hub.answers
 loopback_hub.card_checks loopback_hub.readme_html loopback_hub.records loopback_hub.repository
 loopback_hub.upload_rules loss_terms losses matrices merges metric_names precision publish_arguments
 report_schema schedules score_group sharding space_folder squad vocabulary_arguments
@@ -33,15 +33,15 @@ loopback_hub.endpoints_tree loopback_hub.endpoints_upload loopback_hub.routing l
 relations run_energy structures teacher_cache trim workloads
 
 benchmark_rows card_picture loopback_hub.endpoints_pages loopback_hub.endpoints_spaces masks recipe
-run_vocabulary shrink sweep_columns
+run_vocabulary shrink sweep_columns sweep_panels
 
 baseline benchmark depth distillation export_source import_nn_pruning layer_timing loopback_hub.routes proven
 
-benchmark_tables check export_check export_table loopback_hub.server recovery speed_closing student sweep_tables usage
+benchmark_tables check export_check export_table loopback_hub.server recovery speed_closing student sweep_axes sweep_tables usage
 
-benchmark_plot callbacks card export loopback_hub run_report
+benchmark_plot callbacks card export loopback_hub run_report sweep_plot
 
-prepared
+prepared sweep_files
 
 publishing push_plan
 

@@ -16,7 +16,7 @@ from vocabularies import ALL, MAKE, MARATHI, OTHERS, tokenizer_of
 
 from trainer_ext.errors import InputError
 from trainer_ext.families import FAMILIES
-from trainer_ext.vocabulary import Trimmed, trim_model, trim_tokenizer
+from trainer_ext.vocabulary import Trimmed, tokens_in_use, trim_model, trim_tokenizer
 
 SPECIAL = ("pad", "unk", "bos", "eos", "cls", "sep", "mask")
 PAIRS = {"text": list(MARATHI[:3]), "text_pair": list(MARATHI[3:6])}
@@ -305,3 +305,17 @@ def test_trimming_leaves_nothing_on_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     trim_tokenizer(tokenizer_of("bert"), MARATHI, 200)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_the_size_in_use_is_the_smallest_that_changes_nothing(kind):
+    tokenizer, texts = tokenizer_of(kind), MARATHI[:4]
+    size = tokens_in_use(tokenizer, texts)
+    assert smallest(tokenizer, texts) <= size <= len(tokenizer)
+
+    def cut(one):
+        return [one.tokenize(text) for text in texts]
+
+    assert cut(trim_tokenizer(tokenizer, texts, size).tokenizer) == cut(tokenizer)
+    if size > smallest(tokenizer, texts):
+        assert cut(trim_tokenizer(tokenizer, texts, size - 1).tokenizer) != cut(tokenizer)

@@ -70,6 +70,38 @@ def choose(data: Json, corpus: Corpus, size: int, *, unknown: int | None) -> set
     Raises:
         InputError: the tokenizer has next to no piece for the corpus, or what must stay is more than `size`.
     """
+    pieces = algorithm_of(data).pieces(data)
+    kept, with_needs, wanted, written = _must_stay(data, corpus, unknown)
+    if len(kept) > size:
+        raise InputError(
+            f"A vocabulary size of {size} is too small: {len(kept)} tokens must stay (special ones, the characters of "
+            f"the corpus' scripts, and what they are made of). Ask for {len(kept)} or more."
+        )
+
+    def rank(index: int) -> tuple[int, bool, bool, int]:
+        foreign = not wanted.issuperset(written[index])
+        return -corpus.pieces[index], foreign, len(written[index]) != 1, index
+
+    rest = sorted(pieces.keys() - kept, key=rank)
+    while len(kept) < size:  # a piece that had no room for those it needs may find them kept the next time
+        for index in rest:
+            more = with_needs(index) - kept
+            if len(kept) + len(more) <= size:
+                kept |= more
+            if len(kept) == size:
+                break
+    return kept
+
+
+def size_in_use(data: Json, corpus: Corpus, *, unknown: int | None) -> int:
+    """How many tokens stay if every piece that the corpus is cut into does; the arguments are those of `choose`."""
+    kept, with_needs, _, _ = _must_stay(data, corpus, unknown)
+    used = corpus.pieces.keys() & algorithm_of(data).pieces(data).keys()
+    return len(kept.union(*map(with_needs, used)))
+
+
+def _must_stay(data: Json, corpus: Corpus, unknown: int | None) -> tuple:
+    """The ids that no size may leave out; what a piece cannot do without, the characters that count, and all texts."""
     algorithm = algorithm_of(data)
     pieces = algorithm.pieces(data)
     ids = {piece: index for index, piece in pieces.items()}
@@ -90,23 +122,4 @@ def choose(data: Json, corpus: Corpus, size: int, *, unknown: int | None) -> set
     singles = {index for index, found in written.items() if len(found) == 1 and found in wanted}
     used = corpus.pieces.keys() & pieces.keys()
     unspelled = {index for index in used if not ids.keys() >= {*letters(pieces[index])}}
-    kept = added.union(algorithm.fixed(data), *map(with_needs, singles | unspelled))
-    if len(kept) > size:
-        raise InputError(
-            f"A vocabulary size of {size} is too small: {len(kept)} tokens must stay (special ones, the characters of "
-            f"the corpus' scripts, and what they are made of). Ask for {len(kept)} or more."
-        )
-
-    def rank(index: int) -> tuple[int, bool, bool, int]:
-        foreign = not wanted.issuperset(written[index])
-        return -corpus.pieces[index], foreign, len(written[index]) != 1, index
-
-    rest = sorted(pieces.keys() - kept, key=rank)
-    while len(kept) < size:  # a piece that had no room for those it needs may find them kept the next time
-        for index in rest:
-            more = with_needs(index) - kept
-            if len(kept) + len(more) <= size:
-                kept |= more
-            if len(kept) == size:
-                break
-    return kept
+    return added.union(algorithm.fixed(data), *map(with_needs, singles | unspelled)), with_needs, wanted, written

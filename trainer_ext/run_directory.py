@@ -156,11 +156,16 @@ def _plain(value: Any) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all; line ends stay what they are."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8", newline="") as file:  # line ends stay what they are
-        file.write(text)
+    with part.open("wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

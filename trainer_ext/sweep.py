@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -24,7 +27,7 @@ from .sweep_file import Fields, Job, SweepFile
 from .sweep_files import read_sweep_json, write_sweep
 from .sweep_place import SweepPlace, begin
 from .sweep_rows import SweepResult, SweepRow
-from .sweep_study import EXTRA, GridSource, RangeSource, open_study
+from .sweep_study import EXTRA, GridSource, RangeSource, open_study, range_job
 from .sweep_times import energy_of, time_all
 from .sweep_workers import Outcome, Workers
 
@@ -61,6 +64,8 @@ def sweep(
     if workers < 1:
         raise InputError(f"--workers must be 1 or more, got {workers}.")
     groups = [Group(file, name, words, scale, command, console) for name in file.groups]
+    if storage:  # a file in the folder can be opened only when there is one
+        open_study(groups[0].place, storage, name=groups[0].study_name)
     for group in groups:
         group.begin()
     return [(group.place.root, group.work(workers, storage)) for group in groups]
@@ -103,23 +108,30 @@ class Group:
         """All fields of a run."""
         return run_fields(self.common, job, self.place.run(job).root, self.place.answers)
 
-    def begin(self) -> None:
+    def definition(self) -> dict[str, Any]:
+        """Everything on which a result depends."""
+        return {
+            "base": self.file.base.name,
+            "common": publishable_fields(self.common),
+            "runs": {job.name: job.fields for job in self.file.jobs()},
+            "ranges": self.file.ranges,
+            "export": self.file.export,
+        }
+
+    def begin(self, more: Mapping[str, Any] | None = None) -> None:
         """Make the folder, or see that it holds this very sweep."""
-        begin(
-            self.place,
-            {
-                "base": self.file.base.name,
-                "common": publishable_fields(self.common),
-                "runs": {job.name: job.fields for job in self.jobs},
-                "ranges": self.file.ranges,
-                "export": self.file.export,
-            },
-        )
+        begin(self.place, self.definition() | dict(more or {}))
+
+    @property
+    def study_name(self) -> str:
+        """One of a kind in a storage that several sweeps share, and the same on every machine."""
+        text = json.dumps([self.name, self.definition()], sort_keys=True, default=str)
+        return f"{self.file.path.stem}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
     def work(self, workers: int, storage: str | None) -> SweepResult:
         """Run what is not done, then measure and write."""
         title = f"{self.file.path.name}{f', {self.name}' if self.name else ''}"
-        study = open_study(self.place, storage, name=self.name or "sweep")
+        study = open_study(self.place, storage, name=self.study_name)
         self.console.rule(Text(f"{title}: {len(self.jobs) or self.file.trials} runs, {workers} at once"))
         searching = bool(self.file.ranges)
         source = RangeSource(self.file, self.place, study) if searching else GridSource(self.jobs, self.place, study)
@@ -133,7 +145,7 @@ class Group:
         baseline = self.place.baseline(below)
         recipes = self.place.shared / "recipes"
         own = write_fields(recipes / f"{job.folder}.yaml", fields)
-        first = not self.jobs or job.folder == self.jobs[0].folder
+        first = self.jobs[0].folder if self.jobs else range_job(0, {}).folder
         return ChildJob(
             root=str(self.place.root),
             folder=job.folder,
@@ -143,7 +155,7 @@ class Group:
                 write_fields(recipes / f"{baseline.root.name}.yaml", below | {"output_dir": str(baseline.root)})
             ),
             export=self.file.export,
-            export_baseline=first,
+            export_baseline=job.folder == first,
             timed=timed,
             command=self.command,
         )
@@ -214,7 +226,7 @@ def finish(
         )
     rows = with_times(rows, paths, times)
     chosen = choice(rows)
-    if chosen:
+    if chosen and chosen[0].folder:  # the baseline itself is kept anyway
         keep_best(place, owner[chosen[0].folder])
     result = SweepResult(
         created=report.utc_now(),

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from .errors import InputError
-from .piece_choice import choose, count
+from .piece_choice import choose, count, size_in_use
 from .pieces import Json, algorithm_of
 from .renumber import renumber
 
@@ -62,6 +62,20 @@ def trim_tokenizer(tokenizer, texts: Iterable[str], size: int) -> Trimmed:
     corpus = count(Tokenizer.from_str(json.dumps(data)), texts)
     kept_ids = _in_place(choose(data, corpus, size, unknown=tokenizer.unk_token_id), data)
     return Trimmed(_reload(tokenizer, kept_ids), kept_ids)
+
+
+def tokens_in_use(tokenizer, texts: Iterable[str]) -> int:
+    """The smallest size with which no text of a corpus is cut otherwise than now.
+
+    Args:
+        tokenizer: a fast tokenizer.
+        texts: the corpus; it is gone through once.
+
+    Raises:
+        InputError: the corpus is empty or of another language.
+    """
+    data = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
+    return size_in_use(data, count(Tokenizer.from_str(json.dumps(data)), texts), unknown=tokenizer.unk_token_id)
 
 
 def _in_place(kept: set[int], data: Json) -> list[int]:
