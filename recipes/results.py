@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from recipes import open_question, results_runs, results_scales, results_sweeps
-from trainer_ext import report
+from trainer_ext import InputError, report
 from trainer_ext.report import CompressionReport
 
 HERE = Path(__file__).parent
@@ -80,7 +80,7 @@ def add_sweep(
     """Keep a sweep's numbers and rewrite the page."""
     try:
         names = results_sweeps.add(out, name, FILES / SWEEPS)
-    except FileNotFoundError as error:
+    except InputError as error:
         raise typer.BadParameter(str(error)) from error
     write()
     typer.echo(f"{', '.join(names)}; page rewritten")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,27 +11,18 @@ import yaml
 
 from recipes.markdown import NOT_RUN, UNKNOWN, difference, per_cent, some, table, times, with_interval
 from recipes.results_scales import FULL, SMALL, scale_of
-from trainer_ext import codec
+from trainer_ext.errors import InputError
 from trainer_ext.metric_names import TITLES
+from trainer_ext.sweep_files import JSON, read_sweep_json
 from trainer_ext.sweep_rows import SweepResult, SweepRow
 
 PUBLISHED = Path(__file__).parent / "results" / "published.yaml"
 NOT_PUBLISHED = "not published"
-FILE_NAME = "sweep.json"
-
-
-def load(file: Path) -> SweepResult:
-    """A sweep.json.
-
-    Raises:
-        ValueError: it is none.
-    """
-    return codec.decode(SweepResult, json.loads(file.read_text(encoding="utf-8")))
 
 
 def load_all(folder: Path) -> dict[str, SweepResult]:
     """Every kept sweep, by the name of its file."""
-    return {path.stem: load(path) for path in sorted(folder.glob("*.json"))}
+    return {path.stem: read_sweep_json(path) for path in sorted(folder.glob("*.json"))}
 
 
 def add(out: Path, name: str, folder: Path) -> list[str]:
@@ -47,16 +37,16 @@ def add(out: Path, name: str, folder: Path) -> list[str]:
         The names that were given.
 
     Raises:
-        FileNotFoundError: there is no finished sweep.
+        InputError: there is no finished sweep.
     """
-    found = {name: out / FILE_NAME} if (out / FILE_NAME).is_file() else {}
-    found = found or {f"{name}-{file.parent.name}": file for file in sorted(out.glob(f"*/{FILE_NAME}"))}
+    found = {name: out / JSON} if (out / JSON).is_file() else {}
+    found = found or {f"{name}-{file.parent.name}": file for file in sorted(out.glob(f"*/{JSON}"))}
     if not found:
-        raise FileNotFoundError(f"{out} holds no {FILE_NAME}, nor does a folder in it; name a finished sweep.")
+        raise InputError(f"{out} holds no {JSON}, nor does a folder in it; name a finished sweep.")
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     for title, file in found.items():
-        names.append(f"{title}@{scale_of(load(file))}")
+        names.append(f"{title}@{scale_of(read_sweep_json(file))}")
         shutil.copyfile(file, folder / f"{names[-1]}.json")
     return names
 
