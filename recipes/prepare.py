@@ -91,7 +91,7 @@ def prepare(
     source: Annotated[Path, typer.Argument(help="The folder of its published files.")],
     out: Annotated[Path, typer.Argument(help="The folder to write, for --data_dir.")],
 ) -> None:
-    """Write the files that `trainer-ext compress recipes/NAME.yaml --data_dir OUT` reads."""
+    """Write the files that the recipe of a data set reads, for its --data_dir."""
     if name not in DATA_SETS:
         raise typer.BadParameter(f"{name!r} is none of {', '.join(DATA_SETS)}.")
     try:
