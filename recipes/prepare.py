@@ -15,6 +15,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 QUESTION_TYPES = ("DESC", "ENTY", "ABBR", "HUM", "LOC", "NUM")  # by the number that stands in the files
 SENTIMENTS = {"-1": "negative", "0": "neutral", "1": "positive"}
+MAHANEWS = {"shc": ("SHC_{}.csv", ("Text", "Label")), "lpc": ("Marathi_LPC_{}.csv", ("text", "labels"))}
 FIFTH = 5  # every fifth article of XQuAD is for testing
 
 
@@ -80,8 +81,29 @@ def masakhanews_yor(source: Path) -> dict[str, str]:
     }
 
 
+def mahanews(source: Path) -> dict[str, str]:
+    """L3Cube-MahaNews, headlines (SHC) and paragraphs (LPC), whose 12 topics are the same: one train file of both, each
+    alone as well, and a test file of each. The train files are not public, so that the validation files are trained on.
+    `train.txt` has the texts to train on alone, one per line. Defects stay in, for the reader to drop and count."""
+    rows = {
+        (name, split): [
+            ("text", "label") if tuple(row.values()) == columns else tuple(row[column] for column in columns)
+            for row in _table(source / file.format(published), delimiter=",")
+        ]
+        for name, (file, columns) in MAHANEWS.items()
+        for split, published in (("train", "Valid"), ("test", "Test"))
+    }
+    both = rows["shc", "train"] + rows["lpc", "train"]
+    texts = (" ".join(text.split()) for text, label in both if label != "label")
+    return {
+        "train.csv": _csv(both),
+        "train.txt": "".join(f"{text}\n" for text in texts if text),
+        **{f"{name}_{split}.csv": _csv(found) for (name, split), found in rows.items()},
+    }
+
+
 DATA_SETS: dict[str, Callable[[Path], dict[str, str]]] = {
-    function.__name__: function for function in (trec6, sst2, mahaner, xquad, mahasent, masakhanews_yor)
+    function.__name__: function for function in (trec6, sst2, mahaner, xquad, mahasent, masakhanews_yor, mahanews)
 }
 
 
@@ -91,7 +113,7 @@ def prepare(
     source: Annotated[Path, typer.Argument(help="The folder of its published files.")],
     out: Annotated[Path, typer.Argument(help="The folder to write, for --data_dir.")],
 ) -> None:
-    """Write the files that `trainer-ext compress recipes/NAME.yaml --data_dir OUT` reads."""
+    """Write the files that the recipe of a data set reads, for its --data_dir."""
     if name not in DATA_SETS:
         raise typer.BadParameter(f"{name!r} is none of {', '.join(DATA_SETS)}.")
     try:

@@ -16,8 +16,8 @@ from trainer_ext.metric_names import TITLES
 from trainer_ext.report import CompressionReport, Quality
 
 HEADINGS = (
-    *("recipe", "seeds", "test set", "n", "metric", "baseline", "compressed", "difference", "gone", "layers"),
-    *("speed-up, texts × tokens", "command"),
+    *("result", "seeds", "test set", "n", "metric", "baseline", "compressed", "difference", "gone", "layers"),
+    "texts × tokens: speed-up",
 )
 
 
@@ -28,11 +28,27 @@ def rows(reports: dict[str, CompressionReport]) -> list[list[str]]:
         reports: by name, `recipe@seed`.
     """
     found = []
-    for name, group in groupby(sorted(reports.items()), key=lambda item: item[0].partition("@")[0]):
-        runs = [report for _, report in group]
+    for name, runs in _by_name(reports):
         for parts in zip(*([run.quality, *run.other_quality] for run in runs), strict=True):
             found.append(_row(name, runs, list(parts)))
     return found
+
+
+def commands(reports: dict[str, CompressionReport]) -> list[tuple[str, str]]:
+    """The name and the command of the first seed of each recipe."""
+    return [(f"`{name}`", f"`{runs[0].command}`") for name, runs in _by_name(reports)]
+
+
+def _by_name(reports: dict[str, CompressionReport]) -> list[tuple[str, list[CompressionReport]]]:
+    groups = groupby(sorted(reports.items()), key=lambda item: item[0].partition("@")[0])
+    return [(name, [report for _, report in group]) for name, group in groups]
+
+
+def mean_difference(runs: list[CompressionReport]) -> str:
+    """Of the main metric on the main test set: the compressed models' mean, and what they lost, with intervals."""
+    metric = runs[0].quality.metric
+    before, after = ([getattr(r.quality, side).by_name[metric] for r in runs] for side in ("baseline", "compressed"))
+    return f"{_text(after)}, {_text([b - a for a, b in zip(before, after, strict=True)], '+')}"
 
 
 def interval(values: list[float]) -> tuple[float, float, float]:
@@ -65,7 +81,6 @@ def _row(name: str, runs: list[CompressionReport], parts: list[Quality]) -> list
         f"{100 * np.mean([run.sparsity.achieved for run in runs]):.1f} %" if first.sparsity else "–",
         str(first.sparsity.layers) if first.sparsity else "–",
         "; ".join(f"{b} × {t}: {speed:.2f}x" for (b, t), speed in zip(places, speeds, strict=True)),
-        f"`{first.command}`",
     ]
 
 

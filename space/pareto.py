@@ -12,7 +12,8 @@ from sweep import Point, frontier
 HEIGHT, TOP, BOTTOM = 340, 40, 290  # pixels; the sides are in per cent, so that words keep their size on a phone
 LEFT, RIGHT = 16.0, 94.0
 LABEL, LABEL_WIDTH = 15, 30.0  # pixels above each other, per cent beside each other
-LONGEST_NAME = 24
+LONGEST_NAME = 40
+ALL_NAMED = 12  # points up to which each has its name beside it; of more the frontier and the chosen one
 SMALLEST, LARGEST = 6.0, 14.0  # radius in pixels; the smallest can still be clicked
 Scale = Callable[[float], float]
 WORDS = {
@@ -25,6 +26,8 @@ WORDS = {
         "yes": "yes",
         "best_means": "Best: no other one is both more accurate and faster. Lines are 95 % intervals.",
         "open": "Click a filled circle, or choose below, to load that model here.",
+        "all": "All {count} models",
+        "exported": "For an exported file, the run that it was made from is loaded, in PyTorch.",
     },
     "mr": {
         "title": "{count} मॉडेलची अचूकता आणि वेगवाढ; मोठे वर्तुळ म्हणजे मोठे मॉडेल",
@@ -35,6 +38,8 @@ WORDS = {
         "yes": "होय",
         "best_means": "सर्वोत्तम: याहून अचूक आणि वेगवान असे दुसरे नाही. रेषा म्हणजे 95 % अंतराल.",
         "open": "ते मॉडेल येथे उघडण्यासाठी भरीव वर्तुळावर क्लिक करा किंवा खाली निवडा.",
+        "all": "सर्व {count} मॉडेल",
+        "exported": "निर्यात केलेल्या फाइलसाठी, ती ज्या रनपासून बनली तो PyTorch मध्ये उघडतो.",
     },
 }
 say = partial(captions.say, WORDS)
@@ -56,27 +61,47 @@ def pareto(points: list[Point], language: str, chosen: int | None = None) -> str
     across = scale([1.0, *(point.speedup for point in points)], LEFT, RIGHT)
     up = scale([end for point in points for end in (point.accuracy_low, point.accuracy_high)], BOTTOM, TOP)
     places = [(across(point.speedup), up(point.accuracy)) for point in points]
+    best = frontier(points)
+    corners = [places[points.index(point)] for point in best]
+    many = len(points) > ALL_NAMED
+    largest = max(point.megabytes for point in points)
     marks = "".join(
-        _mark(point, place, up, index=index, largest=max(one.megabytes for one in points), chosen=index == chosen)
+        _mark(point, place, up, index=index, largest=largest, chosen=index == chosen, best=many and point in best)
         for index, (point, place) in enumerate(zip(points, places, strict=True))
     )
-    corners = [places[points.index(point)] for point in frontier(points)]
     line = "".join(
         f"<line class='frontier' x1='{x1:.2f}%' y1='{y1:.1f}' x2='{x2:.2f}%' y2='{y2:.1f}'/>"
         for (x1, y1), (x2, y2) in zip(corners, corners[1:], strict=False)
     )
-    heights = apart(places)
+    labelled = named(points, chosen)
+    heights = apart([places[index] for index in labelled])
     names = "".join(
-        _name(point, x, height, index)
-        for index, (point, (x, _), height) in enumerate(zip(points, places, heights, strict=True))
+        _name(points[index], places[index][0], height, index, chosen=index == chosen)
+        for index, height in zip(labelled, heights, strict=True)
     )
     title = say(language, "title", count=len(points))
-    notes = ["best_means", *(["open"] if any(point.folder for point in points) else [])]
+    folders = [point.folder for point in points if point.folder]
+    notes = ["best_means"] + ["open"] * bool(folders) + ["exported"] * (len(set(folders)) < len(folders))
     note = f"<p class='note'>{' '.join(say(language, key) for key in notes)}</p>"
+    table = _table(points, language)
+    if many:
+        table = f"<details><summary>{say(language, 'all', count=len(points))}</summary>{table}</details>"
     return (
-        f"<svg class='pareto' width='100%' height='{HEIGHT}' role='img' aria-label='{title}'>"
-        f"{_axes(points, across, up, language)}{line}{marks}{names}</svg>{note}{_table(points, language)}"
+        f"<svg class='pareto{' many' if many else ''}' width='100%' height='{HEIGHT}' role='img' aria-label='{title}'>"
+        f"{_axes(points, across, up, language)}{line}{names}{marks}</svg>{note}{table}"
     )
+
+
+def named(points: list[Point], chosen: int | None) -> list[int]:
+    """Places of the points with names beside them: all, or where they are too many the frontier and the chosen one.
+
+    Of a frontier that is itself too long only the ends.
+    """
+    if len(points) <= ALL_NAMED:
+        return list(range(len(points)))
+    best = frontier(points)
+    best = best if len(best) <= ALL_NAMED else [best[0], best[-1]]
+    return [index for index, point in enumerate(points) if index == chosen or any(point is one for one in best)]
 
 
 def scale(values: list[float], start: float, end: float) -> Scale:
@@ -94,24 +119,28 @@ def apart(places: list[tuple[float, float]]) -> list[float]:
     return [moved[index] for index in range(len(places))]
 
 
-def _mark(point: Point, place: tuple[float, float], up: Scale, *, index: int, largest: float, chosen: bool) -> str:
+def _mark(
+    point: Point, place: tuple[float, float], up: Scale, *, index: int, largest: float, chosen: bool, best: bool
+) -> str:
     """The interval as a line and the model as a circle, whose area is its size; filled where it can be opened."""
     x, y = place
     radius = max(SMALLEST, LARGEST * (point.megabytes / largest) ** 0.5)
-    kind = f"{'kept' if point.folder else 'gone'}{' chosen' if chosen else ''}"
+    kind = f"{'kept' if point.folder else 'gone'}{' chosen' if chosen else ''}{' best' if best else ''}"
     return (
         f"<line class='interval' x1='{x:.2f}%' x2='{x:.2f}%' y1='{up(point.accuracy_low):.1f}' "
         f"y2='{up(point.accuracy_high):.1f}'/>"
-        f"<circle class='{kind}' cx='{x:.2f}%' cy='{y:.1f}' r='{radius:.1f}'{_click(point, index)}/>"
+        f"<circle class='{kind}' cx='{x:.2f}%' cy='{y:.1f}' r='{radius:.1f}'{_click(point, index)}>"
+        f"<title>{escape(point.name)}</title></circle>"
     )
 
 
-def _name(point: Point, x: float, y: float, index: int) -> str:
+def _name(point: Point, x: float, y: float, index: int, *, chosen: bool) -> str:
     """The point's name beside it, to the side where there is room."""
-    name = point.name if len(point.name) <= LONGEST_NAME else f"{point.name[: LONGEST_NAME - 1]}…"
+    half = (LONGEST_NAME - 1) // 2  # what tells models apart stands at both ends
+    name = point.name if len(point.name) <= LONGEST_NAME else f"{point.name[:half]}…{point.name[-half:]}"
     shift, anchor = (-10, "end") if x > 60 else (10, "start")
     return (
-        f"<text x='{x:.2f}%' y='{y:.1f}' dx='{shift}' dy='-14' text-anchor='{anchor}'{_click(point, index)}>"
+        f"<text class='name{' chosen' if chosen else ''}' x='{x:.2f}%' y='{y:.1f}' dx='{shift}' dy='-14' text-anchor='{anchor}'{_click(point, index)}>"
         f"{escape(name)}</text>"
     )
 
@@ -125,7 +154,7 @@ def _axes(points: list[Point], across: Scale, up: Scale, language: str) -> str:
     speedups = [1.0, *(point.speedup for point in points)]
     ends = min(point.accuracy_low for point in points), max(point.accuracy_high for point in points)
     speeds = "".join(
-        f"<text x='{across(value):.2f}%' y='{BOTTOM + 24}' text-anchor='middle'>{value:.2f}x</text>"
+        f"<text x='{across(value):.2f}%' y='{BOTTOM + 24}' text-anchor='middle'>{value:.{1 if value >= 10 else 2}f}x</text>"
         for value in (min(speedups), max(speedups))
     )
     accuracies = "".join(f"<text x='0' y='{up(value) + 5:.1f}'>{100 * value:.1f}</text>" for value in ends)

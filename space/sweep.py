@@ -1,14 +1,16 @@
 """Sweep: the models of several sizes that `sweep.csv` lists, in the run's folder or beside it.
 
-A row is a run. Its columns, in any order and among others that are not read:
+A row is a run, or a file that was exported from one. Its columns, in any order and among others that are not read:
 
-    name            what the point is called
+    name            what the point is called, with what runs it where that is not PyTorch
     accuracy        of the compressed model, a fraction in [0, 1]
     accuracy_low    lower end of its 95 % interval
     accuracy_high   upper end of it
     speedup         median time of the baseline over that of the compressed model
     megabytes       of its weights, 10^6 bytes each
     folder          of the run, relative to the file; empty where the models were not kept
+
+A row in which one of the numbers is empty was not measured, and is left out.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from trainer_ext import InputError
 FILE_NAME = "sweep.csv"
 NUMBERS = ("accuracy", "accuracy_low", "accuracy_high", "speedup", "megabytes")
 COLUMNS = ("name", *NUMBERS, "folder")
-MOST_POINTS = 50  # more cannot be told apart
+MOST_POINTS = 60  # more cannot be told apart
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def read_sweep(file: Path) -> list[Point]:
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise InputError(f"{file.name} has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}.")
-            points = [_point(row, reader.line_num, file) for row in reader]
+            points = [_point(row, reader.line_num, file) for row in reader if _is_measured(row)]
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{file.name} is no table in UTF-8 ({error}); write it again.") from error
     if not 1 <= len(points) <= MOST_POINTS:
@@ -76,6 +78,11 @@ def frontier(points: list[Point]) -> list[Point]:
             best = point.accuracy
             found.append(point)
     return found[::-1]
+
+
+def _is_measured(row: dict[str, str]) -> bool:
+    """Whether no number was left empty; a cell that is not there at all is another matter."""
+    return all(row[name] != "" for name in NUMBERS)
 
 
 def _point(row: dict[str, str], line: int, file: Path) -> Point:

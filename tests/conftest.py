@@ -117,3 +117,16 @@ def finished_run(tmp_path_factory):
 def run(finished_run, tmp_path):
     """A copy of a finished run."""
     return shutil.copytree(finished_run, tmp_path / "run")
+
+
+@pytest.fixture
+def copies(tmp_path, monkeypatch):
+    """The results page and the result files as they are, where they may be changed."""
+    from recipes import results
+
+    readme, files = tmp_path / "README.md", tmp_path / "results"
+    readme.write_bytes(results.README.read_bytes())
+    shutil.copytree(results.FILES, files)
+    monkeypatch.setattr(results, "README", readme)
+    monkeypatch.setattr(results, "FILES", files)
+    return tmp_path

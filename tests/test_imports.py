@@ -11,61 +11,59 @@ ROOT = Path(trainer_ext.__file__).parent
 # A new module gets a place here: the first paragraph after everything that it imports. The first know nothing of the rest.
 ROWS = """
 _version alphabet argument_checks budgets card_markdown codec compact compact.fresh compact.modeling_compact
-data_arguments ensembles entities equivalence errors family_names intervals label_places labels leaks loopback_hub.answers
-loopback_hub.card_checks loopback_hub.readme_html loopback_hub.records loopback_hub.repository
-loopback_hub.upload_rules loss_terms losses matrices merges metric_names precision publish_arguments
-report_schema schedules score_group sharding space_folder squad vocabulary_arguments
+data_arguments ensembles entities equivalence errors family_names intervals label_places labels leaks
+loopback_hub.answers loopback_hub.card_checks loopback_hub.readme_html loopback_hub.records loopback_hub.repository
+loopback_hub.upload_rules loss_terms losses matrices merges metric_names precision publish_arguments report_schema
+schedules score_group sharding space_folder squad vocabulary_arguments
 
 card_front_matter compact.registration encoding extras families hidden_states hub_errors loopback_hub.access
-<<<<<<< HEAD
-loopback_hub.faults loopback_hub.pages loopback_hub.trees metrics opening pieces publishable report rows
+loopback_hub.faults loopback_hub.pages loopback_hub.trees metrics opening pieces publishable recipe_file report rows
 scores search_facts search_goal soft_targets speed_budget sweep_rows traceable wheel
-=======
-loopback_hub.faults loopback_hub.pages loopback_hub.trees metrics opening pieces publishable recipe_file report
-rows scores soft_targets speed_budget sweep_rows traceable wheel
->>>>>>> main
 
 answer_store answers card_metadata card_sections cleaning corpus csv_rows energy energy_words iob_rows
 loopback_hub.catalogue measure onnx_files openvino_files piece_choice renumber run_directory runtimes scoring
-scratch search_space space_files squad_rows teacher_inputs
+scratch search_space space_files squad_rows sweep_choice teacher_inputs
 
 emissions_callback inference_energy loopback_hub.state participants publication search_results tables tasks teachers
 trainer_report units vocabulary vocabulary_figures
 
 arguments assess card_facts checkpoint_branch data fresh_memory hub latency loopback_hub.endpoints_account
 loopback_hub.endpoints_download loopback_hub.endpoints_refs loopback_hub.endpoints_repositories
-loopback_hub.endpoints_tree loopback_hub.endpoints_upload loopback_hub.routing loopback_hub.wire magnitude
-relations run_energy search_beliefs structures teacher_cache trim workloads
+loopback_hub.endpoints_tree loopback_hub.endpoints_upload loopback_hub.routing loopback_hub.wire magnitude relations
+run_energy search_beliefs structures teacher_cache trim workloads
 
-benchmark_rows card_picture loopback_hub.endpoints_pages loopback_hub.endpoints_spaces masks recipe
-<<<<<<< HEAD
-run_teacher run_vocabulary search_prospects shrink
-=======
-run_vocabulary shrink sweep_columns sweep_panels
->>>>>>> main
+benchmark_rows card_picture loopback_hub.endpoints_pages loopback_hub.endpoints_spaces masks recipe run_teacher
+run_vocabulary search_prospects shrink sweep_columns sweep_panels
 
 baseline benchmark depth distillation export_source import_nn_pruning layer_timing loopback_hub.routes proven
 search_words
 
-<<<<<<< HEAD
-benchmark_tables check export_check export_table loopback_hub.server recovery search_plan speed_closing student usage
-=======
-benchmark_tables check export_check export_table loopback_hub.server recovery speed_closing student sweep_axes sweep_tables usage
->>>>>>> main
+benchmark_tables check export_check export_table loopback_hub.server recovery search_plan speed_closing student
+sweep_axes sweep_tables usage
 
 benchmark_plot callbacks card export loopback_hub run_report sweep_plot
 
-prepared sweep_files
+prepared sweep_file sweep_files sweep_judge
 
-publishing push_plan
+publishing push_plan search_baseline sweep_fields sweep_place sweep_times
 
-benchmark_files trainer
+benchmark_files sweep_collect trainer
 
 compress push
 
 cli_ground rehearsal
 
-demo_command publish_commands run_commands tool_commands
+demo_command publish_commands run_commands sweep_child tool_commands
+
+sweep_workers
+
+sweep_study
+
+sweep
+
+search
+
+sweep_command
 
 cli
 

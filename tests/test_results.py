@@ -4,28 +4,10 @@ import math
 from dataclasses import replace
 
 import pytest
-from typer.testing import CliRunner
+from resulting import run
 
 from recipes import results, seeds
 from trainer_ext import report
-
-
-@pytest.fixture
-def copies(tmp_path, monkeypatch):
-    """The page and the result files as they are, where they may be changed."""
-    readme = tmp_path / "README.md"
-    readme.write_text(results.README.read_text(encoding="utf-8"), encoding="utf-8")
-    files = tmp_path / "results"
-    files.mkdir()
-    for path in results.FILES.glob("*.json"):
-        (files / path.name).write_bytes(path.read_bytes())
-    monkeypatch.setattr(results, "README", readme)
-    monkeypatch.setattr(results, "FILES", files)
-    return tmp_path
-
-
-def run(*words):
-    return CliRunner().invoke(results.app, [str(word) for word in words])
 
 
 def test_the_page_is_what_the_files_give():

@@ -13,6 +13,7 @@ from trainer_ext.search_baseline import facts_of
 from trainer_ext.search_goal import Goal
 from trainer_ext.search_plan import space_for
 from trainer_ext.search_space import WHOLE
+from trainer_ext.vocabulary import tokens_in_use, trim_tokenizer
 
 UNREAD = ["quartz zebra", "jumping foxes vex wizards", "blue glyphs", "wax", "a quick brown dog", "lynx"] * 5
 
@@ -23,11 +24,14 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("facts")
     task = write_task(folder / "data")
 
-    def facts(texts=UNREAD, **changes):
+    def facts(*, every_piece_in_use=False, **changes):
         fields = recipe_fields(task, folder / "run", holdout_share=0.2, **changes)
         recipe = read_recipe(write_recipe(folder / "recipe.yaml", fields))
         data = load_data(recipe.data)
-        tokenizer = train_tokenizer([*data.train["text"], *texts], vocab_size=400, max_length=32)
+        texts = data.train["text"]
+        tokenizer = train_tokenizer([*texts, *UNREAD], vocab_size=400, max_length=32)
+        if every_piece_in_use:
+            tokenizer = trim_tokenizer(tokenizer, texts, tokens_in_use(tokenizer, texts)).tokenizer
         config = AutoConfig.for_model(
             "bert",
             vocab_size=len(tokenizer),
@@ -65,7 +69,7 @@ def test_pieces_in_use_come_first_and_change_no_train_text(found):
 
 
 def test_where_all_are_in_use_none_is_given_up_at_first(found):
-    facts, _ = found(texts=[])
+    facts, _ = found(every_piece_in_use=True)
     assert (facts.vocabulary[0].tokens, facts.first) == (facts.tokens, 0)
     assert WHOLE not in space_for(Goal("smallest", points=1), facts).levels
 

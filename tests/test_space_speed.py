@@ -8,6 +8,9 @@ import race_chart
 import speed
 from paging import pair_of, write_pair
 from speeding import HEADER, INFERENCE, ROW, report
+from sweeping import row
+
+from trainer_ext.sweep_rows import as_csv
 
 
 @pytest.fixture
@@ -46,6 +49,21 @@ def test_a_point_is_opened_and_no_other_folder(tab):
     assert "class='kept chosen'" in sweep_html
     assert parts == shown.draw(speed.OWN, "en")[1]  # the point is the page's own run
     assert raced is None
+
+
+def test_the_point_of_an_exported_file_opens_the_models_of_its_run(tab, run):
+    rows = [
+        row("half", 0.7, speedup={"1 x 8": speed_up}, bytes=9, runtime=runtime, precision=precision, folder="run")
+        for runtime, precision, speed_up in (("torch", "fp32", 1.5), ("openvino", "int8", 4.0))
+    ]
+    (run.parent / "sweep.csv").write_text(as_csv(rows), encoding="utf-8")
+    shown = tab()
+    assert [name for name, _ in shown.choices[1:]] == ["half", "half, openvino int8"]
+    assert shown.clicked(1) == 1
+    assert shown.chosen(1) is shown.chosen(0), "opened once"
+    sweep_html, parts, *_ = shown.load(1, "en")
+    assert parts == shown.draw(speed.OWN, "en")[1]
+    assert sweep_html.count("chosen'") == 2
 
 
 def test_a_point_that_cannot_be_opened_is_said(tab, run):

@@ -45,7 +45,7 @@ def test_a_point_has_a_folder_where_both_models_lie(run):
         ("", "no column name, accuracy"),
         (HEADER.replace(",speedup", ""), "has no column speedup; it needs"),
         (HEADER, "has 0 rows"),
-        (HEADER + 51 * ROW, "has 51 rows; this page shows 1 to 50"),
+        (HEADER + 61 * ROW, "has 61 rows; this page shows 1 to 60"),
         (HEADER + ROW.replace("1.7", "fast"), "line 2: could not convert string to float: 'fast'"),
         (HEADER + ROW.replace("1.7", "nan"), "line 2: accuracy must lie"),
         (HEADER + ROW.replace("1.7", "0"), "line 2: accuracy must lie"),
@@ -57,6 +57,15 @@ def test_what_is_no_sweep_is_refused(tmp_path, text, message):
     file = tmp_path / "sweep.csv"
     file.write_text(text)
     with pytest.raises(InputError, match=message):
+        sweep.read_sweep(file)
+
+
+def test_a_row_that_was_not_measured_is_left_out(tmp_path):
+    file = tmp_path / "sweep.csv"
+    file.write_text(HEADER + ROW.replace("1.7", "") + ROW.replace("half", "other") + ROW.replace("24.8", ""))
+    assert [point.name for point in sweep.read_sweep(file)] == ["other"]
+    file.write_text(HEADER + ROW.replace("0.88", ""))
+    with pytest.raises(InputError, match="has 0 rows"):
         sweep.read_sweep(file)
 
 
@@ -89,6 +98,27 @@ def test_the_picture_escapes_names_and_says_the_same_as_its_table(run):
     assert "Click a filled circle" in chart
     assert "Click a filled circle" not in pareto.pareto(points[1:], "en")
     assert "लहान" in pareto.pareto(points, "mr")
+
+
+def test_many_points_have_names_on_the_frontier_and_where_chosen():
+    points = [point(f"name {place}", accuracy=0.9 - 0.01 * (place % 4), speedup=1 + place / 10) for place in range(48)]
+    best = [place for place, one in enumerate(points) if one in sweep.frontier(points)]
+    assert pareto.named(points, None) == best
+    assert pareto.named(points, 2) == sorted({2, *best})
+    assert pareto.named(points[:12], None) == list(range(12))
+    long = [point(f"name {place}", accuracy=0.9 - 0.001 * place, speedup=1 + place) for place in range(13)]
+    assert pareto.named(long, 5) == [0, 5, 12], "a frontier that is too long has its ends named"
+    chart = pareto.pareto(points, "en", 2)
+    assert chart.count("<text class='name") == len(best) + 1
+    assert chart.count("<circle") == chart.count("<tr><th scope='row'>") == chart.count("<title>") == 48
+    assert "<summary>All 48 models</summary>" in chart
+    assert "<details>" not in pareto.pareto(points[:12], "en")
+
+
+def test_points_of_one_run_are_said_to_open_it(run):
+    twice = [replace(point("torch"), folder=run), replace(point("torch, openvino int8"), folder=run)]
+    assert "For an exported file, the run that it was made from is loaded" in pareto.pareto(twice, "en")
+    assert "For an exported file" not in pareto.pareto(twice[:1], "en")
 
 
 def test_every_point_lies_inside_the_picture():

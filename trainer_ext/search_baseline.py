@@ -97,7 +97,7 @@ def _levels(recipe: Recipe, tokenizer, data: Data, tokens: int) -> tuple[tuple[V
         if asked or alike or not per_token:
             changed = measure_vocabulary(tokenizer, trimmed, _texts(data.tests.get(HOLDOUT, data.train))).changed_share
             found.append(VocabularyLevel(size, changed, alike))
-    return tuple(found), sum(level.tokens > used for level in found[1:])
+    return tuple(found), sum(used < level.tokens < tokens for level in found)
 
 
 def _texts(rows: Dataset) -> list[str]:

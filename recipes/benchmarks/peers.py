@@ -1,0 +1,80 @@
+"""Peers: our models beside those of seven other ways to a small model, from one baseline on one machine in one run.
+
+The peers are nn_pruning's hybrid, dropped layers, magnitude, int8 alone, Torch-Pruning and a smaller BERT taught as
+TextBrewer does it. Everyone gets the same baseline, teacher, epochs, batch, learning rate and seed. A finished arm is
+not trained again. At the end all models are timed in turn, in PyTorch fp32 and OpenVINO int8, and at the latency of every
+point of a frontier the other frontier's accuracy there is taken from it.
+
+Target: ours on or above every peer's frontier. Outcomes are in recipes/benchmarks/README.md.
+
+    python recipes/prepare.py trec6 SOURCE DATA
+    python -m recipes.benchmarks.peers DATA MODEL --output runs/peers
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from recipes.benchmarks.peers_arms import ARMS, BASELINE
+from recipes.benchmarks.peers_training import judge, keep, open_setting, train_arm, train_baseline
+from trainer_ext.errors import InputError
+from trainer_ext.recipe import read_recipe
+from trainer_ext.rows import listed
+
+HERE = Path(__file__).parent
+
+
+def main(
+    data: Annotated[Path, typer.Argument(help="Folder with train.csv and test.csv, columns text and label.")],
+    model: Annotated[str, typer.Argument(help="Folder of a BERT to fine-tune.")],
+    output: Annotated[Path, typer.Option(help="Folder for models, results, table and plot.")],
+    arm: Annotated[list[str] | None, typer.Option(help="Only this arm; may be repeated. Default: all.")] = None,
+    seed: Annotated[list[int], typer.Option(help="Of the arms; may be repeated. The first is the baseline's.")] = [17],  # noqa: B006
+    recipe: Annotated[Path, typer.Option(help="Fields that all arms share.")] = HERE.parent / "trec6.yaml",
+    timing: Annotated[bool, typer.Option(help="Time all models at the end and compare.")] = True,
+    batch: Annotated[list[str], typer.Option(help="Texts x tokens; may be repeated.")] = ["1x32", "32x32"],  # noqa: B006
+    repeats: Annotated[int, typer.Option(help="Timed calls of each.")] = 30,
+    threads: Annotated[int | None, typer.Option(help="Processor threads while timing; default: torch's.")] = None,
+) -> None:
+    """Train what is missing, time everything, print the table."""
+    console = Console(stderr=True)
+    names = list(dict.fromkeys(arm or ARMS))
+    if unknown := [name for name in names if name not in ARMS]:
+        raise InputError(f"--arm {unknown[0]}: it must be one of {listed(ARMS)}.")
+    for number in seed:
+        fields = {"data_dir": data, "model_name_or_path": model, "output_dir": output / "trainer", "seed": number}
+        asked = read_recipe(recipe, [word for name, value in fields.items() for word in (f"--{name}", str(value))])
+        train(asked, names if number == seed[0] else names, output, first=number == seed[0], console=console)
+
+
+def train(recipe, names: list[str], output: Path, *, first: bool, console: Console) -> None:
+    """Train and judge the baseline and these arms with the recipe's seed, except what has its result."""
+    folder, number = output / BASELINE, recipe.training.seed
+    cost = train_baseline(recipe, folder) if first else {}
+    setting = open_setting(recipe, folder)
+    file = folder / "result.json"
+    if not file.exists():
+        keep(
+            file,
+            {"arm": BASELINE, "method": BASELINE, "seed": number, **cost, **judge(setting, folder, console=console)},
+        )
+    for name in names:
+        folder = output / f"{name}@{number}"
+        file = folder / "result.json"
+        if file.exists():
+            continue
+        console.rule(f"{name}, seed {number}")
+        cost = train_arm(setting, ARMS[name].run, folder)
+        known = {"arm": name, "method": ARMS[name].method, "seed": number, "fields": ARMS[name].fields}
+        found = judge(setting, folder, console=console)
+        keep(file, known | cost | found)
+        right = {runtime: f"{100 * line.count('1') / len(line):.1f}" for runtime, line in found["correct"].items()}
+        console.print(f"{name}: {right}, {cost['seconds']:.0f} s, {found['parameters']:,} parameters")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,215 @@
+"""Training for the benchmark of peers: what all arms share, what an arm costs, and what its model is worth.
+
+An arm is trained from one fine-tuned baseline, with the fields of one recipe and the baseline as its teacher. Its model is
+then judged as a reader of its folder would find it, in PyTorch and in OpenVINO int8, on the first test set. Energy and
+seconds are those of everything that leads from the baseline to the small model: choosing what goes, and training.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, set_seed
+
+from trainer_ext import DistillPruneTrainer
+from trainer_ext.assess import predict
+from trainer_ext.baseline import open_baseline
+from trainer_ext.data import Data, load_data, tokenize
+from trainer_ext.energy import Energy, measured
+from trainer_ext.errors import InputError
+from trainer_ext.export import FORMATS, export
+from trainer_ext.families import layers_of
+from trainer_ext.measure import count_parameters, weight_bytes
+from trainer_ext.opening import open_classifier
+from trainer_ext.recipe import Recipe
+from trainer_ext.report import utc_now
+from trainer_ext.run_directory import whole_folder, write_json, write_text
+from trainer_ext.runtimes import open_runtime
+from trainer_ext.tasks import task_of
+
+INT8 = "openvino-int8"
+TORCH = "torch fp32"
+CALIBRATION_ROWS = 300
+# What every arm is taught besides the recipe's distill_alpha and distill_temperature.
+TAUGHT = {"distill_hidden": 1.0}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the arms of a run share.
+
+    Attributes:
+        recipe: the fields of the training.
+        baseline: folder of the fine-tuned model.
+        data: the texts.
+        encoded: the same as inputs of the model.
+        tokenizer: of the baseline.
+    """
+
+    recipe: Recipe
+    baseline: Path
+    data: Data
+    encoded: Data
+    tokenizer: Any
+
+    def dense(self):
+        """The fine-tuned baseline, opened anew."""
+        return open_classifier(self.baseline, option="The baseline", way_out="delete its folder to train it again")
+
+    def arguments(self, **changes):
+        """The recipe's training arguments without pruning and without a teacher by name, with some fields changed."""
+        fields = {"prune_method": "none", "distill_teacher": None, "save_strategy": "no", "report_to": "none"}
+        fields |= {"dataloader_pin_memory": torch.accelerator.is_available(), "disable_tqdm": True}
+        return self.recipe.training_arguments(**fields | changes)
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        """What every trainer is given besides its model and arguments."""
+        collator = task_of(self.recipe.data).collator(self.tokenizer)
+        return {"data_collator": collator, "train_dataset": self.encoded.train, "processing_class": self.tokenizer}
+
+
+def train_baseline(recipe: Recipe, folder: Path) -> dict:
+    """Fine-tune the baseline, unless its folder is there.
+
+    Returns:
+        Its seconds and energy in kWh; empty if it was there.
+
+    Raises:
+        InputError: data or a model that cannot be used, or a recipe for something else than classes of texts.
+    """
+    if task_of(recipe.data).right != "accuracy":
+        raise InputError("The benchmark of peers compares accuracy: give a recipe for single-label classification.")
+    if folder.is_dir():
+        return {}
+    model, tokenizer, data, epochs = open_baseline(recipe)
+    setting = Setting(recipe, folder, data, tokenize(data, tokenizer, recipe.data), tokenizer)
+
+    def make():
+        if epochs:
+            rate = {"learning_rate": recipe.model.scratch_learning_rate} if recipe.from_scratch else {}
+            Trainer(model, setting.arguments(num_train_epochs=epochs, max_steps=-1, **rate), **setting.rows).train()
+        return model
+
+    trained, cost = costing(make, seed=recipe.training.seed)
+    _save(trained, tokenizer, folder)
+    return cost
+
+
+def open_setting(recipe: Recipe, baseline: Path) -> Setting:
+    """The data and the fine-tuned baseline of a run."""
+    model = open_classifier(baseline, option="The baseline", way_out="delete its folder to train it again")
+    tokenizer = AutoTokenizer.from_pretrained(baseline)
+    data = load_data(recipe.data, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
+    return Setting(recipe, baseline, data, tokenize(data, tokenizer, recipe.data), tokenizer)
+
+
+def taught(setting: Setting, model, **fields):
+    """Train a model as every arm is trained, by the dense baseline; the fields may ask for pruning.
+
+    Returns:
+        The small model.
+    """
+    args = setting.arguments(**TAUGHT | fields)
+    trainer = DistillPruneTrainer(model, args, teacher=setting.dense(), **setting.rows)
+    trainer.train()
+    return trainer.model
+
+
+def costing(make: Callable[[], Any], *, seed: int) -> tuple[Any, dict]:
+    """What `make` returns, and its seconds and kWh, with the load of the machine before it."""
+    load = os.getloadavg()[0]
+    with measured() as meter:
+        start = time.perf_counter(), time.process_time()
+        set_seed(seed)
+        made = make()
+        seconds = time.perf_counter() - start[0], time.process_time() - start[1]
+    energy: Energy = meter.energy
+    return made, {
+        "seconds": seconds[0],
+        "processor_seconds": seconds[1],  # of all threads; other programs on the machine do not add to it
+        "energy_kwh": energy.energy_kwh,
+        "energy_estimated": energy.estimated,
+        "load": load,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def train_arm(setting: Setting, make: Callable[[Setting], Any], folder: Path) -> dict:
+    """Train an arm and keep its model.
+
+    Args:
+        setting: what the arms share.
+        make: gives the small model.
+        folder: where the model goes.
+
+    Returns:
+        What it cost.
+    """
+    model, cost = costing(lambda: make(setting), seed=setting.recipe.training.seed)
+    _save(model, setting.tokenizer, folder)
+    return cost
+
+
+def judge(setting: Setting, folder: Path, *, console: Console) -> dict:
+    """What the model in a folder is: its size, and which test rows it answers rightly, in PyTorch and in int8."""
+    texts = folder.parent / "calibration.txt"
+    if not texts.exists():
+        chosen = np.random.default_rng(0).permutation(len(setting.data.train))[:CALIBRATION_ROWS]
+        write_text(texts, "".join(" ".join(setting.data.train[int(i)]["text"].split()) + "\n" for i in sorted(chosen)))
+    export(
+        folder, [INT8], calibration=texts, calibration_rows=CALIBRATION_ROWS, max_drop=1.0, force=True, console=console
+    )
+    model = open_classifier(folder, option="The model", way_out="delete its folder to train it again").eval()
+    split, encoded = next(iter(setting.encoded.tests.items()))
+    file = FORMATS[INT8].files(folder)
+    runtime = open_runtime(file[-1])
+    answers = {TORCH: predict(model, encoded, setting.tokenizer), INT8: _answers(runtime, encoded, setting.tokenizer)}
+    task, rows, layers = task_of(setting.recipe.data), setting.data.tests[split], layers_of(model)
+    references = task.references(list(rows["label"]), setting.data.labels)
+    correct = {}
+    for name, logits in answers.items():
+        found = task.answer(logits, encoded, rows, setting.data.labels, setting.recipe.data)
+        right = task.statistics(found, references, setting.recipe.data)["accuracy"][1]
+        correct[name] = "".join("1" if one else "0" for one in right)
+    counted = count_parameters(model)
+    return {
+        "split": split,
+        "rows": len(encoded),
+        "train_rows": len(setting.encoded.train),
+        "correct": correct,
+        "parameters": counted.total,
+        "encoder_parameters": counted.encoder,
+        "bytes": {TORCH: weight_bytes(folder), INT8: sum(part.stat().st_size for part in file)},
+        "heads": [layer.heads for layer in layers],
+        "ffn_width": [layer.neurons for layer in layers],
+    }
+
+
+def keep(file: Path, record: dict) -> None:
+    """Write the result of an arm; with it the arm is done."""
+    write_json(file, record | {"created": utc_now()})
+
+
+def _answers(runtime, encoded, tokenizer) -> list[np.ndarray]:
+    """Logits per row of an exported file."""
+    inputs = encoded.select_columns([name for name in runtime.inputs if name in encoded.column_names])
+    collate, found = DataCollatorWithPadding(tokenizer), []
+    for start in range(0, len(inputs), 8):
+        batch = collate([inputs[index] for index in range(start, min(start + 8, len(inputs)))])
+        found += list(runtime.run({name: value.numpy() for name, value in batch.items()}))
+    return found
+
+
+def _save(model, tokenizer, folder: Path) -> None:
+    with whole_folder(folder) as part:
+        model.to("cpu").save_pretrained(part)
+        tokenizer.save_pretrained(part)

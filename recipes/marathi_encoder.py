@@ -1,0 +1,268 @@
+"""Marathi encoder: a WordPiece vocabulary and a masked language model, made from plain text on a small machine.
+
+The vocabulary keeps vowel signs and the virama. The layers are those of a pre-trained encoder of any language where one
+is given: what they learned carries over to a language that they never saw (Artetxe et al. 2020,
+https://arxiv.org/abs/1910.11856), with new token embeddings below them. Pre-training is the stock Trainer: the same
+command goes on where it was stopped.
+
+    python -m recipes.marathi_encoder OUT CORPUS [CORPUS ...] --start all-MiniLM-L6-v2
+    trainer-ext compress recipes/mahanews_best.yaml --data_dir FOLDER --model_name_or_path OUT
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import zlib
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from datasets import Dataset
+from torch import nn
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BertForMaskedLM,
+    BertModel,
+    DataCollatorForLanguageModeling,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from trainer_ext.cli_ground import Debug, fail, quiet
+from trainer_ext.corpus import read_corpus
+from trainer_ext.errors import InputError, one_line
+from trainer_ext.precision import cpu_has_bf16
+from trainer_ext.scratch import small_bert, train_tokenizer
+
+DROPOUT = 0.1  # for fine-tuning; a few passes over a corpus are learned without (Geiping & Goldstein 2023, Cramming)
+HELD_OUT = 100  # one text in so many is kept to measure by
+KEEP = ("even", "first", "last")
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def packed(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, block: int) -> Dataset:
+    """Texts one after the other, with a separator behind each, cut into blocks: no token is padding.
+
+    Args:
+        texts: what to learn from, in this order.
+        tokenizer: gives [CLS] and [SEP].
+        block: tokens in a block, the leading [CLS] included; what does not fill the last one is left out.
+
+    Returns:
+        A data set with the column `input_ids`, each of `block` tokens.
+    """
+    stream: list[int] = []
+    for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]:
+        stream += [*ids, tokenizer.sep_token_id]
+    room = block - 1
+    starts = range(0, len(stream) - room + 1, room)
+    return Dataset.from_dict({"input_ids": [[tokenizer.cls_token_id, *stream[at : at + room]] for at in starts]})
+
+
+def kept_layers(present: int, wanted: int, keep: str) -> list[int]:
+    """Which layers of `present` stay: the first, the last, or at even distances with the first and the last among them.
+
+    Raises:
+        InputError: more are wanted than there are, or none, or `keep` is no such choice.
+    """
+    if not 1 <= wanted <= present:
+        raise InputError(f"--layers is {wanted}, but the start has {present} layers; give 1 to {present}.")
+    if keep not in KEEP:
+        raise InputError(f"--keep is {keep!r}; give one of {', '.join(KEEP)}.")
+    even = [round(index * (present - 1) / max(wanted - 1, 1)) for index in range(wanted)]
+    return {"first": list(range(wanted)), "last": list(range(present - wanted, present)), "even": even}[keep]
+
+
+def moved(start: str, tokenizer: PreTrainedTokenizerBase, *, layers: int | None = None, keep: str = "even"):
+    """A masked language model with the layers and positions of an encoder, and embeddings for another vocabulary.
+
+    A token that both vocabularies spell alike (special tokens, digits, punctuation) keeps its embedding; any other is
+    drawn from the normal distribution of the start's embeddings.
+
+    Args:
+        start: folder of a BERT encoder with its tokenizer.
+        tokenizer: the new vocabulary.
+        layers: how many layers stay. Default: all.
+        keep: which, see `kept_layers`.
+
+    Raises:
+        InputError: a start that cannot be opened or is no BERT, or layers that it does not have.
+    """
+    try:
+        encoder, old = AutoModel.from_pretrained(start), AutoTokenizer.from_pretrained(start)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--start {start} cannot be opened ({one_line(error)}); give an encoder's folder.") from error
+    if not isinstance(encoder, BertModel):
+        raise InputError(f"--start {start} is {type(encoder).__name__}; give an encoder of type BERT.")
+    config = encoder.config
+    stay = kept_layers(config.num_hidden_layers, layers or config.num_hidden_layers, keep)
+    encoder.encoder.layer = nn.ModuleList([encoder.encoder.layer[index] for index in stay])
+    known = encoder.embeddings.word_embeddings.weight.detach()
+    fresh = torch.normal(known.mean(0).expand(len(tokenizer), -1), known.std(0).expand(len(tokenizer), -1))
+    names = old.get_vocab()
+    for token, index in tokenizer.get_vocab().items():
+        if token in names:
+            fresh[index] = known[names[token]]
+    encoder.embeddings.word_embeddings = nn.Embedding.from_pretrained(
+        fresh, freeze=False, padding_idx=tokenizer.pad_token_id
+    )
+    config.num_hidden_layers, config.vocab_size = len(stay), len(tokenizer)
+    config.pad_token_id, config.architectures = tokenizer.pad_token_id, None
+    config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
+    model = BertForMaskedLM(config)
+    model.bert.load_state_dict({k: v for k, v in encoder.state_dict().items() if not k.startswith("pooler.")})
+    return model
+
+
+class RepeatableCollator(DataCollatorForLanguageModeling):
+    """The stock collator; which tokens are hidden follows from the batch, not from a random state that moves on.
+
+    Trainer reads a batch ahead, so that a resumed run would find another random state. An epoch shuffles the rows into
+    other batches, so that other tokens are hidden each time.
+    """
+
+    def torch_call(self, examples):
+        """Pads, and hides tokens of `examples`, a list of `{"input_ids": [...]}`."""
+        words = array("q", [token for row in examples for token in row["input_ids"]])
+        self.generator = torch.Generator().manual_seed(zlib.crc32(words.tobytes()))
+        return super().torch_call(examples)
+
+
+class MaskedTrainer(Trainer):
+    """The stock Trainer; words are guessed only where one is hidden, which saves most of the largest matrix."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Mean cross-entropy over the hidden tokens, as `BertForMaskedLM` has it with all logits computed."""
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")
+        hidden = labels != -100
+        bare = self.accelerator.unwrap_model(model)
+        with self.accelerator.autocast():
+            states = bare.bert(**inputs).last_hidden_state
+            logits = bare.cls(states[hidden])
+        loss = nn.functional.cross_entropy(logits.float(), labels[hidden])
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+
+@app.command()
+def main(
+    out: Annotated[Path, typer.Argument(help="Folder of the encoder; checkpoints go to OUT/checkpoints.")],
+    corpus: Annotated[list[Path], typer.Argument(help="Files or folders of .txt and .txt.gz, one text per line.")],
+    start: Annotated[str | None, typer.Option(help="Folder of a BERT encoder. Default: random layers.")] = None,
+    layers: Annotated[int | None, typer.Option(help="Layers. Default: those of the start, or 4.")] = None,
+    keep: Annotated[str, typer.Option(help=f"Which layers of the start: {', '.join(KEEP)}.")] = "even",
+    vocab_size: Annotated[int, typer.Option(help="Most tokens in the vocabulary.")] = 12000,
+    block: Annotated[int, typer.Option(help="Tokens per row, and the longest input of the encoder.", min=8)] = 128,
+    epochs: Annotated[float, typer.Option(help="Passes over the corpus.")] = 4.0,
+    batch_size: Annotated[int, typer.Option(help="Rows per step.", min=1)] = 16,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 5e-4,
+    mask: Annotated[float, typer.Option(help="Fraction of tokens that is hidden, in (0, 1).")] = 0.2,
+    save_steps: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 400,
+    bf16: Annotated[bool | None, typer.Option(help="Matrices in bfloat16. Default: where the hardware has it.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the weights, the order and the hidden tokens.")] = 17,
+    debug: Debug = False,
+) -> None:
+    """Train the encoder, or go on from OUT/checkpoints; leaves the encoder, its tokenizer and figures.json in OUT."""
+    quiet()
+    on_processor = not torch.accelerator.is_available()
+    if bf16 is None:
+        bf16 = cpu_has_bf16() if on_processor else torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    options = {
+        "corpus": [path.name for path in corpus],
+        "start": Path(start).name if start else None,
+        **{"layers": layers, "keep": keep, "vocab_size": vocab_size, "block": block, "epochs": epochs},
+        **{"batch_size": batch_size, "learning_rate": learning_rate, "mask": mask, "bf16": bf16, "seed": seed},
+    }
+    try:
+        for name, value in (("epochs", epochs), ("learning-rate", learning_rate)):
+            if not value > 0:
+                raise InputError(f"--{name} is {value}; give a number above 0.")
+        if not 0 < mask < 1:
+            raise InputError(f"--mask is {mask}; give a fraction in (0, 1), such as 0.2.")
+        texts = list(dict.fromkeys(read_corpus(corpus)))
+        _claim(out, options)
+        set_seed(seed)
+        random.Random(seed).shuffle(texts)
+        tokenizer = train_tokenizer(texts, vocab_size=vocab_size, max_length=block)
+        if start:
+            model = moved(start, tokenizer, layers=layers, keep=keep)
+        else:
+            shape = small_bert(tokenizer, (), num_hidden_layers=layers or 4, dropout=0.0)
+            model = BertForMaskedLM(shape.config)
+        held_out, train = (packed(part, tokenizer, block=block) for part in _parted(texts))
+        if not len(train) or not len(held_out):
+            raise InputError(f"{len(texts)} texts are too few for rows of {block} tokens; give more, or less --block.")
+    except InputError as error:
+        if debug:
+            raise
+        fail(error, 2)
+    trainer = MaskedTrainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(out / "checkpoints"),
+            num_train_epochs=epochs,
+            per_device_train_batch_size=batch_size,
+            per_device_eval_batch_size=batch_size,
+            learning_rate=learning_rate,
+            warmup_steps=0.06,  # a share of all steps: RoBERTa's 6 %
+            weight_decay=0.01,  # BERT
+            adam_beta2=0.98,  # RoBERTa
+            bf16=bf16,
+            use_cpu=on_processor,
+            eval_strategy="steps",
+            eval_steps=save_steps,
+            save_steps=save_steps,
+            save_total_limit=2,
+            logging_steps=min(save_steps, 100),
+            prediction_loss_only=True,
+            report_to="none",
+            seed=seed,
+        ),
+        train_dataset=train,
+        eval_dataset=held_out,
+        data_collator=RepeatableCollator(tokenizer, mlm_probability=mask),
+    )
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(out / "checkpoints"))
+    figures = {
+        **options,
+        "rows": len(train),
+        "steps": trainer.state.global_step,
+        "parameters": model.num_parameters(),
+        "held_out_loss": {log["step"]: log["eval_loss"] for log in trainer.state.log_history if "eval_loss" in log},
+    }
+    model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = DROPOUT
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    (out / "figures.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    typer.echo(f"{out}: {model.num_parameters():,} parameters, {len(tokenizer):,} tokens, loss {figures['held_out_loss']}")
+
+
+def _parted(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Every hundredth text, and the others."""
+    return list(texts[::HELD_OUT]), [text for index, text in enumerate(texts) if index % HELD_OUT]
+
+
+def _claim(out: Path, options: dict[str, object]) -> None:
+    """Make OUT the folder of a run with these options, or go on with it.
+
+    Raises:
+        InputError: it is the folder of another run.
+    """
+    file = out / "options.json"
+    said = json.dumps(options, indent=1, ensure_ascii=False) + "\n"
+    if file.exists() and file.read_text(encoding="utf-8") != said:
+        raise InputError(f"{out} was begun with other options ({file.name}); give another folder, or remove it.")
+    out.mkdir(parents=True, exist_ok=True)
+    file.write_text(said, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    app()
