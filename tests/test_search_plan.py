@@ -128,7 +128,7 @@ def test_the_limit_of_runs_is_kept_and_said():
     stop, results = search(WITHIN, Surface(), most_runs=2)
     assert len(results) == 2
     assert "2 of 2 runs used." in stop.reason
-    with pytest.raises(InputError, match="--most-runs must be 1 or more; it is 0"):
+    with pytest.raises(InputError, match="--max-runs must be 1 or more; it is 0"):
         next_step(WITHIN, space_for(WITHIN, MINILM), [], most_runs=0)
 
 

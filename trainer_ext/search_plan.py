@@ -68,7 +68,7 @@ def next_step(goal: Goal, space: Space, results: Sequence[Finished], most_runs: 
         InputError: fewer runs than one.
     """
     if most_runs < 1:
-        raise InputError(f"--most-runs must be 1 or more; it is {most_runs}.")
+        raise InputError(f"--max-runs must be 1 or more; it is {most_runs}.")
     runs = [result for result in results if result.candidate.fields]
     best = best_of(goal, results)
     failed = sum(not result.variants for result in runs)

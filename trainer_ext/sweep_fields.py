@@ -74,7 +74,8 @@ def run_fields(common: Mapping[str, Any], job: Job, folder: Path, answers: Path)
     teaches = fields.get("distill_teacher") or fields.get("distill_teachers")
     if not (removes or drops or teaches):
         fields["control"] = True
-    if teaches and not fields.get("distill_cache_dir"):
+    inner = fields.get("distill_hidden") or fields.get("distill_relations")  # of every step: no store holds them
+    if teaches and not inner and not fields.get("distill_cache_dir"):
         fields["distill_cache_dir"] = str(answers)
     return fields
 
