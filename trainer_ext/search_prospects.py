@@ -127,16 +127,20 @@ def _open(goal: Goal, space: Space, results: Sequence[Finished], runtime: str) -
             refused.append(result.candidate)  # an export that is missing was not good enough to be kept
     done = {result.candidate.name for result in results}
     closed = _closed_by_speed if goal.kind == "best" else _closed_by_quality
-    # Pieces that are not in use are cheap to give up: they come back, step by step, where that was not enough.
-    levels = sorted(space.levels)
-    held_back = {
-        level for level, smaller in pairwise(levels) if level < 0 and not any(one.level == smaller for one in refused)
-    }
+    smaller = dict(pairwise(sorted(space.levels)))
     return [
         (one, runtime)
         for one in space.candidates.values()
-        if one.name not in done and one.level not in held_back and not closed(one, refused, accepted)
+        if one.name not in done
+        and not (one.level < 0 and one.level in smaller and _held_back(one, smaller[one.level], refused, accepted))
+        and not closed(one, refused, accepted)
     ]
+
+
+def _held_back(one: Candidate, smaller: int, refused: list[Candidate], accepted: list[Candidate]) -> bool:
+    """Pieces that are not in use are cheap to give up: they come back where that was not enough, step by step."""
+    not_enough = any(other.level == smaller and _as_strong(other, one) for other in refused)
+    return not not_enough and not any(other.level == one.level and other.fields for other in accepted)
 
 
 def _in_doubt(goal: Goal, result: Finished, runtime: str) -> bool:
