@@ -166,7 +166,9 @@ def main(
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 5e-4,
     mask: Annotated[float, typer.Option(help="Fraction of tokens that is hidden, in (0, 1).")] = 0.2,
     save_steps: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 400,
-    bf16: Annotated[bool | None, typer.Option(help="Matrices in bfloat16. Default: where the hardware has it.")] = None,
+    bf16: Annotated[
+        bool | None, typer.Option(help="Matrices in bfloat16. Default: where the hardware has it.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the weights, the order and the hidden tokens.")] = 17,
     debug: Debug = False,
 ) -> None:
@@ -242,7 +244,9 @@ def main(
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     (out / "figures.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    typer.echo(f"{out}: {model.num_parameters():,} parameters, {len(tokenizer):,} tokens, loss {figures['held_out_loss']}")
+    typer.echo(
+        f"{out}: {model.num_parameters():,} parameters, {len(tokenizer):,} tokens, loss {figures['held_out_loss']}"
+    )
 
 
 def _parted(texts: Sequence[str]) -> tuple[list[str], list[str]]:

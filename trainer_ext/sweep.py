@@ -21,7 +21,7 @@ from .publishable import fields as publishable_fields
 from .recipe import Recipe
 from .sweep_child import ChildJob
 from .sweep_choice import choose
-from .sweep_collect import baseline_rows, keep_best, path_of, rows_of, sentence, with_times
+from .sweep_collect import baseline_rows, keep_best, path_of, rows_of, sentence, with_times, write_latency
 from .sweep_fields import baseline_fields, checked, common_fields, run_fields, write_fields
 from .sweep_file import Fields, Job, SweepFile
 from .sweep_files import read_sweep_json, write_sweep
@@ -225,6 +225,9 @@ def finish(
             f"{workers} runs trained side by side: seconds and kWh of a training are those of a shared machine."
         )
     rows = with_times(rows, paths, times)
+    for row, path in zip(rows, paths, strict=True):
+        if row.folder:
+            write_latency(place, owner[row.folder], times[path].report)
     chosen = choice(rows)
     if chosen and chosen[0].folder:  # the baseline itself is kept anyway
         keep_best(place, owner[chosen[0].folder])

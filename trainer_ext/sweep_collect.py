@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from . import report
+from .benchmark_tables import merged
 from .emissions_callback import training_energy
-from .report import CompressionReport, Quality
+from .report import CompressionReport, Latency, Quality
 from .sweep_file import Job
 from .sweep_judge import HOLDOUT, Variant, read_variants
 from .sweep_place import VARIANTS, SweepPlace, link_tree
@@ -45,8 +46,8 @@ def rows_of(place: SweepPlace, job: Job) -> list[SweepRow]:
         train_seconds=cost.seconds,
         train_kwh=cost.energy_kwh,
         train_g=cost.emissions_g,
-        speedup={f"{one.batch_size} x {one.sequence_length}": one.speedup for one in numbers.latency},
-        ideal_speedup={f"{one.batch_size} x {one.sequence_length}": one.ideal_speedup for one in numbers.latency},
+        speedup=_by_shape(numbers, "speedup"),
+        ideal_speedup=_by_shape(numbers, "ideal_speedup"),
         folder=kept,
     )
     rows = [_with_quality(row, [numbers.quality, *numbers.other_quality])]
@@ -61,7 +62,7 @@ def baseline_rows(place: SweepPlace, job: Job) -> list[SweepRow]:
     numbers, variants = report.load(run.root), read_variants(run.root / VARIANTS)
     log = json.loads(run.log("baseline").read_text(encoding="utf-8"))
     kwh, grams = training_energy(log["log_history"])
-    shapes = [f"{one.batch_size} x {one.sequence_length}" for one in numbers.latency]
+    shapes = _by_shape(numbers, "speedup")
     row = SweepRow(
         name=BASELINE,
         seed=numbers.seed,
@@ -95,7 +96,9 @@ def with_times(rows: Sequence[SweepRow], paths: Sequence[str], times: Mapping[st
     found = []
     for row, path in zip(rows, paths, strict=True):
         measured = times.get(path)
-        found.append(replace(row, **{k: v for k, v in vars(measured).items() if v}) if measured else row)
+        found.append(
+            replace(row, **{k: v for k, v in vars(measured).items() if v and k != "report"}) if measured else row
+        )
     return found
 
 
@@ -118,6 +121,13 @@ def judged_by(place: SweepPlace, job: Job) -> list[float]:
     return [part.compressed.by_name[part.metric], numbers.latency[-1].speedup]
 
 
+def write_latency(place: SweepPlace, job: Job, rows: Sequence[Latency]) -> None:
+    """Into the report of a run, instead of what was timed while others trained."""
+    run = place.run(job)
+    numbers = report.load(run.root)
+    report.save(replace(numbers, latency=merged(numbers.latency, rows)), run.root)
+
+
 def keep_best(place: SweepPlace, job: Job) -> None:
     """The chosen run once more as best/, whole, so that it can be pushed and shown; no disk is spent on it."""
     if place.best.is_dir():
@@ -132,6 +142,12 @@ def sentence(numbers: CompressionReport) -> str:
     words = f"{quality.metric} {quality.compressed.by_name[quality.metric]:.3f}, {quality.difference.main:+.3f}"
     words += "" if low is None else f" [{low:+.3f}, {high:+.3f}]"
     return f"{words} on {quality.rows:,} {quality.split} rows; {speed.speedup:.2f}x"
+
+
+def _by_shape(numbers: CompressionReport, name: str) -> dict[str, float]:
+    """One figure of the model in PyTorch for each shape that was timed."""
+    rows = [one for one in numbers.latency if one.runtime == "torch" and getattr(one, name) is not None]
+    return {f"{one.batch_size} x {one.sequence_length}": getattr(one, name) for one in rows}
 
 
 def _exported(row: SweepRow, one: Variant) -> SweepRow:

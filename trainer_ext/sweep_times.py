@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from .benchmark import Benchmark, benchmark
-from .benchmark_tables import machine
+from .benchmark_tables import machine, report_rows
 from .inference_energy import BLOCKS, measure_inference
 from .measure import random_inputs
 from .opening import open_classifier
 from .recipe import Recipe
+from .report import Latency
 from .run_directory import RunDirectory
 from .sweep_judge import Variant
 
@@ -36,6 +37,7 @@ class Times:
     memory_mib: float | None = None
     kwh_per_1000: float | None = None
     g_per_1000: float | None = None
+    report: list[Latency] = field(default_factory=list)  # the same as the report of a run states it
 
 
 def time_variants(run: RunDirectory, recipe: Recipe, variants: Sequence[Variant], *, console: Console):
@@ -128,4 +130,8 @@ def _time(folders: Sequence[Path], shapes, *, memory: bool, console: Console) ->
         times.speedup[shape], times.median_ms[shape] = row.speedup, row.median_ms
         if row.ideal_speedup:
             times.ideal_speedup[shape] = row.ideal_speedup
+    first = results.rows[0].entry
+    for path, times in found.items():
+        pair = [row for row in results.rows if row.entry == first or row.entry.path == path]
+        times.report = report_rows(replace(results, rows=pair)) if path != first.path else []
     return found, machine(results)
