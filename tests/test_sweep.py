@@ -77,7 +77,7 @@ def swept(tmp_path_factory):
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
     wait_for(lambda: not any(map(alive, orphans)), seconds=10)
-    finished_at = place.run(jobs[0]).report.stat().st_mtime_ns
+    finished_at = report.load(place.run(jobs[0]).root).created
     second = start(file)
     words, _ = second.communicate(timeout=200)
     measured_at = (place.root / "sweep.json").stat().st_mtime_ns
@@ -99,7 +99,7 @@ def swept(tmp_path_factory):
 def test_a_killed_sweep_takes_its_children_along_and_repeats_nothing(swept):
     place, job = swept["place"], swept["jobs"][0]
     assert swept["orphans"]
-    assert place.run(job).report.stat().st_mtime_ns == swept["finished_at"]
+    assert report.load(place.run(job).root).created == swept["finished_at"]
     assert place.log(job.folder).read_text().count("Check and measurement") == 1
 
 
