@@ -11,13 +11,14 @@ from recipes import results, stand_in
 from trainer_ext import InputError
 from trainer_ext.compress import compress
 from trainer_ext.recipe import read_recipe
+from trainer_ext.recipe_file import read_yaml
 from trainer_ext.sweep_fields import checked, common_fields, run_fields
-from trainer_ext.sweep_file import is_sweep_file, read_sweep_file
+from trainer_ext.sweep_file import is_sweep_file, read_sweep_file, recipe_scales
 
 FILES = [path for path in results.recipe_files() if path.stem != "quickstart"]
 RECIPES = [path for path in FILES if not is_sweep_file(path)]
 SWEEPS = [path for path in FILES if is_sweep_file(path)]
-ONE_SCALE = {"xquad"}  # its values are those of two cores
+OLDER = {"xquad"}  # not every value says where it is from
 
 
 def says_where_from(line):
@@ -42,18 +43,17 @@ def unannotated(path):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-@pytest.mark.parametrize("scale", [None, "small"])
-def test_a_recipe_is_read_at_both_scales(path, scale):
-    if scale and path.stem in ONE_SCALE:
-        pytest.skip("it has one scale")
-    given = ["--data_dir", "nowhere", *(["--model_name_or_path", "a/b"] if path.stem in ONE_SCALE else [])]
-    recipe = read_recipe(path, given, scale)
-    assert recipe.training.use_cpu or scale is None, "the small scale is for machines without a GPU"
-    with pytest.raises(InputError, match="--data_dir nowhere"):  # the first that the data says: all else is in order
-        compress(recipe)
+def test_a_recipe_is_read_at_every_scale(path):
+    named = "model_name_or_path" in read_yaml(path)
+    given = ["--data_dir", "nowhere", *([] if named else ["--model_name_or_path", "a/b"])]
+    for scale in (None, *recipe_scales(path)):
+        recipe = read_recipe(path, given, scale)
+        assert recipe.training.use_cpu or scale is None, "the small scale is for machines without a GPU"
+        with pytest.raises(InputError, match="--data_dir nowhere"):  # what the data says: all else is in order
+            compress(recipe)
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.stem not in ONE_SCALE], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem not in OLDER], ids=lambda path: path.stem)
 def test_every_value_says_where_it_is_from(path, tmp_path):
     assert unannotated(path) == []
     spoilt = tmp_path / path.name
