@@ -13,6 +13,9 @@ Target: ours on or above every peer's frontier. Outcomes are in recipes/benchmar
 
 from __future__ import annotations
 
+import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,10 +23,16 @@ import typer
 from rich.console import Console
 
 from recipes.benchmarks.peers_arms import ARMS, BASELINE
-from recipes.benchmarks.peers_training import judge, keep, open_setting, train_arm, train_baseline
+from recipes.benchmarks.peers_plot import plot
+from recipes.benchmarks.peers_table import details, summary
+from recipes.benchmarks.peers_training import INT8, TORCH, judge, keep, open_setting, train_arm, train_baseline
+from trainer_ext import publishable
+from trainer_ext.benchmark import benchmark
+from trainer_ext.benchmark_tables import machine
 from trainer_ext.errors import InputError
 from trainer_ext.recipe import read_recipe
 from trainer_ext.rows import listed
+from trainer_ext.run_directory import write_json, write_text
 
 HERE = Path(__file__).parent
 
@@ -48,7 +57,61 @@ def main(
     for number in seed:
         fields = {"data_dir": data, "model_name_or_path": model, "output_dir": output / "trainer", "seed": number}
         asked = read_recipe(recipe, [word for name, value in fields.items() for word in (f"--{name}", str(value))])
-        train(asked, names if number == seed[0] else names, output, first=number == seed[0], console=console)
+        train(asked, names, output, first=number == seed[0], console=console)
+    if timing:
+        shapes = [tuple(map(int, shape.split("x"))) for shape in batch]
+        record = {
+            "command": shlex.join(["python", "-m", "recipes.benchmarks.peers", *publishable.command(sys.argv[1:])])
+        }
+        folders = [output / BASELINE, *(output / f"{name}@{number}" for name in names for number in seed)]
+        record |= measure(folders, shapes, repeats=repeats, threads=threads, console=console)
+        write_json(output / "peers.json", record)
+        write_text(output / "peers.md", f"{summary(record)}\n{details(record)}")
+        plot(record, [output / "peers.png", output / "peers.svg"])
+        print(f"{summary(record)}\n{details(record)}")
+
+
+def measure(folders: list[Path], shapes: list[tuple[int, int]], *, console: Console, **options) -> dict:
+    """Time all models in turn.
+
+    Args:
+        folders: of the models, the baseline first.
+        shapes: texts and tokens per call.
+        console: where progress goes.
+        **options: of `benchmark`.
+
+    Returns:
+        What the result file holds, without its command.
+    """
+    results = [json.loads((folder / "result.json").read_text(encoding="utf-8")) for folder in folders]
+    timed = benchmark([str(folder) for folder in folders], shapes=shapes, memory=False, console=console, **options)
+    known = {str(folder): result for folder, result in zip(folders, results, strict=True)}
+    times = []
+    for row in sorted(timed.rows, key=lambda row: row.entry.runtime != "torch"):  # PyTorch's views come first
+        result = known[row.entry.source]
+        times.append(
+            {
+                "arm": result["arm"],
+                "seed": result["seed"],
+                "runtime": TORCH if row.entry.runtime == "torch" else INT8,
+                "batch_size": row.batch_size,
+                "sequence_length": row.sequence_length,
+                "median_ms": row.median_ms,
+                "p95_ms": row.p95_ms,
+                "runs": row.runs,
+                "ideal_speedup": row.ideal_speedup,
+            }
+        )
+    return {
+        "created": timed.created,
+        "versions": timed.versions,
+        "processor": timed.processor,
+        "threads": timed.threads,
+        "load": timed.load,
+        "machine": machine(timed),
+        "results": results,
+        "times": times,
+    }
 
 
 def train(recipe, names: list[str], output: Path, *, first: bool, console: Console) -> None:
