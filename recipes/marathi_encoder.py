@@ -1,11 +1,10 @@
 """Marathi encoder: a WordPiece vocabulary and a masked language model, made from plain text on a small machine.
 
 The vocabulary keeps vowel signs and the virama. The layers are those of a pre-trained encoder of any language where one
-is given: what they learned carries over to a language that they never saw (Artetxe et al. 2020,
-https://arxiv.org/abs/1910.11856), with new token embeddings below them. Pre-training is the stock Trainer: the same
-command goes on where it was stopped.
+is given (transplant.py). The embeddings below them are new: vectors of the tokens' neighbours (token_vectors.py).
+Pre-training is the stock Trainer: the same command goes on where it was stopped.
 
-    python -m recipes.marathi_encoder OUT CORPUS [CORPUS ...] --start all-MiniLM-L6-v2
+    python -m recipes.marathi_encoder OUT CORPUS [CORPUS ...] --start all-MiniLM-L6-v2 --layers 4 --keep first
     trainer-ext compress recipes/mahanews_best.yaml --data_dir FOLDER --model_name_or_path OUT
 """
 
@@ -24,10 +23,7 @@ import typer
 from datasets import Dataset
 from torch import nn
 from transformers import (
-    AutoModel,
-    AutoTokenizer,
     BertForMaskedLM,
-    BertModel,
     DataCollatorForLanguageModeling,
     PreTrainedTokenizerBase,
     Trainer,
@@ -36,90 +32,30 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
+from recipes.token_vectors import token_vectors
+from recipes.transplant import KEEP, moved, place_vectors
 from trainer_ext.cli_ground import Debug, fail, quiet
 from trainer_ext.corpus import read_corpus
-from trainer_ext.errors import InputError, one_line
+from trainer_ext.errors import InputError
 from trainer_ext.precision import cpu_has_bf16
 from trainer_ext.scratch import small_bert, train_tokenizer
 
 DROPOUT = 0.1  # for fine-tuning; a few passes over a corpus are learned without (Geiping & Goldstein 2023, Cramming)
 HELD_OUT = 100  # one text in so many is kept to measure by
-KEEP = ("even", "first", "last")
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
-def packed(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, block: int) -> Dataset:
-    """Texts one after the other, with a separator behind each, cut into blocks: no token is padding.
+def joined(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The token ids of the texts one after the other, with a separator behind each."""
+    encoded = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    return [token for ids in encoded for token in (*ids, tokenizer.sep_token_id)]
 
-    Args:
-        texts: what to learn from, in this order.
-        tokenizer: gives [CLS] and [SEP].
-        block: tokens in a block, the leading [CLS] included; what does not fill the last one is left out.
 
-    Returns:
-        A data set with the column `input_ids`, each of `block` tokens.
-    """
-    stream: list[int] = []
-    for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]:
-        stream += [*ids, tokenizer.sep_token_id]
+def packed(stream: Sequence[int], tokenizer: PreTrainedTokenizerBase, *, block: int) -> Dataset:
+    """Token ids cut into rows of `block`, the leading [CLS] included: no token is padding; the rest is left out."""
     room = block - 1
     starts = range(0, len(stream) - room + 1, room)
     return Dataset.from_dict({"input_ids": [[tokenizer.cls_token_id, *stream[at : at + room]] for at in starts]})
-
-
-def kept_layers(present: int, wanted: int, keep: str) -> list[int]:
-    """Which layers of `present` stay: the first, the last, or at even distances with the first and the last among them.
-
-    Raises:
-        InputError: more are wanted than there are, or none, or `keep` is no such choice.
-    """
-    if not 1 <= wanted <= present:
-        raise InputError(f"--layers is {wanted}, but the start has {present} layers; give 1 to {present}.")
-    if keep not in KEEP:
-        raise InputError(f"--keep is {keep!r}; give one of {', '.join(KEEP)}.")
-    even = [round(index * (present - 1) / max(wanted - 1, 1)) for index in range(wanted)]
-    return {"first": list(range(wanted)), "last": list(range(present - wanted, present)), "even": even}[keep]
-
-
-def moved(start: str, tokenizer: PreTrainedTokenizerBase, *, layers: int | None = None, keep: str = "even"):
-    """A masked language model with the layers and positions of an encoder, and embeddings for another vocabulary.
-
-    A token that both vocabularies spell alike (special tokens, digits, punctuation) keeps its embedding; any other is
-    drawn from the normal distribution of the start's embeddings.
-
-    Args:
-        start: folder of a BERT encoder with its tokenizer.
-        tokenizer: the new vocabulary.
-        layers: how many layers stay. Default: all.
-        keep: which, see `kept_layers`.
-
-    Raises:
-        InputError: a start that cannot be opened or is no BERT, or layers that it does not have.
-    """
-    try:
-        encoder, old = AutoModel.from_pretrained(start), AutoTokenizer.from_pretrained(start)
-    except (OSError, ValueError) as error:
-        raise InputError(f"--start {start} cannot be opened ({one_line(error)}); give an encoder's folder.") from error
-    if not isinstance(encoder, BertModel):
-        raise InputError(f"--start {start} is {type(encoder).__name__}; give an encoder of type BERT.")
-    config = encoder.config
-    stay = kept_layers(config.num_hidden_layers, layers or config.num_hidden_layers, keep)
-    encoder.encoder.layer = nn.ModuleList([encoder.encoder.layer[index] for index in stay])
-    known = encoder.embeddings.word_embeddings.weight.detach()
-    fresh = torch.normal(known.mean(0).expand(len(tokenizer), -1), known.std(0).expand(len(tokenizer), -1))
-    names = old.get_vocab()
-    for token, index in tokenizer.get_vocab().items():
-        if token in names:
-            fresh[index] = known[names[token]]
-    encoder.embeddings.word_embeddings = nn.Embedding.from_pretrained(
-        fresh, freeze=False, padding_idx=tokenizer.pad_token_id
-    )
-    config.num_hidden_layers, config.vocab_size = len(stay), len(tokenizer)
-    config.pad_token_id, config.architectures = tokenizer.pad_token_id, None
-    config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
-    model = BertForMaskedLM(config)
-    model.bert.load_state_dict({k: v for k, v in encoder.state_dict().items() if not k.startswith("pooler.")})
-    return model
 
 
 class RepeatableCollator(DataCollatorForLanguageModeling):
@@ -160,9 +96,9 @@ def main(
     layers: Annotated[int | None, typer.Option(help="Layers. Default: those of the start, or 4.")] = None,
     keep: Annotated[str, typer.Option(help=f"Which layers of the start: {', '.join(KEEP)}.")] = "even",
     vocab_size: Annotated[int, typer.Option(help="Most tokens in the vocabulary.")] = 12000,
-    block: Annotated[int, typer.Option(help="Tokens per row, and the longest input of the encoder.", min=8)] = 128,
+    block: Annotated[int, typer.Option(help="Tokens per row of training.", min=8)] = 64,
     epochs: Annotated[float, typer.Option(help="Passes over the corpus.")] = 4.0,
-    batch_size: Annotated[int, typer.Option(help="Rows per step.", min=1)] = 16,
+    batch_size: Annotated[int, typer.Option(help="Rows per step.", min=1)] = 32,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 5e-4,
     mask: Annotated[float, typer.Option(help="Fraction of tokens that is hidden, in (0, 1).")] = 0.2,
     save_steps: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 400,
@@ -199,13 +135,19 @@ def main(
         else:
             shape = small_bert(tokenizer, (), num_hidden_layers=layers or 4, dropout=0.0)
             model = BertForMaskedLM(shape.config)
-        held_out, train = (packed(part, tokenizer, block=block) for part in _parted(texts))
+        tokenizer.model_max_length = model.config.max_position_embeddings  # a start has learned more than a row's
+        streams = [joined(part, tokenizer) for part in _parted(texts)]
+        held_out, train = (packed(stream, tokenizer, block=block) for stream in streams)
         if not len(train) or not len(held_out):
             raise InputError(f"{len(texts)} texts are too few for rows of {block} tokens; give more, or less --block.")
     except InputError as error:
         if debug:
             raise
         fail(error, 2)
+    width = model.config.hidden_size
+    place_vectors(model, token_vectors(streams[1], tokens=len(tokenizer), width=width, seed=seed), tokenizer)
+    if on_processor:
+        model.set_attn_implementation("eager")  # a tenth faster there than the fused kernel, whose backward is slow
     trainer = MaskedTrainer(
         model=model,
         args=TrainingArguments(

@@ -84,11 +84,12 @@ def masakhanews_yor(source: Path) -> dict[str, str]:
 def mahanews(source: Path) -> dict[str, str]:
     """L3Cube-MahaNews, headlines (SHC) and paragraphs (LPC), whose 12 topics are the same: one train file of both, each
     alone as well, and a test file of each. The train files are not public, so that the validation files are trained on.
-    `train.txt` has the texts to train on alone, one per line. Defects stay in, for the reader to drop and count."""
+    `train.txt` has the texts to train on alone, one per line. Defects stay in, for the reader to drop and count. SOURCE
+    may be a folder above both sets."""
     rows = {
         (name, split): [
             ("text", "label") if tuple(row.values()) == columns else tuple(row[column] for column in columns)
-            for row in _table(source / file.format(published), delimiter=",")
+            for row in _table(_below(source, file.format(published)), delimiter=",")
         ]
         for name, (file, columns) in MAHANEWS.items()
         for split, published in (("train", "Valid"), ("test", "Test"))
@@ -140,6 +141,11 @@ def _numbered(path: Path, *, encoding: str) -> Iterable[list[str]]:
 def _table(path: Path, *, delimiter: str) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter=delimiter))
+
+
+def _below(folder: Path, name: str) -> Path:
+    """The first file of this name in a folder or below it; what is not there is left to fail where it is read."""
+    return min(folder.rglob(name), default=folder / name)
 
 
 def _iob(path: Path) -> str:

@@ -19,9 +19,15 @@ COUNTS = {
     "xquad": ("xquad", 896, {"clean": 289, "official": 291}, 0),
     "mahasent": ("mahasent_mr", 12000, {"test": 1500}, 3),
     "masakhanews_yor": ("masakhanews_yor", 1433, {"test": 411}, 5),
+    "mahanews": (".", 4834, {"clean": 2332, "official": 2761, "lpc_test": 2302}, 12),
 }
 # Recipes that are not called as their data set is.
-CALLED = {"trec6": "trec6_minilm", "sst2": "sst2_minilm", "masakhanews_yor": "yoruba_topics"}
+CALLED = {
+    "trec6": "trec6_minilm",
+    "sst2": "sst2_minilm",
+    "masakhanews_yor": "yoruba_topics",
+    "mahanews": "mahanews_best",
+}
 
 
 def test_every_data_set_has_a_recipe_and_a_count():
@@ -42,6 +48,22 @@ def test_published_files_become_what_the_recipe_reads(name, tmp_path):
     assert len(data.labels) == labels
     if name == "xquad":
         assert not set(data.train["text_pair"]) & set(next(iter(data.tests.values()))["text_pair"])
+
+
+def test_two_sets_become_one_and_stray_headers_are_still_seen(tmp_path):
+    """The columns of the two have other names; a header that stands among the rows becomes ours."""
+    for folder, header in (("shc", "Text,Label"), ("lpc", "text,labels")):
+        (tmp_path / folder).mkdir()
+        rows = {"Valid": [header, f"the {folder} rain", header], "Test": [header, f"{folder} tests"]}
+        name = "SHC_{}.csv" if folder == "shc" else "Marathi_LPC_{}.csv"
+        for split, lines in rows.items():
+            text = "\r\n".join(line if line == header else f"{line},Travel" for line in lines)
+            (tmp_path / folder / name.format(split)).write_text(text, encoding="utf-8")
+    files = prepare.mahanews(tmp_path)
+    assert files["shc_train.csv"] == "text,label\nthe shc rain,Travel\ntext,label\n"
+    assert files["train.csv"] == files["shc_train.csv"] + "the lpc rain,Travel\ntext,label\n"
+    assert files["lpc_test.csv"] == "text,label\nlpc tests,Travel\n"
+    assert files["train.txt"] == "the shc rain\nthe lpc rain\n"
 
 
 def test_layouts_are_turned_into_ours(tmp_path):

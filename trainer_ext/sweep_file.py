@@ -107,7 +107,9 @@ def read_sweep_file(path: str | Path) -> SweepFile:
                 + (f"did you mean {near[0]!r}?" if near else f"a sweep file has {', '.join(KEYS)}.")
             )
     if not isinstance(values.get("base"), str):
-        raise InputError(f"{path.name}: base is not given; name the recipe that is varied, such as base: trec6.yaml.")
+        raise InputError(
+            f"{path.name}: base is not given; name the recipe that is varied, such as base: trec6_minilm.yaml."
+        )
     base = path.parent / values["base"]
     if not base.is_file():
         raise InputError(f"{path.name}: there is no recipe {str(base)!r}; name one beside the sweep file as base.")
