@@ -92,8 +92,11 @@ def test_an_arm_is_trained_once_and_everything_is_compared(task):
 
 
 def test_an_unknown_arm_is_refused_before_anything_is_made(task):
+    words = (task / "data", task / "model", "--output", task / "none", "--recipe", task / "recipe.yaml")
     with pytest.raises(InputError, match="--arm faster: it must be one of"):
-        run(task / "data", task / "model", "--output", task / "none", "--arm", "faster")
+        run(*words, "--arm", "faster")
+    with pytest.raises(InputError, match="holds no finished baseline"):
+        run(*words, "--no-training")
     assert not (task / "none").exists()
 
 

@@ -44,6 +44,7 @@ def main(
     arm: Annotated[list[str] | None, typer.Option(help="Only this arm; may be repeated. Default: all.")] = None,
     seed: Annotated[list[int], typer.Option(help="Of the arms; may be repeated. The first is the baseline's.")] = [17],  # noqa: B006
     recipe: Annotated[Path, typer.Option(help="Fields that all arms share.")] = HERE.parent / "trec6.yaml",
+    training: Annotated[bool, typer.Option(help="Train what is missing; else it is left out.")] = True,
     timing: Annotated[bool, typer.Option(help="Time all models at the end and compare.")] = True,
     batch: Annotated[list[str], typer.Option(help="Texts x tokens; may be repeated.")] = ["1x32", "32x32"],  # noqa: B006
     repeats: Annotated[int, typer.Option(help="Timed calls of each.")] = 30,
@@ -57,14 +58,18 @@ def main(
     for number in seed:
         fields = {"data_dir": data, "model_name_or_path": model, "output_dir": output / "trainer", "seed": number}
         asked = read_recipe(recipe, [word for name, value in fields.items() for word in (f"--{name}", str(value))])
-        train(asked, names, output, first=number == seed[0], console=console)
+        if training:
+            train(asked, names, output, first=number == seed[0], console=console)
     if timing:
         shapes = [tuple(map(int, shape.split("x"))) for shape in batch]
         record = {
             "command": shlex.join(["python", "-m", "recipes.benchmarks.peers", *publishable.command(sys.argv[1:])])
         }
         folders = [output / BASELINE, *(output / f"{name}@{number}" for name in names for number in seed)]
-        record |= measure(folders, shapes, repeats=repeats, threads=threads, console=console)
+        finished = [folder for folder in folders if (folder / "result.json").exists()]
+        if BASELINE not in {folder.name for folder in finished}:
+            raise InputError(f"{output} holds no finished baseline; leave out --no-training.")
+        record |= measure(finished, shapes, repeats=repeats, threads=threads, console=console)
         write_json(output / "peers.json", record)
         write_text(output / "peers.md", f"{summary(record)}\n{details(record)}")
         plot(record, [output / "peers.png", output / "peers.svg"])
