@@ -59,6 +59,8 @@ sweep_workers
 
 sweep_study
 
+sweep_group
+
 sweep
 
 search

@@ -22,10 +22,11 @@ from .search_goal import OPTIONS, Goal, Variant
 from .search_plan import Run, Stop, next_step, space_for
 from .search_results import Finished
 from .search_space import Candidate, Space
-from .sweep import Group, finish, run_source
+from .sweep import finish, run_source
 from .sweep_choice import difference_of
 from .sweep_collect import RUNTIMES, baseline_rows, rows_of
 from .sweep_file import Job, SweepFile
+from .sweep_group import Group
 from .sweep_rows import BASELINE, SweepResult, SweepRow
 from .sweep_study import EXTRA, GridSource, open_study
 
