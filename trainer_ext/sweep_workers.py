@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -167,7 +168,7 @@ class Workers:
         if child.returncode == BUSY:
             return None, BUSY
         ok = child.returncode == 0 and self._place.is_finished(job)
-        words = "" if ok else _last_words(log) or f"ended with exit status {child.returncode}"
+        words = "" if ok else _why(child.returncode, log)
         return Outcome(job, ok, words, time.monotonic() - start), child.returncode
 
     def _show_steps(self, bar, name: str, log: Path) -> None:
@@ -184,6 +185,13 @@ def _environment(threads: int) -> dict[str, str]:
     """As it is, with this package's place and so many threads, where nobody has said how many."""
     places = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     return {"OMP_NUM_THREADS": str(threads), **os.environ, "PYTHONPATH": places, "TOKENIZERS_PARALLELISM": "false"}
+
+
+def _why(status: int, log: Path) -> str:
+    """What ended a child: the signal, which is often want of memory, or the last line that it said."""
+    if status < 0:
+        return f"killed by signal {-status} ({signal.strsignal(-status)}); {log.name} has what it said before"
+    return _last_words(log) or f"ended with exit status {status}"
 
 
 def _last_words(log: Path) -> str:
