@@ -25,9 +25,9 @@ from trainer_ext.sweep_rows import BASELINE
 GRID = {
     "axes": {
         "sparsity": {"0 %": {"prune_method": "none"}, "50 %": {"prune_sparsity": 0.5}},
-        "rows": {"all": {}, "too few": {"max_train_rows": 1}},
+        "blocks": {"of 8": {}, "of 7": {"prune_block_size": 7}},  # heads are 8 wide
     },
-    "skip": [{"sparsity": "0 %", "rows": "too few"}],
+    "skip": [{"sparsity": "0 %", "blocks": "of 7"}],
 }
 
 
@@ -121,10 +121,10 @@ def test_the_teacher_is_asked_once(swept):
 def test_what_fails_is_told_and_stops_nothing(swept):
     assert swept["status"] == (1, 1)
     result = read_sweep_json(swept["place"].root)
-    assert list(result.failed) == ["50 %, too few"]
-    assert "--max_train_rows is 1" in result.failed["50 %, too few"]
-    assert "--max_train_rows is 1" in swept["words"]
-    assert [row.name for row in result.rows] == [BASELINE, "0 %, all", "50 %, all"]
+    assert list(result.failed) == ["50 %, of 7"]
+    assert "prune_block_size" in result.failed["50 %, of 7"]
+    assert "prune_block_size" in swept["words"]
+    assert [row.name for row in result.rows] == [BASELINE, "0 %, of 8", "50 %, of 8"]
 
 
 def test_the_outcome_is_complete_and_measured_once(swept):
@@ -133,7 +133,7 @@ def test_the_outcome_is_complete_and_measured_once(swept):
     for name in ("sweep.csv", "sweep.md", "pareto.png", "pareto.svg"):
         assert (place.root / name).stat().st_size > 0
     rows = list(csv.DictReader((place.root / "sweep.csv").open(encoding="utf-8")))
-    assert [row["name"] for row in rows] == [BASELINE, "0 %, all", "50 %, all"]
+    assert [row["name"] for row in rows] == [BASELINE, "0 %, of 8", "50 %, of 8"]
     assert {row["folder"] for row in rows[1:]} == {job.folder for job in jobs[:2]}
     result = read_sweep_json(place.root)
     assert all(row.memory_mib > 0 and row.median_ms["4 x 8"] > 0 for row in result.rows)
@@ -148,7 +148,7 @@ def test_the_study_holds_every_run(swept):
     study = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(place.journal))))
     ended = {(trial.user_attrs["run"], trial.state.name) for trial in study.get_trials()}
     # The first run may have been finished before its trial was written: then its folder alone says so.
-    assert ended - {("0 %, all", "COMPLETE")} == {("50 %, all", "COMPLETE"), ("50 %, too few", "FAIL")}
+    assert ended - {("0 %, of 8", "COMPLETE")} == {("50 %, of 8", "COMPLETE"), ("50 %, of 7", "FAIL")}
 
 
 def test_another_sweep_in_the_same_folder_is_refused(swept, monkeypatch, capsys):
@@ -161,6 +161,8 @@ def test_another_sweep_in_the_same_folder_is_refused(swept, monkeypatch, capsys)
     ("words", "told"),
     [
         (["--prune_sparsity", "0.3"], "is what grid.yaml varies"),
+        (["--data_dir", "gone"], "--data_dir gone does not exist"),
+        (["--max_train_rows", "1"], "--max_train_rows is 1, fewer than the 3 classes"),
         (["--scale", "huge"], "--scale huge: grid.yaml has no scales"),
         (["--num_train_epoch", "3"], "did you mean 'num_train_epochs'"),
         (["--workers", "0"], "--workers must be 1 or more"),

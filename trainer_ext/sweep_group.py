@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from .data import load_data
 from .energy import check_country
 from .errors import InputError
 from .export import FORMATS
@@ -36,7 +37,7 @@ class Group:
         console: where progress goes.
 
     Raises:
-        InputError: a field of any run cannot work.
+        InputError: a field or the data of any run cannot work.
     """
 
     def __init__(self, file: SweepFile, name: str, words, scale: str | None, command: str | None, console: Console):
@@ -54,6 +55,8 @@ class Group:
         if self.recipe.model.measure_energy:
             check_country(self.recipe.model.energy_country)
             check_seconds(self.recipe.model.energy_seconds)
+        for args in {repr(recipe.data): recipe.data for recipe in self.recipes.values()}.values():
+            load_data(args)  # refused now, and not by every run
         for module in dict.fromkeys(module for format_ in file.export for module in FORMATS[format_].needs):
             need(module, extra="export")
 
