@@ -1,4 +1,4 @@
-"""Peers: our models beside those of seven other ways to a small model, from one baseline on one machine in one run.
+"""Peers: our models beside those of six other ways to a small model, from one baseline on one machine in one run.
 
 The peers are nn_pruning's hybrid, dropped layers, magnitude, int8 alone, Torch-Pruning and a smaller BERT taught as
 TextBrewer does it. Everyone gets the same baseline, teacher, epochs, batch, learning rate and seed. A finished arm is

@@ -31,12 +31,15 @@ def plot(record: dict[str, Any], files: list[Path]) -> None:
             known, dense = points(record, view), baseline_point(record, view)
             for method in [*peers, OURS]:
                 if method in known:
-                    _line(ax, method, known[method], *style[method], ours=method == OURS)
+                    _line(ax, method, known[method], dense, *style[method], ours=method == OURS)
             low, high = estimate(dense.correct)[1:]
             ax.axhspan(100 * low, 100 * high, color=FAINT, alpha=0.4, zorder=0)
             ax.plot(dense.latency, 100 * dense.accuracy, "X", color=DENSE, label="baseline, with its 95 % band")
             ax.set_title(title(view), loc="left", fontsize=10, fontweight="bold")
             ax.set_xscale("log")
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.xaxis.set_minor_formatter("{x:g}")
+            ax.tick_params(axis="x", which="minor", labelsize=7)
             ax.set_xlabel("milliseconds per call")
             ax.set_ylabel("accuracy, %")
             ax.grid(color=FAINT, linewidth=0.6, which="both", zorder=0)
@@ -45,13 +48,15 @@ def plot(record: dict[str, Any], files: list[Path]) -> None:
             ax.set_axis_off()
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-        figure.suptitle("Accuracy against latency; lines join what is on a method's frontier", x=0.01, ha="left")
+        figure.suptitle(
+            "Accuracy against latency; a line is the frontier of a method and the baseline", x=0.01, ha="left"
+        )
         for file in files:
             figure.savefig(file, dpi=150, facecolor="white")
 
 
-def _line(ax, method: str, own: list[Point], colour: str, mark: str, *, ours: bool) -> None:
-    reached = pareto(own)
+def _line(ax, method: str, own: list[Point], dense: Point, colour: str, mark: str, *, ours: bool) -> None:
+    reached = pareto([*own, dense])
     order = 4 if ours else 3
     ax.plot(
         [point.latency for point in own],

@@ -63,7 +63,13 @@ def models(record: dict[str, Any]) -> str:
     """A row per arm."""
     shown, arms = views(record), by_arm(record)
     headings = ["model", "method", "seeds", "accuracy", "difference", "int8", "difference"]
-    headings += ["encoder", "MiB fp32 / int8", "training s", "Wh", *(f"ms, {title(view)}" for view in shown)]
+    headings += [
+        "encoder",
+        "MiB fp32 / int8",
+        "training, processor s",
+        "Wh",
+        *(f"ms, {title(view)}" for view in shown),
+    ]
     dense = arms[BASELINE]
     rows = [headings]
     for arm, results in arms.items():
@@ -78,7 +84,7 @@ def models(record: dict[str, Any]) -> str:
         cells += [
             f"{mean(result['encoder_parameters'] for result in results) / 1e6:.2f} M",
             " / ".join(f"{mean(result['bytes'][name] for result in results) / 2**20:.1f}" for name in (TORCH, INT8)),
-            _mean(results, "seconds", "{:.0f}"),
+            _mean(results, "processor_seconds", "{:.0f}"),
             _mean(results, "energy_kwh", "{:.2f}", 1000),
             *(f"{milliseconds(record, arm, view):.2f}" for view in shown),
         ]
@@ -89,7 +95,7 @@ def models(record: dict[str, Any]) -> str:
 def verdicts(compared: dict[View, dict[str, list[Comparison]]]) -> str:
     """A row per peer, a column per view: the word for ours, and its lowest difference at equal latency."""
     peers = list(dict.fromkeys(name for found in compared.values() for name in found))
-    rows = [["ours against", *map(title, compared)]]
+    rows = [["peer: ours is", *map(title, compared)]]
     for peer in peers:
         cells = [_verdict(found[peer]) if peer in found else "–" for found in compared.values()]
         rows.append([peer, *cells])
