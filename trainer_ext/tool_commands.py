@@ -104,8 +104,9 @@ def benchmark(
 ) -> None:
     """Time models and exported files side by side.
 
-    One call of each in turn, so that all meet the same machine, after one that is not counted. The first is 1.00x: of a
-    run its baseline, in PyTorch and fp32. Leave the machine alone meanwhile. For example
+    Five calls of each in turn, so that all meet the same machine, after some that are not counted, until the threads of
+    the one before sleep. The first is 1.00x: of a run its baseline, in PyTorch and fp32. Leave the machine alone
+    meanwhile. For example
 
         trainer-ext benchmark runs/small --batch-size 1 --plot times.png
 
