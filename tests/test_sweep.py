@@ -132,7 +132,8 @@ def test_the_outcome_is_complete_and_measured_once(swept):
     assert (place.root / "sweep.json").stat().st_mtime_ns == swept["measured_at"]
     for name in ("sweep.csv", "sweep.md", "pareto.png", "pareto.svg"):
         assert (place.root / name).stat().st_size > 0
-    rows = list(csv.DictReader((place.root / "sweep.csv").open(encoding="utf-8")))
+    with (place.root / "sweep.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == [BASELINE, "0 %, of 8", "50 %, of 8"]
     assert {row["folder"] for row in rows[1:]} == {job.folder for job in jobs[:2]}
     result = read_sweep_json(place.root)
