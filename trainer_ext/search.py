@@ -88,7 +88,7 @@ def search(
         group.jobs = jobs
         if not group.place.is_finished(job):
             source = GridSource([job], group.place, study)
-            failed |= run_source(group, source, 1, total=1, timed=True)
+            failed |= run_source(group, source, 1, total=len(jobs), timed=True)
         results = _results(group, space, jobs, failed)
     console.print(Text(f"Stopped: {step.reason}"))
     done = [job for job in jobs if group.place.is_finished(job)]
