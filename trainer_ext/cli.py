@@ -19,7 +19,7 @@ def main() -> None:
             raise
         fail(error, 2)
     except KeyboardInterrupt:
-        fail("interrupted; continue with --resume", 130)
+        fail("interrupted; the same command goes on where it was, compress with --resume", 130)
     except Exception as error:
         if debug:
             raise

@@ -31,15 +31,25 @@ def sweep(
     ] = None,
     smallest_within: Annotated[
         float | None,
-        typer.Option(help="Search the smallest model on disk that loses at most so many points.", metavar="POINTS"),
+        typer.Option(
+            help="Search the smallest model on disk that loses at most POINTS, hundredths of the main metric, on rows held out "
+            "of the train texts.",
+            metavar="POINTS",
+        ),
     ] = None,
     fastest_within: Annotated[
         float | None,
-        typer.Option(help="Search the fastest model that loses at most so many points.", metavar="POINTS"),
+        typer.Option(
+            help="Search the model with the largest measured speed-up that loses at most POINTS on those rows.",
+            metavar="POINTS",
+        ),
     ] = None,
     best_at: Annotated[
         float | None,
-        typer.Option(help="Search the best model that is at least so many times as fast.", metavar="SPEEDUP"),
+        typer.Option(
+            help="Search the model that loses least among those measured at SPEEDUP times the baseline's speed in PyTorch.",
+            metavar="SPEEDUP",
+        ),
     ] = None,
     max_runs: Annotated[int, typer.Option(help="Runs that a search may take, at most.")] = 12,
     sure: Annotated[
