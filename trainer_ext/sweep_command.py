@@ -76,6 +76,10 @@ def sweep(
     given = {name: value for name, value in goals.items() if value is not None}
     if len(given) > 1:
         raise InputError("--smallest-within, --fastest-within and --best-at are three searches; give one of them.")
+    if given and workers != 1:
+        raise InputError("--workers: a search decides by each result what to run next; leave it out.")
+    if sure and not given:
+        raise InputError("--sure is about --smallest-within and --fastest-within; give one of them.")
     from .sweep_file import is_sweep_file, read_sweep_file
     from .sweep_tables import summary
 
