@@ -43,7 +43,8 @@ def main(
     output: Annotated[Path, typer.Option(help="Folder for models, results, table and plot.")],
     arm: Annotated[list[str] | None, typer.Option(help="Only this arm; may be repeated. Default: all.")] = None,
     seed: Annotated[list[int], typer.Option(help="Of the arms; may be repeated. The first is the baseline's.")] = [17],  # noqa: B006
-    recipe: Annotated[Path, typer.Option(help="Fields that all arms share.")] = HERE.parent / "trec6.yaml",
+    recipe: Annotated[Path, typer.Option(help="Fields that all arms share.")] = HERE.parent / "trec6_minilm.yaml",
+    scale: Annotated[str | None, typer.Option(help="A scale of that recipe.")] = "small",
     training: Annotated[bool, typer.Option(help="Train what is missing; else it is left out.")] = True,
     timing: Annotated[bool, typer.Option(help="Time all models at the end and compare.")] = True,
     batch: Annotated[list[str], typer.Option(help="Texts x tokens; may be repeated.")] = ["1x32", "32x32"],  # noqa: B006
@@ -57,7 +58,9 @@ def main(
         raise InputError(f"--arm {unknown[0]}: it must be one of {listed(ARMS)}.")
     for number in seed:
         fields = {"data_dir": data, "model_name_or_path": model, "output_dir": output / "trainer", "seed": number}
-        asked = read_recipe(recipe, [word for name, value in fields.items() for word in (f"--{name}", str(value))])
+        asked = read_recipe(
+            recipe, [word for name, value in fields.items() for word in (f"--{name}", str(value))], scale
+        )
         if training:
             train(asked, names, output, first=number == seed[0], console=console)
     if timing:
