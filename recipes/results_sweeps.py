@@ -84,7 +84,7 @@ def _results(scales: Mapping[str, SweepResult], *, files: bool) -> str:
     found = []
     for title in _titles(scales, files=files):
         first = next(row for one in scales.values() for row in one.rows if row.title == title)
-        cells = [title, *([] if files else [_paper(first)])]
+        cells = [title, *([] if files else [_paper(first, next(iter(scales.values())).recipe)])]
         for scale in asked:
             row = next((r for r in scales[scale].rows if r.title == title), None) if scale in scales else None
             if row is None:
@@ -133,9 +133,11 @@ def _titles(scales: Mapping[str, SweepResult], *, files: bool) -> list[str]:
     return list(dict.fromkeys(row.title for one in scales.values() for row in _rows(one, files=files)))
 
 
-def _paper(row: SweepRow) -> str:
-    """The one figure of the paper that is known, in the rows that it may be of."""
+def _paper(row: SweepRow, recipe: str) -> str:
+    """The one figure of the paper that is known, in the rows that it may be of; a dash in sweeps of other things."""
     known = published()["paper"]
+    if recipe != known["recipe"]:
+        return "–"
     if row.is_baseline:
         return NOT_PUBLISHED
     words, label = " ".join(row.settings.values()), f"{known['label']} %"

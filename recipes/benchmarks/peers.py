@@ -33,6 +33,7 @@ from trainer_ext.errors import InputError
 from trainer_ext.recipe import read_recipe
 from trainer_ext.rows import listed
 from trainer_ext.run_directory import write_json, write_text
+from trainer_ext.sweep_file import recipe_scales
 
 HERE = Path(__file__).parent
 
@@ -44,7 +45,7 @@ def main(
     arm: Annotated[list[str] | None, typer.Option(help="Only this arm; may be repeated. Default: all.")] = None,
     seed: Annotated[list[int], typer.Option(help="Of the arms; may be repeated. The first is the baseline's.")] = [17],  # noqa: B006
     recipe: Annotated[Path, typer.Option(help="Fields that all arms share.")] = HERE.parent / "trec6_minilm.yaml",
-    scale: Annotated[str | None, typer.Option(help="A scale of that recipe.")] = "small",
+    scale: Annotated[str, typer.Option(help="A scale of that recipe, where it has one of that name.")] = "small",
     training: Annotated[bool, typer.Option(help="Train what is missing; else it is left out.")] = True,
     timing: Annotated[bool, typer.Option(help="Time all models at the end and compare.")] = True,
     batch: Annotated[list[str], typer.Option(help="Texts x tokens; may be repeated.")] = ["1x32", "32x32"],  # noqa: B006
@@ -56,10 +57,11 @@ def main(
     names = list(dict.fromkeys(arm or ARMS))
     if unknown := [name for name in names if name not in ARMS]:
         raise InputError(f"--arm {unknown[0]}: it must be one of {listed(ARMS)}.")
+    scaled = scale if scale in recipe_scales(recipe) else None
     for number in seed:
         fields = {"data_dir": data, "model_name_or_path": model, "output_dir": output / "trainer", "seed": number}
         asked = read_recipe(
-            recipe, [word for name, value in fields.items() for word in (f"--{name}", str(value))], scale
+            recipe, [word for name, value in fields.items() for word in (f"--{name}", str(value))], scaled
         )
         if training:
             train(asked, names, output, first=number == seed[0], console=console)
