@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from .sweep_collect import baseline_rows, keep_best, path_of, rows_of, sentence,
 from .sweep_file import Job, SweepFile
 from .sweep_files import read_sweep_json, write_sweep
 from .sweep_group import Group
-from .sweep_place import SweepPlace
+from .sweep_place import Busy, SweepPlace
 from .sweep_rows import SweepResult, SweepRow
 from .sweep_study import EXTRA, GridSource, RangeSource, open_study
 from .sweep_times import energy_of, time_all
@@ -110,15 +111,27 @@ def finish(
 ) -> SweepResult:
     """Measure all finished runs together, choose the best, and write everything; nothing is measured twice.
 
+    Of several sweeps on one folder one measures, since two would disturb each other, and the others wait for it.
+
     Raises:
         InputError: no run was finished.
     """
     if not jobs:
         words = next(iter(failed.values()), "none was started")
         raise InputError(f"No run of {group.file.path.name} was finished: {words}")
+    while True:
+        try:
+            with group.place.claim("measuring"):
+                return _measure(group, jobs, failed, workers=workers, choice=choice, notes=notes)
+        except Busy:
+            time.sleep(2)
+
+
+def _measure(group: Group, jobs: Sequence[Job], failed: dict[str, str], *, workers: int, choice, notes) -> SweepResult:
+    """What `finish` does while nobody else measures."""
     place, first = group.place, jobs[0]
     rows = baseline_rows(place, first) + [row for job in jobs for row in rows_of(place, job)]
-    owner = {row.folder: job for job in jobs for row in rows_of(place, job)}
+    owner = {job.folder: job for job in jobs}
     paths = [path_of(place, owner.get(row.folder, first), row) for row in rows]
     before = _measured(place, rows, failed)
     if before is not None:
