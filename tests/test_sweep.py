@@ -141,7 +141,9 @@ def test_the_outcome_is_complete_and_measured_once(swept):
     assert result.command == "trainer-ext sweep grid.yaml"
     assert (place.best / "compressed" / "config.json").is_file()
     assert (place.best / VARIANTS).is_file()
-    assert report.load(place.best).sparsity.achieved in (0.0, pytest.approx(0.5, abs=0.05))
+    # Which of the two is faster is the machine's to say; the folder must be that of the one that is named.
+    chosen = next(row for row in result.rows if row.title == result.best["title"])
+    assert report.load(place.best) == report.load(place.root / chosen.folder)
 
 
 def test_the_study_holds_every_run(swept):

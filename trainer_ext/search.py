@@ -16,7 +16,7 @@ from .baseline import open_baseline
 from .errors import InputError, one_line
 from .extras import need
 from .recipe import recipe_fields
-from .recipe_file import read_words
+from .recipe_file import read_values, read_words
 from .search_baseline import facts_of
 from .search_goal import OPTIONS, Goal, Variant
 from .search_plan import Run, Stop, next_step, space_for
@@ -72,8 +72,9 @@ def search(
     if most_runs < 1:
         raise InputError(f"--max-runs must be 1 or more, got {most_runs}.")
     need("optuna", extra=EXTRA)
-    given = read_words(words, recipe_fields())
-    fields = {} if "holdout_share" in given else {"holdout_share": HOLDOUT_SHARE}
+    known = recipe_fields()
+    own = read_values(Path(recipe), known, scale) | read_words(words, known)
+    fields = {} if own.get("holdout_share") else {"holdout_share": HOLDOUT_SHARE}
     file = SweepFile(Path(recipe), Path(recipe), fields=fields, export=[_int8()])
     group = Group(file, "", words, scale, command, console)
     space = _space(group, goal)
@@ -120,8 +121,6 @@ def _int8() -> str:
 def _space(group: Group, goal: Goal) -> Space:
     """What may be tried, from the baseline as it will be and the texts that it is trained on."""
     model, tokenizer, data, _ = open_baseline(group.recipe)
-    if not any(name == "holdout" for name in data.tests):
-        raise InputError("A search chooses by rows that are held out: give --holdout_share, such as 0.15.")
     runtimes = ("torch", *group.file.export)
     try:
         return space_for(goal, facts_of(model, tokenizer, data, group.recipe, runtimes=runtimes))

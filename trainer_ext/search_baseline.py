@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from datasets import Dataset
 
 from .corpus import read_corpus
-from .data import Data
+from .data import HOLDOUT, Data
 from .encoding import encode_texts
 from .errors import InputError
 from .families import family_of, layers_of, prunable_weights
 from .measure import count_parameters
 from .recipe import Recipe
 from .search_facts import Facts, VocabularyLevel
-from .sweep_judge import HOLDOUT
 from .tasks import task_of
 from .vocabulary import tokens_in_use, trim_tokenizer
 from .vocabulary_figures import measure_vocabulary

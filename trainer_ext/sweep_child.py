@@ -28,7 +28,7 @@ class ChildJob:
 
     Attributes:
         root: of the sweep or group.
-        folder: of the run below it; of a baseline alone empty.
+        folder: of the run below it.
         recipe: a YAML file with the resolved fields of the run.
         baseline: name of the folder of its baseline below `shared/`.
         baseline_recipe: a YAML file with the fields that the baseline is trained by.
@@ -59,10 +59,9 @@ def work(job: ChildJob) -> None:
     from .sweep_place import SweepPlace
 
     place = SweepPlace(Path(job.root))
-    with place.claim(job.folder or job.baseline):
+    with place.claim(job.folder):
         _baseline(place, job)
-        if job.folder:
-            _run(place, job)
+        _run(place, job)
 
 
 def _baseline(place, job: ChildJob) -> None:

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from . import report
 from .benchmark_tables import merged
+from .data import HOLDOUT
 from .emissions_callback import training_energy
 from .report import CompressionReport, Latency, Quality
 from .sweep_file import Job
-from .sweep_judge import HOLDOUT, Variant, read_variants
+from .sweep_judge import Variant, read_variants
 from .sweep_place import VARIANTS, SweepPlace, link_tree
 from .sweep_rows import BASELINE, SweepRow
 from .sweep_times import Times

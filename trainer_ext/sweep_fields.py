@@ -51,7 +51,8 @@ def common_fields(file: SweepFile, group: str, words: Sequence[str], scale: str 
     for name in sorted(given.keys() & file.varied):
         raise InputError(f"--{name} is what {file.path.name} varies; leave it out, or take it out of the file.")
     base = read_values(file.base, known, scale if scale in recipe_scales(file.base) else None)
-    return base | file.fields | (file.scales.get(scale, {}) if scale else {}) | file.groups[group] | given
+    place = {"output_dir": file.output_dir} if file.output_dir else {}
+    return base | place | file.fields | (file.scales.get(scale, {}) if scale else {}) | file.groups[group] | given
 
 
 def run_fields(common: Mapping[str, Any], job: Job, folder: Path, answers: Path) -> Fields:

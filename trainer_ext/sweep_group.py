@@ -43,19 +43,18 @@ class Group:
     def __init__(self, file: SweepFile, name: str, words, scale: str | None, command: str | None, console: Console):
         self.file, self.name, self.scale, self.command, self.console = file, name, scale, command, console
         self.common = common_fields(file, name, words, scale)
-        out = self.common.get("output_dir") if "--output_dir" in " ".join(words) else file.output_dir
-        out = out or self.common.get("output_dir")
+        out = self.common.get("output_dir")
         if not out:
             raise InputError(f"{file.path.name}: output_dir is not given; name the folder of the results.")
         self.place = SweepPlace(Path(out).expanduser() / Job(name).folder if name else Path(out).expanduser())
         self.jobs = file.jobs()
         sample = self.jobs or [Job("trial 0", fields={name: ends[0] for name, ends in file.ranges.items()})]
-        self.recipes = {job.folder: checked(self.fields(job)) for job in sample}
-        self.recipe: Recipe = next(iter(self.recipes.values()))
+        recipes = [checked(self.fields(job)) for job in sample]
+        self.recipe: Recipe = recipes[0]
         if self.recipe.model.measure_energy:
             check_country(self.recipe.model.energy_country)
             check_seconds(self.recipe.model.energy_seconds)
-        for args in {repr(recipe.data): recipe.data for recipe in self.recipes.values()}.values():
+        for args in {repr(recipe.data): recipe.data for recipe in recipes}.values():
             load_data(args)  # refused now, and not by every run
         for module in dict.fromkeys(module for format_ in file.export for module in FORMATS[format_].needs):
             need(module, extra="export")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import codec
 from .assess import quality
-from .data import Data
+from .data import HOLDOUT, Data
 from .errors import InputError
 from .export import FORMATS
 from .export_check import answers_of, run_model
@@ -17,8 +17,6 @@ from .export_source import Source, open_source
 from .report import Quality
 from .run_directory import RunDirectory, write_json
 from .runtimes import open_runtime
-
-HOLDOUT = "holdout"
 
 
 @dataclass(frozen=True)
