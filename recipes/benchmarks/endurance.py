@@ -185,9 +185,7 @@ def main(
     written = {
         name: {
             "did": what["did"],
-            "growth": {
-                quantity: {**asdict(seen), "verdict": seen.verdict} for quantity, seen in grown[name].items()
-            },
+            "growth": {quantity: {**asdict(seen), "verdict": seen.verdict} for quantity, seen in grown[name].items()},
             "samples": [asdict(sample) for sample in what["samples"]],
         }
         for name, what in found.items()
