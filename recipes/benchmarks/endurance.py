@@ -2,7 +2,7 @@
 
 Both run at the same time, each in a process of its own, on a small model made from the quickstart's texts. Training is one
 long run with masks, a live teacher, an evaluation and a checkpoint every minute. Visitors of the page come, ask `/compare`
-for half a minute, upload a file to `/compare_batch`, and leave; others follow, all over real HTTP.
+for a few seconds, upload a file to `/compare_batch`, and leave; others follow, all over real HTTP.
 
 Bounds and how growth is told from noise are in `growth.py`; the exit status is 1 where something grows, or fails.
 Prediction: nothing grows; the trainer's log adds less than 1 MiB an hour. Outcomes are in recipes/benchmarks/README.md.
@@ -32,7 +32,7 @@ from recipes.benchmarks.growth import QUANTITIES, Growth, Sample, growth, watch
 from recipes.benchmarks.page_process import page_of
 from trainer_ext.latency import processor_name
 
-STAY_S = 30.0
+STAY_S = 5.0
 ROOT = Path(__file__).parents[2]
 SMALL = {
     "scratch_hidden_size": 64,
