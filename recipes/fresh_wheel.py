@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 ROOT = Path(__file__).parents[1]
-REDUCED = ("--scratch_epochs", "1", "--num_train_epochs", "1", "--scratch_hidden_size", "128")
+REDUCED = ("--scratch_epochs", "1", "--num_train_epochs", "1", "--scratch_hidden_size", "128", "--scratch_heads", "4")
 REDUCED += ("--scratch_intermediate_size", "512", "--warmup_steps", "0")
 WHERE = "import trainer_ext; print(trainer_ext.__file__)"
 QUICKSTART, RUN = "recipes/quickstart", "runs/quickstart"

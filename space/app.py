@@ -64,9 +64,7 @@ def serve(names: dict[str, str]) -> None:
 
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core stays with the server, or models wait for it
     page = build_page(open_pair(names))
-    page.launch(
-        theme=theme(), css_paths=HERE / "style.css", footer_links=["api"], state_session_capacity=VISITORS
-    )
+    page.launch(theme=theme(), css_paths=HERE / "style.css", footer_links=["api"], state_session_capacity=VISITORS)
 
 
 if __name__ == "__main__":
