@@ -78,14 +78,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-# Our own requirements at their lowest, what these need at its newest; torch is then the build with CUDA, some gigabytes.
+# Our own requirements at their lowest, what these need at its newest.
 .venv-lowest/.installed: pyproject.toml
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/$(PIP) uv
 	.venv-lowest/bin/uv pip compile --quiet pyproject.toml --extra dev --resolution lowest-direct \
 		--python .venv-lowest/bin/python --output-file .venv-lowest/lowest.txt
-	.venv-lowest/bin/$(PIP) --requirement .venv-lowest/lowest.txt
-	.venv-lowest/bin/$(PIP) --no-deps --editable .
+	.venv-lowest/bin/$(PIP) --constraint .venv-lowest/lowest.txt torch
+	.venv-lowest/bin/$(PIP) --constraint .venv-lowest/lowest.txt --editable '.[dev]'
 	@touch $@
 
 .venv-newest/.installed: pyproject.toml

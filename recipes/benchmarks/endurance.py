@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -123,11 +122,8 @@ def measure(arms: dict[str, Callable], seconds: float, every: float, folder: Pat
             did = arms[name](follow)
         found[name]["did"] = did
 
-    threads = [threading.Thread(target=one, args=(name,)) for name in arms]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(arms)) as pool:
+        list(pool.map(one, arms))  # an error in one of them is raised here
     return found
 
 
