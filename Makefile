@@ -25,7 +25,7 @@ quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi 
 test: $(INSTALLED) browser  ## Run the tests
 	$(BIN)/python -m pytest
 
-lowest: .venv-lowest/.installed browser  ## Run the tests with the lowest versions that pyproject.toml allows: make lowest TESTS=tests/test_cli.py
+lowest: .venv-lowest/.installed browser  ## Run the tests with the lowest versions that pyproject.toml allows
 	.venv-lowest/bin/python -m pytest $(OLD_WARNINGS) $(TESTS)
 
 newest: .venv-newest/.installed browser  ## Run the tests with the newest versions that pyproject.toml allows
