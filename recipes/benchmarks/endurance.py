@@ -90,6 +90,7 @@ def serve(run: Path, data: Path, seconds: float, clients: int, follow: Callable[
         "answers": len(seen.waited),
         "turned_away": seen.turned_away,
         "errors": seen.errors.total(),
+        "which": dict(seen.errors),
         "files_of_visitors": files,
     }
 
