@@ -7,12 +7,14 @@ import sys
 from . import demo_command, publish_commands, run_commands, sweep_command, tool_commands  # noqa: F401  (each registers)
 from .cli_ground import app, fail
 from .errors import InputError
+from .sharding import check_one_process
 
 
 def main() -> None:
     """Run a command; bad input becomes one line and exit status 2."""
     debug = "--debug" in sys.argv
     try:
+        check_one_process()
         app()
     except InputError as error:
         if debug:

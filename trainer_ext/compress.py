@@ -25,6 +25,7 @@ from .run_directory import RunDirectory, find_run, last_checkpoint, start_run, w
 from .run_report import run_report
 from .run_teacher import reads_trimmed
 from .run_vocabulary import RunVocabulary, keep_vocabulary, open_vocabulary
+from .sharding import check_one_process
 from .student import prepare_student
 from .tasks import task_of
 from .teacher_inputs import TeacherCollator, put_beside
@@ -110,6 +111,7 @@ def train_baseline(recipe: Recipe, run: RunDirectory, *, console: Console) -> No
 
 
 def _check_strategy(recipe: Recipe) -> None:
+    check_one_process()
     args = recipe.training
     removals = {
         "prune_method": args.pruning_spec and args.prune_method,

@@ -20,7 +20,7 @@ from .recovery import recovery_run, was_finished
 from .report import utc_now
 from .run_directory import last_checkpoint
 from .score_group import add_missing, add_scores, scores_of
-from .sharding import check_one_device, check_whole_parameters
+from .sharding import check_one_device, check_whole_model, check_whole_parameters
 from .soft_targets import IGNORED
 from .student import prepare_student
 from .teacher_inputs import TeacherCollator, check_rows, split_inputs
@@ -228,6 +228,7 @@ class DistillPruneMixin(PublishMixin):
         """Set up the teacher, then drop layers and attach masks: 'self' must be copied while the model is still dense."""
         options = self._options
         if self._spec is not None or self._given_teachers or self._teacher_names:
+            check_whole_model(model)
             self._before = before(model)  # for the card
         teachers = self._given_teachers or [self._open_teacher(name, model) for name in self._teacher_names]
         student = prepare_student(model, self.args) if options is self.args else model
