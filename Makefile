@@ -7,7 +7,7 @@ RUN := runs/quickstart
 PAGE_PYTHON ?= python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: browser check clean format fresh help quickstart results screenshots test
+.PHONY: browser check clean distributed format fresh help quickstart results screenshots test
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -18,6 +18,9 @@ quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi 
 
 test: $(INSTALLED) browser  ## Run the tests
 	$(BIN)/python -m pytest
+
+distributed: $(INSTALLED)  ## Train every method in 1, 2 and 4 processes, resumed in other numbers too (about 5 minutes)
+	$(BIN)/python tests/scale_out.py
 
 browser:  ## Install Chromium, a font and axe-core for the tests of the page
 	tests/browser/install.sh
