@@ -27,8 +27,18 @@ class FullSize(TrainerCallback):
         self.weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def start(script: str | Path, *words: str, processes: int, launcher: tuple[str, ...] = TORCHRUN) -> subprocess.Popen:
-    """A script in several processes, as `torchrun` or `accelerate launch` starts it; both outputs are pipes."""
+def start(
+    script: str | Path, *words: str, processes: int, launcher: tuple[str, ...] = TORCHRUN, variables=None
+) -> subprocess.Popen:
+    """A script in several processes, as `torchrun` or `accelerate launch` starts it; both outputs are pipes.
+
+    Args:
+        script: what to start.
+        *words: behind it on the command line.
+        processes: how many.
+        launcher: TORCHRUN or ACCELERATE.
+        variables: of the environment.
+    """
     launch = [*launcher, f"{'--num_processes' if launcher is ACCELERATE else '--nproc-per-node'}={processes}"]
     return subprocess.Popen(
         [sys.executable, *launch, str(script), *words],
@@ -36,15 +46,13 @@ def start(script: str | Path, *words: str, processes: int, launcher: tuple[str, 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **(variables or {})},
     )
 
 
-def run(
-    script: str | Path, *words: str, processes: int, launcher: tuple[str, ...] = TORCHRUN, seconds: float = 280
-) -> None:
+def run(script: str | Path, *words: str, seconds: float = 280, **options) -> None:
     """Such a start, to its end, which must be a good one and come in time."""
-    process = start(script, *words, processes=processes, launcher=launcher)
+    process = start(script, *words, **options)
     _, said = process.communicate(timeout=seconds)
     assert process.returncode == 0, said.partition("ChildFailedError")[0][-6000:]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from launching import BATCH, difference, is_main, run, split, train
 
-ALLOWED = 1e-4  # of weights near 1, after 12 steps at a large learning rate
+ALLOWED = 1e-5  # of weights near 1, after 12 steps at a large learning rate
 METHODS = ("movement", "soft_movement", "magnitude")
 UNITS = ("block", "head")
 TEACHERS = ("none", "live", "cached")

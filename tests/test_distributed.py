@@ -13,6 +13,8 @@ sys.path[:0] = [str(Path(__file__).parent)]  # for the processes that torchrun s
 from launching import is_main, run, split, train  # noqa: E402
 from training import PRUNE, Rows, make_trainer, new_model  # noqa: E402
 
+from trainer_ext.loopback_hub import LoopbackHub  # noqa: E402
+
 UNLABELLED = Rows(64)
 UNLABELLED.labels[UNLABELLED.ids[:, 1] % 3 < 1] = -100  # a third: some parts of a batch have none, others only those
 
@@ -44,7 +46,7 @@ STEPS = (4, 8)  # in the middle of an epoch and of the ramp; at the end of an ep
 ALL = {
     **{**PRUNE, "prune_recovery_epochs": 0.5, "distill_teacher": "self"},
     **{"prune_speedup": 1.05, "prune_latency_batch_size": 4, "prune_latency_length": 32},
-    **{**SAVED, "max_steps": 8, "eval_strategy": "steps", "eval_steps": 4},
+    **{**SAVED, "max_steps": 8, "eval_strategy": "steps", "eval_steps": 4, "hub_model_id": "user/written"},
 }
 
 
@@ -85,6 +87,7 @@ def write_everything(folder: Path) -> list:
     trainer.create_model_card()
     trainer.log_metrics("train", {"loss": 0.0})
     trainer.save_metrics("train", {"loss": 0.0})
+    trainer.push_to_hub(license="apache-2.0")
     return trainer.compression.neurons
 
 
@@ -101,9 +104,11 @@ def one(folder) -> dict:
 
 @pytest.fixture(scope="module")
 def two(folder, one) -> dict:
-    """Every case, trained by two processes that torchrun starts."""
-    run(__file__, str(folder), processes=2)
-    return torch.load(folder / "found.pt", weights_only=True)
+    """Every case, trained by two processes that torchrun starts; what is published goes to a Hub on this machine."""
+    with LoopbackHub() as hub:
+        run(__file__, str(folder), processes=2, variables=hub.environment(folder / "home"))
+        published = set(hub.files("user/written"))
+    return {**torch.load(folder / "found.pt", weights_only=True), "published": published}
 
 
 def assert_same(first: dict, second: dict):
@@ -143,6 +148,7 @@ def test_only_the_first_process_writes(folder, two):
     expected = {"model.safetensors", "compression.json", "README.md", "trainer_state.json", "latency_table.json"}
     expected |= {"latency_correction.json", "train_results.json", "all_results.json"}
     assert expected <= first
+    assert two["published"] >= {"model.safetensors", "compression.json", "README.md"}
     assert {f"checkpoint-4/{name}" for name in ("model.safetensors", "optimizer.pt", "trainer_state.json")} <= first
     left = {name for name in second if not name.startswith("cache/")}
     assert left == {f"{place}/rng_state_1.pth" for place in ("checkpoint-4", "checkpoint-8", "recovery/checkpoint-2")}

@@ -1,6 +1,7 @@
 """Run directories: a run is not written over, is continued only with the fields it was started with, and whole."""
 
 import os
+import threading
 
 import pytest
 
@@ -83,6 +84,27 @@ def test_a_file_is_replaced_whole(tmp_path):
     write_text(tmp_path / "a", "old")
     write_text(tmp_path / "a", "new")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "new")]
+
+
+def test_a_file_that_several_write_at_once_is_whole(tmp_path):
+    failed, read = [], set()
+
+    def write(text):
+        try:
+            for _ in range(50):
+                write_text(tmp_path / "a", text)
+                read.add((tmp_path / "a").read_text())
+        except OSError as error:
+            failed.append(error)
+
+    writers = [threading.Thread(target=write, args=(letter * 9999,)) for letter in "xyz"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert failed == []
+    assert read <= {letter * 9999 for letter in "xyz"}
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_the_newest_complete_checkpoint_is_found(tmp_path):

@@ -54,12 +54,15 @@ def work(job: ChildJob) -> None:
 
     Raises:
         InputError: something given cannot work.
-        Busy: another process works on this run.
+        Busy: another process works on this run, or has finished it since this one was started.
     """
-    from .sweep_place import SweepPlace
+    from .sweep_file import Job
+    from .sweep_place import Busy, SweepPlace
 
     place = SweepPlace(Path(job.root))
     with place.claim(job.folder):
+        if place.is_finished(Job(job.folder)):
+            raise Busy(job.folder)
         _baseline(place, job)
         _run(place, job)
 
