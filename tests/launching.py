@@ -65,12 +65,12 @@ def split(processes: int, accumulated: int = 1) -> dict[str, int]:
     }
 
 
-def train(folder: Path, *, resume: Path | None = None, rows=None, callbacks=(), **fields) -> dict:
+def train(folder: Path, *, resume: Path | bool | None = None, rows=None, callbacks=(), **fields) -> dict:
     """One run: the weights before the cut, which heads and neurons stayed, and the log.
 
     Args:
         folder: of the run.
-        resume: a checkpoint to go on from.
+        resume: a checkpoint to go on from; True for the last one in the folder.
         rows: the data; 64 rows by default.
         callbacks: further ones.
         **fields: of the arguments, laid over those of a short run; with `distill_alpha`, there is a teacher.
@@ -85,7 +85,7 @@ def train(folder: Path, *, resume: Path | None = None, rows=None, callbacks=(), 
         **{**PRUNE, **SGD, **fields},
         **teacher,
     )
-    trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    trainer.train(resume_from_checkpoint=resume if resume in (None, True) else str(resume))
     return {
         "weights": keeper.weights,
         "structure": [trainer.compression.heads, trainer.compression.neurons],

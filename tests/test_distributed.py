@@ -37,7 +37,7 @@ CASES = {
     "uneven labels, teacher": (2, {"rows": UNLABELLED, "distill_alpha": 0.5}),
     "loss function": (2, {"rows": UNLABELLED, "distill_alpha": 0.5, "compute_loss_func": by_count}),
     "smoothed": (2, {"label_smoothing_factor": 0.2, "distill_alpha": 0.5}),
-    "rows that do not divide": (2, {"rows": Rows(36), "dataloader_drop_last": True}),
+    "rows that do not divide": (1, {"rows": Rows(36), "dataloader_drop_last": True}),
     "a count per process": (2, {"distill_alpha": 0.5, "average_tokens_across_devices": False}),
 }
 RESUMED = {"movement": {"distill_alpha": 0.5}, "soft movement": {"prune_method": "soft_movement"}}
