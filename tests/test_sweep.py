@@ -23,7 +23,7 @@ from trainer_ext.sweep_files import read_sweep_json
 from trainer_ext.sweep_place import VARIANTS, SweepPlace
 from trainer_ext.sweep_rows import BASELINE
 
-pytestmark = pytest.mark.timeout(900)  # on a busy machine: its fixture starts four sweeps
+pytestmark = pytest.mark.timeout(1800)  # on a busy machine: its fixture starts four sweeps
 GRID = {
     "axes": {
         "sparsity": {"0 %": {"prune_method": "none"}, "50 %": {"prune_sparsity": 0.5}},
@@ -47,7 +47,7 @@ def children(pid: int, about: str = "") -> list[int]:
     return [int(line.split()[0]) for line in text.splitlines() if about in line]
 
 
-def wait_for(what, *, seconds: float = 300.0):
+def wait_for(what, *, seconds: float = 600.0):
     """Wait until `what()` is true."""
     end = time.monotonic() + seconds
     while not what():
