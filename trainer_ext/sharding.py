@@ -18,7 +18,10 @@ _STRATEGIES = {
         "deepspeed, and DeepSpeed in the configuration of `accelerate launch`",
     ),
     "Megatron-LM": (_SPLIT, "Megatron-LM in the configuration of `accelerate launch`"),
-    "parallelism_config": (_SPLIT, "parallelism_config, there and in the configuration of `accelerate launch`"),
+    "parallelism_config": (
+        _SPLIT,
+        "parallelism_config, in the arguments and in the configuration of `accelerate launch`",
+    ),
 }
 # What `accelerate launch` chose, by the variable that accelerate reads.
 _LAUNCHED = {

@@ -19,7 +19,7 @@ from .sweep_workers import Outcome
 
 EXTRA = "sweep"
 AIMS = ("quality", "speedup")
-OPENINGS = 5
+OPENINGS = 5  # of two that make the tables of a new database at once, one fails and has to try again
 
 
 def open_study(place: SweepPlace, storage: str | None, *, name: str = "sweep", seed: int = 0):
@@ -38,7 +38,7 @@ def open_study(place: SweepPlace, storage: str | None, *, name: str = "sweep", s
     from sqlalchemy.exc import DBAPIError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    for left in reversed(range(OPENINGS)):
+    for attempt in range(1, OPENINGS + 1):
         try:
             if storage is None:
                 from optuna.storages.journal import JournalFileBackend
@@ -53,7 +53,7 @@ def open_study(place: SweepPlace, storage: str | None, *, name: str = "sweep", s
                 load_if_exists=True,
             )
         except Exception as error:  # SQLAlchemy's, the file system's and Optuna's own have no common base
-            if left and isinstance(error, DBAPIError):  # of two that make the tables at once, one fails
+            if attempt < OPENINGS and isinstance(error, DBAPIError):
                 time.sleep(0.3)
                 continue
             raise InputError(
