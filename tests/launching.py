@@ -50,7 +50,7 @@ def start(
     )
 
 
-def run(script: str | Path, *words: str, seconds: float = 280, **options) -> None:
+def run(script: str | Path, *words: str, seconds: float = 800, **options) -> None:
     """Such a start, to its end, which must be a good one and come in time."""
     process = start(script, *words, **options)
     _, said = process.communicate(timeout=seconds)

@@ -15,6 +15,7 @@ from training import PRUNE, Rows, make_trainer, new_model  # noqa: E402
 
 from trainer_ext.loopback_hub import LoopbackHub  # noqa: E402
 
+pytestmark = pytest.mark.timeout(900)  # several processes start at once, on a machine that may be busy
 UNLABELLED = Rows(64)
 UNLABELLED.labels[UNLABELLED.ids[:, 1] % 3 < 1] = -100  # a third: some parts of a batch have none, others only those
 

@@ -15,6 +15,7 @@ from training import HoldAt  # noqa: E402
 
 from trainer_ext.masks import load_masked  # noqa: E402
 
+pytestmark = pytest.mark.timeout(900)  # several processes start at once, on a machine that may be busy
 SAVED = {"distill_alpha": 0.5, "save_strategy": "steps", "save_steps": 2}
 HELD_AT, BOUND = 7, 60  # a step; seconds from the kill to the end of the launcher
 
@@ -34,7 +35,7 @@ def killed(tmp_path_factory):
     """A run of two processes, of which the second one is killed after step 7 while the first waits for it in step 8."""
     folder = tmp_path_factory.mktemp("killed")
     process = start(__file__, str(folder), processes=2)
-    pid, end = folder / "pid", time.monotonic() + 120
+    pid, end = folder / "pid", time.monotonic() + 400
     while not pid.is_file() or not pid.read_text():
         assert process.poll() is None, process.communicate()[1][-3000:]
         assert time.monotonic() < end, f"step {HELD_AT} was not reached"
