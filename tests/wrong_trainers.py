@@ -1,0 +1,49 @@
+"""Trainers that are wrong in one way each: what a comparison with the right one must notice."""
+
+from __future__ import annotations
+
+import torch
+from transformers import Trainer
+from transformers.trainer_callback import PrinterCallback
+
+
+class Deaf(Trainer):
+    """Has no callbacks but its own."""
+
+    def __init__(self, *arguments, callbacks=None, **named):
+        super().__init__(*arguments, **named)
+
+    def add_callback(self, callback):
+        if callback is PrinterCallback:
+            super().add_callback(callback)
+
+
+class Twice(Trainer):
+    """Logs everything twice."""
+
+    def log(self, logs, start_time=None):
+        super().log(dict(logs), start_time)
+        super().log(logs, start_time)
+
+
+class Heavier(Trainer):
+    """Has another loss."""
+
+    def compute_loss(self, *arguments, **named):
+        found = super().compute_loss(*arguments, **named)
+        return (1.5 * found[0], found[1]) if isinstance(found, tuple) else 1.5 * found
+
+
+class Restless(Trainer):
+    """Draws a random number more at every start."""
+
+    def get_train_dataloader(self):
+        torch.rand(1)
+        return super().get_train_dataloader()
+
+
+class Longer(Trainer):
+    """Trains and evaluates on each row twice."""
+
+    def get_train_dataloader(self):
+        return [*(loader := super().get_train_dataloader()), *loader]
