@@ -47,3 +47,13 @@ class Longer(Trainer):
 
     def get_train_dataloader(self):
         return [*(loader := super().get_train_dataloader()), *loader]
+
+
+class Misnamed(Trainer):
+    """Gives metrics and losses of an evaluation other names and values."""
+
+    def evaluation_loop(self, *arguments, **named):
+        found = super().evaluation_loop(*arguments, **named)
+        predictions = None if found.predictions is None else found.predictions[:1]
+        metrics = {f"{name}_": value for name, value in found.metrics.items()}
+        return found._replace(metrics=metrics, predictions=predictions, num_samples=found.num_samples + 1)
