@@ -21,8 +21,9 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from trainer_ext import DistillPruneTrainer, DistillPruneTrainingArguments
 from trainer_ext.callbacks import PruningCallback
 
-CLOCK = tuple(name.removeprefix("eval") for name in TIMING_KEYS if name.startswith("eval")) + (
-    "_model_preparation_time",
+CLOCK = (
+    *(name.removeprefix("eval") for name in TIMING_KEYS if name.startswith("eval")),
+    *("_model_preparation_time", "_tokens_per_second"),
 )
 
 

@@ -57,3 +57,33 @@ class Misnamed(Trainer):
         predictions = None if found.predictions is None else found.predictions[:1]
         metrics = {f"{name}_": value for name, value in found.metrics.items()}
         return found._replace(metrics=metrics, predictions=predictions, num_samples=found.num_samples + 1)
+
+
+class Keepless(Trainer):
+    """Writes checkpoints without optimizer, scheduler, random state and trainer_state.json, and never turns them over."""
+
+    def save_model(self, output_dir=None, _internal_call=False):
+        super().save_model(output_dir, _internal_call)
+        self.args.save_only_model, self.args.save_total_limit = True, None
+
+
+class Reseeded(Trainer):
+    """Trains with another seed than was asked for."""
+
+    def get_train_dataloader(self):
+        torch.manual_seed(self.args.seed + 1)
+        return super().get_train_dataloader()
+
+
+class Willing(Trainer):
+    """Refuses nothing."""
+
+    def _validate_args(self):
+        pass
+
+
+class Misplaced(Trainer):
+    """Saves models in another folder than was asked for."""
+
+    def _save(self, output_dir=None, state_dict=None):
+        super()._save(f"{output_dir or self.args.output_dir}/inner", state_dict)
