@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from training import PRUNE, TIMING_KEYS, make_trainer, new_model
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -72,9 +73,15 @@ def behaviour(*, unless: type[Trainer], compressed: bool = False) -> Callable:
     return mark
 
 
-def behaviours(namespace: Mapping[str, Any]) -> list[Callable]:
-    """The behaviours of a module, by its `globals()`."""
-    return [value for value in namespace.values() if hasattr(value, "unless")]
+def as_in_trainer(namespace: Mapping[str, Any]) -> Callable:
+    """The test of all behaviours of a module, which gives its `globals()`."""
+    cases = [value for value in namespace.values() if hasattr(value, "unless")]
+
+    @pytest.mark.parametrize("case", cases, ids=[case.__name__ for case in cases])
+    def test(tmp_path, case):
+        check(case, tmp_path)
+
+    return test
 
 
 def check(function: Callable, folder: Path) -> None:
@@ -90,8 +97,8 @@ def check(function: Callable, folder: Path) -> None:
     assert not any(found.values()), found
     try:
         wrong = under(Kind(function.unless))
-    except (AssertionError, AttributeError, ValueError) as error:  # it does not get to the end: that shows as well
-        wrong = error
+    except (AssertionError, AttributeError, OSError, ValueError) as error:
+        wrong = error  # it does not get to the end, which shows as well
     assert differences(stock, wrong)
 
 
@@ -158,6 +165,21 @@ def at(event: str, act: Callable, *, step: int | None = None) -> Watcher:
 def timeless(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics without what a clock measured."""
     return {name: value for name, value in metrics.items() if not name.endswith(CLOCK)}
+
+
+def named(metrics):
+    """The names of metrics, but for the one that comes with the first evaluation of a model: a small model is a new one."""
+    return sorted(name for name in metrics if not name.endswith("_model_preparation_time"))
+
+
+def predicted(output):
+    """A named tuple of an evaluation, without the clock."""
+    parts = output._asdict()
+    return {"type": type(output).__name__, **parts, "metrics": timeless(parts["metrics"])}
+
+
+def accuracy(prediction):
+    return {"accuracy": (prediction.predictions.argmax(-1) == prediction.label_ids).mean()}
 
 
 def history(trainer) -> list[dict[str, Any]]:

@@ -2,14 +2,12 @@
 
 import json
 
-import pytest
 import torch
 from as_stock import (
     STOCK,
+    as_in_trainer,
     at,
     behaviour,
-    behaviours,
-    check,
     files,
     history,
     raised,
@@ -237,6 +235,4 @@ def one_training_after_the_other(kind, folder):
     return [found, history(trainer), state_in(folder / "checkpoint-6")]
 
 
-@pytest.mark.parametrize("case", behaviours(globals()), ids=lambda each: each.__name__)
-def test_as_in_trainer(tmp_path, case):
-    check(case, tmp_path)
+test_as_in_trainer = as_in_trainer(globals())

@@ -3,9 +3,8 @@
 import os
 
 import datasets
-import pytest
 import torch
-from as_stock import OURS, STOCK, at, behaviour, behaviours, check, differences, files, history, raised
+from as_stock import OURS, STOCK, as_in_trainer, at, behaviour, differences, files, history, raised
 from test_dropin_batches import InOrder, Stream, Texts, pad
 from torch.utils.data import DataLoader
 from training import Rows, new_model
@@ -207,6 +206,4 @@ def test_full_determinism_gives_the_same_run(tmp_path, monkeypatch):
     assert [differences(runs[0], run) for run in runs] == [[]] * 3
 
 
-@pytest.mark.parametrize("case", behaviours(globals()), ids=lambda each: each.__name__)
-def test_as_in_trainer(tmp_path, case):
-    check(case, tmp_path)
+test_as_in_trainer = as_in_trainer(globals())

@@ -1,49 +1,13 @@
-"""Evaluation and prediction as in stock Trainer: names, values, shapes, and what metrics are given."""
-
-import json
+"""Evaluation as in stock Trainer: names and values of metrics, and what functions that compute them are given."""
 
 import numpy as np
-import pytest
 import torch
-from as_stock import at, behaviour, behaviours, check, differences, files, history, raised, timeless
+from as_stock import accuracy, as_in_trainer, at, behaviour, history, named, predicted, raised, timeless
 from test_dropin_batches import Stream
-from torch.utils.data import Dataset
 from training import Rows
 from wrong_trainers import Deaf, Heavier, Misnamed
 
 EVALUATING = {"eval_strategy": "steps", "eval_steps": 2}
-
-
-class Unlabelled(Dataset):
-    """Rows without labels."""
-
-    def __init__(self, count):
-        self.rows = Rows(count)
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, index):
-        row = self.rows[index]
-        return {"input_ids": row["input_ids"], "attention_mask": row["attention_mask"]}
-
-
-def accuracy(prediction):
-    return {"accuracy": (prediction.predictions.argmax(-1) == prediction.label_ids).mean()}
-
-
-def named(metrics):
-    """The names of metrics, but for the one that comes with the first evaluation of a model: a small model is a new one."""
-    return sorted(name for name in metrics if not name.endswith("_model_preparation_time"))
-
-
-def predicted(output):
-    """A named tuple of an evaluation, without the clock."""
-    parts = output._asdict()
-    return {"type": type(output).__name__, **parts, "metrics": timeless(parts["metrics"])}
-
-
-# evaluate
 
 
 @behaviour(unless=Heavier)
@@ -169,7 +133,6 @@ def logits_made_ready_for_metrics(kind, folder):
     return [
         timeless(trainer.evaluate()),
         predicted(trainer.predict(Rows(9))),
-        predicted(trainer.predict(Unlabelled(9))),
     ]
 
 
@@ -189,91 +152,4 @@ def metrics_that_fail(kind, folder):
     return [raised(trainer.evaluate), trainer.model.training, timeless(kind.make(folder).evaluate())]
 
 
-# predict
-
-
-@behaviour(unless=Misnamed)
-def predict_with_and_without_labels(kind, folder):
-    trainer = kind.train(folder, compute_metrics=accuracy)
-    return [predicted(trainer.predict(rows)) for rows in (Rows(9), Unlabelled(9), Stream(9))]
-
-
-@behaviour(unless=Misnamed, compressed=True)
-def shapes_of_a_prediction(kind, folder):
-    found = kind.train(folder, compute_metrics=accuracy).predict(Rows(9), metric_key_prefix="mine")
-    arrays = [[each.shape, str(each.dtype)] for each in (found.predictions, found.label_ids)]
-    return [type(found).__name__, arrays, named(found.metrics)]
-
-
-@behaviour(unless=Misnamed)
-def predict_with_hidden_states(kind, folder):
-    trainer = kind.make(folder)
-    trainer.model.config.output_hidden_states = True
-    return [predicted(trainer.predict(Rows(9), ignore_keys=keys)) for keys in (None, [], ["hidden_states"])]
-
-
-@behaviour(unless=Misnamed)
-def predict_in_parts(kind, folder):
-    return [
-        predicted(kind.make(folder, per_device_eval_batch_size=4, **fields).predict(Rows(9)))
-        for fields in ({"eval_accumulation_steps": 1}, {"eval_do_concat_batches": False})
-    ]
-
-
-@behaviour(unless=Misnamed)
-def predict_the_loss_alone(kind, folder):
-    return predicted(kind.make(folder, prediction_loss_only=True).predict(Rows(9)))
-
-
-@behaviour(unless=Misnamed)
-def predict_with_labels_of_other_names(kind, folder):
-    trainer = kind.make(folder, label_names=["labels", "attention_mask"])
-    return [trainer.label_names, predicted(trainer.predict(Rows(9)))]
-
-
-@behaviour(unless=Misnamed, compressed=True)
-def number_of_samples(kind, folder):
-    trainer = kind.train(folder)
-    return [
-        trainer.evaluation_loop(trainer.get_test_dataloader(rows), "mine").num_samples for rows in (Rows(9), Stream(7))
-    ]
-
-
-@behaviour(unless=Heavier)
-def one_step_of_a_prediction(kind, folder):
-    trainer = kind.make(folder)
-    batch = next(iter(trainer.get_eval_dataloader()))
-    return [trainer.prediction_step(trainer.model, dict(batch), alone) for alone in (False, True)]
-
-
-@behaviour(unless=Heavier)
-def metrics_written_to_files(kind, folder):
-    trainer = kind.train(folder)
-    for split in ("train", "eval"):
-        trainer.save_metrics(split, timeless(trainer.evaluate()))
-    trainer.save_state()
-    written = [json.loads((folder / name).read_text()) for name in ("all_results.json", "eval_results.json")]
-    return [files(folder), written, history(trainer)]
-
-
-def test_a_comparison_tells_values_and_types():
-    """To the last bit: what is nearly equal, or equal as a number only, is another value."""
-    nan = float("nan")
-    assert not differences({"a": [1.0, nan, np.zeros(2)]}, {"a": [1.0, nan, np.zeros(2)]})
-    for first, second in [
-        (1.0, 1),
-        (1.0, 1.0 + 1e-15),
-        (nan, 0.0),
-        ([1], (1,)),
-        ([1], [1, 2]),
-        ({"a": 1}, {"b": 1}),
-        (np.zeros(2), np.zeros(2, np.float32)),
-        (torch.zeros(2), torch.zeros(2).double()),
-        (np.zeros((2, 1)), np.zeros(2)),
-    ]:
-        assert differences([first], [second]), (first, second)
-
-
-@pytest.mark.parametrize("case", behaviours(globals()), ids=lambda each: each.__name__)
-def test_as_in_trainer(tmp_path, case):
-    check(case, tmp_path)
+test_as_in_trainer = as_in_trainer(globals())

@@ -1,7 +1,6 @@
 """Events as in stock Trainer: which, in which order, at which step, and with what; also with masks and a teacher."""
 
-import pytest
-from as_stock import Watcher, behaviour, behaviours, check, names
+from as_stock import Watcher, as_in_trainer, behaviour, names
 from wrong_trainers import Deaf, Twice
 
 STEPS = {"eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps", "save_steps": 2}
@@ -165,6 +164,4 @@ def order_of_the_callbacks(kind, folder):
     return names(trainer.callback_handler.callbacks)
 
 
-@pytest.mark.parametrize("case", behaviours(globals()), ids=lambda each: each.__name__)
-def test_as_in_trainer(tmp_path, case):
-    check(case, tmp_path)
+test_as_in_trainer = as_in_trainer(globals())

@@ -87,3 +87,11 @@ class Misplaced(Trainer):
 
     def _save(self, output_dir=None, state_dict=None):
         super()._save(f"{output_dir or self.args.output_dir}/inner", state_dict)
+
+
+class Thorough(Trainer):
+    """Evaluates once more, before it trains."""
+
+    def get_train_dataloader(self):
+        self.evaluate()
+        return super().get_train_dataloader()
