@@ -1,7 +1,6 @@
 """Numbers at their edges: ties, one unit left, no rows, one row, one class, one example, and a teacher worse than chance."""
 
 import math
-import shutil
 
 import datasets
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 import torch
 from as_stock import raised
 from commands import recipe_fields, run_command, write_csv, write_recipe, write_task
-from safetensors.torch import load_file, save_file
 from torch.utils.data import Dataset
 from training import PRUNE, Rows, differing, logged, make_trainer, new_model
 from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
@@ -209,7 +207,8 @@ def flat(value):
 
 
 NO_VALUE = """
-import datasets, evaluate
+import datasets
+import evaluate
 
 class NoValue(evaluate.Metric):
     def _info(self):
@@ -255,7 +254,7 @@ def fooled(model):
     return wrong
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.9])
 def test_a_teacher_worse_than_chance_teaches_what_it_says_and_the_log_shows_it(tmp_path, skilled, alpha):
     """It is not found out: the term of the labels in the log tells, and so does the quality of what comes out."""
     scores = {}
@@ -271,4 +270,4 @@ def test_a_teacher_worse_than_chance_teaches_what_it_says_and_the_log_shows_it(t
         assert scores["good"] == scores["bad"]
     else:
         assert scores["bad"][0] < 1 / 3 < scores["good"][0]
-        assert scores["bad"][1] > math.log(3) > scores["good"][1]
+        assert scores["bad"][1] > scores["good"][1] + 0.5
