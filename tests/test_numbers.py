@@ -7,7 +7,7 @@ import math
 import optuna
 import pytest
 import torch
-from training import PRUNE, Rows, differing, logged, make_trainer, new_model
+from training import PRUNE, differing, logged, make_trainer, new_model
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from trainer_ext import InputError, finite, masks
@@ -40,11 +40,6 @@ def warnings_of(caplog):
 def no_loss(outputs, labels, num_items_in_batch=None):
     """A loss of the user's that is infinite."""
     return outputs.logits.sum() * math.inf
-
-
-def steep_loss(outputs, labels, num_items_in_batch=None):
-    """A loss of the user's that is large."""
-    return 1000 * torch.nn.functional.cross_entropy(outputs.logits, labels)
 
 
 # A loss that is not finite
@@ -205,45 +200,6 @@ def test_a_broken_model_is_refused_before_anything_is_trained(tmp_path):
     with pytest.raises(InputError, match=rf"The teacher has {WORDS} weights"):
         make_trainer(tmp_path, teacher=broken)
     make_trainer(tmp_path, model=broken)  # as Trainer does, where nothing is asked for
-
-
-# fp16
-
-
-@pytest.mark.parametrize("optim", ["adamw_torch", "adamw_torch_fused"])
-def test_steps_that_a_scaler_skips_move_nothing_and_the_run_ends_as_it_should(tmp_path, caplog, optim):
-    """In fp16 gradients overflow until the scale fits; the scaler of a graphics card runs here on the processor."""
-    found = []
-
-    class Watch(TrainerCallback):
-        def look(self, model):
-            weights = {name: p.detach().clone() for name, p in model.named_parameters()}
-            return float(trainer.accelerator.scaler.get_scale()), weights
-
-        def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
-            self.before = self.look(model)
-
-        def on_optimizer_step(self, args, state, control, model=None, **kwargs):
-            (scale, weights), (scale_after, weights_after) = self.before, self.look(model)
-            found.append((scale_after < scale, bool(differing(weights, weights_after))))
-
-    fields = {**FIELDS, "max_steps": 20, "optim": optim, "max_grad_norm": 0.0}
-    trainer = make_trainer(tmp_path, **fields, callbacks=[Watch()], compute_loss_func=steep_loss)
-    trainer.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126, backoff_factor=2.0**-8)
-    trainer.train()
-    assert 0 < sum(skipped for skipped, _ in found) < 20
-    assert all(skipped != moved for skipped, moved in found)
-    assert trainer.compression.sparsity == pytest.approx(0.5, abs=0.005)
-    assert not finite.bad_tensors(trainer.model)
-    assert warnings_of(caplog) == []
-
-
-@pytest.mark.parametrize("name", ["bf16_full_eval", "fp16_full_eval"])
-def test_a_small_model_is_evaluated_in_half_precision(tmp_path, name):
-    trainer = make_trainer(tmp_path, **FIELDS, **{name: True})
-    trainer.train()
-    assert math.isfinite(trainer.evaluate()["eval_loss"])
-    assert math.isfinite(trainer.predict(Rows(4)).predictions.sum())
 
 
 # Parts
