@@ -87,7 +87,9 @@ def warn(logs: Mapping[str, Any], step: int, *, scaler: object) -> bool:
         Whether anything was said.
     """
     names = [name for name in logs if name.startswith("loss") or (name == "grad_norm" and scaler is None)]
-    odd = [f"{name} {logs[name]:.3g}" for name in names if not math.isfinite(logs[name])]
+    odd = [
+        f"{name} {logs[name]:.3g}" for name in names if isinstance(logs[name], float) and not math.isfinite(logs[name])
+    ]
     if odd:
         about = "; a teacher that answers such numbers does it too" if "loss_distill" in " ".join(odd) else ""
         logger.warning("Step %d: %s. The training diverged: %s%s.", step, ", ".join(odd), WAY_OUT, about)
