@@ -1,6 +1,7 @@
 """Baseline: a model taken as it is must be one for the task; one that is fine-tuned gets the task's head."""
 
 import pytest
+import torch
 from commands import recipe_fields, write_csv, write_recipe
 from tokenizers import pre_tokenizers
 from transformers import AutoModelForQuestionAnswering, AutoModelForTokenClassification, RobertaTokenizerFast
@@ -84,6 +85,13 @@ def test_the_problem_type_goes_into_the_configuration(opened, tiny_model):
     assert model.config.problem_type == "regression"
     model, _, data, _ = opened(tiny_model(num_labels=2), problem_type="multi_label_classification", baseline_epochs=1)
     assert (model.config.problem_type, data.labels) == ("multi_label_classification", ["0", "1"])
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_model_that_was_saved_in_half_precision_is_trained_in_fp32(opened, tiny_model, epochs):
+    model = opened(tiny_model(num_labels=2).half(), baseline_epochs=epochs, class_names=["0", "1"])[0]
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert model.config.dtype == torch.float32  # and is saved so
 
 
 def test_a_byte_level_tokenizer_reads_words_one_by_one(opened, tiny_model):

@@ -16,7 +16,7 @@ loopback_hub.answers loopback_hub.card_checks loopback_hub.readme_html loopback_
 loopback_hub.upload_rules loss_terms losses matrices merges metric_names precision publish_arguments report_schema
 schedules score_group space_folder squad vocabulary_arguments
 
-card_front_matter compact.registration encoding extras families hidden_states hub_errors loopback_hub.access
+card_front_matter compact.registration encoding extras families finite hidden_states hub_errors loopback_hub.access
 loopback_hub.faults loopback_hub.pages loopback_hub.trees metrics opening pieces publishable recipe_file report rows
 scores search_facts search_goal sharding soft_targets speed_budget sweep_rows traceable wheel
 

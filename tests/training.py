@@ -92,9 +92,11 @@ def make_trainer(
         "compute_loss_func",
         "compute_metrics",
         "data_collator",
+        "eval_dataset",
         "model_init",
         "optimizer_cls_and_kwargs",
         "optimizers",
+        "preprocess_logits_for_metrics",
         "processing_class",
         "teacher",
     }
@@ -102,9 +104,8 @@ def make_trainer(
     if model is None and "model_init" not in init:
         model = new_model()
     rows = Rows(rows) if isinstance(rows, int) else rows
-    return cls(
-        model, arguments(output_dir, args_class, **options), train_dataset=rows, eval_dataset=Rows(16, seed=1), **init
-    )
+    init.setdefault("eval_dataset", Rows(16, seed=1))
+    return cls(model, arguments(output_dir, args_class, **options), train_dataset=rows, **init)
 
 
 def without_timing(log_history):

@@ -28,9 +28,9 @@ def open_baseline(recipe: Recipe):
         return *_from_scratch(recipe, task, data), data, recipe.model.scratch_epochs
     name, epochs = recipe.model.model_name_or_path, recipe.model.baseline_epochs
     way_out = "give a folder or a Hub id that can be reached, or 'scratch' to train a small model from the texts"
-    changes = {}
+    changes = {"dtype": "float32"}  # what is learned has fp32 weights: mixed precision cannot scale fp16 gradients
     if epochs:  # a fresh head with the labels of the data
-        changes = label_names(data.labels) | {"problem_type": task.problem_type}
+        changes |= label_names(data.labels) | {"problem_type": task.problem_type}
     model = open_classifier(name, option="--model_name_or_path", way_out=way_out, head=task.head, **changes)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **dict(task.tokenizer))

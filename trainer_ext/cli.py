@@ -6,7 +6,7 @@ import sys
 
 from . import demo_command, publish_commands, run_commands, sweep_command, tool_commands  # noqa: F401  (each registers)
 from .cli_ground import app, fail
-from .errors import InputError
+from .errors import Diverged, InputError
 from .sharding import check_one_process
 
 
@@ -20,6 +20,10 @@ def main() -> None:
         if debug:
             raise
         fail(error, 2)
+    except Diverged as error:
+        if debug:
+            raise
+        fail(error, 1)
     except KeyboardInterrupt:
         fail("interrupted; the same command goes on where it was, compress with --resume", 130)
     except Exception as error:

@@ -17,6 +17,7 @@ from .data import Data, tokenize
 from .emissions_callback import EmissionsCallback
 from .energy import check_country
 from .errors import InputError
+from .finite import check_given, check_trained
 from .inference_energy import check_seconds
 from .opening import auto_class
 from .prepared import card_of, write_card
@@ -58,6 +59,7 @@ def compress(
     Raises:
         InputError: something given cannot work; found before training starts.
         CheckFailed: the shrunk model is not the masked one.
+        Diverged: a training left NaN or infinite numbers.
     """
     console = console or Console(stderr=True)
     _check_strategy(recipe)
@@ -159,6 +161,7 @@ def _check_before_training(
 ) -> None:
     """Refuse now what would fail after hours: vocabulary, layout, target and teachers."""
     args = recipe.training
+    check_given(model, recipe.model.model_name_or_path)
     if args.n_gpu > 1:
         raise InputError(
             f"{args.n_gpu} devices in one process (DataParallel) cannot work; set CUDA_VISIBLE_DEVICES to one."
@@ -277,6 +280,7 @@ def _train(trainer: Trainer, run: RunDirectory, stage: str, recipe: Recipe) -> N
         trainer.add_callback(EmissionsCallback(recipe.model.energy_country))
     checkpoint = last_checkpoint(run.checkpoints(stage))
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    check_trained(trainer.model, f"The training of {stage}/")
     # Of an interrupted run only the last part was timed: that is no measurement of the whole.
     seconds = None if checkpoint else result.metrics["train_runtime"]
     write_json(run.log(stage), {"seconds": seconds, "log_history": trainer.state.log_history})

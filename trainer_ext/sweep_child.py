@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, one_line
+from .errors import Diverged, InputError, one_line
 
 BUSY = 75  # EX_TEMPFAIL of sysexits.h
 
@@ -145,7 +145,7 @@ def main(arguments: list[str]) -> int:
     except InputError as error:
         print(f"\n{one_line(error, most=1000)}", file=sys.stderr)
         return 2
-    except (CheckFailed, ExportRefused) as error:
+    except (CheckFailed, Diverged, ExportRefused) as error:
         print(f"\n{one_line(error, most=1000)}", file=sys.stderr)
         return 1
     return 0

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 from transformers import Trainer
 
-from . import masks
+from . import finite, masks
 from .arguments import DistillPruneTrainingArguments
 from .callbacks import PruningCallback
 from .distillation import Distillation
@@ -41,7 +41,7 @@ class DistillPruneMixin(PublishMixin):
 
     Raises:
         ValueError: what cannot work is refused here, before training: an unknown architecture, a teacher with other
-            labels, a target out of reach, several devices in one process, parameters split over processes.
+            labels, NaN weights, a target out of reach, several devices in one process, parameters split over processes.
 
     Example:
         >>> class SmallQuestionAnsweringTrainer(DistillPruneMixin, QuestionAnsweringTrainer):
@@ -56,7 +56,7 @@ class DistillPruneMixin(PublishMixin):
         self.compression: Compression | None = None
         self._before: Before | None = None
         self._made: str | None = None  # when the model became what it is now
-        self._terms = LossTerms()
+        self._terms, self._diverged = LossTerms(), False
         self.distillation: Distillation | None = None
         given = teacher if isinstance(teacher, list | tuple) else [] if teacher is None else [teacher]
         if given and self._teacher_names:
@@ -146,15 +146,18 @@ class DistillPruneMixin(PublishMixin):
                 logs |= self._terms.means(self.accelerator)
             if hasattr(self.model, "pruning"):
                 logs["sparsity"] = masks.current_sparsity(self.model)
+            if self._compresses and not self._diverged:  # said once
+                self._diverged = finite.warn(logs, self.state.global_step, scaler=self.accelerator.scaler)
         super().log(logs, start_time)
 
+    @finite.trial_may_fail
     def train(self, resume_from_checkpoint=None, trial=None, ignore_keys_for_eval=None):
         """Train as `Trainer` does; with pruning on, `self.model` is then the shrunk model."""
         if self.compression is not None and resume_from_checkpoint and self.model_init is None:
             raise ValueError(
                 "This trainer's model is already shrunk; build a new trainer to resume from a checkpoint."
             )
-        self._terms = LossTerms()  # without what an earlier run did not log any more
+        self._terms, self._diverged = LossTerms(), False  # without what an earlier run did not log any more
         finished = was_finished(self.args.output_dir, resume_from_checkpoint)
         output = self._train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
@@ -165,6 +168,7 @@ class DistillPruneMixin(PublishMixin):
                     # Where steps were left to train before it, a recovery that is found there is of another run.
                     last = last_checkpoint(folder) if finished else None
                     recovery = self._train(last and str(last), None, ignore_keys_for_eval)
+                finite.check_trained(self.model, "The recovery")
                 if trial is not None:
                     self.objective = None  # of a search: the model before; Trainer now evaluates this one
                 metrics = {f"recovery_{name}": value for name, value in recovery.metrics.items()}
@@ -185,6 +189,7 @@ class DistillPruneMixin(PublishMixin):
         """Replace `self.model` by the smaller model that computes the same, and prove that it does.
 
         Raises:
+            Diverged: if the training left NaN or infinite numbers.
             RuntimeError: if the outputs differ by more than rounding explains.
         """
         # Without the autocast that bf16 and fp16 runs wrap around forward.
@@ -229,6 +234,7 @@ class DistillPruneMixin(PublishMixin):
         options = self._options
         if self._spec is not None or self._given_teachers or self._teacher_names:
             check_whole_model(model)
+            finite.check_given(model, "The model")
             self._before = before(model)  # for the card
         teachers = self._given_teachers or [self._open_teacher(name, model) for name in self._teacher_names]
         student = prepare_student(model, self.args) if options is self.args else model
