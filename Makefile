@@ -5,9 +5,15 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RUN := runs/quickstart
 PAGE_PYTHON ?= python3.12
+PIP := python -m pip install --quiet --disable-pip-version-check
+TORCH := $(shell grep ^torch== constraints.txt)
+MINUTES ?= 60
+TESTS ?=
+# Old releases meet the newest of what they need, which calls them out of date.
+OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: browser check clean distributed format fresh help quickstart results screenshots test
+.PHONY: audit browser check clean distributed endurance format fresh help licences lowest newest offline quickstart results screenshots test wheel
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -21,6 +27,15 @@ test: $(INSTALLED) browser  ## Run the tests
 
 distributed: $(INSTALLED)  ## Train every method in 1, 2 and 4 processes, resumed in other numbers too (about 5 minutes)
 	$(BIN)/python tests/scale_out.py
+
+lowest: .venv-lowest/.installed browser  ## Run the tests with the lowest versions that pyproject.toml allows
+	.venv-lowest/bin/python -m pytest $(OLD_WARNINGS) $(TESTS)
+
+newest: .venv-newest/.installed browser  ## Run the tests with the newest versions that pyproject.toml allows
+	.venv-newest/bin/python -m pytest $(TESTS)
+
+offline: $(INSTALLED) browser  ## Run the tests where there is no network but the machine's own (Linux, as root)
+	unshare --net sh -c 'ip link set lo up && exec $(BIN)/python -m pytest $(TESTS)'
 
 browser:  ## Install Chromium, a font and axe-core for the tests of the page
 	tests/browser/install.sh
@@ -39,11 +54,23 @@ format: $(INSTALLED)  ## Format the code, and mend what the linter can mend
 fresh: $(INSTALLED)  ## Run the published page in an environment of its own: make fresh PAGE_PYTHON=python3.12
 	$(BIN)/python -m recipes.fresh_space $(RUN) $(PAGE_PYTHON)
 
+wheel: $(INSTALLED)  ## Run the quickstart, shortened, from a built wheel in a clean environment
+	$(BIN)/python -m recipes.fresh_wheel $(PYTHON) --torch $(TORCH)
+
+licences: $(INSTALLED)  ## List the licences of all dependencies in docs/licences.md
+	$(BIN)/python -m recipes.licences
+
+audit:  ## Ask whether a vulnerability of a pinned dependency is known
+	recipes/audit.sh $(PYTHON) constraints.txt
+
+endurance: $(INSTALLED)  ## Train and serve for an hour, and see whether memory or handles grow: make endurance MINUTES=60
+	$(BIN)/python -m recipes.benchmarks.endurance --minutes $(MINUTES)
+
 results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md from the result files
 	$(BIN)/python -m recipes.results write
 
-clean:  ## Remove the environment; runs stay
-	rm -rf $(VENV)
+clean:  ## Remove the environments; runs stay
+	rm -rf $(VENV) .venv-lowest .venv-newest
 
 # torch first and on its own: asked for by another package, pip may choose a newer build with gigabytes of CUDA.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -52,4 +79,19 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# Our own requirements at their lowest, what these need at its newest.
+.venv-lowest/.installed: pyproject.toml
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/$(PIP) uv
+	.venv-lowest/bin/uv pip compile --quiet pyproject.toml --extra dev --resolution lowest-direct \
+		--python .venv-lowest/bin/python --output-file .venv-lowest/lowest.txt
+	.venv-lowest/bin/$(PIP) --constraint .venv-lowest/lowest.txt torch
+	.venv-lowest/bin/$(PIP) --constraint .venv-lowest/lowest.txt --editable '.[dev]'
+	@touch $@
+
+.venv-newest/.installed: pyproject.toml
+	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/$(PIP) --upgrade --upgrade-strategy eager --editable '.[dev]'
 	@touch $@

@@ -58,12 +58,13 @@ def serve(names: dict[str, str]) -> None:
     """Open the models of these names, build their page, and serve it."""
     import_spaces()
     import torch
+    from limits import VISITORS
     from models import open_pair
     from page import build_page, theme
 
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core stays with the server, or models wait for it
     page = build_page(open_pair(names))
-    page.launch(theme=theme(), css_paths=HERE / "style.css", footer_links=["api"])
+    page.launch(theme=theme(), css_paths=HERE / "style.css", footer_links=["api"], state_session_capacity=VISITORS)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from guarding import no_network  # noqa: F401  a fixture of every test
 from masking import choose, scramble
 from metering import fake_codecarbon
 from tiny_models import SPEC, build

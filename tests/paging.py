@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import network_guard
 import pytest
 from models import Pair, open_pair
 from names import choose
@@ -49,9 +50,10 @@ def only(*places: Path) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment without the places it finds packages in, and without a token."""
+    """This process's environment without the places it finds packages in, and without a token; the network is guarded."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "HF_TOKEN")}
-    return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **more}
+    places = os.pathsep.join(filter(None, [str(Path(network_guard.__file__).parent), more.pop("PYTHONPATH", "")]))
+    return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **more, "PYTHONPATH": places}
 
 
 def run(command: list[str], code: str, *arguments) -> str:

@@ -14,14 +14,32 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from gradio_client.utils import QueueError
-from limits import WAITING
-from paging import environment, write_pair
+from limits import VISITORS, WAITING
+from paging import environment, run, write_pair
 
 from recipes.benchmarks import page_load, page_process
 from recipes.benchmarks.page import TEXT
 from trainer_ext.space_folder import space_folder
 
 ASK_OUTSIDE = "import urllib.request; urllib.request.urlopen('http://example.org')"
+
+# Not served: twenty more visitors than are remembered come to the page, and it tells how many it has, and the oldest.
+REMEMBER = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+import app, gradio
+from gradio.state_holder import StateHolder
+from limits import VISITORS
+def launch(page, *, state_session_capacity, **_):
+    page.state_session_capacity = state_session_capacity  # as gradio does
+    remembered = StateHolder()
+    remembered.set_blocks(page)
+    for visitor in range(VISITORS + 20):
+        remembered[str(visitor)]
+    print(len(remembered.session_data), next(iter(remembered.session_data)))
+gradio.Blocks.launch = launch
+app.serve(dict(zip(("baseline", "compressed"), sys.argv[3:])))
+"""
 
 
 @pytest.fixture
@@ -83,6 +101,14 @@ def test_many_at_once_are_answered_or_turned_away(outside, tiny_model, cut, tmp_
     assert more_mb < 150
     assert visits == []
     assert "Traceback" not in (tmp_path / "page.log").read_text()
+
+
+def test_of_many_visitors_the_last_are_remembered(tiny_model, cut, tmp_path):
+    """Each costs about 1 MB, and gradio itself lets none go before it has 10,000."""
+    pair = write_pair(tmp_path / "run", tiny_model, cut)
+    places = (space_folder(), space_folder().parent)
+    printed = run([sys.executable, "-c"], REMEMBER, *places, *(pair / name for name in ("baseline", "compressed")))
+    assert printed.split() == [str(VISITORS), "20"]
 
 
 def test_another_error_is_one(monkeypatch):

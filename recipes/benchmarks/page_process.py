@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trainer_ext.space_folder import space_folder
 
-START_S = 120
+START_S = 300  # a loaded machine imports slowly
 
 
 def answers(address: str) -> bool:
