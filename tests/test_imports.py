@@ -21,7 +21,7 @@ loopback_hub.faults loopback_hub.pages loopback_hub.trees metrics opening pieces
 scores search_facts search_goal soft_targets speed_budget sweep_rows traceable wheel
 
 answer_store answers card_metadata card_sections cleaning corpus csv_rows energy energy_words iob_rows
-loopback_hub.catalogue measure onnx_files openvino_files piece_choice renumber run_directory runtimes scoring
+loopback_hub.catalogue measure onnx_files openvino_files piece_choice renumber resuming run_directory runtimes scoring
 scratch search_space space_files squad_rows sweep_choice teacher_inputs
 
 emissions_callback inference_energy loopback_hub.state participants publication search_results tables tasks teachers

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from trainer_ext import InputError
-from trainer_ext.run_directory import find_run, last_checkpoint, start_run, whole_folder, write_text
+from trainer_ext.run_directory import find_run, start_run, whole_folder, write_text
 
 RECIPE = {"prune_sparsity": 0.5, "seed": 1, "output_dir": "x"}
 
@@ -79,16 +79,17 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["all"]
 
 
+def test_a_folder_takes_the_place_of_one_that_an_earlier_start_left(tmp_path):
+    for name in ("old", "new"):
+        with whole_folder(tmp_path / "model") as folder:
+            (folder / name).write_text("")
+            (folder / "both").write_text(name)
+            assert not (tmp_path / "model" / "new").exists()
+    assert {path.name: path.read_text() for path in (tmp_path / "model").iterdir()} == {"new": "", "both": "new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 def test_a_file_is_replaced_whole(tmp_path):
     write_text(tmp_path / "a", "old")
     write_text(tmp_path / "a", "new")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "new")]
-
-
-def test_the_newest_complete_checkpoint_is_found(tmp_path):
-    assert last_checkpoint(tmp_path) is None
-    for step, state in ((8, "{}"), (12, "{}"), (100, '{"cut o'), (104, None)):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if state is not None:
-            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
-    assert last_checkpoint(tmp_path).name == "checkpoint-12"

@@ -12,6 +12,7 @@ from rich.console import Console
 from transformers import AutoTokenizer, Trainer
 
 from . import report
+from .answer_store import check_folder
 from .baseline import open_baseline
 from .data import Data, tokenize
 from .emissions_callback import EmissionsCallback
@@ -21,7 +22,8 @@ from .inference_energy import check_seconds
 from .opening import auto_class
 from .prepared import card_of, write_card
 from .recipe import Recipe
-from .run_directory import RunDirectory, find_run, last_checkpoint, start_run, whole_folder, write_json
+from .resuming import is_past_the_end, last_checkpoint
+from .run_directory import RunDirectory, find_run, start_run, whole_folder, write_json
 from .run_report import run_report
 from .run_teacher import reads_trimmed
 from .run_vocabulary import RunVocabulary, keep_vocabulary, open_vocabulary
@@ -62,6 +64,7 @@ def compress(
     _check_strategy(recipe)
     run = find_run(recipe.training.output_dir, recipe.resolved, resume=resume)
     if run.report.exists():
+        shutil.rmtree(run.root / "checkpoints", ignore_errors=True)  # where the start that finished it was cut off
         return report.load(run.root), run
     model, tokenizer, data, epochs = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, recipe.data)
@@ -84,8 +87,8 @@ def compress(
         inference_energy=inference_energy and recipe.model.measure_energy,
         console=console,
     )
-    report.save(numbers, run.root)
     write_card(run.compressed, card_of(numbers, run.compressed.name), None)
+    report.save(numbers, run.root)  # last: a run that has it is finished
     shutil.rmtree(run.root / "checkpoints", ignore_errors=True)
     return numbers, run
 
@@ -170,11 +173,22 @@ def _check_before_training(
         prepare_student(outline, _arguments(recipe, run, "compressed"))
     except ValueError as error:
         raise InputError(str(error)) from error
+    if args.teacher_names and args.distill_cache_dir:
+        check_folder(Path(args.distill_cache_dir))
     for name in args.teacher_names:
         if name != "self":
             teacher = load_teacher(name, model)
             check_teacher(teacher, model)
             check_tokenizer(teacher, model, tokenizer)
+
+
+class _BaselineTrainer(Trainer):
+    """Trainer, but a finished run that is resumed makes no further step."""
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        if is_past_the_end(self):
+            return [], None
+        return super().get_batch_samples(epoch_iterator, num_batches, device)
 
 
 def _train_baseline(
@@ -197,7 +211,9 @@ def _train_baseline(
             distill_teachers=None,
         )
         collator = task_of(recipe.data).collator(tokenizer)
-        trainer = Trainer(model, args, data_collator=collator, train_dataset=encoded.train, processing_class=tokenizer)
+        trainer = _BaselineTrainer(
+            model, args, data_collator=collator, train_dataset=encoded.train, processing_class=tokenizer
+        )
         _train(trainer, run, "baseline", recipe)
     else:
         write_json(run.log("baseline"), {"seconds": None, "log_history": []})
