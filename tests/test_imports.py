@@ -11,12 +11,12 @@ ROOT = Path(trainer_ext.__file__).parent
 # A new module gets a place here: the first paragraph after everything that it imports. The first know nothing of the rest.
 ROWS = """
 _version alphabet argument_checks budgets card_markdown codec compact compact.fresh compact.modeling_compact
-data_arguments ensembles entities equivalence errors family_names intervals label_places labels leaks
+data_arguments ensembles entities equivalence errors family_names intervals label_places labels leaks leftovers
 loopback_hub.answers loopback_hub.card_checks loopback_hub.readme_html loopback_hub.records loopback_hub.repository
 loopback_hub.upload_rules loss_terms losses matrices merges metric_names precision publish_arguments report_schema
 schedules score_group sharding space_folder squad vocabulary_arguments
 
-card_front_matter compact.registration encoding extras families hidden_states hub_errors loopback_hub.access
+card_front_matter compact.registration disk encoding extras families hidden_states hub_errors loopback_hub.access
 loopback_hub.faults loopback_hub.pages loopback_hub.trees metrics opening pieces publishable recipe_file report rows
 scores search_facts search_goal soft_targets speed_budget sweep_rows traceable wheel
 

@@ -13,8 +13,9 @@ from transformers import AutoTokenizer, Trainer
 
 from . import report
 from .answer_store import check_folder
-from .baseline import open_baseline
+from .baseline import BaselineTrainer, open_baseline
 from .data import Data, tokenize
+from .disk import room_in, writing_to
 from .emissions_callback import EmissionsCallback
 from .energy import check_country
 from .errors import InputError
@@ -22,7 +23,7 @@ from .inference_energy import check_seconds
 from .opening import auto_class
 from .prepared import card_of, write_card
 from .recipe import Recipe
-from .resuming import is_past_the_end, last_checkpoint
+from .resuming import last_checkpoint
 from .run_directory import RunDirectory, find_run, start_run, whole_folder, write_json
 from .run_report import run_report
 from .run_teacher import reads_trimmed
@@ -73,22 +74,23 @@ def compress(
     encodings = report.Pair(encoded, trimmed)
     _check_before_training(recipe, run, model, tokenizer, encodings, vocabulary)
     start_run(run, recipe.resolved)
-    vocabulary = keep_vocabulary(run, vocabulary)
-    _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
-    _train_compressed(run, recipe, encodings, vocabulary, console)
-    console.rule("Check and measurement")
-    numbers = run_report(
-        run,
-        recipe,
-        data,
-        encodings,
-        vocabulary,
-        command=command,
-        inference_energy=inference_energy and recipe.model.measure_energy,
-        console=console,
-    )
-    write_card(run.compressed, card_of(numbers, run.compressed.name), None)
-    report.save(numbers, run.root)  # last: a run that has it is finished
+    with room_in(run.root):
+        vocabulary = keep_vocabulary(run, vocabulary)
+        _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
+        _train_compressed(run, recipe, encodings, vocabulary, console)
+        console.rule("Check and measurement")
+        numbers = run_report(
+            run,
+            recipe,
+            data,
+            encodings,
+            vocabulary,
+            command=command,
+            inference_energy=inference_energy and recipe.model.measure_energy,
+            console=console,
+        )
+        write_card(run.compressed, card_of(numbers, run.compressed.name), None)
+        report.save(numbers, run.root)  # last: a run that has it is finished
     shutil.rmtree(run.root / "checkpoints", ignore_errors=True)
     return numbers, run
 
@@ -109,7 +111,8 @@ def train_baseline(recipe: Recipe, run: RunDirectory, *, console: Console) -> No
     model, tokenizer, data, epochs = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, recipe.data)
     start_run(run, recipe.resolved)
-    _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
+    with room_in(run.root):
+        _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
 
 
 def _check_strategy(recipe: Recipe) -> None:
@@ -182,15 +185,6 @@ def _check_before_training(
             check_tokenizer(teacher, model, tokenizer)
 
 
-class _BaselineTrainer(Trainer):
-    """Trainer, but a finished run that is resumed makes no further step."""
-
-    def get_batch_samples(self, epoch_iterator, num_batches, device):
-        if is_past_the_end(self):
-            return [], None
-        return super().get_batch_samples(epoch_iterator, num_batches, device)
-
-
 def _train_baseline(
     run: RunDirectory, recipe: Recipe, model, tokenizer, encoded: Data, epochs: float, console: Console
 ) -> None:
@@ -211,13 +205,13 @@ def _train_baseline(
             distill_teachers=None,
         )
         collator = task_of(recipe.data).collator(tokenizer)
-        trainer = _BaselineTrainer(
+        trainer = BaselineTrainer(
             model, args, data_collator=collator, train_dataset=encoded.train, processing_class=tokenizer
         )
         _train(trainer, run, "baseline", recipe)
     else:
         write_json(run.log("baseline"), {"seconds": None, "log_history": []})
-    with whole_folder(run.baseline) as folder:
+    with whole_folder(run.baseline) as folder, writing_to(run.root):
         model.to("cpu").save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     shutil.rmtree(run.checkpoints("baseline"), ignore_errors=True)
@@ -256,7 +250,7 @@ def _train_compressed(
         with whole_folder(run.masked) as folder:
             for name in ("config.json", "model.safetensors"):
                 shutil.copy2(checkpoint / name, folder)
-    with whole_folder(run.compressed) as folder:
+    with whole_folder(run.compressed) as folder, writing_to(run.root):
         trainer.model.to("cpu").save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
@@ -290,7 +284,8 @@ def _train(trainer: Trainer, run: RunDirectory, stage: str, recipe: Recipe) -> N
     if recipe.model.measure_energy:
         trainer.add_callback(EmissionsCallback(recipe.model.energy_country))
     checkpoint = last_checkpoint(run.checkpoints(stage))
-    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with writing_to(run.root):
+        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     # Of an interrupted run only the last part was timed: that is no measurement of the whole.
     seconds = None if checkpoint else result.metrics["train_runtime"]
     write_json(run.log(stage), {"seconds": seconds, "log_history": trainer.state.log_history})
