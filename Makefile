@@ -7,7 +7,7 @@ RUN := runs/quickstart
 PAGE_PYTHON ?= python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: browser check clean format fresh help quickstart results screenshots test
+.PHONY: browser check clean faults format fresh help quickstart results screenshots test
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -24,6 +24,9 @@ browser:  ## Install Chromium, a font and axe-core for the tests of the page
 
 screenshots: $(INSTALLED) browser  ## Write what the page looks like to screenshots/
 	SCREENSHOTS=screenshots $(BIN)/python -m pytest -q tests/browser/test_every_tab.py
+
+faults: $(INSTALLED)  ## Kill 380 runs at random steps and compare how they end (20 minutes): make faults SEED=1
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/faults.py --seed $(or $(SEED),0)
 
 check: $(INSTALLED)  ## Lint, and check the format
 	$(BIN)/ruff check .

@@ -95,7 +95,7 @@ def die_at(place: dict) -> None:
             if event == "open" and not _writes(args[2]):
                 return
             path = os.fsdecode(args[index]) if isinstance(args[index], str | bytes | os.PathLike) else ""
-            if "operation" in place or fnmatch(path, place.get(kind, "")):
+            if "operation" in place or (kind in place and fnmatch(path, place[kind])):
                 reached()
 
     if "call" in place:

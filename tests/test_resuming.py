@@ -7,7 +7,7 @@ from test_recovery import FIELDS as RECOVERY
 from training import PRUNE, differing, logged, make_trainer, without_timing
 
 from trainer_ext import InputError
-from trainer_ext.resuming import begin_checkpoint, checkpoint_to_resume, is_complete, is_finished, last_checkpoint
+from trainer_ext.resuming import checkpoint_to_resume, is_complete, is_finished, last_checkpoint
 
 FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "config.json")
 
@@ -67,24 +67,6 @@ def test_what_is_asked_for(tmp_path):
     shutil.rmtree(cut)
     with pytest.raises(InputError, match="No checkpoint in"):
         checkpoint_to_resume(tmp_path, True)
-
-
-def test_one_that_is_written_over_is_not_complete_meanwhile(tmp_path):
-    """A run that goes back to an earlier step and is killed there leaves no mixture of two."""
-    fields = {**PRUNE, "max_steps": 8, "save_strategy": "steps", "save_steps": 2}
-    make_trainer(tmp_path, **fields).train()
-    seen = []
-    again = make_trainer(tmp_path, **fields)
-    before = again._save_optimizer_and_scheduler
-
-    def look(folder):
-        seen.append(last_checkpoint(tmp_path).name)
-        before(folder)
-
-    again._save_optimizer_and_scheduler = look
-    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
-    assert seen == ["checkpoint-8", "checkpoint-6"]
-    begin_checkpoint(tmp_path)  # a folder that is no checkpoint is left alone
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear"])

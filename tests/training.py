@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -152,7 +153,11 @@ class KillAt(TrainerCallback):
     """Kills the process, as kill -9 does, when an event comes at a step."""
 
     def __init__(self, event, step):
-        setattr(self, event, lambda args, state, *_, **__: state.global_step == step and os.kill(os.getpid(), 9))
+        def kill(args, state, control, **kwargs):
+            if state.global_step == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(self, event, kill)
 
 
 def resumable_run(folder, fields, *, hold_at=None, kill_at=None, resume=False):

@@ -6,6 +6,7 @@ processes do not disturb each other (write-ahead log), and the file is read thro
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
 import time
@@ -17,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from .disk import refused
 from .errors import InputError, one_line
 
 _LARGEST_MAP = 1 << 40  # bytes; SQLite lowers it to what it was built for
@@ -99,11 +101,12 @@ def check_folder(folder: Path) -> None:
 
 
 def _refusal(path: Path, error: Exception) -> InputError:
-    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    way_out = "make room there" if full else "remove that file"
+    """In one line; that the disk is full SQLite calls an I/O error, which also stands for a damaged file."""
+    words, way_out = one_line(error), "remove that file"
+    if path.parent.is_dir() and (number := refused(path.parent)):
+        words, way_out = os.strerror(number), "make room there"
     return InputError(
-        f"The teacher's answers cannot be kept in {path} ({one_line(error)}); {way_out} or name another folder as "
-        "distill_cache_dir."
+        f"The teacher's answers cannot be kept in {path} ({words}); {way_out} or name another folder as distill_cache_dir."
     )
 
 

@@ -46,7 +46,7 @@ def writing_to(folder: Path) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, SafetensorError) as error:
-        number = _number_in(str(error)) or _refused(folder)
+        number = _number_in(str(error)) or refused(folder)
         if number is None:
             raise
         raise OSError(number, os.strerror(number), str(folder)) from error
@@ -58,8 +58,8 @@ def _number_in(words: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _refused(folder: Path) -> int | None:
-    """The number of the error with which a folder refuses a file, if it does."""
+def refused(folder: Path) -> int | None:
+    """The system's number of the error with which a folder refuses a file of a megabyte, if it does."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(_PROBE))
