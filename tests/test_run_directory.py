@@ -79,14 +79,13 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["all"]
 
 
-def test_a_folder_takes_the_place_of_one_that_an_earlier_start_left(tmp_path):
-    for name in ("old", "new"):
-        with whole_folder(tmp_path / "model") as folder:
-            (folder / name).write_text("")
-            (folder / "both").write_text(name)
-            assert not (tmp_path / "model" / "new").exists()
-    assert {path.name: path.read_text() for path in (tmp_path / "model").iterdir()} == {"new": "", "both": "new"}
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+def test_a_folder_takes_nobodys_place(tmp_path):
+    """Whatever was put there in the meantime stays."""
+    with pytest.raises(OSError, match="not empty"), whole_folder(tmp_path / "model") as folder:  # noqa: PT012
+        (folder / "ours").write_text("")
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "theirs").write_text("")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["model", "model/theirs"]
 
 
 def test_a_file_is_replaced_whole(tmp_path):

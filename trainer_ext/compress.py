@@ -247,6 +247,7 @@ def _train_compressed(
     if trainer.compression is not None:
         checkpoint = trainer.state.best_model_checkpoint if args.load_best_model_at_end else None
         checkpoint = Path(checkpoint) if checkpoint else last_checkpoint(run.checkpoints("compressed"))
+        shutil.rmtree(run.masked, ignore_errors=True)  # of a start that was cut off between this folder and the next
         with whole_folder(run.masked) as folder:
             for name in ("config.json", "model.safetensors"):
                 shutil.copy2(checkpoint / name, folder)

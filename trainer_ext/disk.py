@@ -47,7 +47,7 @@ def writing_to(folder: Path) -> Iterator[None]:
         yield
     except (RuntimeError, SafetensorError) as error:
         number = _number_in(str(error)) or refused(folder)
-        if number is None:
+        if number not in _NO_MORE:
             raise
         raise OSError(number, os.strerror(number), str(folder)) from error
 
@@ -65,5 +65,5 @@ def refused(folder: Path) -> int | None:
             file.write(bytes(_PROBE))
             file.flush()
     except OSError as error:
-        return error.errno
+        return error.errno if error.errno in _NO_MORE else None
     return None

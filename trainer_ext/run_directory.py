@@ -183,17 +183,12 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which appears under its name when it is complete and never before.
-
-    What lies under that name, left by a start that was cut off later, goes when the new folder is complete.
-    """
+    """A folder to fill, which appears under its name when it is complete and never before."""
     part = path.with_name(f".{path.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         yield part
-        if path.is_dir():
-            shutil.rmtree(path)
         part.replace(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)

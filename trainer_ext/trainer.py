@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from transformers import Trainer
@@ -12,6 +13,7 @@ from transformers import Trainer
 from . import masks
 from .arguments import DistillPruneTrainingArguments
 from .callbacks import PruningCallback
+from .disk import writing_to
 from .distillation import Distillation
 from .loss_terms import LossTerms
 from .proven import Compression, shrink_masked
@@ -178,7 +180,8 @@ class DistillPruneMixin(PublishMixin):
         """`Trainer.train`, with what distillation learns beside the model while it lasts."""
         if self.distillation and self.model_init is None:  # else Trainer makes the model that is trained only now
             self.distillation.attach(self.model, self._options)
-        output = super().train(*arguments)
+        with writing_to(Path(self.args.output_dir)) if self._compresses else contextlib.nullcontext():
+            output = super().train(*arguments)
         if self.distillation:
             self.distillation.detach(self.model)
         return output
