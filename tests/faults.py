@@ -1,10 +1,10 @@
 """Faults: the whole campaign of kills, `make faults`; the tests make a few of them. Prints a table, exits with 1 if one run
 did not end as one that nothing disturbed.
 
-First every method with every teacher in every precision: a run of 20 steps is killed at an event of a step, both drawn with
-the seed, and resumed by another process. Weights, scores, optimizer, small model and log must be equal to the last bit. Then
-`trainer-ext compress`: killed before a change of the file system that is drawn as well, and started again; all models must be
-equal, and nothing that was finished before may have been touched.
+Each round kills a run of every method with every teacher in every precision: a run of 20 steps, at an event of a step, both
+drawn with the seed; another process resumes it. Weights, scores, optimizer, small model and log must be equal to the last
+bit. It also kills `trainer-ext compress` before a change of the file system that is drawn as well, and starts it again: all
+models must be equal, and nothing that was finished before may have been touched. Ctrl-C ends with the table so far.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from commands import assert_same_weights, recipe_fields, write_recipe, write_task
@@ -25,60 +26,67 @@ from test_faults_training import ALL, draw_kill, fields_of, kill_and_resume
 
 from trainer_ext.run_directory import RunDirectory
 
+COMMAND = ("compress",)
 
-def kill_training(forks: Forks, folder: Path, *, kills: int, seed: int, advance) -> list[tuple[str, str, str]]:
-    """`(what, where it was killed, outcome)` of each kill."""
-    rows = []
-    for configuration in ALL:
-        whole, draw = folder / "whole", random.Random(f"{seed} {configuration}")
-        ended = forks.run("train", whole, fields_of(configuration, whole))
-        assert ended.status == 0, ended.errors
-        for _ in range(kills):
-            event, step = kill = draw_kill(draw)
+
+class Campaign:
+    """A round kills one run of each kind and says how it ended.
+
+    Args:
+        forks: makes the processes.
+        folder: an empty one.
+        seed: of what is drawn.
+    """
+
+    def __init__(self, forks: Forks, folder: Path, seed: int):
+        self._forks, self._folder, self._draw = forks, folder, random.Random(seed)
+        self._data, self._operations = write_task(folder / "data"), 0
+        self._killed = folder / "killed"
+
+    def round(self) -> Iterator[tuple[str, str, str]]:
+        """`(kind, where it was killed, outcome)` of each kind."""
+        for kind, kill in (*((configuration, self._training) for configuration in ALL), (COMMAND, self._command)):
+            whole = self._folder / f"whole {' '.join(kind)}"
             try:
-                kill_and_resume(forks, folder / "killed", configuration, kill)
-                found = ", ".join(unequal(whole, folder / "killed")) or "equal"
+                place, found = kill(kind, whole)
             except AssertionError as error:
-                found = str(error).strip() or "failed"
-            rows.append((" ".join(configuration), f"{step} {event.removeprefix('on_')}", found))
-            shutil.rmtree(folder / "killed")
-            advance()
-        shutil.rmtree(whole)
-    return rows
+                place, found = "", str(error).strip() or "failed"
+            yield " ".join(kind), place, found
+            shutil.rmtree(self._killed, ignore_errors=True)
 
+    def _training(self, configuration: tuple[str, ...], whole: Path) -> tuple[str, str]:
+        if not whole.exists():
+            ended = self._forks.run("train", whole, fields_of(configuration, whole))
+            assert ended.status == 0, ended.errors[-300:]
+            for checkpoint in whole.glob("checkpoint-*"):  # result.pt has what is compared
+                shutil.rmtree(checkpoint)
+        event, step = kill = draw_kill(self._draw)
+        kill_and_resume(self._forks, self._killed, configuration, kill)
+        return f"{step} {event.removeprefix('on_')}", ", ".join(unequal(whole, self._killed)) or "equal"
 
-def kill_compress(forks: Forks, folder: Path, *, kills: int, seed: int, advance) -> list[tuple[str, str, str]]:
-    """As above, for the command; a place is the number of a change of the file system."""
-    data, rows, draw = write_task(folder / "data"), [], random.Random(seed)
-
-    def recipe(name: str) -> Path:
-        return write_recipe(folder / f"{name}.yaml", recipe_fields(data, folder / name))
-
-    ended = forks.run("count_operations", "compress", recipe("whole"))
-    assert ended.status == 0, ended.errors
-    for _ in range(kills):
-        number, run = draw.randrange(1, ended.value + 1), RunDirectory(folder / "killed")
-        killed = forks.command("compress", recipe("killed"), die={"operation": number})
+    def _command(self, _, whole: Path) -> tuple[str, str]:
+        if not whole.exists():
+            ended = self._forks.run("count_operations", "compress", self._recipe(whole))
+            assert ended.status == 0, ended.errors[-300:]
+            self._operations = ended.value
+        number, run = self._draw.randrange(1, self._operations + 1), RunDirectory(self._killed)
+        ended = self._forks.command("compress", self._recipe(run.root), die={"operation": number})
+        assert ended.status in KILLED, f"operation {number}: {ended.status}"
         finished = bytes_of(*(path for path in (run.baseline, run.masked, run.compressed) if path.is_dir()))
-        again = forks.command("compress", folder / "killed.yaml", *(["--resume"] if run.holds_run else []))
-        try:
-            assert killed.status in KILLED, f"killed: {killed.status}"
-            assert again.status == 0, again.errors[-300:]
-            assert_same_weights(folder / "whole", run.root)
-            now = bytes_of(run.root)
-            assert not [name for name in finished if not name.endswith(".part") and now[name] != finished[name]]
-            found = "equal"
-        except AssertionError as error:
-            found = str(error).strip() or "failed"
-        rows.append(("compress", f"{number} of {ended.value}", found))
-        shutil.rmtree(run.root)
-        advance()
-    return rows
+        ended = self._forks.command("compress", self._recipe(run.root), *(["--resume"] if run.holds_run else []))
+        assert ended.status == 0, f"operation {number}: {ended.errors[-300:]}"
+        assert_same_weights(whole, run.root)
+        now = bytes_of(run.root)
+        touched = [name for name, value in finished.items() if not name.endswith(".part") and now.get(name) != value]
+        return str(number), ", ".join(touched) or "equal"
+
+    def _recipe(self, run: Path) -> Path:
+        return write_recipe(self._folder / f"{run.name}.yaml", recipe_fields(self._data, run))
 
 
-def table(rows: list[tuple[str, str, str]], kills: int) -> Table:
-    """One line for each configuration, and one for each kill that changed something."""
-    shown = Table(title=f"{kills} kills of each", title_justify="left")
+def table(rows: list[tuple[str, str, str]]) -> Table:
+    """One line for each kind, and one for each kill that changed something."""
+    shown = Table()
     for heading in ("run", "killed at", "equal"):
         shown.add_column(heading, overflow="fold")
     for name in dict.fromkeys(row[0] for row in rows):
@@ -94,21 +102,26 @@ def table(rows: list[tuple[str, str, str]], kills: int) -> Table:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--kills", type=int, default=20, help="of each configuration")
+    parser.add_argument("--kills", type=int, default=20, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    rows: list[tuple[str, str, str]] = []
+    start, screen = time.monotonic(), Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    start = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory() as name,
-        Forks() as forks,
-        Progress(*columns, console=Console(stderr=True)) as progress,
-    ):
+    with tempfile.TemporaryDirectory() as name, Forks() as forks, Progress(*columns, console=screen) as progress:
         bar = progress.add_task("kills", total=given.kills * (len(ALL) + 1))
-        options = {"kills": given.kills, "seed": given.seed, "advance": lambda: progress.advance(bar)}
-        rows = kill_training(forks, Path(name), **options) + kill_compress(forks, Path(name), **options)
+        campaign = Campaign(forks, Path(name), given.seed)
+        try:
+            for number in range(1, given.kills + 1):
+                for row in campaign.round():
+                    rows.append(row)
+                    progress.advance(bar)
+                same = sum(row[2] == "equal" for row in rows)
+                screen.print(f"round {number} of {given.kills}: {same} of {len(rows)} equal")
+        except KeyboardInterrupt:
+            screen.print("interrupted")
     same = sum(row[2] == "equal" for row in rows)
-    Console().print(table(rows, given.kills))
+    Console().print(table(rows))
     print(f"{same} of {len(rows)} equal, seed {given.seed}, {time.monotonic() - start:.0f} s")
     return int(same < len(rows))
 
