@@ -52,8 +52,9 @@ class Forks:
     def __enter__(self):
         path = os.pathsep.join(map(str, (HERE.parent, HERE)))
         environment = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            [sys.executable, __file__], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, pipe = [sys.executable, __file__], subprocess.PIPE
+        self.process = subprocess.Popen(  # a session of its own: Ctrl-C is for whoever asked
+            command, env=environment, stdin=pipe, stdout=pipe, text=True, start_new_session=True
         )
         return self
 
