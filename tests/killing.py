@@ -6,7 +6,8 @@ One Python imports what is needed and forks for every piece of work, so that a k
     {"open": "*/checkpoint-4/config.json"}   before this file is opened for writing
     {"open": "*/trainer_state.json", "bytes": 90}    while it is written: the kernel ends whoever writes byte 91 of any file
     {"rename": "*/compressed"}               before something gets this name
-    {"remove": "*/checkpoints"}              before this folder is removed
+    {"make": "*/new"}, {"remove": "*/old"}   before a folder is made or removed
+    {"unlink": "*/file"}                     before a file is
     {"connect": "*.sqlite", "bytes": 9000}   as above, from when this database is opened
     {"call": ["shrink.py", 5]}               at the fifth call of a function of this file
 

@@ -10,9 +10,10 @@ from trainer_ext import InputError
 from trainer_ext.resuming import checkpoint_to_resume, is_complete, is_finished, last_checkpoint
 
 FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "config.json")
+WHOLE = '{"global_step": 4, "max_steps": 8}'
 
 
-def write_checkpoint(folder, step, *, state='{"global_step": 4, "max_steps": 8}', without=()):
+def write_checkpoint(folder, step, *, state=WHOLE, without=()):
     """What Trainer leaves, by name."""
     checkpoint = folder / f"checkpoint-{step}"
     checkpoint.mkdir(parents=True)
@@ -26,7 +27,7 @@ def write_checkpoint(folder, step, *, state='{"global_step": 4, "max_steps": 8}'
 def test_the_newest_complete_checkpoint_is_found(tmp_path):
     assert last_checkpoint(tmp_path) is None
     assert last_checkpoint(tmp_path / "nowhere") is None
-    for step, state in ((8, "{}"), (12, '{"global_step": 12}'), (100, '{"cut o'), (104, None), (108, "")):
+    for step, state in ((8, WHOLE), (12, WHOLE), (16, "{}"), (20, "[1]"), (100, '{"cut o'), (104, None), (108, "")):
         write_checkpoint(tmp_path, step, state=state)
     write_checkpoint(tmp_path, "best")
     assert last_checkpoint(tmp_path).name == "checkpoint-12"
@@ -62,7 +63,7 @@ def test_what_is_asked_for(tmp_path):
     with pytest.raises(InputError, match="checkpoint-8 was cut off .*: delete it"):
         checkpoint_to_resume(tmp_path, str(cut))
     shutil.rmtree(whole)
-    with pytest.raises(InputError, match=r"is complete \(checkpoint-8\): delete it, and start without"):
+    with pytest.raises(InputError, match="is complete: delete checkpoint-8, and start without"):
         checkpoint_to_resume(tmp_path, True)
     shutil.rmtree(cut)
     with pytest.raises(InputError, match="No checkpoint in"):

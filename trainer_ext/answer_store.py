@@ -90,9 +90,8 @@ def check_folder(folder: Path) -> None:
         InputError: naming it.
     """
     try:
-        with tempfile.TemporaryFile(
-            dir=next(place for place in (folder, *folder.absolute().parents) if place.exists())
-        ):
+        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
         raise InputError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 _LOCK = "lock"  # in a scratch folder; the operating system lets it go when its process ends, however it ends
+_NO_LOCK = (Timeout, OSError, NotImplementedError)
 
 
 @contextlib.contextmanager
@@ -23,7 +24,9 @@ def scratch_in(folder: Path, prefix: str) -> Iterator[Path]:
     """
     for left in folder.glob(f"{prefix}*"):
         if (left / _LOCK).is_file():
-            with contextlib.suppress(Timeout, OSError), FileLock(left / _LOCK, timeout=0):
+            with contextlib.suppress(*_NO_LOCK), FileLock(left / _LOCK, timeout=0):
                 shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=prefix) as name, FileLock(Path(name) / _LOCK):
+    with tempfile.TemporaryDirectory(dir=folder, prefix=prefix) as name, contextlib.ExitStack() as held:
+        with contextlib.suppress(*_NO_LOCK):  # where the file system has none, nothing is removed either
+            held.enter_context(FileLock(Path(name) / _LOCK, timeout=0))
         yield Path(name)

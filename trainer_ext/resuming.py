@@ -33,7 +33,7 @@ def is_complete(checkpoint: Path) -> bool:
 def is_finished(checkpoint: Path) -> bool:
     """Whether a checkpoint is of the last step of its run."""
     state = _state(checkpoint)
-    return bool(state) and state["global_step"] >= state["max_steps"]
+    return state is not None and state["global_step"] >= state["max_steps"]
 
 
 def checkpoint_to_resume(output_dir: str | Path, asked: str | bool | None) -> str | None:
@@ -57,16 +57,14 @@ def checkpoint_to_resume(output_dir: str | Path, asked: str | bool | None) -> st
                 "or with resume_from_checkpoint=True, which takes the newest that is complete."
             )
         return str(asked)
-    found = last_checkpoint(Path(output_dir))
-    broken = [path.name for path in _newest_first(Path(output_dir))]
-    if found is None and broken:
+    if found := last_checkpoint(Path(output_dir)):
+        return str(found)
+    broken = ", ".join(path.name for path in _newest_first(Path(output_dir)))
+    if broken:
         raise InputError(
-            f"No checkpoint in {output_dir} is complete ({', '.join(sorted(broken))}): delete "
-            f"{'them' if broken[1:] else 'it'}, and start without resume_from_checkpoint."
+            f"No checkpoint in {output_dir} is complete: delete {broken}, and start without resume_from_checkpoint."
         )
-    if found is None:
-        raise InputError(f"No checkpoint in {output_dir} to resume from; start without resume_from_checkpoint.")
-    return str(found)
+    raise InputError(f"No checkpoint in {output_dir} to resume from; start without resume_from_checkpoint.")
 
 
 def is_past_the_end(trainer) -> bool:
@@ -93,7 +91,10 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _state(checkpoint: Path) -> dict[str, Any] | None:
+    """What Trainer wrote last, None where it is not whole."""
     try:
-        return json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    known = isinstance(state, dict) and all(isinstance(state.get(name), int) for name in ("global_step", "max_steps"))
+    return state if known else None
