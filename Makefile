@@ -25,7 +25,7 @@ browser:  ## Install Chromium, a font and axe-core for the tests of the page
 screenshots: $(INSTALLED) browser  ## Write what the page looks like to screenshots/
 	SCREENSHOTS=screenshots $(BIN)/python -m pytest -q tests/browser/test_every_tab.py
 
-faults: $(INSTALLED)  ## Kill 380 runs at random steps and compare how they end (20 minutes): make faults SEED=1
+faults: $(INSTALLED)  ## Kill 380 runs at random steps and compare how they end (15 minutes): make faults SEED=1
 	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/faults.py --seed $(or $(SEED),0)
 
 check: $(INSTALLED)  ## Lint, and check the format
