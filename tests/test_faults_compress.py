@@ -9,6 +9,7 @@ from killing import KILLED
 
 from trainer_ext.run_directory import RunDirectory
 
+pytestmark = pytest.mark.timeout(900)  # on a busy machine: eight starts and two fresh processes in one fixture
 # The place, and what lies there afterwards.
 PLACES = [
     ({"rename": "*/run/recipe.yaml"}, []),
