@@ -13,7 +13,7 @@ TESTS ?=
 OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: audit browser check clean distributed endurance format fresh help licences lowest newest offline quickstart results screenshots test wheel
+.PHONY: audit browser check clean distributed endurance faults format fresh help licences lowest newest offline quickstart results screenshots test wheel
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -42,6 +42,9 @@ browser:  ## Install Chromium, a font and axe-core for the tests of the page
 
 screenshots: $(INSTALLED) browser  ## Write what the page looks like to screenshots/
 	SCREENSHOTS=screenshots $(BIN)/python -m pytest -q tests/browser/test_every_tab.py
+
+faults: $(INSTALLED)  ## Kill 380 runs at random steps and compare how they end (15 minutes): make faults SEED=1
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/faults.py --seed $(or $(SEED),0)
 
 check: $(INSTALLED)  ## Lint, and check the format
 	$(BIN)/ruff check .

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from transformers import AutoTokenizer, set_seed
+from transformers import AutoTokenizer, Trainer, set_seed
 
 from .data import Data, load_data
 from .errors import InputError, one_line
 from .opening import head_of, open_classifier
 from .recipe import Recipe
+from .resuming import is_past_the_end
 from .scratch import label_names, small_bert, train_tokenizer
 from .tasks import Task, task_of
+
+
+class BaselineTrainer(Trainer):
+    """Trainer, but a finished run that is resumed makes no further step."""
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """No batch where no step is left."""
+        if is_past_the_end(self):
+            return [], None
+        return super().get_batch_samples(epoch_iterator, num_batches, device)
 
 
 def open_baseline(recipe: Recipe):

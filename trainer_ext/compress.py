@@ -12,8 +12,10 @@ from rich.console import Console
 from transformers import AutoTokenizer, Trainer
 
 from . import report
-from .baseline import open_baseline
+from .answer_store import check_folder
+from .baseline import BaselineTrainer, open_baseline
 from .data import Data, tokenize
+from .disk import room_in, writing_to
 from .emissions_callback import EmissionsCallback
 from .energy import check_country
 from .errors import InputError
@@ -22,7 +24,8 @@ from .inference_energy import check_seconds
 from .opening import auto_class
 from .prepared import card_of, write_card
 from .recipe import Recipe
-from .run_directory import RunDirectory, find_run, last_checkpoint, start_run, whole_folder, write_json
+from .resuming import last_checkpoint
+from .run_directory import RunDirectory, find_run, start_run, whole_folder, write_json
 from .run_report import run_report
 from .run_teacher import reads_trimmed
 from .run_vocabulary import RunVocabulary, keep_vocabulary, open_vocabulary
@@ -65,6 +68,7 @@ def compress(
     _check_strategy(recipe)
     run = find_run(recipe.training.output_dir, recipe.resolved, resume=resume)
     if run.report.exists():
+        shutil.rmtree(run.root / "checkpoints", ignore_errors=True)  # where the start that finished it was cut off
         return report.load(run.root), run
     model, tokenizer, data, epochs = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, recipe.data)
@@ -73,22 +77,23 @@ def compress(
     encodings = report.Pair(encoded, trimmed)
     _check_before_training(recipe, run, model, tokenizer, encodings, vocabulary)
     start_run(run, recipe.resolved)
-    vocabulary = keep_vocabulary(run, vocabulary)
-    _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
-    _train_compressed(run, recipe, encodings, vocabulary, console)
-    console.rule("Check and measurement")
-    numbers = run_report(
-        run,
-        recipe,
-        data,
-        encodings,
-        vocabulary,
-        command=command,
-        inference_energy=inference_energy and recipe.model.measure_energy,
-        console=console,
-    )
-    report.save(numbers, run.root)
-    write_card(run.compressed, card_of(numbers, run.compressed.name), None)
+    with room_in(run.root):
+        vocabulary = keep_vocabulary(run, vocabulary)
+        _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
+        _train_compressed(run, recipe, encodings, vocabulary, console)
+        console.rule("Check and measurement")
+        numbers = run_report(
+            run,
+            recipe,
+            data,
+            encodings,
+            vocabulary,
+            command=command,
+            inference_energy=inference_energy and recipe.model.measure_energy,
+            console=console,
+        )
+        write_card(run.compressed, card_of(numbers, run.compressed.name), None)
+        report.save(numbers, run.root)  # last: a run that has it is finished
     shutil.rmtree(run.root / "checkpoints", ignore_errors=True)
     return numbers, run
 
@@ -109,7 +114,8 @@ def train_baseline(recipe: Recipe, run: RunDirectory, *, console: Console) -> No
     model, tokenizer, data, epochs = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, recipe.data)
     start_run(run, recipe.resolved)
-    _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
+    with room_in(run.root):
+        _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
 
 
 def _check_strategy(recipe: Recipe) -> None:
@@ -175,6 +181,8 @@ def _check_before_training(
         prepare_student(outline, _arguments(recipe, run, "compressed"))
     except ValueError as error:
         raise InputError(str(error)) from error
+    if args.teacher_names and args.distill_cache_dir:
+        check_folder(Path(args.distill_cache_dir))
     for name in args.teacher_names:
         if name != "self":
             teacher = load_teacher(name, model)
@@ -202,11 +210,13 @@ def _train_baseline(
             distill_teachers=None,
         )
         collator = task_of(recipe.data).collator(tokenizer)
-        trainer = Trainer(model, args, data_collator=collator, train_dataset=encoded.train, processing_class=tokenizer)
+        trainer = BaselineTrainer(
+            model, args, data_collator=collator, train_dataset=encoded.train, processing_class=tokenizer
+        )
         _train(trainer, run, "baseline", recipe)
     else:
         write_json(run.log("baseline"), {"seconds": None, "log_history": []})
-    with whole_folder(run.baseline) as folder:
+    with whole_folder(run.baseline) as folder, writing_to(run.root):
         model.to("cpu").save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     shutil.rmtree(run.checkpoints("baseline"), ignore_errors=True)
@@ -242,10 +252,11 @@ def _train_compressed(
     if trainer.compression is not None:
         checkpoint = trainer.state.best_model_checkpoint if args.load_best_model_at_end else None
         checkpoint = Path(checkpoint) if checkpoint else last_checkpoint(run.checkpoints("compressed"))
+        shutil.rmtree(run.masked, ignore_errors=True)  # of a start that was cut off between this folder and the next
         with whole_folder(run.masked) as folder:
             for name in ("config.json", "model.safetensors"):
                 shutil.copy2(checkpoint / name, folder)
-    with whole_folder(run.compressed) as folder:
+    with whole_folder(run.compressed) as folder, writing_to(run.root):
         trainer.model.to("cpu").save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
@@ -279,7 +290,8 @@ def _train(trainer: Trainer, run: RunDirectory, stage: str, recipe: Recipe) -> N
     if recipe.model.measure_energy:
         trainer.add_callback(EmissionsCallback(recipe.model.energy_country))
     checkpoint = last_checkpoint(run.checkpoints(stage))
-    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with writing_to(run.root):
+        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     check_trained(trainer.model, f"The training of {stage}/")
     # Of an interrupted run only the last part was timed: that is no measurement of the whole.
     seconds = None if checkpoint else result.metrics["train_runtime"]

@@ -172,7 +172,8 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()  # where something went wrong; on a full disk it would take up room
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -191,24 +192,3 @@ def whole_folder(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint; Trainer writes `trainer_state.json` last, so one without it was cut off."""
-    numbered = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    for checkpoint in numbered:
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        return checkpoint
-    return None
-
-
-def is_finished(checkpoint: Path) -> bool:
-    """Whether a checkpoint is of the last step of its run."""
-    try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return state["global_step"] >= state["max_steps"]
