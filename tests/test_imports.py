@@ -14,7 +14,7 @@ _version alphabet argument_checks budgets card_markdown codec compact compact.fr
 data_arguments ensembles entities equivalence errors family_names intervals label_places labels leaks
 loopback_hub.answers loopback_hub.card_checks loopback_hub.readme_html loopback_hub.records loopback_hub.repository
 loopback_hub.upload_rules loss_terms losses matrices merges metric_names precision publish_arguments report_schema
-schedules score_group sharding space_folder squad strict_yaml vocabulary_arguments
+schedules score_group sharding sound_weights space_folder squad strict_yaml vocabulary_arguments
 
 card_front_matter compact.registration encoding extras families hidden_states hub_errors loopback_hub.access
 loopback_hub.faults loopback_hub.pages loopback_hub.trees metrics opening pieces publishable recipe_file report rows

@@ -82,7 +82,11 @@ class RunDirectory:
         """Whether the shrunk model was trained further, so that it no longer computes what the masked one does."""
         if not self.recipe.exists():
             return False
-        return float(read_yaml(self.recipe).get("prune_recovery_epochs") or 0) > 0
+        epochs = read_yaml(self.recipe).get("prune_recovery_epochs") or 0
+        try:
+            return float(epochs) > 0
+        except (TypeError, ValueError):
+            raise InputError(f"{self.recipe}: prune_recovery_epochs is {epochs!r}, which is no number.") from None
 
     @property
     def holds_run(self) -> bool:
