@@ -13,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from trainer_ext.errors import InputError
-from trainer_ext.opening import head_of, open_classifier, open_tokenizer
+from trainer_ext.opening import head_of, open_classifier, open_tokenizer, rows_of
 from trainer_ext.report import FILE_NAME, CompressionReport, load
 from trainer_ext.teachers import longest_text
 
@@ -95,7 +95,7 @@ def open_side(name: str) -> Side:
             f"{name} is {config.architectures} for {config.problem_type} with {config.num_labels} label(s); this page "
             "compares classifiers of whole texts."
         )
-    tokenizer = open_tokenizer(name, way_out="save it there", model=model)
+    tokenizer = open_tokenizer(name, way_out="save it there", rows=rows_of(model))
     longest = min(tokenizer.model_max_length, longest_text(config) or MOST_CHARACTERS)
     return Side(name, model.eval(), tokenizer, longest)
 

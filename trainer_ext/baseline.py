@@ -6,7 +6,7 @@ from transformers import set_seed
 
 from .data import Data, load_data
 from .errors import InputError
-from .opening import head_of, open_classifier, open_tokenizer
+from .opening import head_of, open_classifier, open_tokenizer, rows_of
 from .recipe import Recipe
 from .scratch import label_names, small_bert, train_tokenizer
 from .tasks import Task, task_of
@@ -32,7 +32,7 @@ def open_baseline(recipe: Recipe):
     if epochs:  # a fresh head with the labels of the data
         changes = label_names(data.labels) | {"problem_type": task.problem_type}
     model = open_classifier(name, option="--model_name_or_path", way_out=way_out, head=task.head, **changes)
-    tokenizer = open_tokenizer(name, way_out=way_out, model=model, **dict(task.tokenizer))
+    tokenizer = open_tokenizer(name, way_out=way_out, rows=rows_of(model), **dict(task.tokenizer))
     if not epochs:
         _check_head(model.config, task, data, name)
         if task.labels.named:

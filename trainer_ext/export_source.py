@@ -15,7 +15,7 @@ from .corpus import read_corpus
 from .data import Data, load_data, tokenize
 from .data_arguments import DataArguments
 from .errors import InputError, one_line
-from .opening import head_of, open_classifier, open_tokenizer
+from .opening import head_of, open_classifier, open_tokenizer, rows_of
 from .recipe import read_recipe
 from .rows import listed
 from .run_directory import RunDirectory
@@ -156,7 +156,7 @@ def _open_tokenizer(folder: Path, model) -> PreTrainedTokenizerBase:
     way_out = "save a fast tokenizer there with save_pretrained: an export needs its tokenizer.json"
     if not (folder / "tokenizer.json").is_file():
         raise InputError(f"{folder} holds no tokenizer.json; {way_out}.")
-    tokenizer = open_tokenizer(folder, way_out=way_out, model=model)
+    tokenizer = open_tokenizer(folder, way_out=way_out, rows=rows_of(model))
     if not tokenizer.is_fast:
         raise InputError(f"{type(tokenizer).__name__} in {folder} is no fast tokenizer; {way_out}.")
     return tokenizer

@@ -11,6 +11,9 @@ from .sound_weights import check_files, check_loaded
 # What the names of transformers' classes end in: AutoModelForTokenClassification, BertForTokenClassification.
 HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 
+_UNKNOWN = "\U00012000"  # cuneiform
+SIZES = ("hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
+
 
 def auto_class(head: str):
     """The Auto class of transformers that opens models with this head, one of `HEADS`."""
@@ -59,13 +62,13 @@ def open_classifier(name: str | Path, *, option: str, way_out: str, head: str | 
         raise InputError(f"{option} {text} cannot be opened ({_reason(error)}); {way_out}.") from error
 
 
-def open_tokenizer(name: str | Path, *, way_out: str, model=None, **kwargs: Any):
+def open_tokenizer(name: str | Path, *, way_out: str, rows: int | None = None, **kwargs: Any):
     """Open the tokenizer of a model.
 
     Args:
         name: a folder or a Hub id.
         way_out: what to do instead, for the message.
-        model: the model that reads its tokens, if it is open.
+        rows: embeddings of the model that reads its tokens, where that is known.
         **kwargs: handed whole to `from_pretrained`.
 
     Raises:
@@ -75,17 +78,22 @@ def open_tokenizer(name: str | Path, *, way_out: str, model=None, **kwargs: Any)
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **kwargs)
+        tokenizer(_UNKNOWN)  # one that lacks its own unknown token fails at the first character that it does not know
     except Exception as error:  # the tokenizers library raises nothing more exact
         raise InputError(f"The tokenizer of {name} cannot be opened ({_reason(error)}); {way_out}.") from error
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes where it finds no file
         raise InputError(f"There is no tokenizer with {name}; {way_out}.")
-    rows = model.get_input_embeddings().num_embeddings if model is not None else len(tokenizer)
-    if len(tokenizer) > rows:
+    if rows is not None and len(tokenizer) > rows:
         raise InputError(
             f"The tokenizer of {name} has {len(tokenizer)} tokens, the model only {rows} embeddings: they do not belong "
             f"together; {way_out}."
         )
     return tokenizer
+
+
+def rows_of(model) -> int:
+    """How many tokens a model has embeddings for."""
+    return model.get_input_embeddings().num_embeddings
 
 
 def _local(text: str) -> Path | None:
@@ -109,6 +117,16 @@ def _check_config(config) -> None:
         raise ValueError(f"architectures in its config is {named!r}, no list of names")
     if getattr(config, "quantization_config", None):
         raise ValueError("its config has a quantization_config; take the model in full precision")
+    for name in SIZES:
+        value = getattr(config, name, 1)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} in its config is {value!r}; it must be 1 or more")
+    if (pad := getattr(config, "pad_token_id", None)) is not None and not 0 <= pad < getattr(
+        config, "vocab_size", pad + 1
+    ):
+        raise ValueError(f"pad_token_id in its config is {pad}, vocab_size is {config.vocab_size}")
+    if not isinstance(sizes := getattr(config, "compact_linears", None), dict | None):
+        raise ValueError(f"compact_linears in its config is {sizes!r}; it must be {{path: [outputs, inputs]}}")
     labels = config.id2label or {}
     if sorted(labels) != list(range(len(labels))) or not all(isinstance(label, str) for label in labels.values()):
         raise ValueError(f"id2label in its config is {labels!r}, which does not name the outputs 0, 1, 2, ...")

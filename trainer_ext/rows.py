@@ -55,6 +55,15 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check --data_dir and the file name.") from error
+    return decode(data, path)
+
+
+def decode(data: bytes, path: Path) -> str:
+    """The text of a UTF-8 file that was read, without its byte order mark.
+
+    Raises:
+        InputError: It is not UTF-8 text; the message names the line.
+    """
     if (zero := data.find(0)) >= 0 and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         line = data.count(b"\n", 0, zero) + 1
         raise InputError(

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoTokenizer
 from .corpus import hold_out, read_corpus
 from .errors import InputError
 from .measure import evaluating
-from .opening import HEADS, open_classifier, open_tokenizer
+from .opening import HEADS, open_classifier, open_tokenizer, rows_of
 from .report import Pair, Vocabulary
 from .run_directory import whole_folder
 from .vocabulary import Trimmed, trim_model, trim_tokenizer
@@ -76,8 +76,8 @@ def trim(
     texts = read_corpus(corpus)
     texts, unseen = hold_out(texts) if held_out is None else (texts, read_corpus([held_out]))
     model = open_classifier(name, option="MODEL", way_out=_WAY_OUT, head=_head(name))
-    tokenizer = open_tokenizer(name, way_out=_WAY_OUT, model=model)
-    with Progress(console=console or Console(stderr=True)) as progress:
+    tokenizer = open_tokenizer(name, way_out=_WAY_OUT, rows=rows_of(model))
+    with Progress(console=console or Console(stderr=True), transient=True) as progress:
         trimmed = trim_tokenizer(tokenizer, progress.track(texts, description="counting pieces"), size)
     vocabulary = replace(measure_vocabulary(tokenizer, trimmed.tokenizer, unseen), corpus_texts=len(texts))
     kept = list(islice(_kept(tokenizer, trimmed, unseen), COMPARED))
