@@ -7,6 +7,7 @@ and generic dataclasses (``Pair[X]``). A field's ``metadata["range"]`` is its cl
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import types
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import numpy as np
 
+_HALF = re.compile("[\ud800-\udfff]")
 _NOUNS = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
 
 
@@ -128,7 +130,7 @@ def _finite(value: float, name: str) -> float:
 
 def _encodable(value: str, name: str) -> str:
     """JSON can write half a character, which no file can hold."""
-    if any("\ud800" <= char <= "\udfff" for char in value):
+    if _HALF.search(value):
         raise ValueError(f"{name}: {ascii(value)[:80]} holds half a character; write it whole.")
     return value
 

@@ -89,7 +89,7 @@ def make_plan(api: HfApi | None, source: Source, repo_id: str, options: PushOpti
         HubError: the Hub cannot be reached.
     """
     baseline = _baseline(source, repo_id, options) if options.space else None
-    for name in filter(None, (repo_id, options.space, baseline)):
+    for name in (repo_id, *filter(None, (options.space, baseline))):
         _check_name(name)
     if len({repo_id, baseline}) == 1:
         raise InputError(f"{repo_id} cannot hold both models; give --baseline another name.")

@@ -81,7 +81,7 @@ RECIPES = {
         ("data_dir",),
     ),
     "newline": Bad(lambda g: g.recipe(text_column="a\nb"), ("text_column",)),
-    "long word": Bad(lambda g: g.recipe(prune_method="x" * 10**6), ("prune_method",)),
+    "long word": Bad(lambda g: g.recipe(prune_method="x" * 10**5), ("prune_method",)),
     "long data_dir": Bad(lambda g: g.recipe(data_dir="x" * 300), ("too long", "xxx")),
     "file dots": Bad(lambda g: g.recipe(test_file="../../../etc/passwd"), ("../../../etc/passwd",)),
     "file absolute": Bad(lambda g: g.recipe(train_files=["/etc/passwd"]), ("/etc/passwd",)),
