@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -136,10 +138,24 @@ def fresh_logits(name: str | Path, batch, **variables: str):
 
 
 def _check_code(folder: Path, trust_remote_code: bool) -> None:
+    """Refuse code that this package did not write: beside the weights, or elsewhere, where the configuration points."""
+    if trust_remote_code:
+        return
+    way_out = "and checking would run it; read it, then pass --trust-remote-code."
     ours = Path(modeling_compact.__file__)
     for code in sorted(folder.glob("*.py")):
-        if not trust_remote_code and code.read_bytes() != ours.read_bytes():
-            raise InputError(
-                f"{code} differs from the code that this version of trainer_ext writes, and checking would run it; "
-                "read it, then pass --trust-remote-code."
-            )
+        if code.read_bytes() != ours.read_bytes():
+            raise InputError(f"{code} differs from the code that this version of trainer_ext writes, {way_out}")
+    try:
+        named = json.loads((folder / "config.json").read_text(encoding="utf-8"))["auto_map"]
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+    ):  # none; what opens it says what is wrong with it
+        return
+    for name in named.values() if isinstance(named, dict) else [named]:
+        if not re.fullmatch(rf"{ours.stem}\.\w+", str(name)):
+            raise InputError(f"auto_map in {folder / 'config.json'} names {name!r}, code that is not ours, {way_out}")

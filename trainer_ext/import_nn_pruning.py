@@ -25,7 +25,7 @@ from transformers.utils import cached_file
 from . import equivalence
 from .errors import InputError, one_line
 from .family_names import MODEL_TYPES
-from .opening import HEADS
+from .opening import HEADS, open_tokenizer
 from .run_directory import whole_folder
 from .shrink import shrink
 
@@ -78,7 +78,7 @@ def import_nn_pruning(source: str | Path, target: str | Path) -> Imported:
     with whole_folder(target) as folder:
         compact.save_pretrained(folder)
         if _file(source, *_TOKENIZERS):
-            transformers.AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+            open_tokenizer(source, way_out="save it there").save_pretrained(folder)
         reloaded = type(compact).from_pretrained(folder)
         difference = (equivalence.logits(reloaded, batch) - expected).abs().max().item()
         if not difference <= equivalence.allowed_difference(expected):

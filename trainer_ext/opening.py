@@ -50,7 +50,8 @@ def open_classifier(name: str | Path, *, option: str, way_out: str, head: str | 
     try:
         if folder:
             check_files(folder)
-        config = AutoConfig.from_pretrained(name, trust_remote_code=kwargs.get("trust_remote_code"))
+        kwargs = {"trust_remote_code": False, **kwargs}  # None would ask at the terminal
+        config = AutoConfig.from_pretrained(name, trust_remote_code=kwargs["trust_remote_code"])
         _check_config(config)
         saved = head_of(config)
         model, info = auto_class(head or saved or HEADS[0]).from_pretrained(
@@ -77,7 +78,7 @@ def open_tokenizer(name: str | Path, *, way_out: str, rows: int | None = None, *
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **kwargs)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **kwargs)
         tokenizer(_UNKNOWN)  # one that lacks its own unknown token fails at the first character that it does not know
     except Exception as error:  # the tokenizers library raises nothing more exact
         raise InputError(f"The tokenizer of {name} cannot be opened ({_reason(error)}); {way_out}.") from error

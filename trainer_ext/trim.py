@@ -135,7 +135,7 @@ def _require_writable(target: Path) -> None:
 def _head(name: str) -> str | None:
     """The head of a model as its Auto class is named, "" where it has none; None where it cannot be opened."""
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except Exception:
         return None  # whoever opens the model says why
     if config.to_dict().get("pruning"):

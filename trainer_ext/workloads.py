@@ -48,7 +48,7 @@ def reader_of(entry: Entry) -> Reader:
     if entry.runtime == TORCH or entry.source != entry.path:
         folder = Path(cached_file(entry.source, "config.json")).parent
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError):
         return Reader(folder)
     return Reader(folder, config.vocab_size, longest_text(config), config.pad_token_id or 0)

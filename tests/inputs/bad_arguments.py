@@ -103,7 +103,6 @@ ARGUMENTS = {
     "sweep goal speed": Bad(lambda g: ["sweep", g.recipe()[1], "--best-at", "inf"], ("inf",)),
     "sweep max runs": Bad(lambda g: ["sweep", g.recipe()[1], "--best-at", 2, "--max-runs", 0], ("0",)),
     "sweep storage": Bad(lambda g: [*g.sweep(), "--storage", "nosuch://x"], ("nosuch://x",)),
-    "demo nowhere": Bad(lambda g: ["demo", g.root / "nothing"], ("nothing",)),
 }
 
 

@@ -61,7 +61,7 @@ ANSWERS = {
     "no JSON": (
         {"method": "GET", "path_pattern": "/api/models/user/small$", "status": 500, "body": b"\x00\xff{"},
         1,
-        "500",
+        "cannot be understood",
     ),
     "nothing": ({"method": "GET", "path_pattern": "/api/models/user/small$", "status": 500, "body": b""}, 1, "500"),
     "a giant answer": (

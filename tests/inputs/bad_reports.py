@@ -84,7 +84,6 @@ REPORTS = {
     "benchmark: a future schema": Bad(
         lambda g: ["benchmark", _push(g, lambda f: change_json(f, schema_version=9))[1], "--save"], ("version 9",)
     ),
-    "demo": Bad(lambda g: ["demo", _push(g, lambda f: change_json(f, schema_version=9))[1]], ("version 9",)),
     "a record of what was published": Bad(lambda g: _beside(g, "published.json", "[1, 2]"), ("published.json",)),
     "a cut record": Bad(lambda g: _beside(g, "published.json", "{"), ("published.json",)),
     "card latin": Bad(lambda g: _beside(g, "compressed/README.md", b"caf\xe9"), ("README.md",)),
