@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RUN := runs/quickstart
 PAGE_PYTHON ?= python3.12
+EXAMPLES ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: browser check clean format fresh help quickstart results screenshots test
+.PHONY: browser check clean format fresh fuzz help quickstart results screenshots test
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -35,6 +36,9 @@ format: $(INSTALLED)  ## Format the code, and mend what the linter can mend
 
 fresh: $(INSTALLED)  ## Run the published page in an environment of its own: make fresh PAGE_PYTHON=python3.12
 	$(BIN)/python -m recipes.fresh_space $(RUN) $(PAGE_PYTHON)
+
+fuzz: $(INSTALLED)  ## Try many more odd inputs on the readers and on trimming: make fuzz EXAMPLES=2000 (about 20 minutes)
+	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --timeout 7200 tests/inputs -k fuzz
 
 results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md from the result files
 	$(BIN)/python -m recipes.results write

@@ -175,8 +175,8 @@ def _build(parser: _Parser, argv: list[str]) -> tuple:
         return parser.parse_args_into_dataclasses(args=argv)
     except InputError:
         raise
-    except (ValueError, TypeError, ImportError) as error:  # what TrainingArguments and ours refuse
-        raise InputError(one_line(error, most=400)) from error
+    except Exception as error:  # TrainingArguments reads files, parses JSON and imports what its fields name
+        raise InputError(one_line(error, most=400) or type(error).__name__) from error
 
 
 def _argv(values: dict[str, Any]) -> list[str]:

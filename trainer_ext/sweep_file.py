@@ -110,7 +110,7 @@ def read_sweep_file(path: str | Path) -> SweepFile:
             )
     if not isinstance(values.get("base"), str):
         raise InputError(
-            f"{path.name}: base is {values.get('base')!r}; name the recipe that is varied, such as base: trec6_minilm.yaml."
+            f"{path.name}: base is {'not given' if values.get('base') is None else repr(values['base'])}; name the recipe that is varied, such as base: trec6_minilm.yaml."
         )
     base = path.parent / values["base"]
     if not base.is_file():
