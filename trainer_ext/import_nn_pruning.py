@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -178,7 +179,8 @@ def _weights(source) -> dict[str, torch.Tensor]:
     try:
         if path.endswith(".safetensors"):
             return load_file(path)
-        return dict(torch.load(path, map_location="cpu", weights_only=True))  # tensors only: it runs nothing
+        with warnings.catch_warnings(action="ignore"):  # about how the pickle was written
+            return dict(torch.load(path, map_location="cpu", weights_only=True))  # tensors only: it runs nothing
     except _UNREADABLE as error:
         raise InputError(f"{path} cannot be read ({one_line(error)}).") from error
 

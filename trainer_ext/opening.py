@@ -129,5 +129,7 @@ def _check_config(config) -> None:
     if not isinstance(sizes := getattr(config, "compact_linears", None), dict | None):
         raise ValueError(f"compact_linears in its config is {sizes!r}; it must be {{path: [outputs, inputs]}}")
     labels = config.id2label or {}
+    if config.id2label is not None and not labels:
+        raise ValueError("id2label in its config is {}, which names no output")
     if sorted(labels) != list(range(len(labels))) or not all(isinstance(label, str) for label in labels.values()):
         raise ValueError(f"id2label in its config is {labels!r}, which does not name the outputs 0, 1, 2, ...")

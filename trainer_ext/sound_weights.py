@@ -26,7 +26,7 @@ def check_files(folder: Path) -> None:
     """Look at the files of a local model before it is opened.
 
     Raises:
-        ValueError: its weights are a pickle, or its index names files outside the folder.
+        ValueError: its weights are a pickle or complex numbers, or its index names files outside the folder.
     """
     if not any(folder.glob("*.safetensors")):
         pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
@@ -35,6 +35,9 @@ def check_files(folder: Path) -> None:
                 f"its weights are a pickle, {pickles[0]}, which may hold code, and no model.safetensors: whoever made it can "
                 "write one with save_pretrained"
             )
+    complex_ones = sorted(name for name, kind in _kinds(folder).items() if kind.startswith("C"))
+    if complex_ones:
+        raise ValueError(f"{complex_ones[0]} holds complex numbers, weights are one of {', '.join(_FLOATS)}")
     if (folder / _INDEX).is_file():
         found = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
         named = found.get("weight_map") if isinstance(found, dict) else None

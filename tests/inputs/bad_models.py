@@ -143,7 +143,7 @@ MODELS = {
         ("word_embeddings.weight", "I64"),
     ),
     "complex numbers": Bad(
-        check(_tensors(lambda state: {n: v.to(torch.complex64) for n, v in state.items()})), ("C64",)
+        check(_tensors(lambda state: {n: v.to(torch.complex64) for n, v in state.items()})), ("complex numbers",)
     ),
     "NaN": Bad(
         check(_tensors(lambda state: state | {first(state): state[first(state)] * float("nan")})),
@@ -206,7 +206,7 @@ MODELS = {
     "labels: too few": Bad(
         baseline(_config(id2label={"0": "a", "1": "b"}, label2id={"a": 0, "b": 1})), ("classifier",)
     ),
-    "labels: none": Bad(baseline(_config(id2label={}, label2id={})), ("classifier", "[3]", "[0]")),
+    "labels: none": Bad(baseline(_config(id2label={}, label2id={})), ("id2label", "{}")),
     "labels: a gap": Bad(baseline(_config(id2label={"0": "a", "2": "b", "3": "c"}, label2id=...)), ("id2label",)),
     "labels: words for ids": Bad(baseline(_config(id2label={"x": "a", "y": "b", "z": "c"}, label2id=...)), ("'x'",)),
     "labels: a list": Bad(baseline(_config(id2label=["a", "b", "c"], label2id=...)), ("'list'",)),
