@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 
 _INDEX = "model.safetensors.index.json"
@@ -47,11 +46,11 @@ def check_files(folder: Path) -> None:
             raise ValueError(f"{_INDEX} names files outside the folder: {outside[0]}")
 
 
-def check_loaded(model: torch.nn.Module, info: Mapping[str, Any], folder: Path | None, *, with_head: bool) -> None:
+def check_loaded(model: Any, info: Mapping[str, Any], folder: Path | None, *, with_head: bool) -> None:
     """Look at what `from_pretrained` made of the weights.
 
     Args:
-        model: as it was opened, with mismatched sizes ignored.
+        model: a transformers model as it was opened, with mismatched sizes ignored.
         info: its loading info.
         folder: where it lies, if it lies here.
         with_head: whether it was saved with the head that it was opened with; else head and pooler may be new.
@@ -59,6 +58,8 @@ def check_loaded(model: torch.nn.Module, info: Mapping[str, Any], folder: Path |
     Raises:
         ValueError: a tensor is missing, belongs to no layer, has another shape or kind, or is not finite.
     """
+    import torch  # here, because exported files are opened without it
+
     if odd := sorted(info["mismatched_keys"]):
         name, stored, wanted = odd[0]
         raise ValueError(f"{name} is {[*stored]}, and its config makes it {[*wanted]}{_more(odd[1:])}")
