@@ -9,11 +9,12 @@ PIP := python -m pip install --quiet --disable-pip-version-check
 TORCH := $(shell grep ^torch== constraints.txt)
 MINUTES ?= 60
 TESTS ?=
+EXAMPLES ?= 2000
 # Old releases meet the newest of what they need, which calls them out of date.
 OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: audit browser check clean distributed endurance faults format fresh help licences lowest newest offline quickstart results screenshots test wheel
+.PHONY: audit browser check clean distributed endurance faults format fresh fuzz help licences lowest newest offline quickstart results screenshots test wheel
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -68,6 +69,9 @@ audit:  ## Ask whether a vulnerability of a pinned dependency is known
 
 endurance: $(INSTALLED)  ## Train and serve for an hour, and see whether memory or handles grow: make endurance MINUTES=60
 	$(BIN)/python -m recipes.benchmarks.endurance --minutes $(MINUTES)
+
+fuzz: $(INSTALLED)  ## Try many more odd inputs on the readers and on trimming: make fuzz EXAMPLES=2000 (about 20 minutes)
+	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --timeout 7200 tests/inputs -k fuzz
 
 results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md from the result files
 	$(BIN)/python -m recipes.results write

@@ -39,8 +39,8 @@ def opened(tmp_path, tiny_model):
     return make
 
 
-def tagger(tiny_model, names, model_type="bert"):
-    config = tiny_model(model_type, num_labels=len(names)).config
+def tagger(tiny_model, names, model_type="bert", **changes):
+    config = tiny_model(model_type, num_labels=len(names), **changes).config
     config.id2label, config.label2id = dict(enumerate(names)), {name: index for index, name in enumerate(names)}
     return AutoModelForTokenClassification.from_config(config)
 
@@ -101,7 +101,7 @@ def test_a_byte_level_tokenizer_reads_words_one_by_one(opened, tiny_model):
     vocabulary = {token: index for index, token in enumerate([*special, *alphabet, "Ġa", "Ġab"])}
     merges = [("Ġ", "a"), ("Ġa", "b")]
     tokenizer = RobertaTokenizerFast(vocab=vocabulary, merges=merges, model_max_length=16)
-    model = tagger(tiny_model, ["O", "B-X", "I-X"], "roberta")
+    model = tagger(tiny_model, ["O", "B-X", "I-X"], "roberta", vocab_size=len(vocabulary))
     _, found, data, _ = opened(model, tokenizer, **TAGS)
     encoded = tokenize(data, found, DataArguments(max_length=16, **TAGS))
     assert encoded.tests["test"][WORD_STARTS][0] == [1, 4]  # ba, ab after <s>: Ġ b a Ġab

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from transformers import AutoTokenizer, Trainer, set_seed
+from transformers import Trainer, set_seed
 
 from .data import Data, load_data
-from .errors import InputError, one_line
-from .opening import head_of, open_classifier
+from .errors import InputError
+from .opening import head_of, open_classifier, open_tokenizer, rows_of
 from .recipe import Recipe
 from .resuming import is_past_the_end
 from .scratch import label_names, small_bert, train_tokenizer
@@ -43,10 +43,7 @@ def open_baseline(recipe: Recipe):
     if epochs:  # a fresh head with the labels of the data
         changes |= label_names(data.labels) | {"problem_type": task.problem_type}
     model = open_classifier(name, option="--model_name_or_path", way_out=way_out, head=task.head, **changes)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **dict(task.tokenizer))
-    except (OSError, ValueError) as error:
-        raise InputError(f"The tokenizer of {name} cannot be opened ({one_line(error)}); {way_out}.") from error
+    tokenizer = open_tokenizer(name, way_out=way_out, rows=rows_of(model), **dict(task.tokenizer))
     if not epochs:
         _check_head(model.config, task, data, name)
         if task.labels.named:

@@ -18,7 +18,7 @@ from .data import Data, tokenize
 from .disk import room_in, writing_to
 from .emissions_callback import EmissionsCallback
 from .energy import check_country
-from .errors import InputError
+from .errors import InputError, one_line
 from .finite import check_given, check_trained
 from .inference_energy import check_seconds
 from .opening import auto_class
@@ -150,11 +150,31 @@ def _check_strategy(recipe: Recipe) -> None:
         )
     if recipe.model.metrics and not task.more_metrics:
         raise InputError(f"metrics={recipe.model.metrics}: {task.title} is scored by its own metrics; leave it out.")
+    _check_metrics(recipe.model)
+    if args.resume_from_checkpoint:
+        raise InputError(
+            f"resume_from_checkpoint={args.resume_from_checkpoint}: compress finds its own checkpoints; give --resume."
+        )
     if args.push_to_hub:
         raise InputError("push_to_hub: compress publishes nothing; look at the result first, then push compressed/.")
     if recipe.model.measure_energy:
         check_country(recipe.model.energy_country)
         check_seconds(recipe.model.energy_seconds)
+
+
+def _check_metrics(model) -> None:
+    """Metrics are code: those of others run only if asked to, and all are opened now, not after the training."""
+    if not model.metrics:
+        return
+    from .metrics import load_metric
+
+    for name in model.metrics:
+        if not model.trust_metric_code and ("/" in name or Path(name).exists()):
+            raise InputError(f"metrics: {name!r} is code that would run here; read it, then give trust_metric_code.")
+        try:
+            load_metric(name)
+        except ValueError as error:
+            raise InputError(one_line(error, most=600)) from error
 
 
 def _check_before_training(

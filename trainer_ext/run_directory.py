@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from .errors import InputError
+from .recipe_file import read_yaml
 from .report import FILE_NAME
 
 # Which of a run's fields may differ when it is continued: none of them changes a result.
@@ -82,8 +83,11 @@ class RunDirectory:
         """Whether the shrunk model was trained further, so that it no longer computes what the masked one does."""
         if not self.recipe.exists():
             return False
-        recipe = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))
-        return float(recipe.get("prune_recovery_epochs") or 0) > 0
+        epochs = read_yaml(self.recipe).get("prune_recovery_epochs") or 0
+        try:
+            return float(epochs) > 0
+        except (TypeError, ValueError):
+            raise InputError(f"{self.recipe}: prune_recovery_epochs is {epochs!r}, which is no number.") from None
 
     @property
     def holds_run(self) -> bool:
@@ -111,7 +115,7 @@ def find_run(root: str | Path, recipe: dict[str, Any], *, resume: bool) -> RunDi
         raise InputError(f"{run.root} already holds a run; continue it with --resume, or name another --output_dir.")
     if not run.recipe.exists():
         raise InputError(f"{run.root} holds results but no recipe.yaml to continue with; name another --output_dir.")
-    before = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
+    before = read_yaml(run.recipe)
     names = {*before, *recipe} - FREE_ON_RESUME
     changed = sorted(name for name in names if _plain(before.get(name)) != _plain(recipe.get(name)))
     if changed:

@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import InputError, one_line
 from .extras import need
-from .sweep_file import Job, SweepFile
+from .sweep_file import Job, SweepFile, is_range
 from .sweep_place import SweepPlace
 from .sweep_workers import Outcome
 
@@ -103,7 +103,7 @@ class RangeSource:
         import optuna
 
         self._place, self._study, self._most = place, study, file.trials
-        self._distributions = {name: _distribution(name, ends, optuna) for name, ends in file.ranges.items()}
+        self._distributions = {name: _distribution(ends, optuna) for name, ends in file.ranges.items()}
         self._running = optuna.trial.TrialState.RUNNING
         self._ours: set[int] = set()  # what a worker of this sweep has
 
@@ -166,12 +166,9 @@ def range_job(number: int, params: dict[str, Any]) -> Job:
     return Job(f"trial {number}", short, dict(params))
 
 
-def _distribution(name: str, ends: list, optuna):
+def _distribution(ends: list, optuna):
     """Two whole numbers or two numbers are a range, anything else are choices."""
-    numbers = [one for one in ends if isinstance(one, int | float) and not isinstance(one, bool)]
-    if len(ends) == 2 and len(numbers) == 2:
-        if not ends[0] < ends[1]:
-            raise InputError(f"ranges.{name} is {ends}; give the lower end first.")
+    if is_range(ends):
         if all(isinstance(one, int) for one in ends):
             return optuna.distributions.IntDistribution(*ends)
         return optuna.distributions.FloatDistribution(*map(float, ends))

@@ -157,7 +157,7 @@ def check_tokenizer(teacher: nn.Module, student: nn.Module | None, tokenizer) ->
     try:
         # Asked for first: without the file, AutoTokenizer makes up an empty tokenizer.
         cached_file(name, "tokenizer_config.json")
-        saved = AutoTokenizer.from_pretrained(name)
+        saved = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError):
         return
     theirs, ours = saved.get_vocab(), tokenizer.get_vocab()
