@@ -35,7 +35,7 @@ run_energy search_beliefs structures teacher_cache trim workloads
 benchmark_rows card_picture loopback_hub.endpoints_pages loopback_hub.endpoints_spaces masks recipe run_teacher
 run_vocabulary search_prospects shrink sweep_columns sweep_panels
 
-baseline benchmark depth distillation export_source import_nn_pruning layer_timing loopback_hub.routes proven
+baseline benchmark compress_checks depth distillation export_source import_nn_pruning layer_timing loopback_hub.routes proven
 search_words
 
 benchmark_tables check export_check export_table loopback_hub.server recovery search_plan speed_closing student
