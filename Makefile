@@ -9,11 +9,12 @@ PIP := python -m pip install --quiet --disable-pip-version-check
 TORCH := $(shell grep ^torch== constraints.txt)
 MINUTES ?= 60
 TESTS ?=
+EXAMPLES ?= 2000
 # Old releases meet the newest of what they need, which calls them out of date.
 OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: audit browser check clean endurance format fresh help licences lowest newest offline quickstart results screenshots test wheel
+.PHONY: audit browser check clean distributed endurance faults format fresh fuzz help licences lowest newest offline quickstart results screenshots test wheel
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -24,6 +25,9 @@ quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi 
 
 test: $(INSTALLED) browser  ## Run the tests
 	$(BIN)/python -m pytest
+
+distributed: $(INSTALLED)  ## Train every method in 1, 2 and 4 processes, resumed in other numbers too (about 5 minutes)
+	$(BIN)/python tests/scale_out.py
 
 lowest: .venv-lowest/.installed browser  ## Run the tests with the lowest versions that pyproject.toml allows
 	.venv-lowest/bin/python -m pytest $(OLD_WARNINGS) $(TESTS)
@@ -39,6 +43,9 @@ browser:  ## Install Chromium, a font and axe-core for the tests of the page
 
 screenshots: $(INSTALLED) browser  ## Write what the page looks like to screenshots/
 	SCREENSHOTS=screenshots $(BIN)/python -m pytest -q tests/browser/test_every_tab.py
+
+faults: $(INSTALLED)  ## Kill 380 runs at random steps and compare how they end (15 minutes): make faults SEED=1
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/faults.py --seed $(or $(SEED),0)
 
 check: $(INSTALLED)  ## Lint, and check the format
 	$(BIN)/ruff check .
@@ -62,6 +69,9 @@ audit:  ## Ask whether a vulnerability of a pinned dependency is known
 
 endurance: $(INSTALLED)  ## Train and serve for an hour, and see whether memory or handles grow: make endurance MINUTES=60
 	$(BIN)/python -m recipes.benchmarks.endurance --minutes $(MINUTES)
+
+fuzz: $(INSTALLED)  ## Try many more odd inputs on the readers and on trimming: make fuzz EXAMPLES=2000 (about 20 minutes)
+	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --timeout 7200 tests/inputs -k fuzz
 
 results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md from the result files
 	$(BIN)/python -m recipes.results write

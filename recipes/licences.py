@@ -34,7 +34,7 @@ PERMISSIVE = {
         "MIT",
         "MIT-0",
     ),
-    *("MIT-CMU", "PSF-2.0", "Zlib", "LLVM-exception"),
+    *("MIT-CMU", "PSF-2.0", "Unlicense", "Zlib", "LLVM-exception"),
 }
 # Their own files must stay under their licence; using them asks nothing of ours.
 OF_THEIR_FILES = {"LGPL-2.1-only", "MPL-2.0"}
@@ -48,6 +48,7 @@ SPELLED = {
     "apache 2.0": "Apache-2.0",
     "apache 2.0 license": "Apache-2.0",
     "apache": "Apache-2.0",
+    "apache license v2.0": "Apache-2.0",
     "bsd": "BSD-3-Clause",
     "bsd license": "BSD-3-Clause",
     "3-clause bsd license": "BSD-3-Clause",

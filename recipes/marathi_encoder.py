@@ -30,7 +30,6 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.trainer_utils import get_last_checkpoint
 
 from recipes.token_vectors import token_vectors
 from recipes.transplant import KEEP, moved, place_vectors
@@ -38,6 +37,7 @@ from trainer_ext.cli_ground import Debug, fail, quiet
 from trainer_ext.corpus import read_corpus
 from trainer_ext.errors import InputError
 from trainer_ext.precision import cpu_has_bf16
+from trainer_ext.resuming import last_checkpoint
 from trainer_ext.scratch import small_bert, train_tokenizer
 
 DROPOUT = 0.1  # for fine-tuning; a few passes over a corpus are learned without (Geiping & Goldstein 2023, Cramming)
@@ -174,7 +174,7 @@ def main(
         eval_dataset=held_out,
         data_collator=RepeatableCollator(tokenizer, mlm_probability=mask),
     )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(out / "checkpoints"))
+    trainer.train(resume_from_checkpoint=last_checkpoint(out / "checkpoints"))
     figures = {
         **options,
         "rows": len(train),

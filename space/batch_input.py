@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from compare import MOST_CHARACTERS, check_text
 
@@ -33,7 +34,22 @@ def arguments(report: CompressionReport | None, problem_type: str | None) -> Dat
     args = DataArguments(problem_type=problem_type)
     if not told:
         return replace(args, max_length=MOST_CHARACTERS)
-    return replace(args, **{name: type(getattr(args, name))(told[name]) for name in _OF_A_RUN if name in told})
+    args = replace(
+        args, **{name: _told(told[name], like=getattr(args, name), name=name) for name in _OF_A_RUN if name in told}
+    )
+    if args.max_length < 1:
+        raise InputError(f"The report says max_length={args.max_length}; a text has a token or more.")
+    return args
+
+
+def _told(value: Any, *, like: Any, name: str) -> Any:
+    """A field of the recipe as the type that it has here; a number may be written as a word."""
+    try:
+        if isinstance(value, str | int):
+            return type(like)(value)
+    except ValueError:
+        pass
+    raise InputError(f"The report says {name}={value!r}, which is no {'number' if isinstance(like, int) else 'word'}.")
 
 
 def read_texts_of(file: Path | None, pasted: str, args: DataArguments) -> Table:

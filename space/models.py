@@ -10,10 +10,10 @@ from compare import ANSWERS, MOST_CHARACTERS
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from torch import nn
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from trainer_ext.errors import InputError, one_line
-from trainer_ext.opening import head_of, open_classifier
+from trainer_ext.errors import InputError
+from trainer_ext.opening import head_of, open_classifier, open_tokenizer, rows_of
 from trainer_ext.report import FILE_NAME, CompressionReport, load
 from trainer_ext.teachers import longest_text
 
@@ -95,12 +95,7 @@ def open_side(name: str) -> Side:
             f"{name} is {config.architectures} for {config.problem_type} with {config.num_labels} label(s); this page "
             "compares classifiers of whole texts."
         )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"The tokenizer of {name} cannot be opened ({one_line(error)}); save it there.") from error
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes where it finds no file
-        raise InputError(f"There is no tokenizer with {name}; save it there.")
+    tokenizer = open_tokenizer(name, way_out="save it there", rows=rows_of(model))
     longest = min(tokenizer.model_max_length, longest_text(config) or MOST_CHARACTERS)
     return Side(name, model.eval(), tokenizer, longest)
 

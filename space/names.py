@@ -32,7 +32,9 @@ def choose(arguments: list[str], *, beside: Path) -> dict[str, str]:
     try:
         named = json.loads(file.read_text(encoding="utf-8"))
         names = {name: named[name] for name in SIDES}
-    except (ValueError, KeyError, TypeError) as error:
+        if odd := [value for value in names.values() if not isinstance(value, str)]:
+            raise TypeError(f"{odd[0]!r} is no name")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f'{file.name} cannot be used ({error}); it holds {{"baseline": ID, "compressed": ID}}.'
         ) from error

@@ -99,5 +99,7 @@ def _point(row: dict[str, str], line: int, file: Path) -> Point:
             f"above 0; got {numbers}."
         )
     folder = file.parent / (row["folder"] or "")
+    if ".." in folder.parts[len(file.parent.parts) :] or not folder.is_relative_to(file.parent):
+        raise InputError(f"{file.name}, line {line}: the folder {row['folder']!r} leads out of that of the sweep.")
     kept = bool(row["folder"]) and all((folder / name).is_dir() for name in ("baseline", "compressed"))
     return Point(row["name"] or "", **numbers, folder=folder if kept else None)

@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import load_file
 
 from trainer_ext import cli
-from trainer_ext.run_directory import last_checkpoint
+from trainer_ext.resuming import last_checkpoint
 
 TOPICS = {
     "fruit": ("mango", "guava", "papaya", "banana", "lemon"),

@@ -120,6 +120,15 @@ def run(finished_run, tmp_path):
     return shutil.copytree(finished_run, tmp_path / "run")
 
 
+@pytest.fixture(scope="session")
+def forks():
+    """A Python that forks processes which end where a test wants it."""
+    from killing import Forks
+
+    with Forks() as forks:
+        yield forks
+
+
 @pytest.fixture
 def copies(tmp_path, monkeypatch):
     """The results page and the result files as they are, where they may be changed."""

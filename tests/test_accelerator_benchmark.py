@@ -7,7 +7,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from recipes.benchmarks import accelerator
+from recipes.benchmarks import accelerator, accelerator_table, marked
 
 
 def run(*words):
@@ -27,9 +27,18 @@ def test_its_way_on_a_processor(tmp_path):
     assert found["training"][0]["peak_bytes"] is None
     assert list(found["blocks"]) == ["fp32", "bf16"]
     assert all(ms > 0 for times in found["blocks"].values() for ms in times.values())
-    entries = {(row["entry"]["name"], row["entry"]["precision"]) for row in found["latency"]["rows"]}
+    entries = {(row["model"], row["precision"]) for row in found["latency"]}
     assert entries == {(name, precision) for name in ("dense", "half", "quarter") for precision in ("fp32", "bf16")}
-    assert "| quarter | torch bf16 |" in (tmp_path / "out.md").read_text(encoding="utf-8")
+    assert "| quarter | bf16 |" in (tmp_path / "out.md").read_text(encoding="utf-8")
+    assert str(tmp_path) not in (tmp_path / "out.json").read_text(encoding="utf-8")
+
+
+def test_the_tables_on_the_page_are_what_the_result_file_gives():
+    page = marked.README.read_text(encoding="utf-8")
+    found = json.loads(accelerator_table.FILE.read_text(encoding="utf-8"))
+    assert marked.replaced(page, accelerator_table.NAME, accelerator_table.summary(found)) == page
+    found["training"][0]["seconds_per_step"] *= 2
+    assert marked.replaced(page, accelerator_table.NAME, accelerator_table.summary(found)) != page
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")

@@ -1,6 +1,7 @@
 """Baseline: a model taken as it is must be one for the task; one that is fine-tuned gets the task's head."""
 
 import pytest
+import torch
 from commands import recipe_fields, write_csv, write_recipe
 from tokenizers import pre_tokenizers
 from transformers import AutoModelForQuestionAnswering, AutoModelForTokenClassification, RobertaTokenizerFast
@@ -38,8 +39,8 @@ def opened(tmp_path, tiny_model):
     return make
 
 
-def tagger(tiny_model, names, model_type="bert"):
-    config = tiny_model(model_type, num_labels=len(names)).config
+def tagger(tiny_model, names, model_type="bert", **changes):
+    config = tiny_model(model_type, num_labels=len(names), **changes).config
     config.id2label, config.label2id = dict(enumerate(names)), {name: index for index, name in enumerate(names)}
     return AutoModelForTokenClassification.from_config(config)
 
@@ -86,6 +87,13 @@ def test_the_problem_type_goes_into_the_configuration(opened, tiny_model):
     assert (model.config.problem_type, data.labels) == ("multi_label_classification", ["0", "1"])
 
 
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_model_that_was_saved_in_half_precision_is_trained_in_fp32(opened, tiny_model, epochs):
+    model = opened(tiny_model(num_labels=2).half(), baseline_epochs=epochs, class_names=["0", "1"])[0]
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert model.config.dtype == torch.float32  # and is saved so
+
+
 def test_a_byte_level_tokenizer_reads_words_one_by_one(opened, tiny_model):
     """It tells the start of a word by the space before it, which words of a file do not have."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -93,7 +101,7 @@ def test_a_byte_level_tokenizer_reads_words_one_by_one(opened, tiny_model):
     vocabulary = {token: index for index, token in enumerate([*special, *alphabet, "Ġa", "Ġab"])}
     merges = [("Ġ", "a"), ("Ġa", "b")]
     tokenizer = RobertaTokenizerFast(vocab=vocabulary, merges=merges, model_max_length=16)
-    model = tagger(tiny_model, ["O", "B-X", "I-X"], "roberta")
+    model = tagger(tiny_model, ["O", "B-X", "I-X"], "roberta", vocab_size=len(vocabulary))
     _, found, data, _ = opened(model, tokenizer, **TAGS)
     encoded = tokenize(data, found, DataArguments(max_length=16, **TAGS))
     assert encoded.tests["test"][WORD_STARTS][0] == [1, 4]  # ba, ab after <s>: Ġ b a Ġab

@@ -36,6 +36,18 @@ def test_compress_without_a_recipe_says_what_to_name(monkeypatch, capsys):
     assert "RECIPE.yaml" in err
 
 
+@pytest.mark.parametrize("variable", ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"])
+@pytest.mark.parametrize("command", ["compress", "check", "sweep"])
+def test_several_processes_are_refused(monkeypatch, capsys, variable, command):
+    monkeypatch.setenv(variable, "2")
+    status, out, err = run_command(monkeypatch, capsys, command, "gone")
+    assert (status, out, len(err.strip().splitlines())) == (2, "", 1)
+    assert "works in one process and 2 were started: leave torchrun" in err
+    monkeypatch.setenv(variable, "1")
+    status, _, err = run_command(monkeypatch, capsys, command, "gone")
+    assert (status, "gone" in err) == (2, True)
+
+
 def test_debug_shows_where(tmp_path):
     command = [sys.executable, "-m", "trainer_ext", "check", str(tmp_path)]
     quiet, loud = (

@@ -7,10 +7,14 @@ import pytest
 import torch
 from masking import choose, every_family
 from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from trainer_ext import equivalence, masks
 from trainer_ext.budgets import Structure
@@ -55,6 +59,38 @@ def test_it_runs_in_bf16(compact, tiny_batch, tmp_path, model_type):
     assert torch.equal(equivalence.logits(reloaded, batch), found)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert model(**batch).logits.isfinite().all()
+
+
+def _sdpa_of_a_gpu(module, query, *args, **kwargs):
+    """PyTorch's fused attention as a GPU has it: without a head it gives no tensor."""
+    answer = sdpa_attention_forward(module, query, *args, **kwargs)
+    return answer if query.shape[1] else (None, None)
+
+
+@every_family
+def test_no_fused_attention_is_asked_for_no_head(compact, tiny_batch, model_type):
+    AttentionInterface.register("sdpa_of_a_gpu", _sdpa_of_a_gpu)
+    AttentionMaskInterface.register("sdpa_of_a_gpu", sdpa_mask)
+    model = compact(model_type)
+    batch = tiny_batch(model)
+    expected = equivalence.logits(model, batch)
+    try:
+        model.set_attn_implementation("sdpa_of_a_gpu")
+    except ValueError:
+        pytest.skip("an architecture without a choice of attention")
+    assert (equivalence.logits(model, batch) - expected).abs().max() < 1e-5
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@every_family
+def test_it_runs_on_a_gpu(compact, tiny_batch, model_type, dtype):
+    model = compact(model_type)
+    batch = tiny_batch(model)
+    expected = equivalence.logits(model, batch)
+    there = model.to("cuda", dtype)
+    found = there(**{name: values.cuda() for name, values in batch.items()}).logits.float().cpu()
+    assert (found - expected).abs().max() < {torch.float32: 1e-5}.get(dtype, 0.05) * max(1, expected.abs().max())
 
 
 @every_family

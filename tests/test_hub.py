@@ -67,6 +67,7 @@ def test_what_is_gone_goes_by_its_exact_name(folder, hub):
         ({"method": "POST", "path_pattern": "/commit/", "status": 413}, InputError, "too large"),
         ({"method": "POST", "path_pattern": "/commit/", "status": 409}, InputError, "in conflict"),
         ({"method": "POST", "path_pattern": "repos/create", "status": 403}, InputError, "may not write"),
+        ({"method": "POST", "path_pattern": "repos/create", "status": 409}, HubError, "cannot be understood"),
         ({"method": "GET", "path_pattern": "/api/models/user/small$", "status": 503}, HubError, "503"),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,

@@ -11,18 +11,18 @@ ROOT = Path(trainer_ext.__file__).parent
 # A new module gets a place here: the first paragraph after everything that it imports. The first know nothing of the rest.
 ROWS = """
 _version alphabet argument_checks budgets card_markdown codec compact compact.fresh compact.modeling_compact
-data_arguments ensembles entities equivalence errors family_names intervals label_places labels leaks
+data_arguments ensembles entities equivalence errors family_names intervals label_places labels leaks leftovers
 loopback_hub.answers loopback_hub.card_checks loopback_hub.readme_html loopback_hub.records loopback_hub.repository
 loopback_hub.upload_rules loss_terms losses matrices merges metric_names precision publish_arguments report_schema
-schedules score_group sharding space_folder squad vocabulary_arguments
+schedules score_group sound_weights space_folder squad strict_yaml vocabulary_arguments
 
-card_front_matter compact.registration encoding extras families hidden_states hub_errors loopback_hub.access
+card_front_matter compact.registration disk encoding extras families finite hidden_states hub_errors loopback_hub.access
 loopback_hub.faults loopback_hub.pages loopback_hub.trees metrics opening pieces publishable recipe_file report rows
-scores search_facts search_goal soft_targets speed_budget sweep_rows traceable wheel
+scores search_facts search_goal sharding soft_targets speed_budget sweep_rows traceable wheel
 
 answer_store answers card_metadata card_sections cleaning corpus csv_rows energy energy_words iob_rows
-loopback_hub.catalogue measure onnx_files openvino_files piece_choice renumber run_directory runtimes scoring
-scratch search_space space_files squad_rows sweep_choice teacher_inputs
+loopback_hub.catalogue measure onnx_files openvino_files piece_choice recipe_checks renumber resuming run_directory runtimes
+scoring scratch search_space space_files squad_rows sweep_choice teacher_inputs
 
 emissions_callback inference_energy loopback_hub.state participants publication search_results tables tasks teachers
 trainer_report units vocabulary vocabulary_figures
@@ -35,7 +35,7 @@ run_energy search_beliefs structures teacher_cache trim workloads
 benchmark_rows card_picture loopback_hub.endpoints_pages loopback_hub.endpoints_spaces masks recipe run_teacher
 run_vocabulary search_prospects shrink sweep_columns sweep_panels
 
-baseline benchmark depth distillation export_source import_nn_pruning layer_timing loopback_hub.routes proven
+baseline benchmark compress_checks depth distillation export_source import_nn_pruning layer_timing loopback_hub.routes proven
 search_words
 
 benchmark_tables check export_check export_table loopback_hub.server recovery search_plan speed_closing student

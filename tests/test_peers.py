@@ -181,7 +181,7 @@ def test_seeds_of_an_arm_are_one_point():
 
 def test_the_page_changes_between_its_markers_alone():
     known = record(baseline=DENSE, a=("trainer_ext", 4.0, 80))
-    text = f"before\n{peers_table.START}\nold\n{peers_table.END}\nafter\n"
+    text = "before\n<!-- peers: start -->\nold\n<!-- peers: end -->\nafter\n"
     page = peers_table.page(text, known)
     assert page.startswith("before\n")
     assert page.endswith("\nafter\n")
@@ -198,10 +198,10 @@ def test_the_plot_draws_every_method(tmp_path):
     assert all(word in text for word in ("trainer_ext", "magnitude", "torch fp32, 1 x 8", "openvino-int8, 1 x 8"))
 
 
-@pytest.mark.skipif(not peers_table.RESULTS.exists(), reason="the benchmark has not been run")
+@pytest.mark.skipif(not peers_table.FILE.exists(), reason="the benchmark has not been run")
 def test_the_tables_on_the_page_are_what_the_result_file_gives():
     text = Path(peers_table.README).read_text(encoding="utf-8")
-    known = json.loads(peers_table.RESULTS.read_text(encoding="utf-8"))
+    known = json.loads(peers_table.FILE.read_text(encoding="utf-8"))
     assert peers_table.page(text, known) == text
     known["results"][1]["processor_seconds"] += 1000
     assert peers_table.page(text, known) != text

@@ -1,11 +1,12 @@
 """Run directories: a run is not written over, is continued only with the fields it was started with, and whole."""
 
 import os
+import threading
 
 import pytest
 
 from trainer_ext import InputError
-from trainer_ext.run_directory import find_run, last_checkpoint, start_run, whole_folder, write_text
+from trainer_ext.run_directory import find_run, start_run, whole_folder, write_text
 
 RECIPE = {"prune_sparsity": 0.5, "seed": 1, "output_dir": "x"}
 
@@ -79,16 +80,37 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["all"]
 
 
+def test_a_folder_takes_nobodys_place(tmp_path):
+    """Whatever was put there in the meantime stays."""
+    with pytest.raises(OSError, match="not empty"), whole_folder(tmp_path / "model") as folder:  # noqa: PT012
+        (folder / "ours").write_text("")
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "theirs").write_text("")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["model", "model/theirs"]
+
+
 def test_a_file_is_replaced_whole(tmp_path):
     write_text(tmp_path / "a", "old")
     write_text(tmp_path / "a", "new")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "new")]
 
 
-def test_the_newest_complete_checkpoint_is_found(tmp_path):
-    assert last_checkpoint(tmp_path) is None
-    for step, state in ((8, "{}"), (12, "{}"), (100, '{"cut o'), (104, None)):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if state is not None:
-            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
-    assert last_checkpoint(tmp_path).name == "checkpoint-12"
+def test_a_file_that_several_write_at_once_is_whole(tmp_path):
+    failed, read = [], set()
+
+    def write(text):
+        try:
+            for _ in range(50):
+                write_text(tmp_path / "a", text)
+                read.add((tmp_path / "a").read_text())
+        except OSError as error:
+            failed.append(error)
+
+    writers = [threading.Thread(target=write, args=(letter * 9999,)) for letter in "xyz"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert failed == []
+    assert read <= {letter * 9999 for letter in "xyz"}
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

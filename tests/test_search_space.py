@@ -94,7 +94,8 @@ def test_hidden_states_are_taught_where_tokens_can_be_compared():
     assert (whole.fields["distill_hidden"], cut.fields["distill_hidden"]) == (1.0, 0.0)
     alike = replace(MINILM, vocabulary=(VocabularyLevel(8600, 0.1, alike=True), VocabularyLevel(4300, 0.3)))
     assert [candidate(alike, MAIN, 0.6, level).fields["distill_hidden"] for level in (0, 1)] == [1.0, 0.0]
-    assert "distill_hidden" not in candidate(MINILM, MAIN, 0.5, WHOLE).fields
+    assert candidate(MINILM, MAIN, 0.5, WHOLE).fields["distill_hidden"] == 1.0
+    assert "distill_hidden" not in candidate(MINILM, MAIN, 0.4, WHOLE).fields
 
 
 @pytest.mark.parametrize("sizes", [(8000, 9000), (8000, 8000), (40_000,), (0,)])

@@ -210,6 +210,22 @@ def test_a_batch_with_one_new_row_is_asked_whole(tmp_path):
     assert len(asked) == 2
 
 
+def test_a_text_keeps_its_first_answer_so_that_a_run_that_was_killed_and_resumed_reads_the_same(tmp_path):
+    """In a batch of another shape a row has other last bits; the resumed run would find them all in the cache."""
+    rows = torch.randint(1, 128, (4, 32), generator=torch.Generator().manual_seed(0))
+    short = rows.clone()
+    short[:, 5:] = 0
+    both = torch.cat([short[:2], rows])
+    teacher = CachedTeacher(model_for(KIND), tmp_path)
+    before = teacher.answer({"input_ids": short[:, :5], "attention_mask": torch.ones_like(short[:, :5])}, nullcontext)
+    batch = {"input_ids": both, "attention_mask": (both != 0).long()}
+    filling, filled = (teacher.answer(batch, nullcontext)["logits"] for _ in range(2))
+    assert torch.equal(filling, filled)
+    assert torch.equal(filling[:2], before["logits"][:2])
+    with torch.inference_mode():
+        assert not torch.equal(teacher.model(**batch).logits[:2], filling[:2])  # the control: bits that would differ
+
+
 def test_inner_states_are_asked_for_every_time(tmp_path):
     teacher = CachedTeacher(copy.deepcopy(MODEL), tmp_path)
     for _ in range(2):

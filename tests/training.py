@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -92,9 +93,11 @@ def make_trainer(
         "compute_loss_func",
         "compute_metrics",
         "data_collator",
+        "eval_dataset",
         "model_init",
         "optimizer_cls_and_kwargs",
         "optimizers",
+        "preprocess_logits_for_metrics",
         "processing_class",
         "teacher",
     }
@@ -102,9 +105,8 @@ def make_trainer(
     if model is None and "model_init" not in init:
         model = new_model()
     rows = Rows(rows) if isinstance(rows, int) else rows
-    return cls(
-        model, arguments(output_dir, args_class, **options), train_dataset=rows, eval_dataset=Rows(16, seed=1), **init
-    )
+    init.setdefault("eval_dataset", Rows(16, seed=1))
+    return cls(model, arguments(output_dir, args_class, **options), train_dataset=rows, **init)
 
 
 def without_timing(log_history):
@@ -148,15 +150,26 @@ class HoldAt(TrainerCallback):
             time.sleep(600)
 
 
-def resumable_run(folder, fields, *, hold_at=None, resume=False):
-    """One run of 20 steps that saves every second one: from the start, held at a step, or resumed.
+class KillAt(TrainerCallback):
+    """Kills the process, as kill -9 does, when an event comes at a step."""
+
+    def __init__(self, event, step):
+        def kill(args, state, control, **kwargs):
+            if state.global_step == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(self, event, kill)
+
+
+def resumable_run(folder, fields, *, hold_at=None, kill_at=None, resume=False):
+    """One run of 20 steps that saves every second one: from the start, held or killed at a step, or resumed.
 
     Returns:
         What must be equal however often the run was interrupted: tensors of the last full-size checkpoint (weights,
         scores, masks), of the optimizer, of the shrunk model, and the log.
     """
     folder = Path(folder)
-    callbacks = [] if hold_at is None else [HoldAt(hold_at)]
+    callbacks = [HoldAt(hold_at)] if hold_at is not None else [KillAt(*kill_at)] if kill_at is not None else []
     options = {"max_steps": 20, "save_strategy": "steps", "save_steps": 2, "eval_strategy": "steps", "eval_steps": 4}
     trainer = make_trainer(folder, rows=36, callbacks=callbacks, **{**options, **PRUNE, **fields})
     trainer.train(resume_from_checkpoint=resume or None)

@@ -6,15 +6,19 @@ processes do not disturb each other (write-ahead log), and the file is read thro
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import tempfile
 import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from .disk import refused
 from .errors import InputError, one_line
 
 _LARGEST_MAP = 1 << 40  # bytes; SQLite lowers it to what it was built for
@@ -33,6 +37,7 @@ class AnswerStore:
     """
 
     def __init__(self, path: Path):
+        self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._rows = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
@@ -40,30 +45,68 @@ class AnswerStore:
             self.close = weakref.finalize(self, self._rows.close)
             self.close.atexit = False  # a fork of this process must leave the file alone when it exits
         except (OSError, sqlite3.Error) as error:
-            raise InputError(
-                f"The teacher's answers cannot be kept in {path} ({one_line(error)}); remove that file or name another "
-                "folder as distill_cache_dir."
-            ) from error
+            raise _refusal(path, error) from error
 
     def get(self, keys: Sequence[bytes]) -> list[dict[str, torch.Tensor]] | None:
-        """The rows of these keys in their order, or None if any is missing."""
+        """The rows of these keys in their order, or None if any is missing.
+
+        Raises:
+            InputError: if the file was damaged.
+        """
         marks = ",".join("?" * len(keys))
-        found = dict(self._rows.execute(f"SELECT key, value FROM answers WHERE key IN ({marks})", keys))
-        return [load(found[key]) for key in keys] if found.keys() >= set(keys) else None
+        try:
+            found = dict(self._rows.execute(f"SELECT key, value FROM answers WHERE key IN ({marks})", keys))
+            return [load(found[key]) for key in keys] if found.keys() >= set(keys) else None
+        except (sqlite3.Error, SafetensorError) as error:
+            raise _refusal(self._path, error) from error
 
     def put(self, rows: Mapping[bytes, Mapping[str, torch.Tensor]]) -> None:
         """Add rows, all or none; a key that is there keeps what it has.
 
         Args:
             rows: key -> named tensors, on any device.
+
+        Raises:
+            InputError: if they cannot be written, on a full disk for instance; the rows before stay.
         """
         values = [(key, save({name: tensor.cpu() for name, tensor in row.items()})) for key, row in rows.items()]
-        self._rows.execute("BEGIN IMMEDIATE")
-        self._rows.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", values)
-        self._rows.execute("COMMIT")
+        try:
+            self._rows.execute("BEGIN IMMEDIATE")
+            self._rows.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", values)
+            self._rows.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._rows.in_transaction:
+                self._rows.rollback()
+            raise _refusal(self._path, error) from error
 
     def __len__(self) -> int:
         return self._rows.execute("SELECT COUNT(*) FROM answers").fetchone()[0]
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder for answers that cannot be written, before there are any; nothing is made.
+
+    Raises:
+        InputError: naming it.
+    """
+    try:
+        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"The teacher's answers cannot be kept in {folder} ({error.strerror}); name another folder as distill_cache_dir."
+        ) from error
+
+
+def _refusal(path: Path, error: Exception) -> InputError:
+    """In one line; that the disk is full SQLite calls an I/O error, which also stands for a damaged file."""
+    words, way_out = one_line(error), "remove that file"
+    if path.parent.is_dir() and (number := refused(path.parent)):
+        words, way_out = os.strerror(number), "make room there"
+    return InputError(
+        f"The teacher's answers cannot be kept in {path} ({words}); {way_out} or name another folder as distill_cache_dir."
+    )
 
 
 def _prepare(rows: sqlite3.Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,10 +13,14 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from .data_arguments import DataArguments
 from .equivalence import logits
+from .errors import Diverged
+from .finite import WAY_OUT
 from .intervals import bootstrap_interval, paired_difference_interval, wilson_interval
 from .report import ClassPair, ClassScores, Difference, Quality, Scores
 from .scoring import Statistics
 from .tasks import Task
+
+logger = logging.getLogger(__name__)
 
 
 def predict(
@@ -29,11 +34,16 @@ def predict(
         tokenizer: pads a list of rows into a batch.
         batch_size: rows per forward pass.
         on_rows: called with the number of rows after each batch, for a progress bar.
+
+    Raises:
+        Diverged: an answer is NaN.
     """
     inputs = encoded.select_columns([name for name in tokenizer.model_input_names if name in encoded.column_names])
     found = []
     for batch in DataLoader(inputs, batch_size=batch_size, collate_fn=DataCollatorWithPadding(tokenizer)):
         rows = logits(model, {name: value.to(model.device) for name, value in batch.items()}).cpu().numpy()
+        if np.isnan(rows).any():
+            raise Diverged(f"A {type(model).__name__} answers NaN, which no score can be made of; {WAY_OUT}.")
         found += list(rows)
         if on_rows is not None:
             on_rows(len(rows))
@@ -84,10 +94,17 @@ def quality(
 
 
 def _more(metrics: Sequence[str], answers: Any, references: Any) -> dict[str, float]:
+    """The numbers that further metrics give; one without a value, as of a correlation with a constant, is left out."""
     from .metrics import load_metric
 
-    results = [load_metric(name).compute(predictions=answers, references=references) for name in metrics]
-    return {name: float(value) for result in results for name, value in result.items() if np.isscalar(value)}
+    found = {}
+    for metric in metrics:
+        for name, value in load_metric(metric).compute(predictions=answers, references=references).items():
+            if np.isscalar(value) and np.isfinite(value):
+                found[name] = float(value)
+            elif np.isscalar(value):
+                logger.warning("The metric %s gives %s=%s for these answers; it is left out.", metric, name, value)
+    return found
 
 
 def _scores(statistics: Statistics, more: dict[str, float]) -> Scores:

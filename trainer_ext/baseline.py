@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from transformers import AutoTokenizer, set_seed
+from transformers import Trainer, set_seed
 
 from .data import Data, load_data
-from .errors import InputError, one_line
-from .opening import head_of, open_classifier
+from .errors import InputError
+from .opening import head_of, open_classifier, open_tokenizer, rows_of
 from .recipe import Recipe
+from .resuming import is_past_the_end
 from .scratch import label_names, small_bert, train_tokenizer
 from .tasks import Task, task_of
+
+
+class BaselineTrainer(Trainer):
+    """Trainer, but a finished run that is resumed makes no further step."""
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """No batch where no step is left."""
+        if is_past_the_end(self):
+            return [], None
+        return super().get_batch_samples(epoch_iterator, num_batches, device)
 
 
 def open_baseline(recipe: Recipe):
@@ -28,14 +39,11 @@ def open_baseline(recipe: Recipe):
         return *_from_scratch(recipe, task, data), data, recipe.model.scratch_epochs
     name, epochs = recipe.model.model_name_or_path, recipe.model.baseline_epochs
     way_out = "give a folder or a Hub id that can be reached, or 'scratch' to train a small model from the texts"
-    changes = {}
+    changes = {"dtype": "float32"}  # what is learned has fp32 weights: mixed precision cannot scale fp16 gradients
     if epochs:  # a fresh head with the labels of the data
-        changes = label_names(data.labels) | {"problem_type": task.problem_type}
+        changes |= label_names(data.labels) | {"problem_type": task.problem_type}
     model = open_classifier(name, option="--model_name_or_path", way_out=way_out, head=task.head, **changes)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **dict(task.tokenizer))
-    except (OSError, ValueError) as error:
-        raise InputError(f"The tokenizer of {name} cannot be opened ({one_line(error)}); {way_out}.") from error
+    tokenizer = open_tokenizer(name, way_out=way_out, rows=rows_of(model), **dict(task.tokenizer))
     if not epochs:
         _check_head(model.config, task, data, name)
         if task.labels.named:

@@ -43,7 +43,7 @@ def check_files(
     found = RunDirectory(run.expanduser())
     if len(paths) > 1 or not (found.holds_run and found.report.is_file()):
         raise InputError("--save adds to the compression.json of a run; name one finished run and nothing else.")
-    _report(found)
+    report.load(found.report)
 
 
 def write_files(results: Benchmark, *, json: Path | None, plot: Path | None, run: Path | None) -> None:
@@ -54,12 +54,5 @@ def write_files(results: Benchmark, *, json: Path | None, plot: Path | None, run
         draw(results, plot)
     if run:
         found = RunDirectory(run.expanduser())
-        before = _report(found)
+        before = report.load(found.report)
         report.save(replace(before, latency=merged(before.latency, report_rows(results))), found.root)
-
-
-def _report(run: RunDirectory) -> report.CompressionReport:
-    try:
-        return report.load(run.report)
-    except ValueError as error:
-        raise InputError(str(error)) from error

@@ -180,8 +180,9 @@ def check_reachable(
     total = sum(size * cost for size, cost in zip(sizes, costs, strict=True))
     free = sum((size - floor_of(size)) * cost for size, cost, may in zip(sizes, costs, allowed, strict=True) if may)
     if sparsity * total > free:
+        highest = 1000 * free // total / 1000  # rounded down, so that it can be asked for
         raise ValueError(
             f"prune_sparsity={sparsity} cannot be reached: with prune_attention {'on' if prune_heads else 'off'} and "
-            f"prune_ffn {'on' if prune_neurons else 'off'} at most {free / total:.3f} of the encoder's prunable "
+            f"prune_ffn {'on' if prune_neurons else 'off'} at most {highest:.3f} of the encoder's prunable "
             "weights can go. Ask for less, or let both parts be pruned."
         )

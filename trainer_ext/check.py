@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,8 +13,8 @@ from pathlib import Path
 
 from . import equivalence
 from .compact import fresh, modeling_compact
-from .errors import InputError
-from .opening import open_classifier
+from .errors import InputError, one_line
+from .opening import head_of, open_classifier
 from .report import Equivalence
 from .run_directory import RunDirectory
 
@@ -59,15 +61,17 @@ def check(path: str | Path, *, trust_remote_code: bool = False, copy: Path | Non
         _check_code(place, trust_remote_code)
     way_out = "name a finished run or the folder of a classifier"
     reloaded = open_classifier(folder, option="The model", way_out=way_out, trust_remote_code=trust_remote_code).eval()
+    if head_of(reloaded.config) is None:
+        raise InputError(f"{folder} was saved as {reloaded.config.architectures}, which is no classifier; {way_out}.")
     batch = equivalence.synthetic_batch(reloaded, rows=ROWS)
+    proof, recovered = _masked_and_shrunk(run.masked, batch) if run.masked.is_dir() else None, run.recovered
     answers = {
         "reloaded here": equivalence.logits(reloaded, batch),
         "reloaded in a fresh process": fresh_logits((copy or folder).resolve(), batch, HF_HUB_OFFLINE="1"),
     }
-    if not run.masked.is_dir():
+    if proof is None:
         return _chain(answers)
-    proof = _masked_and_shrunk(run.masked, batch)
-    if run.recovered:  # trained after it was shrunk: these are two functions, each with its own proof
+    if recovered:  # trained after it was shrunk: these are two functions, each with its own proof
         return _chain(proof) + _chain(answers)
     return _chain({**proof, **answers})
 
@@ -96,9 +100,14 @@ def _masked_and_shrunk(folder: Path, batch) -> dict:
     from . import masks
     from .proven import smaller_of
 
-    masked = masks.load_masked(folder)
-    before = equivalence.logits(masked, batch)
-    smaller, _, _ = smaller_of(masked)
+    try:
+        masked = masks.load_masked(folder)
+        before = equivalence.logits(masked, batch)
+        smaller, _, _ = smaller_of(masked)
+    except Exception as error:  # what lies there may be anything
+        raise InputError(
+            f"The proof {folder} cannot be opened ({type(error).__name__}: {one_line(error)}); the run must be made anew."
+        ) from error
     return {"masked": before, "shrunk": equivalence.logits(smaller, batch)}
 
 
@@ -129,10 +138,24 @@ def fresh_logits(name: str | Path, batch, **variables: str):
 
 
 def _check_code(folder: Path, trust_remote_code: bool) -> None:
+    """Refuse code that this package did not write: beside the weights, or elsewhere, where the configuration points."""
+    if trust_remote_code:
+        return
+    way_out = "and checking would run it; read it, then pass --trust-remote-code."
     ours = Path(modeling_compact.__file__)
     for code in sorted(folder.glob("*.py")):
-        if not trust_remote_code and code.read_bytes() != ours.read_bytes():
-            raise InputError(
-                f"{code} differs from the code that this version of trainer_ext writes, and checking would run it; "
-                "read it, then pass --trust-remote-code."
-            )
+        if code.read_bytes() != ours.read_bytes():
+            raise InputError(f"{code} differs from the code that this version of trainer_ext writes, {way_out}")
+    try:
+        named = json.loads((folder / "config.json").read_text(encoding="utf-8"))["auto_map"]
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+    ):  # none; what opens it says what is wrong with it
+        return
+    for name in named.values() if isinstance(named, dict) else [named]:
+        if not re.fullmatch(rf"{ours.stem}\.\w+", str(name)):
+            raise InputError(f"auto_map in {folder / 'config.json'} names {name!r}, code that is not ours, {way_out}")

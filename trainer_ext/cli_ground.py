@@ -15,7 +15,6 @@ from .errors import one_line
 # Typer would show its own tracebacks and wrap errors in boxes; ours are one line.
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Make a text classifier smaller and faster, prove that it still computes the same, and measure what it lost.",

@@ -7,13 +7,15 @@ and generic dataclasses (``Pair[X]``). A field's ``metadata["range"]`` is its cl
 from __future__ import annotations
 
 import dataclasses
-import math
+import re
+import sys
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+_HALF = re.compile("[\ud800-\udfff]")
 _NOUNS = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
 
 
@@ -35,7 +37,9 @@ def encode(value: Any, name: str = "") -> Any:
         return [encode(item, f"{name}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, float):
         return _finite(value, name)
-    if value is None or isinstance(value, (str, int)):
+    if isinstance(value, str):
+        return _encodable(value, name)
+    if value is None or isinstance(value, int):
         return value
     raise ValueError(
         f"{name}: a {type(value).__name__} has no place in a report; give a plain number, string or list."
@@ -67,7 +71,9 @@ def decode(hint: Any, value: Any, name: str = "") -> Any:
         return {_key(key, name): decode(arguments[1], item, _join(name, str(key))) for key, item in value.items()}
     number_for_float = hint is float and type(value) is int
     _require(type(value) is hint or number_for_float, _NOUNS[hint], value, name)
-    return _finite(float(value), name) if hint is float else value
+    if hint is str:
+        return _encodable(value, name)
+    return _finite(value, name) if hint is float else value
 
 
 def _decode_sequence(origin: type, arguments: tuple[Any, ...], value: Any, name: str) -> Any:
@@ -107,13 +113,25 @@ def _bind(hint: Any, arguments: tuple[Any, ...]) -> Any:
 
 
 def _check_range(value: Any, bounds: tuple[float, float] | None, name: str) -> None:
-    if value is not None and bounds is not None and not bounds[0] <= value <= bounds[1]:
+    """Of a pair each number must lie in the range."""
+    if dataclasses.is_dataclass(value):
+        for item in dataclasses.fields(value):
+            _check_range(getattr(value, item.name), bounds, _join(name, item.name))
+    elif value is not None and bounds is not None and not bounds[0] <= value <= bounds[1]:
         raise ValueError(f"{name}: got {value!r}, outside [{bounds[0]}, {bounds[1]}].")
 
 
 def _finite(value: float, name: str) -> float:
-    if not math.isfinite(value):
-        raise ValueError(f"{name}: got {value!r}; write null where nothing was measured.")
+    """A whole number may be too large for a float too."""
+    if not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{name}: got {str(value)[:40]}; write null where nothing was measured.")
+    return float(value)
+
+
+def _encodable(value: str, name: str) -> str:
+    """JSON can write half a character, which no file can hold."""
+    if _HALF.search(value):
+        raise ValueError(f"{name}: {ascii(value)[:80]} holds half a character; write it whole.")
     return value
 
 
@@ -125,7 +143,7 @@ def _require(condition: bool, expected: str, value: Any, name: str) -> None:
 def _key(key: Any, name: str) -> str:
     if not isinstance(key, str):
         raise ValueError(f"{name}: key {key!r} is not a string; JSON objects have string keys.")
-    return key
+    return _encodable(key, name)
 
 
 def _join(name: str, key: str) -> str:

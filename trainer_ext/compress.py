@@ -12,16 +12,19 @@ from rich.console import Console
 from transformers import AutoTokenizer, Trainer
 
 from . import report
-from .baseline import open_baseline
+from .answer_store import check_folder
+from .baseline import BaselineTrainer, open_baseline
+from .compress_checks import check_strategy
 from .data import Data, tokenize
+from .disk import room_in, writing_to
 from .emissions_callback import EmissionsCallback
-from .energy import check_country
 from .errors import InputError
-from .inference_energy import check_seconds
+from .finite import check_given, check_trained
 from .opening import auto_class
 from .prepared import card_of, write_card
 from .recipe import Recipe
-from .run_directory import RunDirectory, find_run, last_checkpoint, start_run, whole_folder, write_json
+from .resuming import last_checkpoint
+from .run_directory import RunDirectory, find_run, start_run, whole_folder, write_json
 from .run_report import run_report
 from .run_teacher import reads_trimmed
 from .run_vocabulary import RunVocabulary, keep_vocabulary, open_vocabulary
@@ -57,11 +60,13 @@ def compress(
     Raises:
         InputError: something given cannot work; found before training starts.
         CheckFailed: the shrunk model is not the masked one.
+        Diverged: a training left NaN or infinite numbers.
     """
     console = console or Console(stderr=True)
-    _check_strategy(recipe)
+    check_strategy(recipe)
     run = find_run(recipe.training.output_dir, recipe.resolved, resume=resume)
     if run.report.exists():
+        shutil.rmtree(run.root / "checkpoints", ignore_errors=True)  # where the start that finished it was cut off
         return report.load(run.root), run
     model, tokenizer, data, epochs = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, recipe.data)
@@ -70,22 +75,23 @@ def compress(
     encodings = report.Pair(encoded, trimmed)
     _check_before_training(recipe, run, model, tokenizer, encodings, vocabulary)
     start_run(run, recipe.resolved)
-    vocabulary = keep_vocabulary(run, vocabulary)
-    _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
-    _train_compressed(run, recipe, encodings, vocabulary, console)
-    console.rule("Check and measurement")
-    numbers = run_report(
-        run,
-        recipe,
-        data,
-        encodings,
-        vocabulary,
-        command=command,
-        inference_energy=inference_energy and recipe.model.measure_energy,
-        console=console,
-    )
-    report.save(numbers, run.root)
-    write_card(run.compressed, card_of(numbers, run.compressed.name), None)
+    with room_in(run.root):
+        vocabulary = keep_vocabulary(run, vocabulary)
+        _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
+        _train_compressed(run, recipe, encodings, vocabulary, console)
+        console.rule("Check and measurement")
+        numbers = run_report(
+            run,
+            recipe,
+            data,
+            encodings,
+            vocabulary,
+            command=command,
+            inference_energy=inference_energy and recipe.model.measure_energy,
+            console=console,
+        )
+        write_card(run.compressed, card_of(numbers, run.compressed.name), None)
+        report.save(numbers, run.root)  # last: a run that has it is finished
     shutil.rmtree(run.root / "checkpoints", ignore_errors=True)
     return numbers, run
 
@@ -106,45 +112,8 @@ def train_baseline(recipe: Recipe, run: RunDirectory, *, console: Console) -> No
     model, tokenizer, data, epochs = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, recipe.data)
     start_run(run, recipe.resolved)
-    _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
-
-
-def _check_strategy(recipe: Recipe) -> None:
-    args = recipe.training
-    removals = {
-        "prune_method": args.pruning_spec and args.prune_method,
-        "prune_layers": int(args.prune_layers),
-        "prune_layer_ids": args.prune_layer_ids,
-        "vocab_size": recipe.vocabulary.vocab_size is not None and str(recipe.vocabulary.vocab_size),
-    }
-    removed = ", ".join(f"{name}={value}" for name, value in removals.items() if value)
-    if recipe.model.control and removed:
-        raise InputError(
-            f"control: nothing may be removed, but {removed} is given; leave it out, or leave control out."
-        )
-    if not removed and not args.teacher_names and not recipe.model.control:
-        raise InputError(
-            "Nothing to do: give prune_method (such as movement), prune_layers, vocab_size or distill_teacher; or "
-            "control, to train the baseline on."
-        )
-    if args.save_strategy == "no" or args.save_only_model:
-        raise InputError("save_strategy=no and save_only_model leave nothing to resume from; use 'steps' or 'epoch'.")
-    if args.eval_strategy != "no":
-        raise InputError(
-            "eval_strategy must be 'no': the test files are measured once, at the end, and choose nothing."
-        )
-    task = task_of(recipe.data)
-    if args.label_smoothing_factor and not task.smooth:
-        raise InputError(
-            f"label_smoothing_factor={args.label_smoothing_factor} means nothing for {task.title}; use 0."
-        )
-    if recipe.model.metrics and not task.more_metrics:
-        raise InputError(f"metrics={recipe.model.metrics}: {task.title} is scored by its own metrics; leave it out.")
-    if args.push_to_hub:
-        raise InputError("push_to_hub: compress publishes nothing; look at the result first, then push compressed/.")
-    if recipe.model.measure_energy:
-        check_country(recipe.model.energy_country)
-        check_seconds(recipe.model.energy_seconds)
+    with room_in(run.root):
+        _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
 
 
 def _check_before_training(
@@ -157,6 +126,7 @@ def _check_before_training(
 ) -> None:
     """Refuse now what would fail after hours: vocabulary, layout, target and teachers."""
     args = recipe.training
+    check_given(model, recipe.model.model_name_or_path)
     if args.n_gpu > 1:
         raise InputError(
             f"{args.n_gpu} devices in one process (DataParallel) cannot work; set CUDA_VISIBLE_DEVICES to one."
@@ -170,6 +140,8 @@ def _check_before_training(
         prepare_student(outline, _arguments(recipe, run, "compressed"))
     except ValueError as error:
         raise InputError(str(error)) from error
+    if args.teacher_names and args.distill_cache_dir:
+        check_folder(Path(args.distill_cache_dir))
     for name in args.teacher_names:
         if name != "self":
             teacher = load_teacher(name, model)
@@ -197,11 +169,13 @@ def _train_baseline(
             distill_teachers=None,
         )
         collator = task_of(recipe.data).collator(tokenizer)
-        trainer = Trainer(model, args, data_collator=collator, train_dataset=encoded.train, processing_class=tokenizer)
+        trainer = BaselineTrainer(
+            model, args, data_collator=collator, train_dataset=encoded.train, processing_class=tokenizer
+        )
         _train(trainer, run, "baseline", recipe)
     else:
         write_json(run.log("baseline"), {"seconds": None, "log_history": []})
-    with whole_folder(run.baseline) as folder:
+    with whole_folder(run.baseline) as folder, writing_to(run.root):
         model.to("cpu").save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     shutil.rmtree(run.checkpoints("baseline"), ignore_errors=True)
@@ -237,10 +211,11 @@ def _train_compressed(
     if trainer.compression is not None:
         checkpoint = trainer.state.best_model_checkpoint if args.load_best_model_at_end else None
         checkpoint = Path(checkpoint) if checkpoint else last_checkpoint(run.checkpoints("compressed"))
+        shutil.rmtree(run.masked, ignore_errors=True)  # of a start that was cut off between this folder and the next
         with whole_folder(run.masked) as folder:
             for name in ("config.json", "model.safetensors"):
                 shutil.copy2(checkpoint / name, folder)
-    with whole_folder(run.compressed) as folder:
+    with whole_folder(run.compressed) as folder, writing_to(run.root):
         trainer.model.to("cpu").save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
@@ -274,7 +249,9 @@ def _train(trainer: Trainer, run: RunDirectory, stage: str, recipe: Recipe) -> N
     if recipe.model.measure_energy:
         trainer.add_callback(EmissionsCallback(recipe.model.energy_country))
     checkpoint = last_checkpoint(run.checkpoints(stage))
-    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with writing_to(run.root):
+        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    check_trained(trainer.model, f"The training of {stage}/")
     # Of an interrupted run only the last part was timed: that is no measurement of the whole.
     seconds = None if checkpoint else result.metrics["train_runtime"]
     write_json(run.log(stage), {"seconds": seconds, "log_history": trainer.state.log_history})

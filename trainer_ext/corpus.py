@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import InputError
+from .rows import decode
 
 SUFFIXES = (".txt", ".txt.gz")
+CHUNK, MOST_TIMES = 2**24, 200  # bytes read at once; texts shrink to a third or a tenth
 HELD_OUT = 10  # one text in so many is held out
 
 
@@ -63,8 +65,22 @@ def _files(path: Path) -> list[Path]:
 def _read(file: Path) -> str:
     try:
         data = file.read_bytes()
-        return (gzip.decompress(data) if file.suffix == ".gz" else data).decode("utf-8-sig")
+        return decode(_unpacked(file, len(data)) if file.suffix == ".gz" else data, file)
     except OSError as error:  # what gzip raises is one too
         raise InputError(f"Cannot read {file}: {error.strerror or error}; check the file.") from error
-    except (EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise InputError(f"{file} is cut off or not UTF-8 ({error}); save it as UTF-8 text.") from error
+    except (EOFError, zlib.error) as error:
+        raise InputError(f"{file} is cut off or bent ({error}); pack it again.") from error
+
+
+def _unpacked(file: Path, packed: int) -> bytes:
+    """What a .gz file holds, read only as far as it can be a text."""
+    parts, size = [], 0
+    with gzip.open(file) as opened:
+        while part := opened.read(CHUNK):
+            parts.append(part)
+            size += len(part)
+            if size > max(CHUNK, MOST_TIMES * packed):
+                raise InputError(
+                    f"{file} unpacks to more than {MOST_TIMES} times its size, which no text does; give the texts themselves."
+                )
+    return b"".join(parts)

@@ -20,6 +20,7 @@ from .rows import Row, Table, listed, read_text
 
 # What other programs write for "no value" when they turn a table into CSV.
 MISSING = frozenset({"nan", "null", "<na>"})
+MOST = 1e18  # of a number to learn
 
 
 def read_class(path: Path, args: DataArguments) -> Table:
@@ -120,6 +121,8 @@ def _number(cell: str, args: DataArguments) -> float:
         number = math.nan
     if not math.isfinite(number):
         raise ValueError(f"{cell!r}, which is no number; write it like 3.5, or take the row out.") from None
+    if abs(number) > MOST:
+        raise ValueError(f"{cell!r}, beyond {MOST:g}, whose square overflows in fp32; divide all of them by the same.")
     return number
 
 

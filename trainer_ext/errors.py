@@ -1,4 +1,4 @@
-"""Errors: the one exception for what a user gave and what cannot work, and messages cut to one line."""
+"""Errors: what a user gave and cannot work, a training that diverged, and messages cut to one line."""
 
 
 class InputError(ValueError):
@@ -7,6 +7,10 @@ class InputError(ValueError):
     The message says what is wrong, which value was found and the way out. The command line prints it without a
     traceback and exits with status 2; in a script it is a `ValueError` like any other.
     """
+
+
+class Diverged(RuntimeError):
+    """A training left numbers that are NaN or infinite, where they cannot be used; the message is one readable line."""
 
 
 def one_line(error: object, *, most: int = 200) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from . import report
+from .disk import writing_to
 from .errors import InputError
 from .export_check import (
     ExportRefused,
@@ -24,6 +24,7 @@ from .export_check import (
 )
 from .export_source import Source, open_source
 from .extras import need
+from .leftovers import scratch_in
 from .onnx_files import quantise_onnx, write_onnx
 from .openvino_files import quantise_openvino, quietly, write_openvino
 from .rows import listed
@@ -148,9 +149,9 @@ def export(
     try:
         with (
             Progress(*columns, console=console or Console(stderr=True)) as progress,
-            tempfile.TemporaryDirectory(dir=source.folder, prefix=".export-") as scratch,
+            scratch_in(source.folder, ".export-") as scratch,
         ):
-            return _export(source, chosen, Path(scratch), progress, max_drop=max_drop, force=force)
+            return _export(source, chosen, scratch, progress, max_drop=max_drop, force=force)
     except OSError as error:
         raise InputError(
             f"Cannot write to {source.folder}: {error.strerror or error}; export a copy of it that can be written."
@@ -193,19 +194,23 @@ def _write(source: Source, format_: Format, scratch: Path) -> Path:
     if not file.exists():
         file.parent.mkdir(exist_ok=True)
         exact = _write(source, FORMATS[format_.exact], scratch) if format_.exact else None
-        format_.write(source, file, exact)
+        with writing_to(scratch):
+            format_.write(source, file, exact)
     return file
 
 
 def _keep(source: Source, format_: Format, scratch: Path, findings: Findings) -> report.Export:
     """Move the files to where they belong, with what they are used with, and write down what was found."""
     target = source.folder / format_.file
+    copies = [part.with_name(f"{part.name}.kept") for part in format_.files(scratch)]
+    for part, copy in zip(format_.files(scratch), copies, strict=True):
+        shutil.copyfile(part, copy)  # to be moved: the next format may be quantised from the original
     target.parent.mkdir(exist_ok=True)
     write_usage(source, target)
-    for part, final in zip(format_.files(scratch), format_.files(source.folder), strict=True):
-        # A copy, made beside the original and then moved: the next format may be quantised from this one.
-        shutil.copyfile(part, part.with_suffix(".kept"))
-        part.with_suffix(".kept").replace(final)
+    if format_.companions:
+        target.unlink(missing_ok=True)  # an earlier one must not be opened with the new one's companions
+    for copy, final in zip(copies, format_.files(source.folder), strict=True):
+        copy.replace(final)
     row = report.Export(
         format=format_.name,
         path=str(target.relative_to(source.run.root if source.run else source.folder)),

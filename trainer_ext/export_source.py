@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import AutoTokenizer, DataCollatorWithPadding, PreTrainedTokenizerBase
+from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from .corpus import read_corpus
 from .data import Data, load_data, tokenize
 from .data_arguments import DataArguments
 from .errors import InputError, one_line
-from .opening import head_of, open_classifier
+from .opening import head_of, open_classifier, open_tokenizer, rows_of
 from .recipe import read_recipe
 from .rows import listed
 from .run_directory import RunDirectory
@@ -93,7 +93,7 @@ def open_source(
     folder = model_folder(path)
     _refuse_masked(folder)
     model = open_classifier(folder, option="The model", way_out="name a finished run or the folder of a classifier")
-    tokenizer = _open_tokenizer(folder)
+    tokenizer = _open_tokenizer(folder, model)
     data = encoded = None
     if run:
         recipe = read_recipe(run.recipe, ["--data_dir", data_dir] if data_dir else [])
@@ -152,14 +152,11 @@ def _refuse_masked(folder: Path) -> None:
         )
 
 
-def _open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def _open_tokenizer(folder: Path, model) -> PreTrainedTokenizerBase:
     way_out = "save a fast tokenizer there with save_pretrained: an export needs its tokenizer.json"
     if not (folder / "tokenizer.json").is_file():
         raise InputError(f"{folder} holds no tokenizer.json; {way_out}.")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"The tokenizer in {folder} cannot be opened ({one_line(error)}); {way_out}.") from error
+    tokenizer = open_tokenizer(folder, way_out=way_out, rows=rows_of(model))
     if not tokenizer.is_fast:
         raise InputError(f"{type(tokenizer).__name__} in {folder} is no fast tokenizer; {way_out}.")
     return tokenizer

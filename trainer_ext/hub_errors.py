@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from json import JSONDecodeError
 
 from huggingface_hub.errors import (
     HfHubHTTPError,
@@ -57,6 +58,9 @@ def in_plain_words(repo_id: str) -> Iterator[None]:
         if not isinstance(cause, HTTPError | OSError):
             raise
         raise (_refusal(repo_id, cause) if isinstance(cause, HfHubHTTPError) else _lost(repo_id, cause)) from error
+    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:  # a proxy's page, or another Hub
+        said = one_line(f"{type(error).__name__}: {error}")
+        raise HubError(f"{repo_id}: the Hub's answer cannot be understood ({said}); {AGAIN}.") from error
     except ValueError as error:  # the Hub's answer to metadata that it does not take
         raise InputError(f"{repo_id}: {one_line(error, most=600)}") from error
 

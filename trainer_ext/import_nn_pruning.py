@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,7 +18,6 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers.activations import ACT2FN
@@ -26,7 +26,7 @@ from transformers.utils import cached_file
 from . import equivalence
 from .errors import InputError, one_line
 from .family_names import MODEL_TYPES
-from .opening import HEADS
+from .opening import HEADS, open_tokenizer
 from .run_directory import whole_folder
 from .shrink import shrink
 
@@ -79,7 +79,7 @@ def import_nn_pruning(source: str | Path, target: str | Path) -> Imported:
     with whole_folder(target) as folder:
         compact.save_pretrained(folder)
         if _file(source, *_TOKENIZERS):
-            transformers.AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+            open_tokenizer(source, way_out="save it there").save_pretrained(folder)
         reloaded = type(compact).from_pretrained(folder)
         difference = (equivalence.logits(reloaded, batch) - expected).abs().max().item()
         if not difference <= equivalence.allowed_difference(expected):
@@ -90,10 +90,10 @@ def import_nn_pruning(source: str | Path, target: str | Path) -> Imported:
 def _full_size(source):
     """The stock model with the weights of the checkpoint, zeros where heads were cut."""
     model_class, values = _described(source)
-    pruned = {int(layer): heads for layer, heads in (values.pop("pruned_heads", None) or {}).items()}
+    pruned = _pruned_heads(source, values.pop("pruned_heads", None) or {})
     try:
         model = model_class(model_class.config_class.from_dict(values))
-    except (StrictDataclassError, TypeError, ValueError) as error:
+    except Exception as error:
         raise InputError(f"{source}: its config makes no {model_class.__name__} ({one_line(error)}).") from error
     expected, prefix = model.state_dict(), f"{model.base_model_prefix}."
     state = {}
@@ -114,6 +114,15 @@ def _full_size(source):
             state[name] = _with_cut_heads(name, tensor, expected[name].shape, pruned, model.config)
     model.load_state_dict(state)
     return model.eval()
+
+
+def _pruned_heads(source, values) -> dict[int, list[int]]:
+    try:
+        return {int(layer): [int(head) for head in heads] for layer, heads in values.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise InputError(
+            f"{source}: pruned_heads in its config is {one_line(values)}; it must be {{layer: [heads]}}."
+        ) from None
 
 
 def _with_cut_heads(name: str, tensor: torch.Tensor, shape: torch.Size, pruned: dict[int, list[int]], config):
@@ -144,9 +153,11 @@ def _described(source) -> tuple[type, dict[str, Any]]:
         raise InputError(f"{source} holds no config.json; name the folder or Hub id of a model that nn_pruning made.")
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON ({one_line(error)}).") from error
-    kind, name = values.get("model_type"), (values.get("architectures") or ["nothing"])[0]
+    if not isinstance(values, dict) or not isinstance(named := values.get("architectures") or ["nothing"], list):
+        raise InputError(f"{path} is no configuration of a model, or its architectures are no list.")
+    kind, name = values.get("model_type"), str(named[0])
     if kind not in MODEL_TYPES:
         raise InputError(f"{source}: model_type={kind!r} cannot be imported; known: {', '.join(MODEL_TYPES)}.")
     if values.get("layer_norm_type", "layer_norm") != "layer_norm":
@@ -168,7 +179,8 @@ def _weights(source) -> dict[str, torch.Tensor]:
     try:
         if path.endswith(".safetensors"):
             return load_file(path)
-        return dict(torch.load(path, map_location="cpu", weights_only=True))  # tensors only: it runs nothing
+        with warnings.catch_warnings(action="ignore"):  # about how the pickle was written
+            return dict(torch.load(path, map_location="cpu", weights_only=True))  # tensors only: it runs nothing
     except _UNREADABLE as error:
         raise InputError(f"{path} cannot be read ({one_line(error)}).") from error
 

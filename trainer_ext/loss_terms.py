@@ -33,8 +33,9 @@ class LossTerms:
         device = self._values[next(reversed(self._values))][0].device
         sums = torch.stack([torch.stack([x.to(device) for x in values]).sum() for values in self._values.values()])
         sums = accelerator.reduce(sums)
-        # The shares come first, and divide: those of one whole batch make 1.
-        means = dict(zip(self._values, (sums / sums[0]).tolist(), strict=True))
+        # The shares come first, and divide: those of one whole batch make 1, those of batches without labels 0.
+        share = torch.where(sums[0] > 0, sums[0], 1.0)
+        means = dict(zip(self._values, (sums / share).tolist(), strict=True))
         del means["share"]
         self._values = {}
         return means

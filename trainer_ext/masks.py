@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 from . import budgets
 from .compact import modeling_compact
 from .families import layers_of, prunable_weights
+from .finite import check_scores
 from .magnitude import refresh_magnitudes
 from .matrices import Layer
 from .scores import Pruning, UnitScores
@@ -122,13 +123,20 @@ def close(model) -> budgets.Structure:
 
 
 def final_scores(model) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """The scores that the final structure is chosen by: `[heads]` and `[neurons]`, per layer."""
+    """The scores that the final structure is chosen by: `[heads]` and `[neurons]`, per layer.
+
+    Raises:
+        Diverged: there are scores that nothing can be chosen by.
+    """
     layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
     refresh_magnitudes(model, layers)
     neurons = [torch.zeros(layer.neurons) for layer in layers]
     if pruning.ffn:
         neurons = list(pruning.ffn.scores.detach().split(pruning.ffn.sizes))
-    return head_scores(layers, spec, pruning.attention), neurons
+    heads = head_scores(layers, spec, pruning.attention)
+    check_scores(heads, "heads")
+    check_scores(neurons, "neurons")
+    return heads, neurons
 
 
 def current_sparsity(model) -> float:

@@ -1,16 +1,18 @@
-"""Opening: a model with its head by folder or Hub id, or one readable line that says why not."""
+"""Opening: a model with its head, and a tokenizer, by folder or Hub id, or one readable line that says why not."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from .errors import InputError, one_line
+from .sound_weights import check_files, check_loaded
 
 # What the names of transformers' classes end in: AutoModelForTokenClassification, BertForTokenClassification.
 HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
+
+_UNKNOWN = "\U00012000"  # cuneiform
+SIZES = ("hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
 
 
 def auto_class(head: str):
@@ -37,17 +39,97 @@ def open_classifier(name: str | Path, *, option: str, way_out: str, head: str | 
         **kwargs: handed whole to `from_pretrained`.
 
     Raises:
-        InputError: if it cannot be opened, whatever the reason.
+        InputError: if it cannot be opened, whatever the reason, or its weights are not sound.
     """
     from transformers import AutoConfig
 
     text = str(name)
-    if (text.startswith((".", "/", "~")) or text.count("/") > 1) and not Path(text).expanduser().is_dir():
+    folder = _local(text)
+    if folder is None and (text.startswith((".", "/", "~")) or text.count("/") > 1):
         raise InputError(f"{option} {text}: there is no such folder; {way_out}.")
     try:
-        if head is None:
-            config = AutoConfig.from_pretrained(name, trust_remote_code=kwargs.get("trust_remote_code"))
-            head = head_of(config) or HEADS[0]
-        return auto_class(head).from_pretrained(name, **kwargs)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise InputError(f"{option} {text} cannot be opened ({one_line(error)}); {way_out}.") from error
+        if folder:
+            check_files(folder)
+        kwargs = {"trust_remote_code": False, **kwargs}  # None would ask at the terminal
+        config = AutoConfig.from_pretrained(name, trust_remote_code=kwargs["trust_remote_code"])
+        _check_config(config)
+        saved = head_of(config)
+        model, info = auto_class(head or saved or HEADS[0]).from_pretrained(
+            name, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True, **kwargs
+        )
+        check_loaded(model, info, folder, with_head=saved is not None and saved == (head or saved))
+        return model
+    except Exception as error:  # a file of somebody can make any of a dozen libraries fail in any way
+        raise InputError(f"{option} {text} cannot be opened ({_reason(error)}); {way_out}.") from error
+
+
+def open_tokenizer(name: str | Path, *, way_out: str, rows: int | None = None, **kwargs: Any):
+    """Open the tokenizer of a model.
+
+    Args:
+        name: a folder or a Hub id.
+        way_out: what to do instead, for the message.
+        rows: embeddings of the model that reads its tokens, where that is known.
+        **kwargs: handed whole to `from_pretrained`.
+
+    Raises:
+        InputError: there is none, it cannot be opened, or it has tokens that the model has no embeddings for.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **kwargs)
+        tokenizer(_UNKNOWN)  # one that lacks its own unknown token fails at the first character that it does not know
+    except Exception as error:  # the tokenizers library raises nothing more exact
+        raise InputError(f"The tokenizer of {name} cannot be opened ({_reason(error)}); {way_out}.") from error
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes where it finds no file
+        raise InputError(f"There is no tokenizer with {name}; {way_out}.")
+    if rows is not None and len(tokenizer) > rows:
+        raise InputError(
+            f"The tokenizer of {name} has {len(tokenizer)} tokens, the model only {rows} embeddings: they do not belong "
+            f"together; {way_out}."
+        )
+    return tokenizer
+
+
+def rows_of(model) -> int:
+    """How many tokens a model has embeddings for."""
+    return model.get_input_embeddings().num_embeddings
+
+
+def _local(text: str) -> Path | None:
+    folder = Path(text).expanduser()
+    return folder if folder.is_dir() else None
+
+
+def _reason(error: Exception) -> str:
+    words = one_line(error)
+    return words if isinstance(error, OSError | ValueError | RuntimeError) else f"{type(error).__name__}: {words}"
+
+
+def _check_config(config) -> None:
+    """See that a configuration can be about a classifier.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    named = config.architectures
+    if named is not None and not (isinstance(named, list) and all(isinstance(one, str) for one in named)):
+        raise ValueError(f"architectures in its config is {named!r}, no list of names")
+    if getattr(config, "quantization_config", None):
+        raise ValueError("its config has a quantization_config; take the model in full precision")
+    for name in SIZES:
+        value = getattr(config, name, 1)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} in its config is {value!r}; it must be 1 or more")
+    if (pad := getattr(config, "pad_token_id", None)) is not None and not 0 <= pad < getattr(
+        config, "vocab_size", pad + 1
+    ):
+        raise ValueError(f"pad_token_id in its config is {pad}, vocab_size is {config.vocab_size}")
+    if not isinstance(sizes := getattr(config, "compact_linears", None), dict | None):
+        raise ValueError(f"compact_linears in its config is {sizes!r}; it must be {{path: [outputs, inputs]}}")
+    labels = config.id2label or {}
+    if config.id2label is not None and not labels:
+        raise ValueError("id2label in its config is {}, which names no output")
+    if sorted(labels) != list(range(len(labels))) or not all(isinstance(label, str) for label in labels.values()):
+        raise ValueError(f"id2label in its config is {labels!r}, which does not name the outputs 0, 1, 2, ...")

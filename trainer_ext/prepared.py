@@ -80,11 +80,18 @@ def card_of(numbers: report.CompressionReport, repo_id: str, **said: Any) -> Car
     known = {
         "base_model": recipe.get("card_base_model") or publishable.hub_id(numbers.model.baseline),
         "license": recipe.get("card_license"),
-        "language": tuple(recipe.get("card_language") or ()),
-        "datasets": tuple(recipe.get("card_datasets") or ()),
+        "language": _words(recipe, "card_language"),
+        "datasets": _words(recipe, "card_datasets"),
     }
     given = {name: value for name, value in said.items() if value}
     return CardInput(report=numbers, repo_id=repo_id, **{**known, **given})
+
+
+def _words(recipe: dict[str, Any], name: str) -> tuple[str, ...]:
+    words = recipe.get(name) or []
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise InputError(f"{report.FILE_NAME}: recipe.{name} is {words!r}; it must be a list of words.")
+    return tuple(words)
 
 
 def write_card(folder: Path, card: CardInput, existing: str | None) -> list[str]:

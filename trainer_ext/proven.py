@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import equivalence, masks
+from .errors import Diverged
+from .finite import WAY_OUT, check_trained
 from .shrink import shrink, shrink_plain
 from .units import PruningSpec
 
@@ -41,6 +43,7 @@ def shrink_masked(masked) -> tuple:
         `(smaller, compression)`; the smaller model has the precision that `masked` had.
 
     Raises:
+        Diverged: if the model is left with NaN or infinite numbers.
         RuntimeError: if the outputs differ by more than rounding explains.
     """
     # In fp32: other shapes sum in another order, and rounding to half precision is far above the tolerance.
@@ -51,6 +54,9 @@ def shrink_masked(masked) -> tuple:
     sparsity = masks.current_sparsity(masked)
     batch = equivalence.synthetic_batch(masked)
     before = equivalence.logits(masked, batch)
+    if not before.isfinite().all():
+        check_trained(masked, "The training")
+        raise Diverged(f"The model with masks answers NaN or infinite logits; {WAY_OUT}.")
     smaller, heads, neurons = smaller_of(masked)
     difference = (equivalence.logits(smaller, batch) - before).abs().max().item()
     allowed = equivalence.allowed_difference(before)

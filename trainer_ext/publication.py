@@ -72,10 +72,7 @@ def find_source(path: str | Path) -> Source:
         if run.recipe.exists():
             raise InputError(f"{run.root} is a run that is not finished; continue it with compress --resume.")
         raise InputError(f"{run.root} holds no run (no {report.FILE_NAME}); make one with trainer-ext compress.")
-    try:
-        numbers = report.load(run.root)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    numbers = report.load(run.root)
     if (run.compressed / "config.json").is_file():
         return Source(run.compressed, numbers, run)
     if (run.root / "config.json").is_file():
@@ -108,8 +105,16 @@ def stage(source: Source, target: Path) -> list[Path]:
 
     Returns:
         The files that were left out, relative to the model's folder.
+
+    Raises:
+        InputError: there are no weights among what is published.
     """
     published, left_out = files_of(source.folder)
+    if not any(part.suffix == ".safetensors" for part in published):
+        raise InputError(
+            f"{source.folder} has no weights to publish, no model.safetensors that lies in it (links to elsewhere and pickles "
+            "do not go up)."
+        )
     for part in published:
         copy = target / part
         if part.name in ("config.json", "tokenizer_config.json"):

@@ -21,6 +21,7 @@ from .hub_errors import in_plain_words
 from .prepared import card_of, prove_saved, refuse_leaks, write_card
 from .publication import CARD, stale
 from .publishable import valid_ids
+from .resuming import begin_checkpoint
 from .trainer_report import trainer_report
 
 STAGE = "_hub"  # in the output folder; Trainer publishes nothing that begins with an underscore
@@ -111,6 +112,8 @@ class PublishMixin:
         # No public hook: Trainer writes training_args.bin, a pickle that holds the Hub token, beside every model.
         # Checkpoints keep it (they stay here); a compressed model that may be published does without.
         folder = Path(output_dir if output_dir is not None else self.args.output_dir)
+        if self._compresses and self.args.should_save:
+            begin_checkpoint(folder)
         if self.compression is None:
             super()._save(output_dir, state_dict)
             if self._compresses and self.args.should_save and not folder.name.startswith(PREFIX_CHECKPOINT_DIR):

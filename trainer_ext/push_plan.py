@@ -89,7 +89,7 @@ def make_plan(api: HfApi | None, source: Source, repo_id: str, options: PushOpti
         HubError: the Hub cannot be reached.
     """
     baseline = _baseline(source, repo_id, options) if options.space else None
-    for name in filter(None, (repo_id, options.space, baseline)):
+    for name in (repo_id, *filter(None, (options.space, baseline))):
         _check_name(name)
     if len({repo_id, baseline}) == 1:
         raise InputError(f"{repo_id} cannot hold both models; give --baseline another name.")
@@ -119,10 +119,13 @@ def existing_card(part: Part, options: PushOptions) -> str | None:
     """The card whose edits are kept: the one in the folder or the one on the Hub.
 
     Raises:
-        InputError: a person edited both.
+        InputError: a person edited both, or the card or the record of earlier ones cannot be read.
     """
     file = part.source.folder / CARD
-    local = file.read_bytes().decode("utf-8") if file.exists() else None
+    try:
+        local = file.read_bytes().decode("utf-8") if file.exists() else None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 text ({error}); save it as UTF-8.") from error
     return choose_base(local, part.remote.card, _record(part.source).get(part.remote.repo_id), card=options.card)
 
 
@@ -135,7 +138,15 @@ def remember(part: Part, text: str) -> None:
 
 def _record(source: Source) -> dict[str, str]:
     file = source.root / RECORD
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if not file.exists():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{file} is no record of what was published; take it away, and every card counts as edited.")
+    return found
 
 
 def _baseline(source: Source, repo_id: str, options: PushOptions) -> str:

@@ -16,12 +16,14 @@ from .arguments import DistillPruneTrainingArguments
 from .data import DataArguments
 from .errors import InputError, one_line
 from .publish_arguments import PublishArguments
+from .recipe_checks import MODEL, TRAINING, check_card, check_ranges, check_words
 from .recipe_file import read_values, read_words
 from .scratch import ScratchArguments
 from .tasks import task_of
 from .vocabulary_arguments import VocabularyArguments
 
 SCRATCH = "scratch"
+MOST_TEXTS = 2**16  # of one forward pass
 
 
 @dataclass
@@ -64,6 +66,12 @@ class ModelArguments:
     )
     metrics: list[str] = field(
         default_factory=list, metadata={"help": "Further metrics by name, loaded with evaluate.load."}
+    )
+    trust_metric_code: bool = field(
+        default=False,
+        metadata={
+            "help": "Run a metric that is a script in a folder, or of a user of the Hub (user/name): its code runs."
+        },
     )
     latency_batch_sizes: list[int] = field(
         default_factory=lambda: [1, 32], metadata={"help": "Batch sizes at which latency is measured, in texts."}
@@ -143,11 +151,14 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = (), scale: str | No
     given = {**read_values(Path(path), known, scale), **read_words(overrides, known)}
     for name in given:
         _check_known(name)
+    check_words(given)
     kinds = (ModelArguments, VocabularyArguments, ScratchArguments, DataArguments, PublishArguments)
-    model, vocabulary, scratch, data, _, training = _build(
+    model, vocabulary, scratch, data, card, training = _build(
         _parser(*kinds, DistillPruneTrainingArguments), _argv(given)
     )
     _check_model(model, data)
+    check_ranges(training, TRAINING)
+    check_card(card)
     if vocabulary.vocab_corpus and vocabulary.vocab_size is None:
         raise InputError(
             "vocab_corpus is given without vocab_size: give the number of tokens to keep, or leave it out."
@@ -164,8 +175,8 @@ def _build(parser: _Parser, argv: list[str]) -> tuple:
         return parser.parse_args_into_dataclasses(args=argv)
     except InputError:
         raise
-    except (ValueError, TypeError, ImportError) as error:  # what TrainingArguments and ours refuse
-        raise InputError(one_line(error, most=400)) from error
+    except Exception as error:  # TrainingArguments reads files, parses JSON and imports what its fields name
+        raise InputError(one_line(error, most=400) or type(error).__name__) from error
 
 
 def _argv(values: dict[str, Any]) -> list[str]:
@@ -197,21 +208,18 @@ def _check_model(model: ModelArguments, data: DataArguments) -> None:
     if not model.model_name_or_path:
         raise InputError("--model_name_or_path is not given; name a folder, a Hub id, or 'scratch'.")
     task_of(data)
+    check_ranges(model, MODEL)
     checks = (
-        ("baseline_epochs", model.baseline_epochs >= 0, "0 or more"),
-        ("scratch_epochs", model.scratch_epochs > 0, "above 0"),
-        (
-            "scratch_compression_rate",
-            model.scratch_compression_rate is None or model.scratch_compression_rate > 0,
-            "above 0",
-        ),
-        ("scratch_learning_rate", 0 < model.scratch_learning_rate < float("inf"), "above 0"),
         (
             "latency_sequence_length",
             1 <= model.latency_sequence_length <= data.max_length,
             f"in [1, {data.max_length}]",
         ),
-        ("latency_batch_sizes", bool(model.latency_batch_sizes) and min(model.latency_batch_sizes) >= 1, "1 or more"),
+        (
+            "latency_batch_sizes",
+            all(1 <= size <= MOST_TEXTS for size in model.latency_batch_sizes or [0]),
+            f"1 or more, and at most {MOST_TEXTS}",
+        ),
         ("energy_country", model.measure_energy or not model.energy_country, "given together with measure_energy"),
     )
     for name, fits, expected in checks:

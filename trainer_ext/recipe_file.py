@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from . import strict_yaml
 from .errors import InputError, one_line
 
 SCALES = "scales"
@@ -50,11 +49,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"The recipe {str(path)!r} cannot be read: {error}.") from error
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"The recipe {str(path)!r} is no YAML: {one_line(error)}") from error
+        values = strict_yaml.load(text)
+    except ValueError as error:
+        raise InputError(f"The recipe {str(path)!r} is no YAML that can be read: {one_line(error)}.") from error
     if not _is_fields(values):
-        raise InputError(f"The recipe {str(path)!r} must hold `field: value` lines, got {type(values).__name__}.")
+        odd = next((name for name in values if not isinstance(name, str)), None) if isinstance(values, dict) else None
+        got = type(values).__name__ if odd is None else f"the field {odd!r}"
+        raise InputError(f"The recipe {str(path)!r} must hold `field: value` lines, got {got}.")
     return values
 
 

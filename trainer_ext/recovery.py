@@ -13,18 +13,24 @@ from pathlib import Path
 
 from transformers import set_seed
 
-from .run_directory import is_finished, last_checkpoint
+from .resuming import STATE, is_finished, last_checkpoint
 
 
-def was_finished(output_dir: str, resume_from_checkpoint: str | bool | None) -> bool:
-    """Whether a run is resumed at its last step, so that a recovery that is found there belongs to it.
+def recovery_checkpoint(folder: Path, given: str | None) -> str | None:
+    """The checkpoint from which a recovery goes on.
+
+    None where steps are left to train before it, and of a recovery that is older than these steps: an earlier run in the same
+    folder left it.
 
     Args:
-        output_dir: of the run.
-        resume_from_checkpoint: as `Trainer.train` takes it.
+        folder: where the checkpoints of the recovery lie.
+        given: the checkpoint from which the run before it was resumed.
     """
-    given = last_checkpoint(Path(output_dir)) if resume_from_checkpoint is True else resume_from_checkpoint
-    return bool(given) and is_finished(Path(given))
+    last = last_checkpoint(folder)
+    if not given or not is_finished(Path(given)) or last is None:
+        return None
+    before, after = ((path / STATE).stat().st_mtime_ns for path in (Path(given), last))
+    return str(last) if after >= before else None
 
 
 @contextlib.contextmanager

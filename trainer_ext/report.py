@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer_ext import codec
+from trainer_ext.errors import InputError, one_line
 from trainer_ext.report_schema import (
     SCHEMA_VERSION,
     ClassPair,
@@ -111,10 +112,11 @@ def from_dict(values: Mapping[str, Any]) -> CompressionReport:
 def from_json(text: str) -> CompressionReport:
     """The report in the text of compression.json; raises as :func:`from_dict` does, and on text that is not JSON."""
     try:
-        values = json.loads(text)
+        return from_dict(json.loads(text))
     except json.JSONDecodeError as error:
         raise ValueError(f"{FILE_NAME} is not JSON: {error}. Write it again with trainer-ext compress.") from error
-    return from_dict(values)
+    except RecursionError as error:
+        raise ValueError(f"{FILE_NAME} is too deep: no report has so many levels; is this file a report?") from error
 
 
 def save(report: CompressionReport, folder: str | os.PathLike[str]) -> Path:
@@ -139,17 +141,19 @@ def load(path: str | os.PathLike[str]) -> CompressionReport:
     """Read a report from its file, or from the folder that holds it.
 
     Raises:
-        ValueError: there is no such file, or it is no report of this version (see :func:`from_dict`).
+        InputError: there is no such file, or it is no report of this version (see :func:`from_dict`).
     """
     path = Path(path)
     file = path / FILE_NAME if path.is_dir() else path
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ValueError(f"No report at {file}; give a run folder or its {FILE_NAME}.") from error
+        raise InputError(f"No report at {file}; give a run folder or its {FILE_NAME}.") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 text: {error}; give a run folder or its {FILE_NAME}.") from error
+        raise InputError(f"{file} is not UTF-8 text: {error}; give a run folder or its {FILE_NAME}.") from error
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}; give a run folder or its {FILE_NAME}.") from error
     try:
         return from_json(text)
     except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
+        raise InputError(f"{file}: {one_line(error, most=600)}") from error

@@ -59,12 +59,12 @@ class Sparsity:
 class Vocabulary:
     """What trimming the vocabulary did; shares are of texts that it was not chosen by."""
 
-    tokens: Pair[int] | None = None
+    tokens: Pair[int] | None = _within(0)
     corpus_texts: int | None = _within(0)
     held_out_texts: int | None = _within(0)
     changed_share: float | None = _within(0, 1)  # held-out texts that are cut into other pieces than before
-    unknown_rate: Pair[float] | None = None  # unknown tokens per token
-    tokens_per_word: Pair[float] | None = None
+    unknown_rate: Pair[float] | None = _within(0, 1)  # unknown tokens per token
+    tokens_per_word: Pair[float] | None = _within(0)
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,8 @@ class TrainingCost:
 class Inference:
     """What a thousand predictions cost, and after how many the compression has paid for itself."""
 
-    energy_kwh_per_1000: Pair[float] | None = None
-    emissions_g_per_1000: Pair[float] | None = None
+    energy_kwh_per_1000: Pair[float] | None = _within(0)
+    emissions_g_per_1000: Pair[float] | None = _within(0)
     grid_g_per_kwh: float | None = _within(0)
     country: str | None = None
     break_even_inferences: float | None = _within(0)
@@ -253,7 +253,7 @@ class CompressionReport:
     sparsity: Sparsity | None = None
     vocabulary: Vocabulary | None = None
     parameters: Pair[Parameters] | None = None
-    bytes: Pair[int] | None = None
+    bytes: Pair[int] | None = _within(0)
     quality: Quality | None = None
     other_quality: list[Quality] = field(default_factory=list)
     latency: list[Latency] = field(default_factory=list)

@@ -49,12 +49,27 @@ def read_text(path: Path) -> str:
     """The text of a UTF-8 file, without its byte order mark.
 
     Raises:
-        InputError: The file cannot be read, or is not UTF-8.
+        InputError: The file cannot be read, or is not UTF-8 text.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check --data_dir and the file name.") from error
+    return decode(data, path)
+
+
+def decode(data: bytes, path: Path) -> str:
+    """The text of a UTF-8 file that was read, without its byte order mark.
+
+    Raises:
+        InputError: It is not UTF-8 text; the message names the line.
+    """
+    if (zero := data.find(0)) >= 0 and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        line = data.count(b"\n", 0, zero) + 1
+        raise InputError(
+            f"{path}, line {line}: a zero byte at offset {zero}; texts hold none, spreadsheets "
+            "(.xlsx), pictures and UTF-16 do: save the file as UTF-8 text."
+        )
     bom = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
     try:
         return data[bom:].decode("utf-8")

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import yaml
 
 from .errors import InputError
+from .recipe_file import read_yaml
 from .report import FILE_NAME
 
 # Which of a run's fields may differ when it is continued: none of them changes a result.
@@ -81,8 +83,11 @@ class RunDirectory:
         """Whether the shrunk model was trained further, so that it no longer computes what the masked one does."""
         if not self.recipe.exists():
             return False
-        recipe = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))
-        return float(recipe.get("prune_recovery_epochs") or 0) > 0
+        epochs = read_yaml(self.recipe).get("prune_recovery_epochs") or 0
+        try:
+            return float(epochs) > 0
+        except (TypeError, ValueError):
+            raise InputError(f"{self.recipe}: prune_recovery_epochs is {epochs!r}, which is no number.") from None
 
     @property
     def holds_run(self) -> bool:
@@ -110,7 +115,7 @@ def find_run(root: str | Path, recipe: dict[str, Any], *, resume: bool) -> RunDi
         raise InputError(f"{run.root} already holds a run; continue it with --resume, or name another --output_dir.")
     if not run.recipe.exists():
         raise InputError(f"{run.root} holds results but no recipe.yaml to continue with; name another --output_dir.")
-    before = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
+    before = read_yaml(run.recipe)
     names = {*before, *recipe} - FREE_ON_RESUME
     changed = sorted(name for name in names if _plain(before.get(name)) != _plain(recipe.get(name)))
     if changed:
@@ -161,14 +166,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all; of several processes that write it at once, one is the last."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()  # where something went wrong; on a full disk it would take up room
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -187,24 +196,3 @@ def whole_folder(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint; Trainer writes `trainer_state.json` last, so one without it was cut off."""
-    numbered = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    for checkpoint in numbered:
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        return checkpoint
-    return None
-
-
-def is_finished(checkpoint: Path) -> bool:
-    """Whether a checkpoint is of the last step of its run."""
-    try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return state["global_step"] >= state["max_steps"]

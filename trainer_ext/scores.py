@@ -115,13 +115,14 @@ class UnitScores(nn.Module):
     def mask(self) -> torch.Tensor:
         """The mask `[units]` in fp32, 1 open and 0 closed; its gradient goes to the scores until it is frozen."""
         kept, frozen = self._mirror
-        if self.soft and not frozen:
+        if frozen:  # whatever the scores are: the choice is written down in the offsets
+            return (self.offsets > 0).to(self.offsets.dtype)
+        if self.soft:
             # Not nn_pruning's ThresholdBinarizer: its check of the fewest open units waits for the device at each step.
             return open_above(self.scores + self.offsets, self.threshold)
         # Half a unit more than the count: TopKBinarizer truncates `fraction * units`, which can fall just below it.
         fraction = (kept + 0.5) / sum(self.sizes)
-        mask = TopKBinarizer.apply(self.scores + self.offsets, fraction)
-        return mask.detach() if frozen else mask
+        return TopKBinarizer.apply(self.scores + self.offsets, fraction)
 
     def penalty(self) -> torch.Tensor:
         """The soft method's penalty, a scalar: `penalty_weight` times `soft_penalty`; below 0 where too much is closed."""

@@ -24,6 +24,7 @@ SPECIAL_TOKENS = {
     "mask_token": "[MASK]",
 }
 CONTINUES = "##"
+MOST_PARAMETERS = 10**9  # of a small model; 4 bytes each, and as many again for each moment of the optimizer
 
 
 @dataclass
@@ -150,7 +151,7 @@ def small_bert(
         The model, in training mode, on the CPU, in fp32.
 
     Raises:
-        InputError: A size is below 1, the dropout is no probability, or the heads do not divide the width.
+        InputError: A size is below 1 or makes a giant of the model, the dropout is no probability, or the heads do not divide the width.
     """
     sizes = {
         "--scratch_hidden_size": hidden_size,
@@ -167,6 +168,13 @@ def small_bert(
         raise InputError(
             f"--scratch_hidden_size {hidden_size} is not a multiple of --scratch_heads {num_attention_heads}; "
             f"give {hidden_size - hidden_size % num_attention_heads or num_attention_heads} or another multiple."
+        )
+    entries = len(tokenizer) + tokenizer.model_max_length
+    parameters = hidden_size * (entries + num_hidden_layers * (4 * hidden_size + 2 * intermediate_size))
+    if parameters > MOST_PARAMETERS:
+        raise InputError(
+            f"--max_length {tokenizer.model_max_length} and the sizes {sizes} make a model of {parameters:.1e} "
+            f"parameters; one from scratch has at most {MOST_PARAMETERS:.0e}: give smaller ones."
         )
     config = BertConfig(
         vocab_size=len(tokenizer),

@@ -15,6 +15,7 @@ from .search_facts import Facts, VocabularyLevel
 STRENGTHS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.92, 0.95)  # share of the encoder that is gone
 FINE = tuple(number / 20 for number in range(20))  # where a speed is to be met and not surpassed
 WIDTH_ALONE = 0.5  # up to here; beyond it, mixed with depth
+HIDDEN_FROM = 0.5  # from here on hidden states are taught too: the answers alone do not make up for so much
 DEPTH_SHARE = 0.75  # of what is gone is gone with whole layers, where depth and width are mixed
 MAIN = "main"
 WHOLE = -99  # the level of a vocabulary that stays as it is
@@ -132,7 +133,7 @@ def candidate(facts: Facts, family: str, strength: float, level: int) -> Candida
         fields["distill_teacher"] = "self"
     if not facts.hidden_states or (trimmed and not _at(facts, level).alike):
         fields |= {"distill_hidden": 0.0, "distill_relations": 0.0}
-    elif strength > WIDTH_ALONE:
+    elif strength >= HIDDEN_FROM:
         fields |= {"distill_hidden": 1.0, "distill_cache_dir": None}
     if family == "longer":
         fields["num_train_epochs"] = LONGER * facts.epochs

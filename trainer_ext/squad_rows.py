@@ -29,7 +29,7 @@ def read_squad(path: Path, args: DataArguments) -> Table:
         rows = list(_questions(json.loads(read_text(path)), path))
     except InputError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path} is not in the layout of SQuAD 1.1 (data > paragraphs > context, qas > question, answers > text, "
             f"answer_start): {type(error).__name__} {one_line(error)}."
@@ -53,6 +53,10 @@ def _questions(values: dict, path: Path) -> Iterator[Row]:
                     "(SQuAD 2.0) cannot be used, take them out."
                 )
             for start, text in answers:
+                if type(start) is not int:
+                    raise TypeError(f"answer_start is {start!r}, no whole number")
+                for words in (context, question, text):
+                    words.encode()  # JSON can write half a character, of which no tokenizer makes anything
                 if start < 0 or not text or not context.startswith(text, start):
                     raise InputError(
                         f"{path}: the answer {one_line(text, most=60)!r} does not stand at character {start} of its "

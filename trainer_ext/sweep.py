@@ -133,8 +133,11 @@ def _measure(group: Group, jobs: Sequence[Job], failed: dict[str, str], *, worke
     rows = baseline_rows(place, first) + [row for job in jobs for row in rows_of(place, job)]
     owner = {job.folder: job for job in jobs}
     paths = [path_of(place, owner.get(row.folder, first), row) for row in rows]
-    before = _measured(place, rows, failed)
-    if before is not None:
+    before = _earlier(place)
+    # What failed in another sweep on this folder, or in an earlier start, and was not made since, has still failed.
+    made = {row.name for row in rows}
+    failed = {name: said for name, said in {**(before.failed if before else {}), **failed}.items() if name not in made}
+    if before and [row.title for row in before.rows] == [row.title for row in rows] and before.failed == failed:
         return before
     group.console.rule("All models in turn")
     recipe, console = group.recipe, group.console
@@ -175,11 +178,9 @@ def _measure(group: Group, jobs: Sequence[Job], failed: dict[str, str], *, worke
     return result
 
 
-def _measured(place: SweepPlace, rows: Sequence[SweepRow], failed: dict[str, str]) -> SweepResult | None:
-    """What an earlier start wrote, if it is about the same models."""
+def _earlier(place: SweepPlace) -> SweepResult | None:
+    """What was written when this folder was measured before."""
     try:
-        before = read_sweep_json(place.root)
+        return read_sweep_json(place.root)
     except InputError:
         return None
-    same = [row.title for row in before.rows] == [row.title for row in rows] and before.failed == failed
-    return before if same else None

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, one_line
+from .errors import Diverged, InputError, one_line
 
 BUSY = 75  # EX_TEMPFAIL of sysexits.h
 
@@ -54,12 +54,15 @@ def work(job: ChildJob) -> None:
 
     Raises:
         InputError: something given cannot work.
-        Busy: another process works on this run.
+        Busy: another process works on this run, or has finished it since this one was started.
     """
-    from .sweep_place import SweepPlace
+    from .sweep_file import Job
+    from .sweep_place import Busy, SweepPlace
 
     place = SweepPlace(Path(job.root))
     with place.claim(job.folder):
+        if place.is_finished(Job(job.folder)):
+            raise Busy(job.folder)
         _baseline(place, job)
         _run(place, job)
 
@@ -142,7 +145,7 @@ def main(arguments: list[str]) -> int:
     except InputError as error:
         print(f"\n{one_line(error, most=1000)}", file=sys.stderr)
         return 2
-    except (CheckFailed, ExportRefused) as error:
+    except (CheckFailed, Diverged, ExportRefused) as error:
         print(f"\n{one_line(error, most=1000)}", file=sys.stderr)
         return 1
     return 0

@@ -18,6 +18,7 @@ from .data_arguments import DataArguments
 from .errors import InputError
 from .recipe import ModelArguments, Recipe, read_recipe, recipe_fields
 from .recipe_file import read_values, read_words
+from .run_directory import write_text
 from .scratch import ScratchArguments
 from .sweep_file import Fields, Job, SweepFile, recipe_scales
 
@@ -106,7 +107,6 @@ def checked(fields: Mapping[str, Any]) -> Recipe:
 
 
 def write_fields(file: Path, fields: Mapping[str, Any]) -> Path:
-    """Write fields as a recipe file."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(yaml.safe_dump(dict(fields), allow_unicode=True, sort_keys=False), encoding="utf-8")
+    """Write fields as a recipe file, which another process may read at this moment."""
+    write_text(file, yaml.safe_dump(dict(fields), allow_unicode=True, sort_keys=False))
     return file

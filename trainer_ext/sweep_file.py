@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from .recipe_file import read_yaml
 
 KEYS = ("base", "output_dir", "fields", "scales", "groups", "axes", "skip", "ranges", "trials", "export")
 Fields = dict[str, Any]
+MOST_RUNS = 10_000
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def read_sweep_file(path: str | Path) -> SweepFile:
             )
     if not isinstance(values.get("base"), str):
         raise InputError(
-            f"{path.name}: base is not given; name the recipe that is varied, such as base: trec6_minilm.yaml."
+            f"{path.name}: base is {'not given' if values.get('base') is None else repr(values['base'])}; name the recipe that is varied, such as base: trec6_minilm.yaml."
         )
     base = path.parent / values["base"]
     if not base.is_file():
@@ -116,7 +118,7 @@ def read_sweep_file(path: str | Path) -> SweepFile:
     if bool(values.get("axes")) == bool(values.get("ranges")):
         raise InputError(f"{path.name}: give either axes (a grid) or ranges and trials (a search).")
     trials = values.get("trials", 0)
-    if values.get("ranges") and not (isinstance(trials, int) and trials >= 1):
+    if values.get("ranges") and not (type(trials) is int and trials >= 1):
         raise InputError(
             f"{path.name}: trials is {trials!r}; give the number of runs that ranges may take, 1 or more."
         )
@@ -124,10 +126,15 @@ def read_sweep_file(path: str | Path) -> SweepFile:
     for name, choices in ranges.items():
         if not isinstance(choices, list) or len(choices) < 2:
             raise InputError(f"{path.name}: ranges.{name} is {choices!r}; give [low, high], or a list of choices.")
+        if is_range(choices) and not -math.inf < choices[0] < choices[1] < math.inf:
+            raise InputError(f"{path.name}: ranges.{name} is {choices}; give two finite numbers, the lower end first.")
+    output_dir = values.get("output_dir")
+    if not isinstance(output_dir, str | None):
+        raise InputError(f"{path.name}: output_dir is {output_dir!r}; give the path of a folder.")
     found = SweepFile(
         path=path,
         base=base,
-        output_dir=values.get("output_dir"),
+        output_dir=output_dir,
         fields=_of(path, values, "fields"),
         scales=_named(path, values, "scales"),
         groups=_named(path, values, "groups") or {"": {}},
@@ -139,6 +146,11 @@ def read_sweep_file(path: str | Path) -> SweepFile:
     )
     _check_names(path, found)
     return found
+
+
+def is_range(choices: list) -> bool:
+    """Whether these are the ends of a range: two numbers; anything else are choices."""
+    return len(choices) == 2 and all(type(one) in (int, float) for one in choices)
 
 
 def is_sweep_file(path: str | Path) -> bool:
@@ -192,7 +204,7 @@ def _skips(path: Path, skips: Any) -> list[dict[str, str]]:
 def _words(path: Path, words: Any) -> list[str]:
     from .export import FORMATS
 
-    if not isinstance(words, list) or not all(word in FORMATS for word in words):
+    if not isinstance(words, list) or not all(isinstance(word, str) and word in FORMATS for word in words):
         raise InputError(f"{path.name}: export must be a list of {', '.join(FORMATS)}; got {words!r}.")
     return words
 
@@ -203,6 +215,9 @@ def _check_names(path: Path, found: SweepFile) -> None:
         for axis, label in one.items():
             if label not in found.axes.get(axis, {}):
                 raise InputError(f"{path.name}: skip names {axis}: {label}, which is no label of an axis.")
+    count = math.prod(map(len, found.axes.values()))
+    if count > MOST_RUNS:
+        raise InputError(f"{path.name}: its axes make {count:,} runs; a sweep has at most {MOST_RUNS:,}.")
     jobs = found.jobs()
     if found.axes and not jobs:
         raise InputError(f"{path.name}: skip leaves nothing of the grid.")

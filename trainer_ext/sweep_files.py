@@ -36,7 +36,6 @@ def write_sweep(result: SweepResult, folder: Path) -> list[str]:
         pictures, notes = draw(result), []
     except InputError as error:
         pictures, notes = {}, [f"No picture: {error}"]
-    write_text(folder / JSON, text)
     write_text(folder / CSV, as_csv(result.rows))
     for ending in ("png", "svg"):
         file = folder / f"{PICTURE}.{ending}"
@@ -45,6 +44,7 @@ def write_sweep(result: SweepResult, folder: Path) -> list[str]:
         else:
             file.unlink(missing_ok=True)
     write_text(folder / PAGE, markdown(result, f"{PICTURE}.svg" if pictures else None))
+    write_text(folder / JSON, text)  # last: where it lies, the others do
     return notes
 
 

@@ -48,7 +48,7 @@ class Group:
             raise InputError(f"{file.path.name}: output_dir is not given; name the folder of the results.")
         self.place = SweepPlace(Path(out).expanduser() / Job(name).folder if name else Path(out).expanduser())
         self.jobs = file.jobs()
-        sample = self.jobs or [Job("trial 0", fields={name: ends[0] for name, ends in file.ranges.items()})]
+        sample = self.jobs or _ends(file.ranges)
         recipes = [checked(self.fields(job)) for job in sample]
         self.recipe: Recipe = recipes[0]
         if self.recipe.model.measure_energy:
@@ -103,3 +103,12 @@ class Group:
             timed=timed,
             command=self.command,
         )
+
+
+def _ends(ranges: Mapping[str, list]) -> list[Job]:
+    """Trials in which each end and each choice of every range comes up."""
+    count = max(map(len, ranges.values()), default=1)
+    return [
+        Job(f"trial {number}", fields={name: ends[min(number, len(ends) - 1)] for name, ends in ranges.items()})
+        for number in range(count)
+    ]

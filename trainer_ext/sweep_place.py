@@ -85,6 +85,10 @@ class SweepPlace:
         except Busy:
             return True
 
+    def asking(self) -> FileLock:
+        """The lock under which a search is asked for another run, so that several sweeps do not ask for one too many."""
+        return FileLock(self._lock_file("asking"))
+
     @contextlib.contextmanager
     def claim(self, name: str) -> Iterator[None]:
         """Hold the lock of a run.
@@ -92,13 +96,16 @@ class SweepPlace:
         Raises:
             Busy: another process holds it.
         """
-        file = self.shared / "locks" / f"{name}.lock"
-        file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(file, timeout=0):
+            with FileLock(self._lock_file(name), timeout=0):
                 yield
         except Timeout as error:
             raise Busy(name) from error
+
+    def _lock_file(self, name: str) -> Path:
+        file = self.shared / "locks" / f"{name}.lock"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file
 
 
 def begin(place: SweepPlace, definition: dict[str, Any]) -> None:

@@ -7,17 +7,19 @@ names its folder, so that the run continues where it was.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from .errors import InputError, one_line
 from .extras import need
-from .sweep_file import Job, SweepFile
+from .sweep_file import Job, SweepFile, is_range
 from .sweep_place import SweepPlace
 from .sweep_workers import Outcome
 
 EXTRA = "sweep"
 AIMS = ("quality", "speedup")
+OPENINGS = 5  # of two that make the tables of a new database at once, one fails and has to try again
 
 
 def open_study(place: SweepPlace, storage: str | None, *, name: str = "sweep", seed: int = 0):
@@ -33,21 +35,31 @@ def open_study(place: SweepPlace, storage: str | None, *, name: str = "sweep", s
         InputError: optuna is not installed, or the storage cannot be opened.
     """
     optuna = need("optuna", extra=EXTRA)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        if storage is None:
-            from optuna.storages.journal import JournalFileBackend
+    from sqlalchemy.exc import DBAPIError
 
-            storage = optuna.storages.JournalStorage(JournalFileBackend(str(place.journal)))
-        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=True)
-        return optuna.create_study(
-            storage=storage, study_name=name, sampler=sampler, directions=["maximize"] * len(AIMS), load_if_exists=True
-        )
-    except Exception as error:  # SQLAlchemy's, the file system's and Optuna's own have no common base
-        raise InputError(
-            f"--storage {storage}: Optuna cannot open it ({one_line(error)}); give a URL like sqlite:///study.db, or "
-            "leave it out for a file in output_dir."
-        ) from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for attempt in range(1, OPENINGS + 1):
+        try:
+            if storage is None:
+                from optuna.storages.journal import JournalFileBackend
+
+                storage = optuna.storages.JournalStorage(JournalFileBackend(str(place.journal)))
+            sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=True)
+            return optuna.create_study(
+                storage=storage,
+                study_name=name,
+                sampler=sampler,
+                directions=["maximize"] * len(AIMS),
+                load_if_exists=True,
+            )
+        except Exception as error:  # SQLAlchemy's, the file system's and Optuna's own have no common base
+            if attempt < OPENINGS and isinstance(error, DBAPIError):
+                time.sleep(0.3)
+                continue
+            raise InputError(
+                f"--storage {storage}: Optuna cannot open it ({one_line(error)}); give a URL like sqlite:///study.db, "
+                "or leave it out for a file in output_dir."
+            ) from error
 
 
 class GridSource:
@@ -82,47 +94,70 @@ class GridSource:
 
 
 class RangeSource:
-    """Runs that the sampler chooses, until there are as many as asked for."""
+    """Runs that the sampler chooses, until there are as many as asked for and all of them have ended.
+
+    Whatever another sweep on this folder works on is waited for, and taken over where that one is gone.
+    """
 
     def __init__(self, file: SweepFile, place: SweepPlace, study):
         import optuna
 
         self._place, self._study, self._most = place, study, file.trials
-        self._distributions = {name: _distribution(name, ends, optuna) for name, ends in file.ranges.items()}
-        self._numbers: dict[str, int] = {}
-        running = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING])
-        self._again = [self._job(trial.number, trial.params) for trial in running]
+        self._distributions = {name: _distribution(ends, optuna) for name, ends in file.ranges.items()}
+        self._running = optuna.trial.TrialState.RUNNING
+        self._ours: set[int] = set()  # what a worker of this sweep has
 
     def take(self) -> Job | None:
-        """A trial that a dead process left, or a new one."""
-        if self._again:
-            return self._again.pop(0)
-        if len(self._study.get_trials(deepcopy=False)) >= self._most:
+        """A new trial; then one that a dead process left; then, to be waited for, one that another sweep works on."""
+        with self._place.asking():
+            trial = self._study.ask(self._distributions) if self._is_more_wanted() else self._next_running()
+        if trial is None:
             return None
-        trial = self._study.ask(self._distributions)
-        return self._job(trial.number, trial.params)
+        self._ours.add(trial.number)
+        return range_job(trial.number, trial.params)
 
     def give(self, outcome: Outcome) -> None:
         """The sampler is told."""
+        number = self._number(outcome.job)
+        with self._place.asking():
+            self._tell(number, outcome.job if outcome.ok else None)
+        self._ours.discard(number)
+
+    def give_back(self, job: Job) -> None:
+        """Another process works on it, and will tell the sampler; looked at again when nothing else is left."""
+        self._ours.discard(self._number(job))
+
+    def _is_more_wanted(self) -> bool:
+        return len(self._study.get_trials(deepcopy=False)) < self._most
+
+    def _next_running(self):
+        """Of the trials that no worker of this sweep has, one that nobody works on, else one that somebody does."""
+        waiting = []
+        for trial in self._study.get_trials(deepcopy=False, states=[self._running]):
+            job = range_job(trial.number, trial.params)
+            if trial.number in self._ours:
+                continue
+            if self._place.is_finished(job):  # the process that ran it did not come to tell
+                self._tell(trial.number, job)
+            else:
+                waiting.append((self._place.is_busy(job.folder), trial.number, trial))
+        return min(waiting)[2] if waiting else None
+
+    def _tell(self, number: int, job: Job | None) -> None:
+        """The values of a finished run; of one that failed, only that."""
         import optuna
 
-        number = self._numbers[outcome.job.folder]
-        if outcome.ok:
-            self._study.tell(number, _values(self._place, outcome.job), skip_if_finished=True)
+        if job is not None:
+            self._study.tell(number, _values(self._place, job), skip_if_finished=True)
         else:
             self._study.tell(number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
 
-    def give_back(self, job: Job) -> None:
-        """Another process works on it, and will tell the sampler."""
+    def _number(self, job: Job) -> int:
+        return int(job.name.rpartition(" ")[2])
 
     def jobs(self) -> list[Job]:
         """All runs so far, in the order in which they were chosen."""
-        return [self._job(trial.number, trial.params) for trial in self._study.get_trials(deepcopy=False)]
-
-    def _job(self, number: int, params: dict[str, Any]) -> Job:
-        job = range_job(number, params)
-        self._numbers[job.folder] = number
-        return job
+        return [range_job(trial.number, trial.params) for trial in self._study.get_trials(deepcopy=False)]
 
 
 def range_job(number: int, params: dict[str, Any]) -> Job:
@@ -131,12 +166,9 @@ def range_job(number: int, params: dict[str, Any]) -> Job:
     return Job(f"trial {number}", short, dict(params))
 
 
-def _distribution(name: str, ends: list, optuna):
+def _distribution(ends: list, optuna):
     """Two whole numbers or two numbers are a range, anything else are choices."""
-    numbers = [one for one in ends if isinstance(one, int | float) and not isinstance(one, bool)]
-    if len(ends) == 2 and len(numbers) == 2:
-        if not ends[0] < ends[1]:
-            raise InputError(f"ranges.{name} is {ends}; give the lower end first.")
+    if is_range(ends):
         if all(isinstance(one, int) for one in ends):
             return optuna.distributions.IntDistribution(*ends)
         return optuna.distributions.FloatDistribution(*map(float, ends))

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from .answer_store import AnswerStore
+from .answer_store import AnswerStore, check_folder
 from .teachers import LOGITS, LiveTeacher, Precision
 
 _FORMAT = "1"
@@ -37,15 +37,19 @@ class CachedTeacher(LiveTeacher):
         folder: where the answers lie; several runs and processes may share it.
         tokenizer: what makes the token ids that the teacher reads, or None.
         own_tokens: as in `LiveTeacher`.
+
+    Raises:
+        InputError: if nothing can be written there.
     """
 
     def __init__(self, model, folder: str | Path, tokenizer=None, *, own_tokens: bool = False):
         super().__init__(model, own_tokens=own_tokens)
         self._folder, self._tokenizer = Path(folder), tokenizer
+        check_folder(self._folder)
         self._store: AnswerStore | None = None  # opened at the first batch, which tells the precision
 
     def answer(self, inputs: Mapping[str, Any], precision: Precision, **asked: bool) -> dict[str, Any]:
-        """The teacher's logits by name in fp32, 0 at padding where they come from the cache."""
+        """The teacher's logits by name in fp32, 0 at padding; always what the cache holds, so that resuming changes none."""
         if asked:  # inner states are not kept
             return super().answer(inputs, precision, **asked)
         known = self.known(inputs)
@@ -55,17 +59,17 @@ class CachedTeacher(LiveTeacher):
                 name = fingerprint(self.model, self._tokenizer, known["input_ids"].device.type)
             self._store = AnswerStore(self._folder / f"{name}.sqlite")
         rows = self._store.get(keys)
-        if rows is not None:
-            return _batch_of(rows, known["input_ids"])
-        answer = super().answer(inputs, precision)
-        logits = {name: value for name, value in answer.items() if name in LOGITS}
-        self._store.put(
-            {
-                key: {name: _row(name, value[i], length) for name, value in logits.items()}
-                for i, (key, length) in enumerate(zip(keys, lengths, strict=True))
-            }
-        )
-        return logits
+        if rows is None:
+            answer = super().answer(inputs, precision)
+            logits = {name: value for name, value in answer.items() if name in LOGITS}
+            self._store.put(
+                {
+                    key: {name: _row(name, value[i], length) for name, value in logits.items()}
+                    for i, (key, length) in enumerate(zip(keys, lengths, strict=True))
+                }
+            )
+            rows = self._store.get(keys)  # of a text that an earlier batch held, that batch's answer
+        return _batch_of(rows, known["input_ids"])
 
 
 def row_keys(inputs: Mapping[str, Any]) -> tuple[list[bytes], list[int]]:

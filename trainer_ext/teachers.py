@@ -14,6 +14,7 @@ from transformers.utils import cached_file
 
 from .errors import InputError
 from .families import stock_type
+from .finite import check_given
 from .opening import HEADS, head_of, open_classifier
 from .soft_targets import SOFT_TARGETS
 from .teacher_inputs import IDS, WAY_OUT, split_inputs
@@ -99,8 +100,9 @@ def check_teacher(teacher: nn.Module, student: nn.Module, *, own_tokens: bool = 
             positions are its own affair.
 
     Raises:
-        InputError: other labels, another vocabulary size, or a shorter maximum length.
+        InputError: weights that are NaN, other labels, another vocabulary size, or a shorter maximum length.
     """
+    check_given(teacher, "The teacher")
     theirs, ours = teacher.config, student.config
     if theirs.num_labels != ours.num_labels:
         raise InputError(
@@ -155,7 +157,7 @@ def check_tokenizer(teacher: nn.Module, student: nn.Module | None, tokenizer) ->
     try:
         # Asked for first: without the file, AutoTokenizer makes up an empty tokenizer.
         cached_file(name, "tokenizer_config.json")
-        saved = AutoTokenizer.from_pretrained(name)
+        saved = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError):
         return
     theirs, ours = saved.get_vocab(), tokenizer.get_vocab()

@@ -5,22 +5,24 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from transformers import Trainer
 
-from . import masks
+from . import finite, masks
 from .arguments import DistillPruneTrainingArguments
 from .callbacks import PruningCallback
+from .disk import writing_to
 from .distillation import Distillation
 from .loss_terms import LossTerms
 from .proven import Compression, shrink_masked
 from .publishing import PublishMixin
-from .recovery import recovery_run, was_finished
+from .recovery import recovery_checkpoint, recovery_run
 from .report import utc_now
-from .run_directory import last_checkpoint
+from .resuming import checkpoint_to_resume, is_past_the_end
 from .score_group import add_missing, add_scores, scores_of
-from .sharding import check_one_device, check_whole_parameters
+from .sharding import check_one_device, check_whole_model, check_whole_parameters
 from .soft_targets import IGNORED
 from .student import prepare_student
 from .teacher_inputs import TeacherCollator, check_rows, split_inputs
@@ -41,7 +43,7 @@ class DistillPruneMixin(PublishMixin):
 
     Raises:
         ValueError: what cannot work is refused here, before training: an unknown architecture, a teacher with other
-            labels, a target out of reach, several devices in one process, parameters split over processes.
+            labels, NaN weights, a target out of reach, several devices in one process, parameters split over processes.
 
     Example:
         >>> class SmallQuestionAnsweringTrainer(DistillPruneMixin, QuestionAnsweringTrainer):
@@ -56,7 +58,7 @@ class DistillPruneMixin(PublishMixin):
         self.compression: Compression | None = None
         self._before: Before | None = None
         self._made: str | None = None  # when the model became what it is now
-        self._terms = LossTerms()
+        self._terms, self._diverged = LossTerms(), False
         self.distillation: Distillation | None = None
         given = teacher if isinstance(teacher, list | tuple) else [] if teacher is None else [teacher]
         if given and self._teacher_names:
@@ -133,7 +135,9 @@ class DistillPruneMixin(PublishMixin):
         return (loss, outputs) if return_outputs else loss
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """Count the rows of question answering as well: Trainer counts `labels` only."""
+        """Count the rows of question answering as well: Trainer counts `labels` only. No batch where no step is left."""
+        if self._compresses and is_past_the_end(self):
+            return [], None
         samples, count = super().get_batch_samples(epoch_iterator, num_batches, device)
         if count is None and self._compresses and samples and "start_positions" in samples[0]:
             count = self._get_num_items_in_batch([{"labels": batch["start_positions"]} for batch in samples], device)
@@ -146,25 +150,29 @@ class DistillPruneMixin(PublishMixin):
                 logs |= self._terms.means(self.accelerator)
             if hasattr(self.model, "pruning"):
                 logs["sparsity"] = masks.current_sparsity(self.model)
+            if self._compresses and not self._diverged:  # said once
+                self._diverged = finite.warn(logs, self.state.global_step, scaler=self.accelerator.scaler)
         super().log(logs, start_time)
 
+    @finite.trial_may_fail
     def train(self, resume_from_checkpoint=None, trial=None, ignore_keys_for_eval=None):
         """Train as `Trainer` does; with pruning on, `self.model` is then the shrunk model."""
         if self.compression is not None and resume_from_checkpoint and self.model_init is None:
             raise ValueError(
                 "This trainer's model is already shrunk; build a new trainer to resume from a checkpoint."
             )
-        self._terms = LossTerms()  # without what an earlier run did not log any more
-        finished = was_finished(self.args.output_dir, resume_from_checkpoint)
+        self._terms, self._diverged = LossTerms(), False  # without what an earlier run did not log any more
+        if self._compresses:
+            resume_from_checkpoint = checkpoint_to_resume(self.args.output_dir, resume_from_checkpoint)
         output = self._train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
             self.shrink()
             if self._options.prune_recovery_epochs:
                 self._terms = LossTerms()
                 with recovery_run(self, self._get_output_dir(trial)) as folder:
-                    # Where steps were left to train before it, a recovery that is found there is of another run.
-                    last = last_checkpoint(folder) if finished else None
-                    recovery = self._train(last and str(last), None, ignore_keys_for_eval)
+                    last = recovery_checkpoint(folder, resume_from_checkpoint)
+                    recovery = self._train(last, None, ignore_keys_for_eval)
+                finite.check_trained(self.model, "The recovery")
                 if trial is not None:
                     self.objective = None  # of a search: the model before; Trainer now evaluates this one
                 metrics = {f"recovery_{name}": value for name, value in recovery.metrics.items()}
@@ -176,7 +184,8 @@ class DistillPruneMixin(PublishMixin):
         """`Trainer.train`, with what distillation learns beside the model while it lasts."""
         if self.distillation and self.model_init is None:  # else Trainer makes the model that is trained only now
             self.distillation.attach(self.model, self._options)
-        output = super().train(*arguments)
+        with writing_to(Path(self.args.output_dir)) if self._compresses else contextlib.nullcontext():
+            output = super().train(*arguments)
         if self.distillation:
             self.distillation.detach(self.model)
         return output
@@ -185,6 +194,7 @@ class DistillPruneMixin(PublishMixin):
         """Replace `self.model` by the smaller model that computes the same, and prove that it does.
 
         Raises:
+            Diverged: if the training left NaN or infinite numbers.
             RuntimeError: if the outputs differ by more than rounding explains.
         """
         # Without the autocast that bf16 and fp16 runs wrap around forward.
@@ -228,6 +238,8 @@ class DistillPruneMixin(PublishMixin):
         """Set up the teacher, then drop layers and attach masks: 'self' must be copied while the model is still dense."""
         options = self._options
         if self._spec is not None or self._given_teachers or self._teacher_names:
+            check_whole_model(model)
+            finite.check_given(model, "The model")
             self._before = before(model)  # for the card
         teachers = self._given_teachers or [self._open_teacher(name, model) for name in self._teacher_names]
         student = prepare_student(model, self.args) if options is self.args else model

@@ -16,9 +16,9 @@ from rich.text import Text
 from transformers import AutoConfig, AutoTokenizer
 
 from .corpus import hold_out, read_corpus
-from .errors import InputError, one_line
+from .errors import InputError
 from .measure import evaluating
-from .opening import HEADS, open_classifier
+from .opening import HEADS, open_classifier, open_tokenizer, rows_of
 from .report import Pair, Vocabulary
 from .run_directory import whole_folder
 from .vocabulary import Trimmed, trim_model, trim_tokenizer
@@ -76,8 +76,8 @@ def trim(
     texts = read_corpus(corpus)
     texts, unseen = hold_out(texts) if held_out is None else (texts, read_corpus([held_out]))
     model = open_classifier(name, option="MODEL", way_out=_WAY_OUT, head=_head(name))
-    tokenizer = _open_tokenizer(name)
-    with Progress(console=console or Console(stderr=True)) as progress:
+    tokenizer = open_tokenizer(name, way_out=_WAY_OUT, rows=rows_of(model))
+    with Progress(console=console or Console(stderr=True), transient=True) as progress:
         trimmed = trim_tokenizer(tokenizer, progress.track(texts, description="counting pieces"), size)
     vocabulary = replace(measure_vocabulary(tokenizer, trimmed.tokenizer, unseen), corpus_texts=len(texts))
     kept = list(islice(_kept(tokenizer, trimmed, unseen), COMPARED))
@@ -135,8 +135,8 @@ def _require_writable(target: Path) -> None:
 def _head(name: str) -> str | None:
     """The head of a model as its Auto class is named, "" where it has none; None where it cannot be opened."""
     try:
-        config = AutoConfig.from_pretrained(name)
-    except (OSError, ValueError):
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except Exception:
         return None  # whoever opens the model says why
     if config.to_dict().get("pruning"):
         raise InputError(
@@ -144,13 +144,6 @@ def _head(name: str) -> str | None:
         )
     ends = [head for one in config.architectures or () for head in (*HEADS, *_PRETRAINING) if one.endswith(head)]
     return ends[0] if ends else ""
-
-
-def _open_tokenizer(name: str):
-    try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"The tokenizer of {name} cannot be opened ({one_line(error)}); {_WAY_OUT}.") from error
 
 
 def _sizes(model) -> tuple[int, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from .corpus import read_corpus
+from .csv_rows import read_texts as read_column
+from .data_arguments import DataArguments
 from .errors import InputError, one_line
+from .opening import open_tokenizer
 from .participants import TORCH, Entry
-from .rows import listed, read_text
 from .runtimes import Batch
 from .teachers import longest_text
 
@@ -48,7 +48,7 @@ def reader_of(entry: Entry) -> Reader:
     if entry.runtime == TORCH or entry.source != entry.path:
         folder = Path(cached_file(entry.source, "config.json")).parent
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError):
         return Reader(folder)
     return Reader(folder, config.vocab_size, longest_text(config), config.pad_token_id or 0)
@@ -142,18 +142,17 @@ def encoder_of(reader: Reader) -> Callable[[list[str]], list[list[int]]]:
         InputError: none lies beside the model.
     """
     from tokenizers import Tokenizer
-    from transformers import AutoTokenizer
 
+    way_out = "save one there, or leave out --texts"
+    if (reader.folder / "tokenizer_config.json").is_file():
+        known = reader.vocabulary if reader.longest else None
+        own = open_tokenizer(reader.folder, way_out=way_out, rows=known)
+        most = min(own.model_max_length, reader.longest or own.model_max_length)
+        return lambda texts: own(texts, truncation=True, max_length=most)["input_ids"]
     try:
-        if (reader.folder / "tokenizer_config.json").is_file():
-            tokenizer = AutoTokenizer.from_pretrained(reader.folder)
-            most = min(tokenizer.model_max_length, reader.longest or tokenizer.model_max_length)
-            return lambda texts: tokenizer(texts, truncation=True, max_length=most)["input_ids"]
         tokenizer = Tokenizer.from_file(str(reader.folder / "tokenizer.json"))
     except Exception as error:  # the tokenizers library raises nothing more exact
-        raise InputError(
-            f"{reader.folder} holds no tokenizer for --texts ({one_line(error)}); save one there, or leave out --texts."
-        ) from error
+        raise InputError(f"{reader.folder} holds no tokenizer for --texts ({one_line(error)}); {way_out}.") from error
     tokenizer.no_padding()
     if reader.longest:
         tokenizer.enable_truncation(reader.longest)
@@ -168,12 +167,7 @@ def read_texts(file: Path, *, column: str) -> list[str]:
     """
     if file.suffix != ".csv":
         return read_corpus([file])
-    table = csv.DictReader(io.StringIO(read_text(file), newline=""))
-    if column not in (table.fieldnames or ()):
-        raise InputError(
-            f"{file} has no column {column!r}, only {listed(table.fieldnames or ())}; name one with --text-column."
-        )
-    texts = [row[column].strip() for row in table if (row[column] or "").strip()]
-    if not texts:
-        raise InputError(f"{file} holds no text in column {column!r}; name one with --text-column.")
-    return texts
+    try:
+        return [row.text for row in read_column(file, DataArguments(text_column=column)).rows]
+    except InputError as error:
+        raise InputError(str(error).replace("--text_column", "--text-column")) from error

@@ -1,8 +1,5 @@
 """Accelerator: what fp16 and bf16 are worth on a GPU, in training and in use, for dense and for pruned models.
 
-Written by the documentation of PyTorch and exercised on a processor only (`--device cpu --tiny`, which a test runs): no
-GPU has run it yet, and no number of it is published.
-
 A BERT-base shape (random weights, or MODEL) learns in each precision which of two kinds of token a text has more of:
 stock Trainer, and ours with masks and a live teacher. Seconds per step, peak memory, last loss and accuracy on new texts
 are put beside those of fp32. Then the dense shape, half and a quarter of it are timed in each precision in turn, and a
@@ -10,9 +7,12 @@ latency table is made for each precision: what is left of the time when a part o
 
 Predicted for one H100: fp16 and bf16 train 2 to 3 times as fast as fp32 at 0.6 to 0.7 of its memory, with the accuracy
 of fp32; at 32 x 128 tokens half runs 1.6 times as fast as dense in fp16, a quarter 2.4 times, less than on a processor,
-because starting kernels takes a larger share of small products.
+because starting kernels takes a larger share of small products. Outcome on one H200: in fp16 the whole time of a call at
+32 x 128 tokens is that of starting kernels, and pruning saves none of it (README.md beside this).
 
-    python -m recipes.benchmarks.accelerator --output out
+    python -m recipes.benchmarks.accelerator --output recipes/benchmarks/results/accelerator
+    python -m recipes.benchmarks.accelerator_table
+    python -m recipes.benchmarks.accelerator --device cpu --tiny    # its whole way without a GPU
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import copy
 import gc
 import statistics
 import sys
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,14 +29,15 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markdown import Markdown
 from transformers import AutoConfig, AutoModelForSequenceClassification, Trainer, set_seed
 
+from recipes.benchmarks.accelerator_table import summary
 from recipes.benchmarks.serving import SHARES, WORDS, cut
 from recipes.benchmarks.step_time import StepClock
 from trainer_ext import DistillPruneTrainer, DistillPruneTrainingArguments
 from trainer_ext.benchmark import benchmark
-from trainer_ext.benchmark_tables import markdown, tables
+from trainer_ext.benchmark_tables import machine
 from trainer_ext.families import layers_of
 from trainer_ext.latency import measure_latency
 from trainer_ext.layer_timing import shaped
@@ -97,6 +97,7 @@ def train(model, *, ours: bool, precision: str, device: str, steps: int, batch_s
             max_steps=steps,
             per_device_train_batch_size=batch_size,
             learning_rate=1e-4,
+            warmup_steps=0.2,  # of all steps: twelve random layers learn nothing without
             logging_steps=max(1, steps // 4),
             save_strategy="no",
             report_to="none",
@@ -142,36 +143,6 @@ class SynchronisedClock(StepClock):
         super().on_step_end(args, state, control, **kwargs)
 
 
-def training_table(results: list[dict]) -> Table:
-    """Time, memory and outcome of each precision, beside fp32 of the same trainer."""
-    found = Table(title="Training", caption=f"accuracy on {results[0]['rows']} new texts, {results[0]['steps']} steps")
-    for heading in (
-        "trainer",
-        "precision",
-        "s per step",
-        "speed-up",
-        "peak MiB",
-        "of fp32",
-        "last loss",
-        "accuracy %",
-    ):
-        found.add_column(heading, justify="left" if heading in ("trainer", "precision") else "right")
-    full = {row["trainer"]: row for row in results if row["precision"] == "fp32"}
-    for row in results:
-        first, memory = full[row["trainer"]], row["peak_bytes"]
-        found.add_row(
-            row["trainer"],
-            row["precision"],
-            f"{row['seconds_per_step']:.4f}",
-            f"{first['seconds_per_step'] / row['seconds_per_step']:.2f}x",
-            f"{memory / 2**20:,.0f}" if memory else "not counted",
-            f"{memory / first['peak_bytes']:.2f}" if memory else "–",
-            f"{row['loss']:.3f}",
-            f"{100 * row['accuracy']:.1f}",
-        )
-    return found
-
-
 def latency_table(model, *, precision: str, device: str, batch_size: int, tokens: int, repeats: int) -> dict:
     """Milliseconds of the whole model with a part of the heads, or of the neurons, left in every layer: median of a call.
 
@@ -186,17 +157,6 @@ def latency_table(model, *, precision: str, device: str, batch_size: int, tokens
     models = {name: one.to(device, DTYPES[precision]) for name, one in models.items()}
     found = measure_latency(models, batch_size=batch_size, sequence_length=tokens, repeats=repeats)
     return {name: stats.median_ms for name, stats in found.items()}
-
-
-def blocks_table(found: dict[str, dict[str, float]]) -> Table:
-    """The latency tables of all precisions."""
-    shown = Table(title="Milliseconds of a call with a part of every layer left")
-    for heading in ("precision", "part", *(f"{share:.0%}" for share in LEFT)):
-        shown.add_column(heading, justify="right")
-    for precision, times in found.items():
-        for part in ("heads", "neurons"):
-            shown.add_row(precision, part, *(f"{times[f'{part} {share:.0%}']:.2f}" for share in LEFT))
-    return shown
 
 
 def main(
@@ -247,11 +207,25 @@ def main(
             memory=False,
             console=Console(stderr=True),
         )
-    Console().print(training_table(trained), blocks_table(blocks), tables(timed))
+    latency = [
+        {
+            "model": row.entry.name,
+            "precision": row.entry.precision,
+            "batch_size": row.batch_size,
+            "sequence_length": row.sequence_length,
+            "median_ms": row.median_ms,
+            "p95_ms": row.p95_ms,
+            "ideal_speedup": row.ideal_speedup,
+            "runs": row.runs,
+        }
+        for row in timed.rows
+    ]
+    about = {"created": timed.created, "machine": machine(timed)}
+    found = about | {"training": trained, "blocks": blocks, "latency": latency}
+    Console().print(Markdown(summary(found)))
     if output:
-        found = {"training": trained, "blocks": blocks, "latency": asdict(timed)}
         write_json(output.with_suffix(".json"), found)
-        write_text(output.with_suffix(".md"), markdown(timed))
+        write_text(output.with_suffix(".md"), summary(found))
 
 
 if __name__ == "__main__":

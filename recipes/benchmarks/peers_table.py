@@ -6,13 +6,13 @@ python -m recipes.benchmarks.peers_table            # write README.md anew from 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import numpy as np
 
 from recipes.benchmarks.frontier import FASTER, Comparison, overall
+from recipes.benchmarks.marked import README, RESULTS, replaced, table
 from recipes.benchmarks.peers_arms import BASELINE
 from recipes.benchmarks.peers_points import (
     View,
@@ -28,9 +28,8 @@ from recipes.benchmarks.peers_points import (
 from recipes.benchmarks.peers_training import INT8, TORCH
 from trainer_ext.run_directory import write_text
 
-HERE = Path(__file__).parent
-README, RESULTS = HERE / "README.md", HERE / "results/peers.json"
-START, END = "<!-- peers: start -->", "<!-- peers: end -->"
+FILE = RESULTS / "peers.json"
+NAME = "peers"
 
 
 def summary(record: dict[str, Any]) -> str:
@@ -55,7 +54,7 @@ def details(record: dict[str, Any]) -> str:
                 ]
                 for one in found
             ]
-        parts.append(f"**{title(view)}**\n\n{_markdown(rows)}")
+        parts.append(f"**{title(view)}**\n\n{table(rows)}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -89,7 +88,7 @@ def models(record: dict[str, Any]) -> str:
             *(f"{milliseconds(record, arm, view):.2f}" for view in shown),
         ]
         rows.append(cells)
-    return _markdown(rows)
+    return table(rows)
 
 
 def verdicts(compared: dict[View, dict[str, list[Comparison]]]) -> str:
@@ -99,7 +98,7 @@ def verdicts(compared: dict[View, dict[str, list[Comparison]]]) -> str:
     for peer in peers:
         cells = [_verdict(found[peer]) if peer in found else "–" for found in compared.values()]
         rows.append([peer, *cells])
-    return _markdown(rows)
+    return table(rows)
 
 
 def about(record: dict[str, Any]) -> str:
@@ -114,11 +113,7 @@ def page(text: str, record: dict[str, Any]) -> str:
     Raises:
         ValueError: the markers are missing.
     """
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise ValueError(f"{README.name} lacks the markers {START} and {END}.")
-    return f"{before}{START}\n{summary(record)}{END}{after}"
+    return replaced(text, NAME, summary(record))
 
 
 def _verdict(found: list[Comparison]) -> str:
@@ -154,13 +149,9 @@ def _mean(results: list[dict[str, Any]], name: str, form: str, factor: float = 1
     return form.format(factor * float(np.mean(values))) if values else "–"
 
 
-def _markdown(rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
-
-
 def main() -> None:
     """Write README.md anew."""
-    record = json.loads(RESULTS.read_text(encoding="utf-8"))
+    record = json.loads(FILE.read_text(encoding="utf-8"))
     write_text(README, page(README.read_text(encoding="utf-8"), record))
 
 

@@ -6,6 +6,8 @@ that made it is not installed. It needs nothing but transformers and torch. For 
 architectures also read which heads are there: `config.compact_heads` lists them.
 """
 
+import copy
+
 import torch
 import transformers
 from torch import nn
@@ -103,6 +105,16 @@ def resize(model, sizes):
         if linear.bias is not None:
             linear.bias = nn.Parameter(linear.bias.new_empty(size[0]))
         linear._is_hf_initialized = False
+        if size[0] == 0:
+            _attend_to_nothing(model.base_model.get_submodule(path.rpartition(".")[0]))
+
+
+def _attend_to_nothing(attention):
+    """Products of nothing are defined everywhere; PyTorch's fused attention without a head gives None on a GPU."""
+    config = getattr(attention, "config", None)
+    if config is not None:
+        attention.config = copy.copy(config)  # the other layers keep theirs
+        attention.config._attn_implementation = "eager"
 
 
 def compact_config(stock):

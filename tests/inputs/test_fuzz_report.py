@@ -1,0 +1,105 @@
+"""Fuzzed reports: whatever compression.json holds, it is a report that can be written again, or refused in one line."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from fuzzing import VALUES, WORDS, fuzz, texts_of, value_or_line
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from trainer_ext import report
+from trainer_ext.card import render
+from trainer_ext.prepared import card_of
+
+TOKENS = (
+    '{"schema_version": 1',
+    ', "model": {}',
+    ', "created": "2026-01-01"',
+    "}",
+    "{",
+    "[",
+    "]",
+    '"',
+    ":",
+    "NaN",
+    "1e999",
+    "null",
+)
+
+
+def places(value, path=()):
+    """The path of every value of nested lists and mappings."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from places(inner, (*path, key))
+
+
+def put(value, path, new, *, name=None):
+    """The same with another value at a path, or with a further name there."""
+    value = copy.deepcopy(value)
+    place = value
+    for key in path[:-1]:
+        place = place[key]
+    if name is None:
+        place[path[-1]] = new
+    elif isinstance(place[path[-1]], dict):
+        place[path[-1]][name] = new
+    return value
+
+
+@pytest.fixture(scope="module")
+def good(finished_run):
+    """The report of a finished run, and where its values are."""
+    values = json.loads((finished_run / report.FILE_NAME).read_text())
+    return values, [path for path in places(values) if path]
+
+
+def read(folder, text: bytes):
+    """What is read of a report can be written and read again, and a card can be made of it or it says why not."""
+    (folder / report.FILE_NAME).write_bytes(text)
+    found = value_or_line(report.load, folder)
+    if found is None:
+        return
+    assert report.from_json(report.to_json(found)) == found
+    report.to_json(found).encode("utf-8")
+    value_or_line(lambda: render(card_of(found, "user/small")))
+
+
+@fuzz
+@given(content=texts_of(*TOKENS))
+@example(content=b"[" * 5000)
+@example(
+    content=b'{"schema_version": 1, "created": "", "model": {}, "training": {"baseline": {"seconds": '
+    + b"9" * 400
+    + b"}}}"
+)
+def test_any_text(content, tmp_path):
+    read(tmp_path, content)
+
+
+@fuzz
+@given(data=st.data())
+def test_any_value_anywhere(data, good, tmp_path):
+    values, paths = good
+    for _ in range(data.draw(st.integers(1, 3))):
+        path, new = data.draw(st.sampled_from(paths)), data.draw(VALUES)
+        try:
+            values = put(values, path, new, name=data.draw(st.none() | WORDS))
+        except (KeyError, IndexError, TypeError):  # an earlier change took it away
+            continue
+    read(tmp_path, json.dumps(values).encode())
+
+
+def test_the_good_one_is_read(good, tmp_path):
+    (tmp_path / report.FILE_NAME).write_text(json.dumps(good[0]))
+    assert value_or_line(report.load, tmp_path) is not None
+
+
+def test_a_reader_that_lets_an_error_through_is_found():
+    """The control: reading JSON alone does not have the property."""
+    with pytest.raises(RecursionError):
+        value_or_line(json.loads, "[" * 10**5)
