@@ -2,9 +2,11 @@
 
 import logging
 import os
+import subprocess
+import sys
 import urllib.request
 
-import nncf
+import network_guard
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from masking import every_family
 from transformers import AutoModelForQuestionAnswering
 
 from trainer_ext import equivalence
+from trainer_ext.extras import need
 from trainer_ext.openvino_files import quantise_openvino, quietly, write_openvino
 from trainer_ext.runtimes import open_runtime
 from trainer_ext.traceable import Traceable
@@ -57,6 +60,23 @@ def test_int8_is_close_and_a_quarter_of_the_size(tiny_model, cut, tmp_path, mode
     assert small.with_suffix(".bin").stat().st_size < 0.4 * exact.with_suffix(".bin").stat().st_size
 
 
+@pytest.mark.parametrize(
+    ("code", "calls"),
+    [
+        ("from trainer_ext.runtimes import open_runtime; open_runtime(sys.argv[1])", False),
+        ("import openvino", True),  # the control: what the library does by itself
+    ],
+)
+def test_a_process_that_opens_a_file_does_not_call_home(tiny_model, cut, tmp_path, code, calls):
+    log, file = tmp_path / "asked.txt", tmp_path / "model.xml"
+    write_openvino(Traceable(cut(tiny_model("bert"), HEADS, NEURONS), input_names("bert")), file)
+    variables = {name: value for name, value in os.environ.items() if name not in ("CI", "NNCF_CI")}
+    variables |= {network_guard.LOG: str(log), "HOME": str(tmp_path)}
+    words = [sys.executable, "-c", f"import sys, time; {code}; time.sleep(1)", str(file)]
+    subprocess.run(words, env=variables, check=True, stdin=subprocess.DEVNULL)
+    assert log.exists() == calls
+
+
 def test_the_environment_is_as_before(monkeypatch):
     monkeypatch.setenv("CI", "no")
     monkeypatch.delenv("NNCF_CI", raising=False)
@@ -76,7 +96,7 @@ def test_the_log_handlers_of_the_caller_keep_their_levels(tiny_model, cut, tmp_p
         example = {name: part.numpy() for name, part in zip(traceable.names, traceable.example, strict=True)}
         quantise_openvino(tmp_path / "model.xml", tmp_path / "int8.xml", [example])
         assert handler.level == logging.INFO
-        nncf.set_log_level(logging.ERROR)  # the control: what the library offers for it
+        need("nncf", extra="export").set_log_level(logging.ERROR)  # the control: what the library offers for it
         assert handler.level == logging.ERROR
     finally:
         logger.removeHandler(handler)
