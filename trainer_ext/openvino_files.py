@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from .extras import need
+from .extras import need, no_calls_home
 from .traceable import Traceable
 
 
@@ -62,18 +61,7 @@ def quantise_openvino(source: Path, target: Path, texts: Sequence[dict[str, np.n
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without the words and the bars of the two libraries, and without their calls home.
-
-    They report usage to their makers unless they see that they run in continuous integration (openvino_telemetry) or in
-    a test of their own (nncf): the two variables are the only switches that leave the user's home folder alone.
-    """
-    switches = {"CI": "true", "NNCF_CI": "1"}
-    before = {name: os.environ.get(name) for name in switches}
-    os.environ.update(switches)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    """Without the words and the bars of the two libraries, and without their calls home."""
+    with no_calls_home(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
