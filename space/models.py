@@ -77,7 +77,8 @@ def open_pair(names: dict[str, str]) -> Pair:
     Raises:
         InputError: one cannot be opened, is no classifier of whole texts, or their labels differ.
     """
-    pair = Pair(*(open_side(names[name]) for name in ("baseline", "compressed")), find_report(names["compressed"]))
+    report = find_report(names["compressed"])  # first: what cannot be read is said before models are opened
+    pair = Pair(*(open_side(names[name]) for name in ("baseline", "compressed")), report)
     if sorted(pair.baseline.labels) != sorted(pair.compressed.labels):
         raise InputError(
             f"{pair.baseline.name} answers {pair.baseline.labels}, {pair.compressed.name} answers "

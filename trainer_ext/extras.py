@@ -22,7 +22,7 @@ def need(module: str, *, extra: str) -> ModuleType:
         InputError: it is not installed, or cannot be imported.
     """
     try:
-        with without_reports():
+        with no_calls_home():
             return importlib.import_module(module)
     except ImportError as error:
         raise InputError(
@@ -31,11 +31,11 @@ def need(module: str, *, extra: str) -> ModuleType:
 
 
 @contextlib.contextmanager
-def without_reports() -> Iterator[None]:
-    """Without calls home: OpenVINO reports to its makers that it was imported, nncf what it was asked to do.
+def no_calls_home() -> Iterator[None]:
+    """While OpenVINO and nncf are imported or at work, without their calls home.
 
-    They do so unless they see that they run in continuous integration (openvino_telemetry) or in a test of their own
-    (nncf): the two variables are the only switches that leave the user's home folder alone.
+    They report usage to their makers unless they see that they run in continuous integration (openvino_telemetry) or in
+    a test of their own (nncf): the two variables are the only switches that leave the user's home folder alone.
     """
     switches = {"CI": "true", "NNCF_CI": "1"}
     before = {name: os.environ.get(name) for name in switches}

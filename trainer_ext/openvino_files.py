@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .extras import need, without_reports
+from .extras import need, no_calls_home
 from .traceable import Traceable
 
 
@@ -62,6 +62,6 @@ def quantise_openvino(source: Path, target: Path, texts: Sequence[dict[str, np.n
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Without the words and the bars of the two libraries, and without their calls home."""
-    with without_reports(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with no_calls_home(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
