@@ -1,6 +1,9 @@
 """Run directories: a run is not written over, is continued only with the fields it was started with, and whole."""
 
 import os
+import platform
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -114,3 +117,13 @@ def test_a_file_that_several_write_at_once_is_whole(tmp_path):
     assert failed == []
     assert read <= {letter * 9999 for letter in "xyz"}
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, live = (tmp_path / f".a.{platform.node()}-{number}-1.part" for number in (gone.pid, os.getpid()))
+    for part in (left, live):
+        part.write_text("half")
+    write_text(tmp_path / "a", "new")
+    assert {path.name for path in tmp_path.iterdir()} == {"a", live.name}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
+import platform
 import shutil
 import tempfile
-import uuid
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ FREE_ON_RESUME = frozenset(
         *("card_license", "card_language", "card_datasets", "card_base_model"),
     }
 )
+_HOST = platform.node()
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,9 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all; of several processes that write it at once, one is the last."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    if os.name == "posix":  # elsewhere asking after a process ends it
+        _remove_parts_of_the_dead(path)
+    part = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{threading.get_ident()}.part")
     try:
         with part.open("wb") as file:
             file.write(data)
@@ -178,6 +183,17 @@ def write_bytes(path: Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()  # where something went wrong; on a full disk it would take up room
+
+
+def _remove_parts_of_the_dead(path: Path) -> None:
+    """What processes of this machine that were killed while they wrote this file have left."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.{glob.escape(_HOST)}-*.part"):
+        try:
+            os.kill(int(part.stem.rsplit("-", 2)[1]), 0)  # asks whether it lives, and does nothing to it
+        except ProcessLookupError:
+            part.unlink(missing_ok=True)
+        except PermissionError:
+            continue  # it lives, and is somebody else's
 
 
 def write_json(path: Path, value: Any) -> None:
