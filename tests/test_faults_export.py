@@ -1,5 +1,7 @@
 """Faults in export: an earlier file is whole or gone, never half new; what a killed export leaves, the next one removes."""
 
+import importlib.util
+
 import pytest
 from damage import SmallDisk, bytes_of, last_line
 from killing import KILLED
@@ -12,7 +14,8 @@ FORMAT = ("--format", "openvino")
 @pytest.fixture(scope="module")
 def exported(forks, finished_run, tmp_path_factory):
     """A finished run with an export, on a small disk where there may be one; and that disk."""
-    pytest.importorskip("openvino")
+    if importlib.util.find_spec("openvino") is None:  # not imported: it would call home from here
+        pytest.skip("needs openvino")
     import shutil
 
     disk = SmallDisk(tmp_path_factory.mktemp("export") / "disk")
