@@ -19,7 +19,7 @@ from .data import Data, tokenize
 from .disk import room_in, writing_to
 from .emissions_callback import EmissionsCallback
 from .errors import InputError
-from .finite import check_given, check_trained
+from .finite import check_trained
 from .opening import auto_class
 from .prepared import card_of, write_card
 from .recipe import Recipe
@@ -126,7 +126,6 @@ def _check_before_training(
 ) -> None:
     """Refuse now what would fail after hours: vocabulary, layout, target and teachers."""
     args = recipe.training
-    check_given(model, recipe.model.model_name_or_path)
     if args.n_gpu > 1:
         raise InputError(
             f"{args.n_gpu} devices in one process (DataParallel) cannot work; set CUDA_VISIBLE_DEVICES to one."
