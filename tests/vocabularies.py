@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
@@ -58,7 +59,9 @@ def _learned(model, trainer, pre_tokenizer, normalizer=None) -> dict:
 
 
 def _wordpiece(special, unknown="[UNK]") -> dict[str, int]:
-    trainer = trainers.WordPieceTrainer(vocab_size=420, special_tokens=list(special), show_progress=False)
+    # The trainer numbers "##" pieces of one character as a hash map has them, another way each time, unless it knows them.
+    known = [*special, *(f"##{character}" for character in sorted({*"".join(ALL)} - {" "}))]
+    trainer = trainers.WordPieceTrainer(vocab_size=420, special_tokens=known, show_progress=False)
     return _learned(models.WordPiece(unk_token=unknown), trainer, pre_tokenizers.BertPreTokenizer())["vocab"]
 
 
@@ -67,7 +70,12 @@ def _unigram(special, unknown="<unk>") -> list[tuple[str, float]]:
         vocab_size=420, special_tokens=list(special), unk_token=unknown, show_progress=False
     )
     words = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
-    return [tuple(pair) for pair in _learned(models.Unigram(), trainer, words)["vocab"]]
+    learned = [piece for piece, _ in _learned(models.Unigram(), trainer, words)["vocab"]][len(special) :]
+    # The same pieces every time, but with sums in another order: counted here, their scores are always the same.
+    text = "▁" + "▁".join(ALL).replace(" ", "▁")
+    counts = {piece: text.count(piece) for piece in sorted(learned)}
+    scores = {piece: math.log(count / sum(counts.values())) for piece, count in counts.items()}
+    return [*((token, 0.0) for token in special), *sorted(scores.items(), key=lambda pair: -pair[1])]
 
 
 def _byte_level(special=()) -> dict:
