@@ -10,19 +10,21 @@ ROOT = Path(trainer_ext.__file__).parent
 
 # A new module gets a place here: the first paragraph after everything that it imports. The first know nothing of the rest.
 ROWS = """
+errors
+
 _version alphabet argument_checks budgets card_markdown codec compact compact.fresh compact.modeling_compact
-data_arguments ensembles entities equivalence errors family_names intervals label_places labels leaks leftovers
+data_arguments ensembles entities equivalence family_names intervals label_places labels leaks leftovers
 loopback_hub.answers loopback_hub.card_checks loopback_hub.readme_html loopback_hub.records loopback_hub.repository
 loopback_hub.upload_rules loss_terms losses matrices merges metric_names precision publish_arguments report_schema
-schedules score_group sound_weights space_folder squad strict_yaml vocabulary_arguments
+rows schedules score_group sound_weights space_folder squad strict_yaml vocabulary_arguments
 
 card_front_matter compact.registration disk encoding extras families finite hidden_states hub_errors loopback_hub.access
-loopback_hub.faults loopback_hub.pages loopback_hub.trees metrics opening pieces publishable recipe_file report rows
-scores search_facts search_goal sharding soft_targets speed_budget sweep_rows traceable wheel
+loopback_hub.faults loopback_hub.pages loopback_hub.trees metrics opening pieces publishable recipe_file report
+scores search_facts search_goal sharding soft_targets speed_budget sweep_rows table_files traceable wheel
 
-answer_store answers card_metadata card_sections cleaning corpus csv_rows energy energy_words iob_rows
+answer_store answers card_metadata card_sections cleaning corpus energy energy_words iob_rows
 loopback_hub.catalogue measure onnx_files openvino_files piece_choice recipe_checks renumber resuming run_directory runtimes
-scoring scratch search_space space_files squad_rows sweep_choice teacher_inputs
+scoring scratch search_space space_files squad_rows sweep_choice table_rows teacher_inputs
 
 emissions_callback inference_energy loopback_hub.state participants publication search_results tables tasks teachers
 trainer_report units vocabulary vocabulary_figures

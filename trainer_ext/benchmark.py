@@ -83,7 +83,7 @@ def benchmark(
         shapes: texts per call and tokens per text; None takes 64 tokens, or the most that all models read.
         texts: a file whose texts are read instead, each model by its own tokenizer (not timed), the same texts for
             all, a batch padded to its longest.
-        text_column: the column of texts, if that is a .csv file.
+        text_column: the column of texts, if that is a table.
         precisions: what PyTorch models compute in.
         device: `cpu` or `cuda`.
         repeats: timed calls of each participant, at least 3.

@@ -9,7 +9,9 @@ class DataArguments:
 
     data_dir: str | None = field(
         default=None,
-        metadata={"help": "Folder of UTF-8 files: CSV with a header, IOB or SQuAD, by the task. Required."},
+        metadata={
+            "help": "Folder of UTF-8 files: CSV, TSV or JSON Lines (.jsonl), IOB or SQuAD, by the task. Required."
+        },
     )
     train_files: list[str] = field(
         default_factory=lambda: ["train.csv"],
@@ -26,7 +28,7 @@ class DataArguments:
     task: str = field(
         default="text-classification",
         metadata={
-            "help": "What is asked: text-classification (CSV), token-classification (a word and its IOB tag per line: "
+            "help": "What is asked: text-classification (a table), token-classification (a word and its IOB tag per line: "
             "the first and the last column; a blank line between sentences) or question-answering (SQuAD 1.1 JSON)."
         },
     )

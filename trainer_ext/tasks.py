@@ -13,13 +13,13 @@ from datasets import Dataset
 from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from . import answers, labels, scoring
-from .csv_rows import read_class, read_classes, read_number
 from .data_arguments import DataArguments
 from .encoding import encode_questions, encode_texts, encode_words
 from .errors import InputError
 from .iob_rows import read_iob
 from .rows import Table, listed
 from .squad_rows import read_squad
+from .table_rows import read_class, read_classes, read_number
 
 SINGLE_LABEL = "single_label_classification"
 

@@ -83,7 +83,9 @@ def benchmark(
     ] = None,
     texts: Annotated[
         Path | None,
-        typer.Option(help="Read the texts of this file instead: one per line, or a column of a .csv file."),
+        typer.Option(
+            help="Read the texts of this file instead: one per line, or a column of a .csv, .tsv or .jsonl file."
+        ),
     ] = None,
     text_column: Annotated[str, typer.Option(help="That column.")] = "text",
     precision: Annotated[

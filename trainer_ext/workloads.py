@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from .corpus import read_corpus
-from .csv_rows import read_texts as read_column
 from .data_arguments import DataArguments
 from .errors import InputError, one_line
 from .opening import open_tokenizer
 from .participants import TORCH, Entry
 from .runtimes import Batch
+from .table_files import SUFFIXES as TABLES
+from .table_rows import read_texts as read_column
 from .teachers import longest_text
 
 USUAL_LENGTH = 64
@@ -160,12 +161,12 @@ def encoder_of(reader: Reader) -> Callable[[list[str]], list[list[int]]]:
 
 
 def read_texts(file: Path, *, column: str) -> list[str]:
-    """The texts of a file: a column of a .csv file with a header, or the lines of a .txt file; empty ones are left out.
+    """The texts of a file: a column of a table, or the lines of a .txt file; empty ones are left out.
 
     Raises:
         InputError: it cannot be read, has no such column, or holds no text.
     """
-    if file.suffix != ".csv":
+    if file.suffix.lower() not in TABLES:
         return read_corpus([file])
     try:
         return [row.text for row in read_column(file, DataArguments(text_column=column)).rows]

@@ -33,6 +33,11 @@ DATA = {
     "gzip": Bad(lambda g: g.data(train=b"\x1f\x8b\x08"), ("train.csv", "not UTF-8")),
     "JSON lines": Bad(lambda g: g.data(train='{"text": "a", "label": "b"}\n' * 4), ("train.csv",)),
     "TSV": Bad(lambda g: g.data(train=GOOD.replace(",", "\t")), ("train.csv", "'\\t'", "comma-separated")),
+    "commas in a .tsv": Bad(lambda g: _train(g, "train.tsv", GOOD), ("train.tsv", "no tabs but ','")),
+    "an array in a .jsonl": Bad(lambda g: _train(g, "train.jsonl", '["a", "b"]'), ("line 1", "no JSON object")),
+    "half a character in a .jsonl": Bad(
+        lambda g: _train(g, "train.jsonl", '{"text": "\\ud800", "label": "a"}'), ("line 1", "half a character")
+    ),
     "semicolons": Bad(lambda g: g.data(train=GOOD.replace(",", ";")), ("';'", "comma-separated")),
     "old Mac lines": Bad(lambda g: g.data(train=GOOD.replace("\n", "\r"), text_column="txt"), ("'txt'",)),
     "another case": Bad(
@@ -103,6 +108,11 @@ DATA = {
         lambda g: _squad(g, '{"data": [{"paragraphs": [{"context": 5, "qas": []}]}]}'), ("train.json",)
     ),
 }
+
+
+def _train(ground, name, text):
+    ground.file(f"data/{name}", text)
+    return ground.recipe(train_files=[name])
 
 
 def _asked(start, text="sky"):

@@ -42,6 +42,10 @@ KINDS = (
     {"problem_type": "regression"},
     {"text_pair_column": "label", "label_column": "other"},
 )
+OBJECTS = ('{"text": ', '"label": ', '"a", ', '"b"}\n', "[", "]", "{", "}", "\n", "1e999", "NaN", "null", '"\\ud800"')
+OBJECT_LINES = st.lists(
+    st.fixed_dictionaries({"text": VALUES}, optional={"label": VALUES, "other": VALUES}), max_size=6
+).map(lambda rows: "\n".join(map(json.dumps, rows)).encode())
 SQUAD = {
     "data": [
         {
@@ -53,10 +57,11 @@ SQUAD = {
 }
 
 
-def read(folder, train, test, **options):
+def read(folder, train, test, *, ending=".csv", **options):
     """Both files through all of the reading; what comes back holds together."""
-    (folder / "train.csv").write_bytes(train)
-    (folder / "test.csv").write_bytes(test)
+    (folder / f"train{ending}").write_bytes(train)
+    (folder / f"test{ending}").write_bytes(test)
+    options |= {"train_files": [f"train{ending}"], "test_file": f"test{ending}"}
     args = DataArguments(data_dir=str(folder), max_length=32, doc_stride=4, **options)
     data = value_or_line(load_data, args)
     assert data is None or isinstance(data, Data)
@@ -88,6 +93,22 @@ def test_any_texts_of_a_good_table(rows, kind, tmp_path):
     half = len(lines) // 2
     test = "\n".join(["text,label", *lines[half:]]).encode("utf-8", "surrogatepass")
     read(tmp_path, content, test, **kind)
+
+
+@fuzz
+@given(train=texts_of(*CELLS, "\t"), test=texts_of(*CELLS, "\t"), kind=st.sampled_from(KINDS))
+@example(train=b"text\tlabel\na\tx\nb\ty\n", test=b"text\tlabel\nc\tx\n", kind=KINDS[0])
+def test_any_table_with_tabs(train, test, kind, tmp_path):
+    read(tmp_path, train, test, ending=".tsv", **kind)
+
+
+@fuzz
+@given(train=texts_of(*OBJECTS) | OBJECT_LINES, test=OBJECT_LINES, kind=st.sampled_from(KINDS))
+@example(
+    train=b'{"text": "a", "label": 1}\n{"text": "b", "label": 2}', test=b'{"text": "c", "label": 1}', kind=KINDS[2]
+)
+def test_any_lines_of_objects(train, test, kind, tmp_path):
+    read(tmp_path, train, test, ending=".jsonl", **kind)
 
 
 @fuzz

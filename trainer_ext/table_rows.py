@@ -1,13 +1,10 @@
-"""Labelled rows from one CSV file, or one line that says why not.
+"""Labelled rows from one CSV, TSV or JSON Lines file, or one line that says why not.
 
-Reading is strict: the file is UTF-8 (a byte order mark is allowed), comma-separated, with a header and as many cells in
-each row as in the header. What cannot be a row is refused with its line; what is merely useless (stray header rows,
-empty texts) is dropped and counted.
+What cannot be a row is refused with its line; what is merely useless (stray header rows, empty texts) is dropped and
+counted.
 """
 
-import csv
 import difflib
-import io
 import itertools
 import math
 from collections import Counter
@@ -16,7 +13,8 @@ from pathlib import Path
 
 from .data_arguments import DataArguments
 from .errors import InputError
-from .rows import Row, Table, listed, read_text
+from .rows import Row, Table, listed
+from .table_files import plain, read_records
 
 # What other programs write for "no value" when they turn a table into CSV.
 MISSING = frozenset({"nan", "null", "<na>"})
@@ -44,10 +42,10 @@ def read_texts(path: Path, args: DataArguments) -> Table:
 
 
 def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArguments], Hashable] | None) -> Table:
-    """Reads the text, or the two texts, and the label of each row of a CSV file.
+    """Reads the text, or the two texts, and the label of each row.
 
     Args:
-        path: The file.
+        path: The file; its ending says how it is written (see table_files.py).
         args: Names the columns.
         parse: Turns a cell of the label column into a label; a `ValueError` says what is wrong with it. With None no
             label is read, and the rows have an empty one.
@@ -56,16 +54,14 @@ def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArg
         The rows with a text (of a pair: with both), and how many were dropped for which reason.
 
     Raises:
-        InputError: The file is missing, empty or not UTF-8, a row has too few or too many cells, a column is not
-            there or named twice, a label cannot be one, or no row has a text.
+        InputError: The file is missing, empty or cannot be read, a column is not there or named twice, a label cannot
+            be one, or no row has a text.
     """
-    records = _records(path)
     columns = {"text_column": args.text_column, "text_pair_column": args.text_pair_column}
     columns = {option: name for option, name in columns.items() if name}
     columns |= {"label_column": args.label_column} if parse else {}
-    if not records:
-        raise InputError(f"{path} is empty; it needs a header row ({','.join(columns.values())}) and rows below it.")
-    header = [_plain(cell) for cell in records[0][1]]
+    several = args.label_separator if parse is _class_names else None
+    header, records = read_records(path, columns.values(), several)
     at = {option: _column(path, header, name=name, option=f"--{option}") for option, name in columns.items()}
     for option, other in itertools.combinations(at, 2):
         if at[option] == at[other]:
@@ -75,28 +71,23 @@ def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArg
     label_at = at.pop("label_column", None)
 
     rows, dropped = [], Counter()
-    for line, cells in records[1:]:
-        if len(cells) != len(header):
-            raise InputError(
-                f"{path}, line {line}: {len(cells)} cells where the header has {len(header)}; "
-                'put a text that holds commas or line breaks between double quotes ("...").'
-            )
-        texts = [_plain(cells[position]) for position in at.values()]
-        if [_plain(cell) for cell in cells] == header:
+    for line, cells in records:
+        texts = [plain(cells[position]) for position in at.values()]
+        if [plain(cell) for cell in cells] == header:
             dropped["stray header"] += 1
         elif any(map(_is_missing, texts)):
             dropped["empty"] += 1
         else:
             try:
-                label = parse(_plain(cells[label_at]), args) if parse else ""
+                label = parse(plain(cells[label_at]), args) if parse else ""
             except ValueError as error:
                 raise InputError(f"{path}, line {line}: the label ({args.label_column!r}) is {error}") from None
             rows.append(Row(texts[0], label, *texts[1:]))
-    if len(records) == 1:
+    if not records:
         raise InputError(f"{path} has a header but no rows; give a file with at least one row per class.")
     if not rows:
         raise InputError(
-            f"{path}: column {args.text_column!r} holds no text in any of its {len(records) - 1} rows (empty or NaN); "
+            f"{path}: column {args.text_column!r} holds no text in any of its {len(records)} rows (empty or NaN); "
             f"choose another with --text_column: {listed(header)}."
         )
     return Table(rows=tuple(rows), dropped=dropped)
@@ -110,7 +101,7 @@ def _class_name(cell: str, args: DataArguments) -> str:
 
 def _class_names(cell: str, args: DataArguments) -> tuple[str, ...]:
     """No class at all is a label too."""
-    names = {_plain(name) for name in cell.split(args.label_separator)}
+    names = {plain(name) for name in cell.split(args.label_separator)}
     return tuple(sorted(name for name in names if not _is_missing(name)))
 
 
@@ -126,18 +117,6 @@ def _number(cell: str, args: DataArguments) -> float:
     return number
 
 
-def _records(path: Path) -> list[tuple[int, list[str]]]:
-    """The rows of a file that are not blank, each with the line it ends on (from 1)."""
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except csv.Error as error:
-        raise InputError(
-            f"{path}, line {reader.line_num}: not readable as CSV ({error}); "
-            "close every double quote and write a quote inside a text twice."
-        ) from error
-
-
 def _column(path: Path, header: Sequence[str], *, name: str, option: str) -> int:
     """Where the column called `name` stands in the header."""
     found = [position for position, column in enumerate(header) if column == name]
@@ -145,17 +124,17 @@ def _column(path: Path, header: Sequence[str], *, name: str, option: str) -> int
         return found[0]
     if found:
         raise InputError(f"{path} has {len(found)} columns called {name!r}; rename all but one of them.")
-    if len(header) == 1 and (mark := next((mark for mark in ";\t|" if mark in header[0]), None)):
-        raise InputError(f"{path}: the header {header[0]!r} has no commas but {mark!r}; save it comma-separated.")
+    want, other = ("tabs", "csv") if path.suffix.lower() == ".tsv" else ("commas", "tsv")
+    marks = ",;|" if want == "tabs" else ";\t|"
+    if len(header) == 1 and (mark := next((mark for mark in marks if mark in header[0]), None)):
+        rename = f", or name it .{other}" if mark in ",\t" else ""
+        raise InputError(
+            f"{path}: the header {header[0]!r} has no {want} but {mark!r}; save it {want[:-1]}-separated{rename}."
+        )
     folded = {column.casefold(): column for column in header if column}
     near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
     guess = f"did you mean {option} {folded[near[0]]!r}?" if near else f"name the right one with {option}."
     raise InputError(f"{path} has no column {name!r}, only {listed(header)}; {guess}")
-
-
-def _plain(cell: str) -> str:
-    """A cell without white space around it (nor the byte order marks that joined files leave inside)."""
-    return cell.strip().strip("\ufeff").strip()
 
 
 def _is_missing(cell: str) -> bool:
