@@ -9,6 +9,8 @@ PIP := python -m pip install --quiet --disable-pip-version-check
 TORCH := $(shell grep ^torch== constraints.txt)
 MINUTES ?= 60
 TESTS ?=
+# A process per core; the tests of a file stay together, because they share what is made once.
+PYTEST := python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 EXAMPLES ?= 2000
 # Old releases meet the newest of what they need, which calls them out of date.
 OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
@@ -24,19 +26,19 @@ quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi 
 	$(BIN)/trainer-ext compress recipes/quickstart/quickstart.yaml --output_dir $(RUN) --resume
 
 test: $(INSTALLED) browser  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/$(PYTEST) $(TESTS)
 
 distributed: $(INSTALLED)  ## Train every method in 1, 2 and 4 processes, resumed in other numbers too (about 5 minutes)
 	$(BIN)/python tests/scale_out.py
 
 lowest: .venv-lowest/.installed browser  ## Run the tests with the lowest versions that pyproject.toml allows
-	.venv-lowest/bin/python -m pytest $(OLD_WARNINGS) $(TESTS)
+	.venv-lowest/bin/$(PYTEST) $(OLD_WARNINGS) $(TESTS)
 
 newest: .venv-newest/.installed browser  ## Run the tests with the newest versions that pyproject.toml allows
-	.venv-newest/bin/python -m pytest $(TESTS)
+	.venv-newest/bin/$(PYTEST) $(TESTS)
 
 offline: $(INSTALLED) browser  ## Run the tests where there is no network but the machine's own (Linux, as root)
-	unshare --net sh -c 'ip link set lo up && exec $(BIN)/python -m pytest $(TESTS)'
+	unshare --net sh -c 'ip link set lo up && exec $(BIN)/$(PYTEST) $(TESTS)'
 
 browser:  ## Install Chromium, a font and axe-core for the tests of the page
 	tests/browser/install.sh
