@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate import ParallelismConfig
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import distribute_tensor
 from training import PRUNE, arguments, new_model
@@ -77,9 +78,8 @@ def test_what_accelerate_launch_chose_is_refused(tmp_path, monkeypatch, variable
 
 
 def test_a_parallelism_configuration_is_refused(tmp_path):
-    accelerate = pytest.importorskip("accelerate", minversion="1.10")  # older ones have no such configuration
     args = arguments(tmp_path, **PRUNE)
-    args.parallelism_config = accelerate.ParallelismConfig(tp_size=2)
+    args.parallelism_config = ParallelismConfig(tp_size=2)
     with pytest.raises(ValueError, match="with parallelism_config: it splits.*Leave out parallelism_config"):
         DistillPruneTrainer(new_model(), args)
 
