@@ -59,10 +59,12 @@ def _learned(model, trainer, pre_tokenizer, normalizer=None) -> dict:
 
 
 def _wordpiece(special, unknown="[UNK]") -> dict[str, int]:
-    # The trainer numbers "##" pieces of one character as a hash map has them, another way each time, unless it knows them.
-    known = [*special, *(f"##{character}" for character in sorted({*"".join(ALL)} - {" "}))]
+    splitter = pre_tokenizers.BertPreTokenizer()
+    inner = {character for text in ALL for word, _ in splitter.pre_tokenize_str(text) for character in word[1:]}
+    # The trainer numbers these pieces as a hash map has them, another way each time, unless they are known.
+    known = [*special, *(f"##{character}" for character in sorted(inner))]
     trainer = trainers.WordPieceTrainer(vocab_size=420, special_tokens=known, show_progress=False)
-    return _learned(models.WordPiece(unk_token=unknown), trainer, pre_tokenizers.BertPreTokenizer())["vocab"]
+    return _learned(models.WordPiece(unk_token=unknown), trainer, splitter)["vocab"]
 
 
 def _unigram(special, unknown="<unk>") -> list[tuple[str, float]]:

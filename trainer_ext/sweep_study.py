@@ -8,6 +8,7 @@ names its folder, so that the run continues where it was.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,7 +45,9 @@ def open_study(place: SweepPlace, storage: str | None, *, name: str = "sweep", s
                 from optuna.storages.journal import JournalFileBackend
 
                 storage = optuna.storages.JournalStorage(JournalFileBackend(str(place.journal)))
-            sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=True)
+            with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+                # What constant_liar was called before Optuna 5.
+                sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=True)
             return optuna.create_study(
                 storage=storage,
                 study_name=name,

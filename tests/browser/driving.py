@@ -7,13 +7,22 @@ from playwright.sync_api import Page
 
 TEXT = "नव्या फोनची बॅटरी दोन दिवस टिकते <script>alert(1)</script>"
 CSV = "text,label\n" + "".join(f"{TEXT} {number},{label}\n" for number, label in enumerate(2 * LABELS))
-_SETTLED = """() => [...document.querySelectorAll("[data-testid=status-tracker]")].every((one) =>
-    one.classList.contains("hide"))"""
+# One piece of work may follow another, and what was greyed takes a moment to be whole again.
+_QUIET_MS = 200
+_SETTLED = """quiet => {
+    const working = [...document.querySelectorAll("[data-testid=status-tracker]")].some((one) =>
+        !one.classList.contains("hide"));
+    const moving = document.getAnimations().some((one) => one instanceof CSSTransition);
+    if (working || moving) window.quietSince = null;
+    else window.quietSince ??= performance.now();
+    return window.quietSince !== null && performance.now() - window.quietSince >= quiet;
+}"""
 
 
 def settle(page: Page) -> None:
-    """Wait until nothing on the page is being worked on."""
-    page.wait_for_function(_SETTLED)
+    """Wait until nothing on the page is being worked on, or is moving."""
+    page.evaluate("window.quietSince = null")
+    page.wait_for_function(_SETTLED, arg=_QUIET_MS)
 
 
 def press_main_button(page: Page, result: str) -> None:
