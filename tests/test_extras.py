@@ -97,7 +97,11 @@ def test_compress_and_check_work_without_them(folder, run):
     assert (status, "yes" in out) == (0, True), err
 
 
-@pytest.mark.parametrize(("command", "missing", "extra"), NEEDS, ids=lambda value: str(value))
+@pytest.mark.parametrize(
+    ("command", "missing", "extra"),
+    NEEDS,
+    ids=lambda value: "-".join(sorted(value)) if isinstance(value, set) else str(value),
+)
 def test_what_needs_one_names_the_extra(command, missing, extra, folder, run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     places = {"run": tmp_path / "run", "recipe": folder / "recipe.yaml"}

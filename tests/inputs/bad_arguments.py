@@ -10,7 +10,8 @@ ARGUMENTS = {
     "an option without its value": Bad(
         lambda g: ["check", g.root, "--trust-remote-code=maybe"], ("--trust-remote-code",)
     ),
-    "no argument": Bad(lambda g: ["check"], ("Missing argument", "`trainer-ext check --help`")),  # PATH or path, by typer
+    # By typer's release its name is PATH or path.
+    "no argument": Bad(lambda g: ["check"], ("Missing argument", "`trainer-ext check --help`")),
     "an argument too many": Bad(lambda g: ["check", g.root, "another"], ("another",)),
     "words for a number": Bad(
         lambda g: ["trim", "m", g.out, "--size", "many", "--corpus", "c.txt"], ("--size", "many")
