@@ -4,13 +4,14 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from recipes.benchmarks import endurance
+from recipes.benchmarks import endurance, endurance_table, marked
 from recipes.benchmarks.growth import BOUNDS, Growth, Sample, growth, slope, watch
 
 # In steps of a twentieth of a second: 1 MiB and 1 file handle a second, and a thread of each tenth step.
@@ -104,3 +105,31 @@ def test_the_exit_status_says_whether_something_grows_or_fails(rate, errors, sta
     written = json.loads((tmp_path / "endurance.json").read_text())
     assert (written["training"]["growth"]["memory_mib"]["verdict"] == "GROWS") == bool(rate)
     assert (tmp_path / "endurance.png").stat().st_size > 1000
+
+
+def test_the_table_on_the_page_is_what_the_result_file_gives():
+    page = marked.README.read_text(encoding="utf-8")
+    found = json.loads(endurance_table.FILE.read_text(encoding="utf-8"))
+    assert marked.replaced(page, endurance_table.NAME, endurance_table.summary(found)) == page
+    found["serving"]["growth"]["memory_mib"]["per_hour"] += 1
+    assert marked.replaced(page, endurance_table.NAME, endurance_table.summary(found)) != page
+
+
+def test_a_run_is_kept_without_samples_and_words(tmp_path, monkeypatch):
+    grown = Growth(500.0, 520.0, 530.0, 1.5, -2.0, 5.0, 30.0)
+    arm = {"did": {"errors": 1_234, "which": {"a secret": 1}}, "samples": [1], "growth": {"memory_mib": asdict(grown)}}
+    arm["growth"]["memory_mib"]["verdict"] = grown.verdict
+    (tmp_path / "run.json").write_text(json.dumps({"machine": "one core", "serving": arm}))
+    (tmp_path / "README.md").write_text("before\n<!-- endurance: start -->\n<!-- endurance: end -->\nafter\n")
+    monkeypatch.setattr(endurance_table, "FILE", tmp_path / "kept.json")
+    monkeypatch.setattr(endurance_table, "README", tmp_path / "README.md")
+    endurance_table.main(tmp_path / "run.json")
+    page = (tmp_path / "README.md").read_text()
+    assert "| serving | MiB | 500 | 520 | 530 | +1.5 | -2.0 to +5.0 | 30 | steady |" in page
+    assert "serving: 1,234 errors; one core; 20" in page
+    assert page.startswith("before\n")
+    assert page.endswith("\nafter\n")
+    assert "samples" not in (kept := (tmp_path / "kept.json").read_text())
+    assert "secret" not in kept
+    endurance_table.main(None)
+    assert (tmp_path / "README.md").read_text() == page

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recipes.benchmarks import page_load
-from recipes.benchmarks.growth import QUANTITIES, Growth, Sample, growth, watch
+from recipes.benchmarks.growth import QUANTITIES, UNITS, Growth, Sample, growth, watch
 from recipes.benchmarks.page_process import page_of
 from trainer_ext.latency import processor_name
 
@@ -41,7 +41,6 @@ SMALL = {
     "num_train_epochs": 1,
     "prune_block_size": 16,
 }
-UNITS = {"memory_mib": "MiB", "handles": "handles", "threads": "threads"}
 
 
 def make_run(folder: Path) -> tuple[Path, Path]:

@@ -37,6 +37,7 @@ class Sample:
 
 
 QUANTITIES = tuple(field.name for field in fields(Sample))[1:]
+UNITS = {"memory_mib": "MiB", "handles": "handles", "threads": "threads"}
 # What may be gained in an hour, and is still not called growth: a day of it would not end a process on a small machine.
 BOUNDS = {"memory_mib": 30.0, "handles": 6.0, "threads": 6.0}
 

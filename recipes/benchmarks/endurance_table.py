@@ -1,0 +1,66 @@
+"""Table of the endurance run: Markdown from the result file, and the part of README.md between its markers.
+
+python -m recipes.benchmarks.endurance_table runs/endurance/endurance.json   # keep this run, and write README.md
+python -m recipes.benchmarks.endurance_table                                 # write README.md anew from the run that is kept
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recipes.benchmarks.growth import UNITS
+from recipes.benchmarks.marked import README, RESULTS, replaced, table
+from trainer_ext.run_directory import write_json, write_text
+
+NAME = "endurance"
+FILE = RESULTS / f"{NAME}.json"
+ARMS = ("training", "serving")
+
+
+def kept(record: dict[str, Any], finished: datetime) -> dict[str, Any]:
+    """What is kept of a run: all but its samples and the words of its errors, and the day on which it ended."""
+    arms = {arm: {**record[arm], "did": counts(record[arm]["did"])} for arm in ARMS if arm in record}
+    for arm in arms.values():
+        del arm["samples"]
+    return {"machine": record["machine"], "date": finished.date().isoformat(), **arms}
+
+
+def counts(did: dict[str, Any]) -> dict[str, int]:
+    """The numbers among what an arm did."""
+    return {name: value for name, value in did.items() if isinstance(value, int)}
+
+
+def summary(record: dict[str, Any]) -> str:
+    """A row per arm and quantity, what each arm did, and where."""
+    rows = [["", "held", "start", "end", "most", "gained per hour", "95 % interval", "bound", ""]]
+    arms = {arm: record[arm] for arm in ARMS if arm in record}
+    for arm, found in arms.items():
+        for name, seen in found["growth"].items():
+            values = [f"{seen[moment]:,.0f}" for moment in ("start", "end", "most")]
+            interval = f"{seen['low']:+,.1f} to {seen['high']:+,.1f}"
+            gained = f"{seen['per_hour']:+,.1f}"
+            rows.append([arm, UNITS[name], *values, gained, interval, f"{seen['bound']:g}", seen["verdict"]])
+    did = [f"{arm}: {_listed(found['did'])}" for arm, found in arms.items()]
+    return f"{table(rows)}\n\n{'; '.join(did)}; {record['machine']}; {record['date']}\n"
+
+
+def _listed(did: dict[str, int]) -> str:
+    return ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in did.items())
+
+
+def main(file: Annotated[Path | None, typer.Argument(help="The endurance.json of a run, to be kept.")] = None) -> None:
+    """Keep a run if one is named, and write README.md anew."""
+    if file:
+        finished = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        write_json(FILE, kept(json.loads(file.read_text(encoding="utf-8")), finished))
+    record = json.loads(FILE.read_text(encoding="utf-8"))
+    write_text(README, replaced(README.read_text(encoding="utf-8"), NAME, summary(record)))
+
+
+if __name__ == "__main__":
+    typer.run(main)
