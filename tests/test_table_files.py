@@ -110,6 +110,13 @@ def test_a_class_name_with_the_separator_in_it_is_not_split(tmp_path):
     assert table_rows.read_classes(file, DataArguments(label_separator=";")).rows == (Row("x", ("a|b", "c")),)
 
 
+def test_only_labels_may_be_a_list(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"text": ["x", "y"], "label": ["a"]}\n')
+    with pytest.raises(InputError, match="line 1.*write a string"):
+        table_rows.read_classes(file, DataArguments())
+
+
 def test_columns_that_are_not_asked_for_may_hold_anything(tmp_path):
     file = tmp_path / "rows.jsonl"
     file.write_text('{"text": "x", "label": "a", "meta": {"mark": "\\ud800"}}\n')

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,13 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")  # which JSON can name, though no UTF
 Records = list[tuple[int, list[str]]]
 
 
-def read_records(path: Path, wanted: Collection[str], separator: str | None) -> tuple[list[str], Records]:
+def read_records(path: Path, wanted: Mapping[str, str | None]) -> tuple[list[str], Records]:
     """The columns of a file, and its rows that are not blank.
 
     Args:
         path: The file.
-        wanted: Columns that are read; of JSON Lines others may hold anything.
-        separator: Put between the words of a list in JSON Lines; with None no value may be a list.
+        wanted: Columns that are read; of JSON Lines others may hold anything. Each with what is put between the words
+            of a list there, or None where no list may be.
 
     Returns:
         Header, and per row the line it ends on (from 1) and its cells: as many as the header has. A value that JSON Lines
@@ -40,7 +40,7 @@ def read_records(path: Path, wanted: Collection[str], separator: str | None) -> 
     """
     kind = path.suffix.lower()
     if kind in _OBJECTS:
-        return _objects(path, wanted, separator)
+        return _objects(path, wanted)
     return _cells(path, wanted, "\t" if kind == ".tsv" else ",")
 
 
@@ -70,7 +70,7 @@ def _cells(path: Path, wanted: Collection[str], delimiter: str) -> tuple[list[st
     return header, records[1:]
 
 
-def _objects(path: Path, wanted: Collection[str], separator: str | None) -> tuple[list[str], Records]:
+def _objects(path: Path, wanted: Mapping[str, str | None]) -> tuple[list[str], Records]:
     rows: list[tuple[int, dict[str, Any]]] = []
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
@@ -98,7 +98,7 @@ def _objects(path: Path, wanted: Collection[str], separator: str | None) -> tupl
     records = []
     for number, row in rows:
         try:
-            cells = {name: _word(row[name], separator) for name in wanted if name in row}
+            cells = {name: _word(row[name], mark) for name, mark in wanted.items() if name in row}
         except ValueError as error:
             raise InputError(f"{path}, line {number}: {error}") from None
         records.append((number, [cells.get(name, "") for name in header]))

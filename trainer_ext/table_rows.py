@@ -60,8 +60,10 @@ def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArg
     columns = {"text_column": args.text_column, "text_pair_column": args.text_pair_column}
     columns = {option: name for option, name in columns.items() if name}
     columns |= {"label_column": args.label_column} if parse else {}
-    several = args.label_separator if parse is _class_names else None
-    header, records = read_records(path, columns.values(), several)
+    wanted = dict.fromkeys(columns.values())
+    if parse is _class_names:
+        wanted[args.label_column] = args.label_separator
+    header, records = read_records(path, wanted)
     at = {option: _column(path, header, name=name, option=f"--{option}") for option, name in columns.items()}
     for option, other in itertools.combinations(at, 2):
         if at[option] == at[other]:
