@@ -11,6 +11,7 @@ import copy
 import shutil
 from dataclasses import replace
 
+import hypothesis
 import pytest
 import torch
 from guarding import no_network  # noqa: F401  a fixture of every test
@@ -24,6 +25,9 @@ from trainer_ext.loopback_hub import LoopbackHub
 from trainer_ext.shrink import shrink
 
 torch.set_num_threads(1)
+# How long an example takes says nothing of what is tested.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

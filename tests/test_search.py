@@ -15,6 +15,8 @@ from trainer_ext import report
 from trainer_ext.sweep_files import read_sweep_json
 from trainer_ext.sweep_place import SweepPlace
 
+pytestmark = pytest.mark.timeout(1800)  # on a busy machine: its fixture starts two searches
+
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
@@ -33,14 +35,14 @@ def found(recipe):
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     place = SweepPlace(out)
     with subprocess.Popen(command, **quiet) as first:
-        end = time.monotonic() + 200
+        end = time.monotonic() + 600
         while not (finished := list(out.glob("*/variants.json"))) or not _works(place, finished):
             assert time.monotonic() < end, "waited in vain"
             assert first.poll() is None, first.stdout.read()
             time.sleep(0.1)
         os.kill(first.pid, signal.SIGKILL)
     created = report.load(finished[0].parent).created
-    second = subprocess.run(command, **quiet, timeout=250)
+    second = subprocess.run(command, **quiet, timeout=600)
     return {
         "out": out,
         "first": finished[0].parent,
