@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from .errors import InputError
 from .publishable import refusal
+from .rows import NO_TEXT
 
-_NO_WORD = re.compile("[\0\ud800-\udfff]")
 _MOST_SEED = 2**32 - 1  # of NumPy
 
 # Whether a number fits, and what is expected of it. NaN compares false everywhere and fits nowhere.
@@ -76,7 +75,7 @@ def check_words(values: Mapping[str, Any]) -> None:
         InputError: naming the field.
     """
     for name, value in values.items():
-        if _NO_WORD.search(str(value)):
+        if NO_TEXT.search(str(value)):
             raise InputError(
                 f"{name} holds a zero byte or half a character, got {ascii(value)[:200]}; write it again."
             )

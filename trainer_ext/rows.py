@@ -1,12 +1,15 @@
 """Rows: labelled texts as every reader of files gives them, whatever the task, and the file as text."""
 
 import codecs
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InputError
+
+NO_TEXT = re.compile("[\0\ud800-\udfff]")  # a zero byte or half a character, which no UTF-8 file of texts holds
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,15 @@ TSV, as many cells in each row as there, every quote closed, no key twice.
 import csv
 import io
 import json
-import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from .errors import InputError
-from .rows import read_text
+from .rows import NO_TEXT, read_text
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 _OBJECTS = frozenset({".jsonl", ".ndjson", ".json"})
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # which JSON can name, though no UTF-8 file of texts holds it
 
 Records = list[tuple[int, list[str]]]
 
@@ -122,7 +120,7 @@ def _word(value: Any, separator: str | None) -> str:
     if isinstance(value, list | dict):
         raise ValueError(f"{json.dumps(value)[:80]} stands where a text or a label is wanted; write a string.")
     if isinstance(value, str):
-        if _NO_TEXT.search(value):
+        if NO_TEXT.search(value):
             raise ValueError(f"{ascii(value)[:80]} holds a zero byte or half a character; write it again.")
         return value
     return "" if value is None else json.dumps(value)

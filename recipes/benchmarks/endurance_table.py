@@ -24,9 +24,8 @@ ARMS = ("training", "serving")
 
 def kept(record: dict[str, Any], finished: datetime) -> dict[str, Any]:
     """What is kept of a run: all but its samples and the words of its errors, and the day on which it ended."""
-    arms = {arm: {**record[arm], "did": counts(record[arm]["did"])} for arm in ARMS if arm in record}
-    for arm in arms.values():
-        del arm["samples"]
+    found = {arm: record[arm] for arm in ARMS if arm in record}
+    arms = {arm: {"did": counts(one["did"]), "growth": one["growth"]} for arm, one in found.items()}
     return {"machine": record["machine"], "date": finished.date().isoformat(), **arms}
 
 
