@@ -33,10 +33,11 @@ from transformers import (
 
 from recipes.token_vectors import token_vectors
 from recipes.transplant import KEEP, moved, place_vectors
-from trainer_ext.cli_ground import Debug, fail, quiet
+from trainer_ext.cli_ground import Debug, fail
 from trainer_ext.corpus import read_corpus
 from trainer_ext.errors import InputError
 from trainer_ext.precision import cpu_has_bf16
+from trainer_ext.quiet_logging import quiet
 from trainer_ext.resuming import last_checkpoint
 from trainer_ext.scratch import small_bert, train_tokenizer
 

@@ -13,9 +13,8 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from trainer_ext.errors import InputError
-from trainer_ext.opening import head_of, open_classifier, open_tokenizer, rows_of
+from trainer_ext.opening import head_of, longest_text, open_classifier, open_tokenizer, rows_of
 from trainer_ext.report import FILE_NAME, CompressionReport, load
-from trainer_ext.teachers import longest_text
 
 HEAD = "ForSequenceClassification"
 

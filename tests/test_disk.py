@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from trainer_ext import InputError
 from trainer_ext.disk import refused, room_in, writing_to
-from trainer_ext.run_directory import write_bytes
+from trainer_ext.files import write_bytes
 
 
 @pytest.fixture

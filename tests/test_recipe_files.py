@@ -11,7 +11,7 @@ from recipes import results, stand_in
 from trainer_ext import InputError
 from trainer_ext.compress import compress
 from trainer_ext.recipe import read_recipe
-from trainer_ext.recipe_file import read_yaml
+from trainer_ext.strict_yaml import read_yaml
 from trainer_ext.sweep_fields import checked, common_fields, run_fields
 from trainer_ext.sweep_file import is_sweep_file, read_sweep_file, recipe_scales
 

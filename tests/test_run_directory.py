@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from trainer_ext import InputError
-from trainer_ext.run_directory import find_run, start_run, whole_folder, write_text
+from trainer_ext.files import whole_folder, write_text
+from trainer_ext.run_directory import find_run, start_run
 
 RECIPE = {"prune_sparsity": 0.5, "seed": 1, "output_dir": "x"}
 

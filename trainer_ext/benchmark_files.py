@@ -13,7 +13,8 @@ from .benchmark_plot import check_plot
 from .benchmark_plot import plot as draw
 from .benchmark_tables import merged, report_rows
 from .errors import InputError
-from .run_directory import RunDirectory, write_json
+from .files import write_json
+from .run_directory import RunDirectory
 
 
 def check_files(

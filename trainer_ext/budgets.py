@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
+from .errors import Diverged
+from .finite import WAY_OUT
+
 # nn_pruning keeps at least half a percent of every matrix alive (its `min_elements`); so do we, and never less than one.
 FLOOR_FRACTION = 0.005
 # Far above any learned score, still exact in fp32 as a sign: lifts a unit over all others, or sinks it below them.
@@ -185,4 +188,22 @@ def check_reachable(
             f"prune_sparsity={sparsity} cannot be reached: with prune_attention {'on' if prune_heads else 'off'} and "
             f"prune_ffn {'on' if prune_neurons else 'off'} at most {highest:.3f} of the encoder's prunable "
             "weights can go. Ask for less, or let both parts be pruned."
+        )
+
+
+def check_scores(scores: Sequence[torch.Tensor], what: str) -> None:
+    """Refuse to choose by scores that say nothing: NaN sorts above all numbers, so the ranking would be by chance.
+
+    Args:
+        scores: `[units]` per layer.
+        what: the units are called.
+
+    Raises:
+        Diverged: a score is NaN, infinite, or too large for the floor of a ranking to be above it.
+    """
+    values = torch.cat([part.detach().reshape(-1) for part in scores])
+    if bad := int((~(values.abs() < LIFT)).sum()):
+        raise Diverged(
+            f"The scores of {bad} of {len(values)} {what} are NaN, infinite or above {LIFT:.0e}, so none can be chosen: "
+            f"the training diverged; {WAY_OUT}."
         )

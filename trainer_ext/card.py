@@ -13,8 +13,8 @@ from . import card_facts, card_markdown, report, tables
 from .card_metadata import CardInput, check_ids, exports, metadata, teachers
 from .card_sections import assemble, section
 from .energy_words import about_energy, in_words
-from .export_table import findings
 from .metric_names import TITLES, is_fraction
+from .tables import findings
 
 __all__ = ["CardInput", "render"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -28,12 +27,3 @@ def fail(error: object, status: int) -> None:
     """End with one line on standard error."""
     err.print(Text(f"trainer-ext: {one_line(error, most=1000)}", style="red"))
     sys.exit(status)
-
-
-def quiet() -> None:
-    """Leave progress and our own words on the screen: the libraries' notes are for their developers."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # of loading and writing files; training keeps its own

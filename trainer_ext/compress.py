@@ -19,12 +19,13 @@ from .data import Data, tokenize
 from .disk import room_in, writing_to
 from .emissions_callback import EmissionsCallback
 from .errors import InputError
+from .files import whole_folder, write_json
 from .finite import check_trained
 from .opening import auto_class
 from .prepared import card_of, write_card
 from .recipe import Recipe
 from .resuming import last_checkpoint
-from .run_directory import RunDirectory, find_run, start_run, whole_folder, write_json
+from .run_directory import RunDirectory, find_run, start_run
 from .run_report import run_report
 from .run_teacher import reads_trimmed
 from .run_vocabulary import RunVocabulary, keep_vocabulary, open_vocabulary

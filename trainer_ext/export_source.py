@@ -15,12 +15,11 @@ from .corpus import read_corpus
 from .data import Data, load_data, tokenize
 from .data_arguments import DataArguments
 from .errors import InputError, one_line
-from .opening import head_of, open_classifier, open_tokenizer, rows_of
+from .opening import head_of, longest_text, open_classifier, open_tokenizer, rows_of
 from .recipe import read_recipe
 from .rows import listed
 from .run_directory import RunDirectory
 from .tasks import TASKS, Task, task_of
-from .teachers import longest_text
 from .traceable import Traceable, input_names
 
 SEED = 0  # of the sample of texts that shows a quantiser how large activations get

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from .budgets import LIFT
 from .errors import Diverged, InputError
 
 logger = logging.getLogger(__name__)
@@ -55,24 +54,6 @@ def check_trained(model: torch.nn.Module, what: str) -> None:
     """
     if bad := bad_tensors(model):
         raise Diverged(f"{what} diverged: NaN or infinite weights in {_listed(bad)}; {WAY_OUT}.")
-
-
-def check_scores(scores: Sequence[torch.Tensor], what: str) -> None:
-    """Refuse to choose by scores that say nothing: NaN sorts above all numbers, so the ranking would be by chance.
-
-    Args:
-        scores: `[units]` per layer.
-        what: the units are called.
-
-    Raises:
-        Diverged: a score is NaN, infinite, or too large for the floor of a ranking to be above it.
-    """
-    values = torch.cat([part.detach().reshape(-1) for part in scores])
-    if bad := int((~(values.abs() < LIFT)).sum()):
-        raise Diverged(
-            f"The scores of {bad} of {len(values)} {what} are NaN, infinite or above {LIFT:.0e}, so none can be chosen: "
-            f"the training diverged; {WAY_OUT}."
-        )
 
 
 def warn(logs: Mapping[str, Any], step: int, *, scaler: object) -> bool:

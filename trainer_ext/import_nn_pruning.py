@@ -26,8 +26,8 @@ from transformers.utils import cached_file
 from . import equivalence
 from .errors import InputError, one_line
 from .family_names import MODEL_TYPES
+from .files import whole_folder
 from .opening import HEADS, open_tokenizer
-from .run_directory import whole_folder
 from .shrink import shrink
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")

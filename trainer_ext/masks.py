@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from . import budgets
+from .budgets import check_scores
 from .compact import modeling_compact
 from .families import layers_of, prunable_weights
-from .finite import check_scores
 from .magnitude import refresh_magnitudes
 from .matrices import Layer
 from .scores import Pruning, UnitScores

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError, one_line
+from .families import stock_type
 from .sound_weights import check_files, check_loaded
 
 # What the names of transformers' classes end in: AutoModelForTokenClassification, BertForTokenClassification.
@@ -133,3 +134,14 @@ def _check_config(config) -> None:
         raise ValueError("id2label in its config is {}, which names no output")
     if sorted(labels) != list(range(len(labels))) or not all(isinstance(label, str) for label in labels.values()):
         raise ValueError(f"id2label in its config is {labels!r}, which does not name the outputs 0, 1, 2, ...")
+
+
+POSITIONS_BEHIND_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
+
+
+def longest_text(config) -> int | None:
+    """The most tokens that a model reads, None where its config does not say."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and stock_type(config.model_type) in POSITIONS_BEHIND_PADDING:
+        return positions - config.pad_token_id - 1
+    return positions

@@ -16,10 +16,10 @@ from .card_picture import draw_parameters
 from .card_sections import merge
 from .check import CheckFailed, Link, check
 from .errors import InputError
+from .files import write_text
 from .leaks import find_leaks, known_secrets
 from .opening import open_classifier
 from .publication import CARD, PICTURE, Source, published_report, stage
-from .run_directory import write_text
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from . import report
 from .errors import InputError
+from .files import write_json
 from .report import CompressionReport
-from .run_directory import RunDirectory, write_json
+from .run_directory import RunDirectory
 
 # Everything that a published model may consist of, by its path in the repository. No pickle is among them.
 MODEL_FILES = (

@@ -1,9 +1,8 @@
-"""The command that publishes: push, with a look at it beforehand (--dry-run) and a rehearsal on this machine."""
+"""The command that publishes: push, with a look at it beforehand (--dry-run)."""
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from .cli_ground import Debug, app, err, fail, out, quiet
+from .cli_ground import Debug, app, err, fail, out
 from .errors import InputError
+from .quiet_logging import quiet
 
 
 @app.command()
@@ -66,12 +66,6 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would go up, print the card, and send nothing.")
     ] = False,
-    rehearse: Annotated[
-        bool,
-        typer.Option(
-            "--rehearse", help="Publish to a Hub on this machine, load it back, and keep the page to look at."
-        ),
-    ] = False,
     debug: Debug = False,
 ) -> None:
     """Publish a run on the Hugging Face Hub.
@@ -90,8 +84,6 @@ def push(
 
     if card not in (None, "local", "hub"):
         raise InputError(f"--card must be local or hub, got {card!r}.")
-    if dry_run and rehearse:
-        raise InputError("--dry-run sends nothing and --rehearse sends all to a Hub on this machine; choose one.")
     options = PushOptions(
         private=private,
         license=license,
@@ -110,11 +102,6 @@ def push(
     try:
         if dry_run:
             _show(path, repo, options)
-        elif rehearse:
-            from .rehearsal import rehearse as run_rehearsal
-
-            words = [word for word in sys.argv[1:] if word != "--rehearse"]
-            _print_rehearsal(repo, run_rehearsal(path, repo, words, console=err))
         else:
             _print_pushed(run_push(path, repo, options, console=err))
     except (HubError, CheckFailed) as error:
@@ -166,11 +153,3 @@ def _print_pushed(done) -> None:
     out.print(table)
     for note in done.notes:
         err.print(Text(note))
-
-
-def _print_rehearsal(repo: str, found) -> None:
-    for name, sizes in found.sizes.items():
-        out.print(_files(f"{name}: what a stranger would get", sizes, []))
-    out.print(Text(f"{repo} loaded by its name: logits differ by at most {found.difference:.1e}"))
-    for page in found.pages.values():
-        out.print(Text(f"page to look at: {page}"), soft_wrap=True)

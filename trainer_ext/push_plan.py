@@ -13,12 +13,12 @@ from . import publishable
 from .card import CardInput
 from .card_sections import choose_base
 from .errors import InputError
+from .files import write_json, write_text
 from .hub import Remote, look, refuse_foreign
 from .hub_errors import in_plain_words
 from .prepared import card_of
 from .publication import CARD, Source
 from .report import CompressionReport
-from .run_directory import write_json, write_text
 
 RECORD = "published.json"  # in the run: the card that was last published, by repository
 

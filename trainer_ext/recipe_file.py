@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import strict_yaml
-from .errors import InputError, one_line
+from .errors import InputError
 
 SCALES = "scales"
 Fields = Mapping[str, dataclasses.Field]
@@ -26,37 +26,16 @@ def read_values(path: Path, known: Fields, scale: str | None = None) -> dict[str
     Raises:
         InputError: a file that cannot be read, or a scale that it does not have.
     """
-    values = read_yaml(path)
+    values = strict_yaml.read_yaml(path)
     scales = values.pop(SCALES, {})
-    if not isinstance(scales, dict) or not all(isinstance(name, str) and _is_fields(scales[name]) for name in scales):
+    if not isinstance(scales, dict) or not all(
+        isinstance(name, str) and strict_yaml.is_fields(scales[name]) for name in scales
+    ):
         raise InputError(f"{SCALES} in {str(path)!r} must hold `name: {{field: value}}` lines, got {scales!r}.")
     if scale is not None and scale not in scales:
         there = f"it has {', '.join(map(repr, scales))}" if scales else "it has none: leave --scale out"
         raise InputError(f"The recipe {str(path)!r} has no scale {scale!r}; {there}.")
     return as_words({**values, **scales.get(scale, {})}, known)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The lines of a YAML file.
-
-    Raises:
-        InputError: a file that cannot be read, or that holds anything but `name: value` lines.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"There is no recipe {str(path)!r}; give the path of a YAML file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The recipe {str(path)!r} cannot be read: {error}.") from error
-    try:
-        values = strict_yaml.load(text)
-    except ValueError as error:
-        raise InputError(f"The recipe {str(path)!r} is no YAML that can be read: {one_line(error)}.") from error
-    if not _is_fields(values):
-        odd = next((name for name in values if not isinstance(name, str)), None) if isinstance(values, dict) else None
-        got = type(values).__name__ if odd is None else f"the field {odd!r}"
-        raise InputError(f"The recipe {str(path)!r} must hold `field: value` lines, got {got}.")
-    return values
 
 
 def as_words(values: Mapping[str, Any], known: Fields) -> dict[str, Any]:
@@ -89,10 +68,6 @@ def read_words(words: Sequence[str], known: Fields) -> dict[str, Any]:
         else:
             given[name].append(word)
     return {name: _value([_number_or_word(word) for word in words], known.get(name)) for name, words in given.items()}
-
-
-def _is_fields(values: Any) -> bool:
-    return isinstance(values, dict) and all(isinstance(name, str) for name in values)
 
 
 def _value(words: list, field: dataclasses.Field | None) -> Any:

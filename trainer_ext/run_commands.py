@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from . import publishable
-from .cli_ground import Debug, app, err, fail, out, quiet
+from .cli_ground import Debug, app, err, fail, out
 from .errors import InputError
+from .quiet_logging import quiet
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -12,7 +12,8 @@ from . import codec, report
 from .cleaning import text_key
 from .corpus import read_corpus
 from .data import Data
-from .run_directory import RunDirectory, whole_folder, write_json
+from .files import whole_folder, write_json
+from .run_directory import RunDirectory
 from .vocabulary import Trimmed, trim_tokenizer
 from .vocabulary_arguments import VocabularyArguments
 from .vocabulary_figures import measure_vocabulary

@@ -15,7 +15,7 @@ from accelerate.utils import broadcast_object_list
 
 from . import layer_timing, masks
 from .families import layers_of
-from .run_directory import write_json
+from .files import write_json
 from .structures import find_structure
 from .units import PruningSpec
 

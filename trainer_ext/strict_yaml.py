@@ -6,9 +6,12 @@ reads 2026-01-02 as a date, and lets errors of its own through. Here a date is a
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from .errors import InputError, one_line
 
 DEEPEST, MOST_VALUES = 50, 100_000  # of a file that a person wrote
 _KINDS = ("null", "bool", "int", "float", "seq", "map", "str")
@@ -79,3 +82,30 @@ def _count(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
     if known[node] > MOST_VALUES:
         raise yaml.YAMLError(f"its aliases (*name) make more than {MOST_VALUES:,} values of it")
     return known[node]
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The lines of a YAML file.
+
+    Raises:
+        InputError: a file that cannot be read, or that holds anything but `name: value` lines.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"There is no recipe {str(path)!r}; give the path of a YAML file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The recipe {str(path)!r} cannot be read: {error}.") from error
+    try:
+        values = load(text)
+    except ValueError as error:
+        raise InputError(f"The recipe {str(path)!r} is no YAML that can be read: {one_line(error)}.") from error
+    if not is_fields(values):
+        odd = next((name for name in values if not isinstance(name, str)), None) if isinstance(values, dict) else None
+        got = type(values).__name__ if odd is None else f"the field {odd!r}"
+        raise InputError(f"The recipe {str(path)!r} must hold `field: value` lines, got {got}.")
+    return values
+
+
+def is_fields(values: Any) -> bool:
+    return isinstance(values, dict) and all(isinstance(name, str) for name in values)

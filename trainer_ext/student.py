@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate.utils import broadcast_object_list
@@ -11,11 +12,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from . import layer_timing, masks
-from .arguments import DistillPruneTrainingArguments
 from .depth import drop_layers
 from .families import layers_of, prunable_weights
-from .run_directory import write_json
+from .files import write_json
 from .units import PruningSpec
+
+if TYPE_CHECKING:
+    from .arguments import DistillPruneTrainingArguments
 
 TABLE_NAME = "latency_table.json"
 

@@ -129,7 +129,7 @@ def _leave_with_the_sweep(sweep: int) -> None:
 
 def main(arguments: list[str]) -> int:
     """Read the job, work, and say how it ended in the exit status and one last line."""
-    from .cli_ground import quiet
+    from .quiet_logging import quiet
 
     _leave_with_the_sweep(int(arguments[1]))
     quiet()

@@ -11,8 +11,9 @@ import typer
 from rich.text import Text
 
 from . import publishable
-from .cli_ground import Debug, app, err, out, quiet
+from .cli_ground import Debug, app, err, out
 from .errors import InputError
+from .quiet_logging import quiet
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -16,9 +16,9 @@ import yaml
 
 from .data_arguments import DataArguments
 from .errors import InputError
+from .files import write_text
 from .recipe import ModelArguments, Recipe, read_recipe, recipe_fields
 from .recipe_file import read_values, read_words
-from .run_directory import write_text
 from .scratch import ScratchArguments
 from .sweep_file import Fields, Job, SweepFile, recipe_scales
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
-from .recipe_file import read_yaml
+from .strict_yaml import read_yaml
 
 KEYS = ("base", "output_dir", "fields", "scales", "groups", "axes", "skip", "ranges", "trials", "export")
 Fields = dict[str, Any]

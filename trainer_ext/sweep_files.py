@@ -8,7 +8,7 @@ from typing import Any
 
 from . import codec
 from .errors import InputError
-from .run_directory import write_bytes, write_text
+from .files import write_bytes, write_text
 from .sweep_plot import draw
 from .sweep_rows import SweepResult, as_csv
 from .sweep_tables import markdown

@@ -14,8 +14,9 @@ from .errors import InputError
 from .export import FORMATS
 from .export_check import answers_of, run_model
 from .export_source import Source, open_source
+from .files import write_json
 from .report import Quality
-from .run_directory import RunDirectory, write_json
+from .run_directory import RunDirectory
 from .runtimes import open_runtime
 
 

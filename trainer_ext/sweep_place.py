@@ -23,7 +23,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from .errors import InputError
-from .run_directory import RunDirectory, whole_folder, write_json
+from .files import whole_folder, write_json
+from .run_directory import RunDirectory
 from .sweep_file import Job
 
 VARIANTS = "variants.json"

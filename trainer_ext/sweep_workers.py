@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from .run_directory import write_json
+from .files import write_json
 from .sweep_child import BUSY, ChildJob
 from .sweep_file import Job
 from .sweep_place import SweepPlace

@@ -17,6 +17,7 @@ from trainer_ext.metric_names import TITLES, is_fraction
 from trainer_ext.report import (
     CompressionReport,
     Difference,
+    Export,
     Inference,
     Latency,
     Pair,
@@ -257,3 +258,22 @@ def _relative(before: float | None, after: float | None) -> str | None:
 def _milliseconds(median: float | None, p95: float | None) -> str | None:
     text = _show(median, "{:.1f} ms".format)
     return text if text is None or p95 is None else f"{text}\np95 {p95:.1f}"
+
+
+def findings(row: Export) -> str:
+    """What the check of an exported file found, in two or three lines."""
+    if row.max_abs_difference is not None:
+        return f"logits differ by {row.max_abs_difference:.1e}\n{_texts(row)}"
+    if row.quality is None or row.difference is None:
+        return f"answers compared, no labels to judge them by\n{_texts(row)}"
+    name = "accuracy" if row.difference.accuracy is not None else next(iter(row.quality.other))
+    low, high = row.difference.ci95 or (None, None)
+    interval = "" if low is None else f" [{number(name, low, '+z')}, {number(name, high, '+z')}]"
+    return (
+        f"{metric_title(name)} {number(name, row.quality.by_name[name])}\n"
+        f"change {number(name, row.difference.main, '+z')}{interval}\n{_texts(row)}"
+    )
+
+
+def _texts(row: Export) -> str:
+    return f"{row.rows or 0:,} texts" + (f" of {row.split}" if row.split else "")

@@ -13,14 +13,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
 from .errors import InputError
-from .families import stock_type
 from .finite import check_given
-from .opening import HEADS, head_of, open_classifier
+from .opening import HEADS, head_of, longest_text, open_classifier
 from .soft_targets import SOFT_TARGETS
 from .teacher_inputs import IDS, WAY_OUT, split_inputs
 
 # Architectures that number their positions from behind the id of the padding token: 514 are 512 tokens.
-POSITIONS_BEHIND_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
 LABELS = ("labels", "start_positions", "end_positions")
 LOGITS = {name for target in SOFT_TARGETS.values() for name in target.outputs}
 Precision = Callable[[], AbstractContextManager]
@@ -174,14 +172,6 @@ def check_tokenizer(teacher: nn.Module, student: nn.Module | None, tokenizer) ->
             f"The teacher {name} has another tokenizer: its special tokens are {saved.special_tokens_map}, here they "
             f"are {tokenizer.special_tokens_map}. Use a teacher with this tokenizer, or, to classify texts, {WAY_OUT}."
         )
-
-
-def longest_text(config) -> int | None:
-    """The most tokens that a model reads, None where its config does not say."""
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and stock_type(config.model_type) in POSITIONS_BEHIND_PADDING:
-        return positions - config.pad_token_id - 1
-    return positions
 
 
 def _default_labels(config) -> bool:

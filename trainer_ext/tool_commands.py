@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from . import publishable
-from .cli_ground import Debug, app, err, fail, out, quiet
+from .cli_ground import Debug, app, err, fail, out
+from .quiet_logging import quiet
 
 
 @app.command()

@@ -17,10 +17,10 @@ from transformers import AutoConfig, AutoTokenizer
 
 from .corpus import hold_out, read_corpus
 from .errors import InputError
+from .files import whole_folder
 from .measure import evaluating
 from .opening import HEADS, open_classifier, open_tokenizer, rows_of
 from .report import Pair, Vocabulary
-from .run_directory import whole_folder
 from .vocabulary import Trimmed, trim_model, trim_tokenizer
 from .vocabulary_figures import measure_vocabulary
 

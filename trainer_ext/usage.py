@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from .export_source import Source
 from .families import stock_type
-from .run_directory import write_json, write_text
+from .files import write_json, write_text
 
 SCRIPT = "classify.py"
 

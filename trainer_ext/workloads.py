@@ -12,12 +12,11 @@ import numpy as np
 from .corpus import read_corpus
 from .data_arguments import DataArguments
 from .errors import InputError, one_line
-from .opening import open_tokenizer
+from .opening import longest_text, open_tokenizer
 from .participants import TORCH, Entry
 from .runtimes import Batch
 from .table_files import SUFFIXES as TABLES
 from .table_rows import read_texts as read_column
-from .teachers import longest_text
 
 USUAL_LENGTH = 64
 UNKNOWN_VOCABULARY = 100  # of a file without a configuration beside it: every vocabulary is larger

@@ -39,11 +39,11 @@ from trainer_ext import DistillPruneTrainer, DistillPruneTrainingArguments
 from trainer_ext.benchmark import benchmark
 from trainer_ext.benchmark_tables import machine
 from trainer_ext.families import layers_of
+from trainer_ext.files import write_json, write_text
 from trainer_ext.latency import measure_latency
 from trainer_ext.layer_timing import shaped
 from trainer_ext.opening import open_classifier
 from trainer_ext.participants import PRECISIONS
-from trainer_ext.run_directory import write_json, write_text
 from trainer_ext.scratch import train_tokenizer
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -30,9 +30,9 @@ from trainer_ext import publishable
 from trainer_ext.benchmark import benchmark
 from trainer_ext.benchmark_tables import machine
 from trainer_ext.errors import InputError
+from trainer_ext.files import write_json, write_text
 from trainer_ext.recipe import read_recipe
 from trainer_ext.rows import listed
-from trainer_ext.run_directory import write_json, write_text
 from trainer_ext.sweep_file import recipe_scales
 
 HERE = Path(__file__).parent

@@ -27,11 +27,11 @@ from trainer_ext.energy import Energy, measured
 from trainer_ext.errors import InputError
 from trainer_ext.export import FORMATS, export
 from trainer_ext.families import layers_of
+from trainer_ext.files import whole_folder, write_json, write_text
 from trainer_ext.measure import count_parameters, weight_bytes
 from trainer_ext.opening import open_classifier
 from trainer_ext.recipe import Recipe
 from trainer_ext.report import utc_now
-from trainer_ext.run_directory import whole_folder, write_json, write_text
 from trainer_ext.runtimes import open_runtime
 from trainer_ext.tasks import task_of
 

@@ -29,7 +29,7 @@ from trainer_ext.benchmark import benchmark
 from trainer_ext.benchmark_tables import machine
 from trainer_ext.errors import InputError
 from trainer_ext.export import FORMATS, export
-from trainer_ext.run_directory import write_json, write_text
+from trainer_ext.files import write_json, write_text
 
 FORMAT = "openvino-int8"
 DENSE = "dense"

@@ -30,7 +30,7 @@ from trainer_ext.benchmark_tables import markdown, tables
 from trainer_ext.budgets import whole_vectors
 from trainer_ext.export import FORMATS, export
 from trainer_ext.families import layers_of
-from trainer_ext.run_directory import write_json, write_text
+from trainer_ext.files import write_json, write_text
 from trainer_ext.scratch import train_tokenizer
 from trainer_ext.shrink import shrink
 

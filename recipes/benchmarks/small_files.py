@@ -24,8 +24,8 @@ from recipes.benchmarks.multilingual_shapes import MURIL_OWN, XLMR_OWN, muril_li
 from recipes.benchmarks.serving import SHARES, cut
 from trainer_ext.corpus import read_corpus
 from trainer_ext.export import export
+from trainer_ext.files import write_text
 from trainer_ext.measure import weight_bytes
-from trainer_ext.run_directory import write_text
 from trainer_ext.trim import table as trim_table
 from trainer_ext.trim import trim
 
