@@ -29,7 +29,7 @@ test: $(INSTALLED) browser  ## Run the tests
 	$(BIN)/$(PYTEST) $(TESTS)
 
 distributed: $(INSTALLED)  ## Train every method in 1, 2 and 4 processes, resumed in other numbers too (about 5 minutes)
-	$(BIN)/python tests/scale_out.py
+	PYTHONPATH=. $(BIN)/python tests/by_hand/scale_out.py
 
 lowest: .venv-lowest/.installed browser  ## Run the tests with the lowest versions that pyproject.toml allows
 	.venv-lowest/bin/$(PYTEST) $(OLD_WARNINGS) $(TESTS)
@@ -47,7 +47,7 @@ screenshots: $(INSTALLED) browser  ## Write what the page looks like to screensh
 	SCREENSHOTS=screenshots $(BIN)/python -m pytest -q tests/browser/test_every_tab.py
 
 faults: $(INSTALLED)  ## Kill 380 runs at random steps and compare how they end (15 minutes): make faults SEED=1
-	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/faults.py --seed $(or $(SEED),0)
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/by_hand/faults.py --seed $(or $(SEED),0)
 
 check: $(INSTALLED)  ## Lint, and check the format
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from recipes.benchmarks.page_process import started
-from trainer_ext.space_files import space_files
+from trainer_ext.hub.space import space_files
 
 MODELS = {"baseline": "baseline", "compressed": "compressed"}
 ASK = """

@@ -33,13 +33,13 @@ from transformers import (
 
 from recipes.token_vectors import token_vectors
 from recipes.transplant import KEEP, moved, place_vectors
-from trainer_ext.cli_ground import Debug, fail
-from trainer_ext.corpus import read_corpus
+from trainer_ext.cli.app import Debug, fail
+from trainer_ext.data.corpus import read_corpus
 from trainer_ext.errors import InputError
-from trainer_ext.precision import cpu_has_bf16
-from trainer_ext.quiet_logging import quiet
-from trainer_ext.resuming import last_checkpoint
-from trainer_ext.scratch import small_bert, train_tokenizer
+from trainer_ext.pipeline.scratch import small_bert, train_tokenizer
+from trainer_ext.training_args import cpu_has_bf16
+from trainer_ext.utils.checkpoints import last_checkpoint
+from trainer_ext.utils.logging import quiet
 
 DROPOUT = 0.1  # for fine-tuning; a few passes over a corpus are learned without (Geiping & Goldstein 2023, Cramming)
 HELD_OUT = 100  # one text in so many is kept to measure by

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from trainer_ext.metric_names import is_fraction
+from trainer_ext.report.metric_names import is_fraction
 
 NOT_RUN, UNKNOWN = "not run", "–"
 

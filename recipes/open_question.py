@@ -12,8 +12,8 @@ from typing import Any
 
 from recipes.markdown import UNKNOWN, difference, per_cent, table, times
 from recipes.results_sweeps import published
-from trainer_ext.metric_names import TITLES
-from trainer_ext.sweep_rows import SweepResult, SweepRow
+from trainer_ext.report.metric_names import TITLES
+from trainer_ext.sweep.results import SweepResult, SweepRow
 
 NEAR = 0.01  # of the asked share of the encoder
 

@@ -14,7 +14,7 @@ import typer
 
 from recipes import open_question, results_runs, results_scales, results_sweeps
 from trainer_ext import InputError, report
-from trainer_ext.report import CompressionReport
+from trainer_ext.report.schema import CompressionReport
 
 HERE = Path(__file__).parent
 README, FILES = HERE / "README.md", HERE / "results"

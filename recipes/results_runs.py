@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from recipes import seeds
 from recipes.markdown import UNKNOWN, difference, number, per_cent, table, times, with_interval
-from trainer_ext.metric_names import TITLES
-from trainer_ext.report import CompressionReport, Latency, Quality, Scores, Sparsity
+from trainer_ext.report.metric_names import TITLES
+from trainer_ext.report.schema import CompressionReport, Latency, Quality, Scores, Sparsity
 
 QUALITY = ("result", "test set", "n", "metric", "baseline", "compressed", "difference", "also", "same answer")
 COST = (

@@ -9,9 +9,9 @@ from pathlib import Path
 from recipes.markdown import NOT_RUN, table, times
 from recipes.results_runs import compressed_of, difference_of
 from recipes.seeds import mean_difference
-from trainer_ext.metric_names import TITLES
-from trainer_ext.report import CompressionReport
-from trainer_ext.sweep_rows import SweepResult
+from trainer_ext.report.metric_names import TITLES
+from trainer_ext.report.schema import CompressionReport
+from trainer_ext.sweep.results import SweepResult
 
 FULL, SMALL = "full", "small"
 HEADINGS = ("recipe", "two cores (`--scale small`)", "a GPU and the Hub")

@@ -12,9 +12,9 @@ import yaml
 from recipes.markdown import NOT_RUN, UNKNOWN, difference, per_cent, some, table, times, with_interval
 from recipes.results_scales import FULL, SMALL, scale_of
 from trainer_ext.errors import InputError
-from trainer_ext.metric_names import TITLES
-from trainer_ext.sweep_files import JSON, read_sweep_json
-from trainer_ext.sweep_rows import SweepResult, SweepRow
+from trainer_ext.report.metric_names import TITLES
+from trainer_ext.sweep.output import JSON, read_sweep_json
+from trainer_ext.sweep.results import SweepResult, SweepRow
 
 PUBLISHED = Path(__file__).parent / "results" / "published.yaml"
 NOT_PUBLISHED = "not published"

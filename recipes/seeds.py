@@ -12,8 +12,8 @@ from itertools import groupby
 import numpy as np
 from scipy import stats
 
-from trainer_ext.metric_names import TITLES
-from trainer_ext.report import CompressionReport, Quality
+from trainer_ext.report.metric_names import TITLES
+from trainer_ext.report.schema import CompressionReport, Quality
 
 HEADINGS = (
     *("result", "seeds", "test set", "n", "metric", "baseline", "compressed", "difference", "gone", "layers"),

@@ -13,7 +13,7 @@ import typer
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from recipes.benchmarks.multilingual_shapes import XLMR_OWN, XLMR_SIZE, xlmr_like
-from trainer_ext.corpus import read_corpus
+from trainer_ext.data.corpus import read_corpus
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 LONGEST = 512  # tokens, as XLM-R

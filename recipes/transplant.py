@@ -11,7 +11,7 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, BertForMaskedLM, BertModel, PreTrainedTokenizerBase
 
 from trainer_ext.errors import InputError, one_line
-from trainer_ext.scratch import SPECIAL_TOKENS
+from trainer_ext.pipeline.scratch import SPECIAL_TOKENS
 
 KEEP = ("even", "first", "last")
 

@@ -1,6 +1,6 @@
 """Anatomy: where the parameters lie in both models, so where they went: embeddings, attention and feed-forward.
 
-Weights and biases of the matrices that pruning knows (`trainer_ext.families`); norms, pooler and head are "other".
+Weights and biases of the matrices that pruning knows (`trainer_ext.models.families`); norms, pooler and head are "other".
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from models import Pair
 from torch import nn
 
-from trainer_ext.depth import middle_layers
-from trainer_ext.families import layers_of
-from trainer_ext.matrices import Layer
-from trainer_ext.measure import count_parameters
-from trainer_ext.report import CompressionReport
+from trainer_ext.benchmark.size import count_parameters
+from trainer_ext.models.families import layers_of
+from trainer_ext.models.layers import Layer
+from trainer_ext.pruning.layer_dropping import middle_layers
+from trainer_ext.report.schema import CompressionReport
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from compare import ANSWERS
 from datasets import Dataset
 from models import Pair, Side
 
-from trainer_ext.assess import predict, quality
-from trainer_ext.cleaning import unseen
-from trainer_ext.data import refuse_unknown_labels
-from trainer_ext.data_arguments import DataArguments
-from trainer_ext.report import Quality
-from trainer_ext.rows import Table
-from trainer_ext.tasks import task_of
+from trainer_ext.data.arguments import DataArguments
+from trainer_ext.data.cleaning import unseen
+from trainer_ext.data.records import Table
+from trainer_ext.report.schema import Quality
+from trainer_ext.tasks.dataset import refuse_unknown_labels
+from trainer_ext.tasks.evaluate import predict, quality
+from trainer_ext.tasks.registry import task_of
 
 AT_ONCE = 32  # texts per forward pass, which bounds the memory
 

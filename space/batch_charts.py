@@ -12,7 +12,7 @@ from captions import Refused, say
 from flips import by_change, differing, flip_matrix, largest_gaps, most_flipped, outcome, rows_of_cell
 
 from trainer_ext import InputError
-from trainer_ext.tables import metric_title, score
+from trainer_ext.report.tables import metric_title, score
 
 MOST_ANSWERS, MOST_TEXTS, MOST_CHARACTERS = 16, 50, 300
 _REASONS = {"empty": "empty rows"}

@@ -14,11 +14,11 @@ from typing import Any
 from compare import MOST_CHARACTERS, check_text
 
 from trainer_ext import InputError
-from trainer_ext.data_arguments import DataArguments
-from trainer_ext.report import CompressionReport
-from trainer_ext.rows import Row, Table, listed, read_text
-from trainer_ext.table_rows import read_texts
-from trainer_ext.tasks import task_of
+from trainer_ext.data.arguments import DataArguments
+from trainer_ext.data.readers import read_texts
+from trainer_ext.data.records import Row, Table, listed, read_text
+from trainer_ext.report.schema import CompressionReport
+from trainer_ext.tasks.registry import task_of
 
 MOST_ROWS = 5_000
 MOST_BYTES = 4_000_000

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from captions import Refused
 
-from trainer_ext.energy_words import overlap
-from trainer_ext.inference_energy import break_even
-from trainer_ext.report import CompressionReport, Latency
+from trainer_ext.benchmark.energy import break_even
+from trainer_ext.report.energy_text import overlap
+from trainer_ext.report.schema import CompressionReport, Latency
 
 MOST_TEXTS = 10**12
 MOST_GRAMS = 5000  # per kWh; the dirtiest grids are near 1000

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from captions import Refused
 
-from trainer_ext.latency import take_turns, timed
+from trainer_ext.benchmark.latency import take_turns, timed
 
 if TYPE_CHECKING:
     from models import Pair

@@ -8,7 +8,7 @@ from html import escape
 import captions
 from calculator import Cost, costs, measured_row, paid_back
 
-from trainer_ext.report import CompressionReport
+from trainer_ext.report.schema import CompressionReport
 
 WORDS = {
     "en": {

@@ -13,8 +13,9 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from trainer_ext.errors import InputError
-from trainer_ext.opening import head_of, longest_text, open_classifier, open_tokenizer, rows_of
-from trainer_ext.report import FILE_NAME, CompressionReport, load
+from trainer_ext.models.loading import head_of, longest_text, open_classifier, open_tokenizer, rows_of
+from trainer_ext.report.io import FILE_NAME, load
+from trainer_ext.report.schema import CompressionReport
 
 HEAD = "ForSequenceClassification"
 

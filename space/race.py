@@ -11,8 +11,8 @@ import torch
 from captions import Refused
 from models import Pair
 
-from trainer_ext.latency import LatencyStats, accelerator_name, processor_name, summarise, take_turns, timed
-from trainer_ext.measure import random_inputs
+from trainer_ext.benchmark.latency import LatencyStats, accelerator_name, processor_name, summarise, take_turns, timed
+from trainer_ext.benchmark.size import random_inputs
 
 LARGEST_BATCH = 64
 MOST_TOKENS = 4096  # of a call; more would keep other visitors waiting

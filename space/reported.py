@@ -8,8 +8,8 @@ from pathlib import Path
 import captions
 from huggingface_hub import constants
 
-from trainer_ext.report import CompressionReport
-from trainer_ext.tables import metric_title, number
+from trainer_ext.report.schema import CompressionReport
+from trainer_ext.report.tables import metric_title, number
 
 WORDS = {
     "en": {

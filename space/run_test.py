@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 from batch_input import MOST_ROWS
 
-from trainer_ext.cleaning import evenly
-from trainer_ext.data import load_data
-from trainer_ext.data_arguments import DataArguments
-from trainer_ext.rows import Row, Table
-from trainer_ext.run_directory import RunDirectory
+from trainer_ext.data.arguments import DataArguments
+from trainer_ext.data.cleaning import evenly
+from trainer_ext.data.records import Row, Table
+from trainer_ext.report.run_directory import RunDirectory
+from trainer_ext.tasks.dataset import load_data
 
 
 def data_of_run(compressed: str) -> DataArguments | None:

@@ -15,14 +15,15 @@ import hypothesis
 import pytest
 import torch
 from guarding import no_network  # noqa: F401  a fixture of every test
-from masking import choose, scramble
-from metering import fake_codecarbon
-from tiny_models import SPEC, build
 
-from trainer_ext import equivalence, masks
-from trainer_ext.budgets import Structure
-from trainer_ext.loopback_hub import LoopbackHub
-from trainer_ext.shrink import shrink
+from tests.helpers.masking import choose, scramble
+from tests.helpers.metering import fake_codecarbon
+from tests.helpers.tiny_models import SPEC, build
+from tests.hub.loopback import LoopbackHub
+from trainer_ext.models import outputs
+from trainer_ext.pruning import masks
+from trainer_ext.pruning.selection import Structure
+from trainer_ext.pruning.shrinking import shrink
 
 torch.set_num_threads(1)
 # How long an example takes says nothing of what is tested.
@@ -57,7 +58,7 @@ def make_spec():
 @pytest.fixture
 def tiny_batch():
     """`tiny_batch(model)`: 6 texts of 16 tokens, half of them padded."""
-    return lambda model: equivalence.synthetic_batch(model, rows=6, length=16)
+    return lambda model: outputs.synthetic_batch(model, rows=6, length=16)
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def client_here(hub, monkeypatch):
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
     """A finished run of the tiny task; it is shared, so tests that write take `run`."""
-    from publishing import make_run
+    from tests.helpers.publishing import make_run
 
     return make_run(tmp_path_factory.mktemp("finished"))
 
@@ -129,7 +130,7 @@ def run(finished_run, tmp_path):
 @pytest.fixture(scope="session")
 def forks():
     """A Python that forks processes which end where a test wants it."""
-    from killing import Forks
+    from tests.helpers.killing import Forks
 
     with Forks() as forks:
         yield forks

@@ -1,58 +1,48 @@
 """trainer_ext: a drop-in Trainer that makes text classifiers smaller and faster without losing accuracy."""
 
-import importlib
+from typing import TYPE_CHECKING
 
-from ._version import __version__
-from .compact.registration import register_on_import
-from .errors import InputError
+from ._version import __version__ as __version__
+from .errors import InputError as InputError
+from .models.compact.registration import register_on_import
+from .utils.imports import lazy_names
 
-# Where each public name lives. They load on first use: `import trainer_ext` must not wait for torch.
-_HOMES = {
-    "Agreement": "metrics",
-    "ClassificationQuality": "metrics",
-    "DistillPruneMixin": "trainer",
-    "DistillPruneTrainer": "trainer",
-    "DistillPruneTrainingArguments": "arguments",
-    "EmissionsCallback": "emissions_callback",
-    "FAMILIES": "families",
-    "Family": "families",
-    "PruningCallback": "callbacks",
-    "PruningSpec": "units",
-    "TeacherCollator": "teacher_inputs",
-    "attach": "masks",
-    "encode_for_teacher": "teacher_inputs",
-    "load_masked": "masks",
-    "merge": "masks",
-}
-
-__all__ = [
-    "FAMILIES",
-    "Agreement",
-    "ClassificationQuality",
-    "DistillPruneMixin",
-    "DistillPruneTrainer",
-    "DistillPruneTrainingArguments",
-    "EmissionsCallback",
-    "Family",
-    "InputError",
-    "PruningCallback",
-    "PruningSpec",
-    "TeacherCollator",
-    "__version__",
-    "attach",
-    "encode_for_teacher",
-    "load_masked",
-    "merge",
-]
+if TYPE_CHECKING:
+    from .callbacks import EmissionsCallback as EmissionsCallback
+    from .callbacks import PruningCallback as PruningCallback
+    from .distillation import TeacherCollator as TeacherCollator
+    from .distillation import encode_for_teacher as encode_for_teacher
+    from .models import FAMILIES as FAMILIES
+    from .models import Family as Family
+    from .pruning import PruningSpec as PruningSpec
+    from .pruning import attach as attach
+    from .pruning import drop_layers as drop_layers
+    from .pruning import load_masked as load_masked
+    from .pruning import measure_table as measure_table
+    from .pruning import merge as merge
+    from .pruning import shrink as shrink
+    from .report import CompressionReport as CompressionReport
+    from .tasks import Agreement as Agreement
+    from .tasks import ClassificationQuality as ClassificationQuality
+    from .trainer import DistillPruneMixin as DistillPruneMixin
+    from .trainer import DistillPruneTrainer as DistillPruneTrainer
+    from .training_args import DistillPruneTrainingArguments as DistillPruneTrainingArguments
+    from .vocabulary import trim_model as trim_model
 
 register_on_import()
 
-
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+__getattr__, __dir__, _lazy = lazy_names(
+    __name__,
+    {
+        "callbacks": ["EmissionsCallback", "PruningCallback"],
+        "distillation": ["TeacherCollator", "encode_for_teacher"],
+        "models": ["FAMILIES", "Family"],
+        "pruning": ["PruningSpec", "attach", "drop_layers", "load_masked", "measure_table", "merge", "shrink"],
+        "report": ["CompressionReport"],
+        "tasks": ["Agreement", "ClassificationQuality"],
+        "trainer": ["DistillPruneMixin", "DistillPruneTrainer"],
+        "training_args": ["DistillPruneTrainingArguments"],
+        "vocabulary": ["trim_model"],
+    },
+)
+__all__ = ["InputError", "__version__", *_lazy]  # noqa: PLE0604

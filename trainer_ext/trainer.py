@@ -1,33 +1,174 @@
-"""The trainer: Trainer with a teacher and masks, whose `train()` ends with the small model in `trainer.model`."""
+"""Loss terms: what a loss is made of, summed on the device step by step and averaged when it is logged.
+
+Recovery: after a model was shrunk, a second run of `Trainer.train` on what is left, dense and with the teacher.
+
+Block movement pruning calls the like of it filling (Lagunas et al. 2021, arXiv 2109.04838, section 4).
+
+Groups of an optimizer for what is learned beside the model, in an optimizer of the user's too.
+
+The trainer: Trainer with a teacher and masks, whose `train()` ends with the small model in `trainer.model`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from transformers import Trainer
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import Trainer, set_seed
 
-from . import finite, masks
-from .arguments import DistillPruneTrainingArguments
 from .callbacks import PruningCallback
-from .disk import writing_to
-from .distillation import Distillation
-from .loss_terms import LossTerms
-from .proven import Compression, shrink_masked
-from .publishing import PublishMixin
-from .recovery import recovery_checkpoint, recovery_run
-from .report import utc_now
-from .resuming import checkpoint_to_resume, is_past_the_end
-from .score_group import add_missing, add_scores, scores_of
-from .sharding import check_one_device, check_whole_model, check_whole_parameters
-from .soft_targets import IGNORED
-from .student import prepare_student
-from .teacher_inputs import TeacherCollator, check_rows, split_inputs
-from .teachers import load_teacher
-from .trainer_report import Before, before
+from .distillation.collator import TeacherCollator, check_rows, split_inputs
+from .distillation.distillation import Distillation
+from .distillation.losses import IGNORED
+from .distillation.teachers import load_teacher
+from .hub.trainer_mixin import PublishMixin
+from .hub.trainer_report import Before, before
+from .pruning import masks
+from .pruning.prepare import prepare_student
+from .pruning.verify import Compression, shrink_masked
+from .report.io import utc_now
+from .training_args import DistillPruneTrainingArguments
+from .utils import finite
+from .utils.checkpoints import STATE, checkpoint_to_resume, is_finished, is_past_the_end, last_checkpoint
+from .utils.distributed import check_one_device, check_whole_model, check_whole_parameters
+from .utils.files import writing_to
+
+
+class LossTerms:
+    """Sums of named loss terms since the last log; nothing is read from the device until `means`."""
+
+    def __init__(self):
+        self._values: dict[str, list[torch.Tensor]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def add(self, terms: dict[str, torch.Tensor], share: torch.Tensor | float) -> None:
+        """Note the terms of one batch.
+
+        Args:
+            terms: scalars by name.
+            share: of this batch in the whole batch of its step.
+        """
+        for name, term in {"share": torch.ones(()), **terms}.items():
+            self._values.setdefault(name, []).append(torch.as_tensor(term.detach() * share))
+
+    def means(self, accelerator) -> dict[str, float]:
+        """The mean of each term over what was noted in all processes, which is then forgotten.
+
+        Args:
+            accelerator: sums over the processes; each has its part of a batch.
+        """
+        device = self._values[next(reversed(self._values))][0].device
+        sums = torch.stack([torch.stack([x.to(device) for x in values]).sum() for values in self._values.values()])
+        sums = accelerator.reduce(sums)
+        # The shares come first, and divide: those of one whole batch make 1, those of batches without labels 0.
+        share = torch.where(sums[0] > 0, sums[0], 1.0)
+        means = dict(zip(self._values, (sums / share).tolist(), strict=True))
+        del means["share"]
+        self._values = {}
+        return means
+
+
+def recovery_checkpoint(folder: Path, given: str | None) -> str | None:
+    """The checkpoint from which a recovery goes on.
+
+    None where steps are left to train before it, and of a recovery that is older than these steps: an earlier run in the same
+    folder left it.
+
+    Args:
+        folder: where the checkpoints of the recovery lie.
+        given: the checkpoint from which the run before it was resumed.
+    """
+    last = last_checkpoint(folder)
+    if not given or not is_finished(Path(given)) or last is None:
+        return None
+    before, after = ((path / STATE).stat().st_mtime_ns for path in (Path(given), last))
+    return str(last) if after >= before else None
+
+
+@contextlib.contextmanager
+def recovery_run(trainer, folder: str) -> Iterator[Path]:
+    """While it lasts, `trainer.args` are those of the recovery; afterwards its log follows that of the first run.
+
+    Args:
+        trainer: a Trainer whose model is shrunk and whose arguments have `prune_recovery_epochs`.
+        folder: where the checkpoints of the first run lie; those of the recovery lie in `recovery` below it.
+
+    Yields:
+        The folder of the checkpoints.
+    """
+    args, init, before = trainer.args, trainer.model_init, trainer.state.log_history
+    trainer.args = copy.copy(args)
+    trainer.args.output_dir = os.path.join(folder, "recovery")
+    trainer.args.num_train_epochs, trainer.args.max_steps = args.prune_recovery_epochs, -1
+    trainer.model_init = None  # it would start again from the dense model
+    set_seed(args.seed)  # the same start for a run that was resumed at the end of the first
+    try:
+        yield Path(trainer.args.output_dir)
+    finally:
+        trainer.args, trainer.model_init = args, init
+    trainer.state.log_history = before + trainer.state.log_history
+
+
+def scores_of(model) -> dict:
+    """The learned scores of a model with masks, by identity."""
+    ends = ("pruning.attention.scores", "pruning.ffn.scores")
+    return {id(p): p for name, p in model.named_parameters() if name.endswith(ends)}
+
+
+def add_scores(optimizer: Optimizer, scores: dict, *, lr: float, ours: bool, scheduler=None) -> None:
+    """Give the scores a group of their own; nothing is done where they have one.
+
+    Args:
+        optimizer: changed in place.
+        scores: what `scores_of` found.
+        lr: their learning rate.
+        ours: whether the trainer made the optimizer just now, from the model with masks.
+        scheduler: made before for this optimizer, if any.
+
+    Raises:
+        ValueError: a scheduler that cannot take one more group.
+    """
+    if ours:
+        for group in optimizer.param_groups:
+            group["params"] = [p for p in group["params"] if id(p) not in scores]
+    add_missing(optimizer, scores, scheduler=scheduler, lr=lr, weight_decay=0.0)
+
+
+def add_missing(optimizer: Optimizer, parameters: dict, *, scheduler=None, **options) -> None:
+    """Give parameters a group of their own if the optimizer, made from the model without them, knows none of them.
+
+    Args:
+        optimizer: changed in place.
+        parameters: by identity.
+        scheduler: made before for this optimizer, if any; it moves the new group like the last one that it knows.
+        **options: of the group; the others are the defaults of the optimizer.
+
+    Raises:
+        ValueError: a scheduler that cannot take one more group.
+    """
+    if not parameters or any(id(p) in parameters for group in optimizer.param_groups for p in group["params"]):
+        return
+    optimizer.add_param_group({"params": list(parameters.values()), **options})
+    if scheduler is None:
+        return
+    if not isinstance(scheduler, LambdaLR):
+        raise ValueError(
+            f"The {type(scheduler).__name__} in `optimizers` cannot take one more group, which the scores of the masks "
+            "and the map to a teacher of another width need. Use a LambdaLR, such as transformers.get_scheduler makes; or "
+            "give optimizers=(optimizer, None) and choose lr_scheduler_type; or do without: prune_method=magnitude."
+        )
+    group = optimizer.param_groups[-1]
+    scheduler.base_lrs.append(group["lr"])
+    scheduler.lr_lambdas.append(scheduler.lr_lambdas[-1])
+    group["lr"] *= scheduler.lr_lambdas[-1](scheduler.last_epoch)
 
 
 class DistillPruneMixin(PublishMixin):

@@ -36,15 +36,15 @@ from recipes.benchmarks.accelerator_table import summary
 from recipes.benchmarks.serving import SHARES, WORDS, cut
 from recipes.benchmarks.step_time import StepClock
 from trainer_ext import DistillPruneTrainer, DistillPruneTrainingArguments
-from trainer_ext.benchmark import benchmark
-from trainer_ext.benchmark_tables import machine
-from trainer_ext.families import layers_of
-from trainer_ext.files import write_json, write_text
-from trainer_ext.latency import measure_latency
-from trainer_ext.layer_timing import shaped
-from trainer_ext.opening import open_classifier
-from trainer_ext.participants import PRECISIONS
-from trainer_ext.scratch import train_tokenizer
+from trainer_ext.benchmark.latency import measure_latency
+from trainer_ext.benchmark.participants import PRECISIONS
+from trainer_ext.benchmark.runner import benchmark
+from trainer_ext.benchmark.tables import machine
+from trainer_ext.models.families import layers_of
+from trainer_ext.models.loading import open_classifier
+from trainer_ext.pipeline.scratch import train_tokenizer
+from trainer_ext.pruning.latency_table import shaped
+from trainer_ext.utils.files import write_json, write_text
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 LEFT = (1.0, 0.5, 0.25, 0.125, 0.0)

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from recipes.benchmarks.marked import README, RESULTS, replaced, table
-from trainer_ext.files import write_text
+from trainer_ext.utils.files import write_text
 
 NAME = "accelerator"
 FILE = RESULTS / f"{NAME}.json"

@@ -31,11 +31,11 @@ from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, Traini
 from recipes.benchmarks.nn_pruning_hybrid import HybridTrainer
 from recipes.benchmarks.step_time import StepClock
 from trainer_ext import DistillPruneTrainer, DistillPruneTrainingArguments
-from trainer_ext.data import DataArguments, load_data, tokenize
-from trainer_ext.intervals import wilson_interval
-from trainer_ext.latency import processor_name
-from trainer_ext.opening import open_classifier
-from trainer_ext.shrink import shrink
+from trainer_ext.benchmark.latency import processor_name
+from trainer_ext.models.loading import open_classifier
+from trainer_ext.pruning.shrinking import shrink
+from trainer_ext.tasks.dataset import DataArguments, load_data, tokenize
+from trainer_ext.tasks.intervals import wilson_interval
 
 PHASES = {"start": 0.1, "end": 0.6}  # 1 of 12 epochs dense and 4 or more to recover, as in its recipe for MNLI
 

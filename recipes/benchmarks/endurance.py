@@ -29,7 +29,7 @@ from rich.table import Table
 from recipes.benchmarks import page_load
 from recipes.benchmarks.growth import QUANTITIES, UNITS, Growth, Sample, growth, watch
 from recipes.benchmarks.page_process import page_of
-from trainer_ext.latency import processor_name
+from trainer_ext.benchmark.latency import processor_name
 
 STAY_S = 5.0
 ROOT = Path(__file__).parents[2]

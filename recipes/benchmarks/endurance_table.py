@@ -15,7 +15,7 @@ import typer
 
 from recipes.benchmarks.growth import UNITS
 from recipes.benchmarks.marked import README, RESULTS, replaced, table
-from trainer_ext.files import write_json, write_text
+from trainer_ext.utils.files import write_json, write_text
 
 NAME = "endurance"
 FILE = RESULTS / f"{NAME}.json"

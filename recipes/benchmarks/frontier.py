@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer_ext.intervals import bootstrap_interval
+from trainer_ext.tasks.intervals import bootstrap_interval
 
 ABOVE, ON, NOISE, BELOW, FASTER = "above", "on", "within noise", "below", "out of reach"
 

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import Trainer, TrainerCallback
 
 from recipes.benchmarks.nn_pruning_shim import load_masked_nn
-from trainer_ext.schedules import phase_steps
+from trainer_ext.pruning.schedules import phase_steps
 
 # What its configurations for MNLI and SQuAD share.
 HYBRID = {

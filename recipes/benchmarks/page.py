@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recipes.benchmarks.page_process import page_of
-from trainer_ext.latency import processor_name
+from trainer_ext.benchmark.latency import processor_name
 
 TEXT = "नव्या फोनची बॅटरी दोन दिवस टिकते असा कंपनीचा दावा"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

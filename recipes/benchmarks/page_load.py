@@ -29,7 +29,7 @@ from rich.table import Table
 
 from recipes.benchmarks.page import TEXT
 from recipes.benchmarks.page_process import page_of
-from trainer_ext.latency import processor_name
+from trainer_ext.benchmark.latency import processor_name
 
 AGAIN_S = 1.0
 ROWS = ("answers", "waited, median s", "p95 s", "longest s", "model's own, median ms", "turned away", "errors")

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from trainer_ext.space_folder import space_folder
+from trainer_ext.hub.space import space_folder
 
 START_S = 300  # a loaded machine imports slowly
 

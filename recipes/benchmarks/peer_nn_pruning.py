@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from recipes.benchmarks.nn_pruning_hybrid import HybridTrainer
 from recipes.benchmarks.peers_training import Setting
-from trainer_ext.shrink import shrink
+from trainer_ext.pruning.shrinking import shrink
 
 
 def hybrid(setting: Setting, *, penalty: float):

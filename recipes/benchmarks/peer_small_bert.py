@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 
 from recipes.benchmarks.peers_training import Setting, taught
-from trainer_ext.depth import drop_layers
+from trainer_ext.pruning.layer_dropping import drop_layers
 
 
 def evenly_spaced(depth: int, layers: int) -> list[int]:

@@ -26,14 +26,14 @@ from recipes.benchmarks.peers_arms import ARMS, BASELINE
 from recipes.benchmarks.peers_plot import plot
 from recipes.benchmarks.peers_table import details, summary
 from recipes.benchmarks.peers_training import INT8, TORCH, judge, keep, open_setting, train_arm, train_baseline
-from trainer_ext import publishable
-from trainer_ext.benchmark import benchmark
-from trainer_ext.benchmark_tables import machine
+from trainer_ext.benchmark.runner import benchmark
+from trainer_ext.benchmark.tables import machine
+from trainer_ext.data.records import listed
 from trainer_ext.errors import InputError
-from trainer_ext.files import write_json, write_text
-from trainer_ext.recipe import read_recipe
-from trainer_ext.rows import listed
-from trainer_ext.sweep_file import recipe_scales
+from trainer_ext.hub import sanitize
+from trainer_ext.pipeline.recipe import read_recipe
+from trainer_ext.sweep.config import recipe_scales
+from trainer_ext.utils.files import write_json, write_text
 
 HERE = Path(__file__).parent
 
@@ -67,9 +67,7 @@ def main(
             train(asked, names, output, first=number == seed[0], console=console)
     if timing:
         shapes = [tuple(map(int, shape.split("x"))) for shape in batch]
-        record = {
-            "command": shlex.join(["python", "-m", "recipes.benchmarks.peers", *publishable.command(sys.argv[1:])])
-        }
+        record = {"command": shlex.join(["python", "-m", "recipes.benchmarks.peers", *sanitize.command(sys.argv[1:])])}
         folders = [output / BASELINE, *(output / f"{name}@{number}" for name in names for number in seed)]
         finished = [folder for folder in folders if (folder / "result.json").exists()]
         if BASELINE not in {folder.name for folder in finished}:

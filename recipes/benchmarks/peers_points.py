@@ -15,7 +15,7 @@ import numpy as np
 from recipes.benchmarks.frontier import Comparison, Point, compare
 from recipes.benchmarks.peers_arms import BASELINE, INT8_ALONE, OURS
 from recipes.benchmarks.peers_training import INT8
-from trainer_ext.intervals import bootstrap_interval
+from trainer_ext.tasks.intervals import bootstrap_interval
 
 View = tuple[str, int, int]
 

@@ -26,7 +26,7 @@ from recipes.benchmarks.peers_points import (
     views,
 )
 from recipes.benchmarks.peers_training import INT8, TORCH
-from trainer_ext.files import write_text
+from trainer_ext.utils.files import write_text
 
 FILE = RESULTS / "peers.json"
 NAME = "peers"

@@ -20,20 +20,20 @@ from rich.console import Console
 from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, set_seed
 
 from trainer_ext import DistillPruneTrainer
-from trainer_ext.assess import predict
-from trainer_ext.baseline import open_baseline
-from trainer_ext.data import Data, load_data, tokenize
-from trainer_ext.energy import Energy, measured
+from trainer_ext.benchmark.energy import Energy, measured
+from trainer_ext.benchmark.size import count_parameters, weight_bytes
 from trainer_ext.errors import InputError
-from trainer_ext.export import FORMATS, export
-from trainer_ext.families import layers_of
-from trainer_ext.files import whole_folder, write_json, write_text
-from trainer_ext.measure import count_parameters, weight_bytes
-from trainer_ext.opening import open_classifier
-from trainer_ext.recipe import Recipe
-from trainer_ext.report import utc_now
-from trainer_ext.runtimes import open_runtime
-from trainer_ext.tasks import task_of
+from trainer_ext.export.formats import FORMATS, export
+from trainer_ext.models.families import layers_of
+from trainer_ext.models.loading import open_classifier
+from trainer_ext.models.runtimes import open_runtime
+from trainer_ext.pipeline.baseline import open_baseline
+from trainer_ext.pipeline.recipe import Recipe
+from trainer_ext.report.io import utc_now
+from trainer_ext.tasks.dataset import Data, load_data, tokenize
+from trainer_ext.tasks.evaluate import predict
+from trainer_ext.tasks.registry import task_of
+from trainer_ext.utils.files import whole_folder, write_json, write_text
 
 INT8 = "openvino-int8"
 TORCH = "torch fp32"

@@ -24,12 +24,13 @@ import typer
 from rich.console import Console
 
 from recipes.seeds import interval
-from trainer_ext import publishable, report
-from trainer_ext.benchmark import benchmark
-from trainer_ext.benchmark_tables import machine
+from trainer_ext import report
+from trainer_ext.benchmark.runner import benchmark
+from trainer_ext.benchmark.tables import machine
 from trainer_ext.errors import InputError
-from trainer_ext.export import FORMATS, export
-from trainer_ext.files import write_json, write_text
+from trainer_ext.export.formats import FORMATS, export
+from trainer_ext.hub import sanitize
+from trainer_ext.utils.files import write_json, write_text
 
 FORMAT = "openvino-int8"
 DENSE = "dense"
@@ -136,7 +137,7 @@ def main(
     if output:
         named = [f"{arm}={Path(folder).name}" for arm, _, folder in (word.rpartition("=") for word in runs)]
         command = shlex.join(
-            ["python", "-m", "recipes.benchmarks.pruned_int8", *named, *publishable.command(sys.argv[len(runs) + 1 :])]
+            ["python", "-m", "recipes.benchmarks.pruned_int8", *named, *sanitize.command(sys.argv[len(runs) + 1 :])]
         )
         write_json(output.with_suffix(".json"), {"command": command, "results": results})
         write_text(output.with_suffix(".md"), table(results))

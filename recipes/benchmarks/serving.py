@@ -25,14 +25,14 @@ from rich.console import Console
 from transformers import AutoConfig, AutoModelForSequenceClassification
 from transformers.utils import logging
 
-from trainer_ext.benchmark import benchmark
-from trainer_ext.benchmark_tables import markdown, tables
-from trainer_ext.budgets import whole_vectors
-from trainer_ext.export import FORMATS, export
-from trainer_ext.families import layers_of
-from trainer_ext.files import write_json, write_text
-from trainer_ext.scratch import train_tokenizer
-from trainer_ext.shrink import shrink
+from trainer_ext.benchmark.runner import benchmark
+from trainer_ext.benchmark.tables import markdown, tables
+from trainer_ext.export.formats import FORMATS, export
+from trainer_ext.models.families import layers_of
+from trainer_ext.pipeline.scratch import train_tokenizer
+from trainer_ext.pruning.selection import whole_vectors
+from trainer_ext.pruning.shrinking import shrink
+from trainer_ext.utils.files import write_json, write_text
 
 SHARES = {"dense": 1.0, "half": 0.5, "quarter": 0.25}
 SPREAD = 0.5  # uneven: a layer keeps between half and one and a half times its share

@@ -22,12 +22,12 @@ from transformers.utils import logging
 
 from recipes.benchmarks.multilingual_shapes import MURIL_OWN, XLMR_OWN, muril_like, xlmr_like
 from recipes.benchmarks.serving import SHARES, cut
-from trainer_ext.corpus import read_corpus
-from trainer_ext.export import export
-from trainer_ext.files import write_text
-from trainer_ext.measure import weight_bytes
-from trainer_ext.trim import table as trim_table
-from trainer_ext.trim import trim
+from trainer_ext.benchmark.size import weight_bytes
+from trainer_ext.data.corpus import read_corpus
+from trainer_ext.export.formats import export
+from trainer_ext.utils.files import write_text
+from trainer_ext.vocabulary.checkpoint import table as trim_table
+from trainer_ext.vocabulary.checkpoint import trim_checkpoint
 
 MIB = 2**20
 TARGET_MIB = {"half": 58, "quarter": 38}
@@ -72,7 +72,7 @@ def main(
                 torch.manual_seed(0)
                 AutoModelForSequenceClassification.from_config(config).save_pretrained(place / "whole")
                 tokenizer.save_pretrained(place / "whole")
-            found = trim(
+            found = trim_checkpoint(
                 str(place / "whole"), place / "trimmed", size=size, corpus=[corpus], held_out=held_out, console=console
             )
             Console().print(trim_table(found, f"{name}, {learned:,} pieces learned"))

@@ -24,7 +24,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, Trainer
 
 from recipes.benchmarks.nn_pruning_hybrid import HybridTrainer
 from trainer_ext import DistillPruneTrainer, DistillPruneTrainingArguments
-from trainer_ext.latency import processor_name
+from trainer_ext.benchmark.latency import processor_name
 
 MASKS = {"prune_method": "movement", "prune_start": 0.0, "prune_end": 1.0}
 TEACHER = {"distill_teacher": "self"}

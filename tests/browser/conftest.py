@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from paging import LABELS, started, write_pair
 from playwright.sync_api import sync_playwright
-from watching import AXE, watch
 
-from trainer_ext.report import CompressionReport, Inference, Latency, Model, Pair, Quality, Scores, TrainingCost, save
-from trainer_ext.space_folder import space_folder
+from tests.browser.watching import AXE, watch
+from tests.helpers.paging import LABELS, started, write_pair
+from trainer_ext.hub.space import space_folder
+from trainer_ext.report.io import save
+from trainer_ext.report.schema import CompressionReport, Inference, Latency, Model, Pair, Quality, Scores, TrainingCost
 
 REPORT = CompressionReport(
     created="2026-01-01T00:00:00+00:00",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from paging import LABELS
 from playwright.sync_api import Page
+
+from tests.helpers.paging import LABELS
 
 TEXT = "नव्या फोनची बॅटरी दोन दिवस टिकते <script>alert(1)</script>"
 CSV = "text,label\n" + "".join(f"{TEXT} {number},{label}\n" for number, label in enumerate(2 * LABELS))

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from driving import ACTS, open_tab, switch_language, tabs
-from watching import tab_stops, too_wide, violations
+
+from tests.browser.driving import ACTS, open_tab, switch_language, tabs
+from tests.browser.watching import tab_stops, too_wide, violations
 
 WIDTHS = {"desktop": 1200, "phone": 390}
 PICTURES = os.environ.get("SCREENSHOTS")

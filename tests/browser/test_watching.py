@@ -1,8 +1,9 @@
 """The checks of the browser tests can fail: each finds its fault on the page itself, where one is put into it."""
 
 import pytest
-from driving import settle
-from watching import tab_stops, too_wide, violations, watch
+
+from tests.browser.driving import settle
+from tests.browser.watching import tab_stops, too_wide, violations, watch
 
 ADD = """([where, html]) => document.querySelector(where).insertAdjacentHTML("beforeend", html)"""
 ELSEWHERE = {

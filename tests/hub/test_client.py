@@ -1,128 +1,147 @@
-"""The real client, in child processes: what it publishes is what is there, and what comes back."""
-
-import json
-import re
+"""Hub: a folder becomes a repository in one commit, and every refusal is one line that says what to do."""
 
 import pytest
-from hub_client import ask
+from huggingface_hub import HfApi
 
-from trainer_ext.loopback_hub import LoopbackHub
+from tests.helpers.publishing import CLIENT_WARNS
+from trainer_ext.errors import InputError
+from trainer_ext.hub.client import (
+    HubError,
+    Remote,
+    check_account,
+    claim,
+    in_plain_words,
+    look,
+    publish,
+    refuse_foreign,
+)
 
-CARD = "---\nlicense: apache-2.0\ntags:\n- pruned\n---\n# A card\n"
-BIG = b'"' + b"1" * 11_000_000 + b'"'
-
-
-def statuses(answers: dict, *names: str) -> list:
-    return [answers[name][:2] for name in names]
-
-
-def test_repositories(hub, tmp_path):
-    answers = ask(hub, tmp_path, "repositories")
-    assert answers["who"] == "user"
-    assert answers["url"] == f"{hub.url}/user/a"
-    assert answers["exist_ok"] == "user/a"
-    assert answers["info"] == ["user/a", False, 40, [True]]
-    assert answers["revision"]
-    assert (answers["hidden"], answers["shown"]) == (True, False)
-    assert statuses(answers, "again", "foreign") == [["HfHubHTTPError", 409], ["HfHubHTTPError", 403]]
-    lost = "RepositoryNotFoundError"
-    assert statuses(answers, "hidden from strangers", "deleted", "delete again") == [
-        [lost, 401],
-        [lost, 404],
-        [lost, 404],
-    ]
-    with pytest.raises(KeyError, match="user/hidden"):
-        hub.files("user/a")
+REPO = "user/small"
+CARD = "---\nlicense: mit\n---\n# Card\n"
+pytestmark = [CLIENT_WARNS, pytest.mark.usefixtures("client_here")]
 
 
-def write_folder(folder):
-    """Files of every kind: small, with a large ending, above 10 MB, below a folder, and more than a page of them."""
-    files = {"README.md": CARD.encode(), "config.json": b"{}", "notes.txt": b"n", "big.json": BIG}
-    files |= {"model.safetensors": b"s" * 1000, "onnx/model.onnx": b"o" * 10}
-    files |= {f"many/{index:02}.md": str(index).encode() for index in range(60)}
-    for path, content in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
-    return files
+@pytest.fixture
+def folder(tmp_path):
+    for name, content in {
+        "model.safetensors": b"\x00weights",
+        "README.md": CARD.encode(),
+        "onnx/model.onnx": b"graph",
+    }.items():
+        file = tmp_path / "stage" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return tmp_path / "stage"
 
 
-def test_a_folder_goes_up_and_comes_back(hub, tmp_path):
-    files = write_folder(tmp_path / "folder")
-    answers = ask(hub, tmp_path, "uploads", folder=str(tmp_path / "folder"))
-    assert answers["same commit"]
-    assert answers["down"]
-    assert answers["sha"]
-    assert answers["below"] == ["onnx/model.onnx"]
-    top = {".gitattributes", *(path.split("/")[0] for path in files)}
-    assert answers["folder"] == sorted(top)
-    assert answers["no folder"][:2] == ["RemoteEntryNotFoundError", 404]
-    assert answers["paths"] == [1000, None, []]
-    assert answers["after deletion"] == sorted({".gitattributes", *files} - {"notes.txt"})
-    assert answers["left at the first"]
-    assert len(answers["pages"]) == 60
-    assert set(answers["pages"].values()) == {"Upload folder using huggingface_hub"}
-    assert answers["last"]["config.json"] == "third"
-    assert answers["last"][".gitattributes"] == "initial commit"
-    assert answers["commits"] == ["third", "Upload folder using huggingface_hub", "initial commit"]
-    assert answers["outdated"][:2] == ["HfHubHTTPError", 412]
-
-    assert hub.files("user/a")["a.txt"] == b"1"
-    assert hub.files("user/a")["same.bin"] == files["model.safetensors"]
-    assert hub.files("user/a", revision=hub.commits("user/a")[2].oid)["big.json"] == BIG
-    sent = [request.path for request in hub.requests if request.method == "PUT"]
-    assert len(sent) == 3, "big.json, model.safetensors (twice committed) and model.onnx, each of them once"
-    assert all(request.storage for request in hub.requests if request.method == "PUT")
+def send(folder, *, gone=(), private=None):
+    api = HfApi()
+    remote = look(api, REPO)
+    url = claim(api, remote, private=private)
+    publish(api, folder, remote, gone=gone, message="Publish")
+    return url
 
 
-def test_branches_tags_and_ignored_files(hub, tmp_path):
-    answers = ask(hub, tmp_path, "refs")
-    assert answers["on main"] == [".gitattributes"]
-    assert answers["on the branch"] == [".gitattributes", ".gitignore", "copy.pt"]
-    assert answers["refs"] == [["checkpoints", "main"], [["v1", True]]]
-    assert answers["tagged"]
-    assert statuses(answers, "branch again", "main stays") == [["HfHubHTTPError", 409], ["HfHubHTTPError", 403]]
-    lost = ["RevisionNotFoundError", 404]
-    assert statuses(answers, "no tag", "no branch") == [lost, lost]
-    assert answers["missing"][:2] == ["RemoteEntryNotFoundError", 404]
+def test_a_folder_becomes_a_repository_in_one_commit(folder, hub):
+    assert send(folder, private=True) == f"{hub.url}/{REPO}"
+    assert {name: hub.files(REPO)[name] for name in ("model.safetensors", "onnx/model.onnx")} == {
+        "model.safetensors": b"\x00weights",
+        "onnx/model.onnx": b"graph",
+    }
+    assert len(hub.commits(REPO)) == 2, "the one that every repository begins with, and ours"
+    found = look(HfApi(), REPO)
+    assert (found.exists, found.private, found.card) == (True, True, CARD)
+    send(folder)
+    assert len(hub.commits(REPO)) == 2
 
 
-def test_a_space(hub, tmp_path):
-    answers = ask(hub, tmp_path, "spaces", other=hub.add_token("other"))
-    assert answers["url"] == f"{hub.url}/spaces/user/demo"
-    assert answers["files"] == [".gitattributes", "README.md", "app.py"]
-    assert (answers["runtime"], answers["hardware"], answers["sleep"]) == ("zero-a10g", "cpu-upgrade", 600)
-    assert answers["secrets"] == {"FIRST": None, "SECOND": "for the models"}
-    assert answers["one secret"] == ["FIRST"]
-    assert (answers["variables"], answers["no variables"]) == ({"MODEL": "user/a"}, {})
-    assert (answers["stage"], answers["paused"], answers["restarted"]) == ("BUILDING", "PAUSED", "BUILDING")
-    assert answers["stranger"][:2] == ["RepositoryNotFoundError", 404]
-    everything = b"\n".join(hub.uploaded)
-    assert b"SECOND" in everything
-    assert b"secret-value" not in everything
+def test_what_is_gone_goes_by_its_exact_name(folder, hub):
+    send(folder)
+    api = HfApi()
+    for name in ("a[1].onnx", "a1.onnx"):
+        api.upload_file(path_or_fileobj=b"x", path_in_repo=name, repo_id=REPO)
+    send(folder, gone=["a[1].onnx"])
+    assert {"a[1].onnx", "a1.onnx"} & hub.files(REPO).keys() == {"a1.onnx"}
 
 
-def test_a_client_with_xet_does_not_get_far(tmp_path):
-    """Why `environment` says HF_HUB_DISABLE_XET; and a request that is not understood is seen."""
-    pytest.importorskip("hf_xet")
-    with LoopbackHub() as hub:
-        *_, (name, _, message) = ask(
-            hub, tmp_path, "attempt", names=["create", "weights"], without="HF_HUB_DISABLE_XET"
-        )
-        assert "xet-write-token" in message, name
-        assert {request.path for request in hub.unhandled} == {"/api/models/user/a/xet-write-token/main"}
-        assert "a.bin" not in hub.files("user/a")
+@pytest.mark.parametrize(
+    ("plan", "kind", "words"),
+    [
+        ({"method": "POST", "path_pattern": "/commit/", "status": 500}, HubError, "the same command again"),
+        ({"method": "PUT", "path_pattern": "/storage/", "drop_after": 3}, HubError, "connection"),
+        ({"method": "PUT", "path_pattern": "/storage/", "status": 403}, InputError, "may not write"),
+        ({"method": "POST", "path_pattern": "/commit/", "status": 412}, HubError, "at the same moment"),
+        ({"method": "POST", "path_pattern": "/commit/", "status": 429}, HubError, "pause"),
+        ({"method": "POST", "path_pattern": "/commit/", "status": 413}, InputError, "too large"),
+        ({"method": "POST", "path_pattern": "/commit/", "status": 409}, InputError, "in conflict"),
+        ({"method": "POST", "path_pattern": "repos/create", "status": 403}, InputError, "may not write"),
+        ({"method": "POST", "path_pattern": "repos/create", "status": 409}, HubError, "cannot be understood"),
+        ({"method": "GET", "path_pattern": "/api/models/user/small$", "status": 503}, HubError, "503"),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
+)
+def test_after_a_fault_the_same_call_finishes_the_job(plan, kind, words, folder, hub):
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    fault = hub.fail(**plan, times=50)
+    with pytest.raises(kind, match=words) as error:
+        send(folder)
+    assert REPO in str(error.value)
+    assert fault.happened
+    assert "\n" not in str(error.value)
+    fault.times = 0
+    assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
+    send(folder)
+    assert hub.files(REPO)["model.safetensors"] == b"\x00weights"
 
 
-def test_models_are_published_and_loaded_by_id(hub, tmp_path):
-    before = ask(hub, tmp_path / "one", "publish", folder=str(tmp_path / "run"), token=hub.token)
-    after = ask(hub, tmp_path / "empty", "load", without="HF_TOKEN")
-    assert after["tiny"] == before["tiny"]
-    assert after["trained"] == before["trained"]
-    assert after["tiny"] != after["trained"], "two models, told apart by their ids"
-    assert after["pipeline"] == [f"LABEL_{int(b > a)}" for a, b in before["tiny"]]
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(hub.files("user/tiny"))
-    assert json.loads(hub.files("user/tiny")["config.json"])["model_type"] == "bert"
-    # The stock Trainer uploads its arguments, token and all: what is searched here would find a leak.
-    assert "training_args.bin" in hub.files("user/trained")
-    assert any(hub.token.encode() in body for body in hub.uploaded)
-    assert not any(re.search(rb"hf_[A-Za-z0-9]{30}", content) for content in hub.files("user/tiny").values())
+def test_payment_is_explained(hub):
+    hub.fail("POST", "repos/create", status=402, message="You need a PRO subscription")
+    space = Remote("user/demo", "space")
+    with pytest.raises(InputError, match=r"PRO.*zero-a10g.*python space/app\.py"):
+        claim(HfApi(), space, hardware="cpu-basic")
+
+
+def test_no_token(hub, monkeypatch, tmp_path):
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
+    with pytest.raises(InputError, match="hf auth login"):
+        check_account(HfApi(), REPO)
+
+
+def test_a_token_that_will_not_do(folder, hub, monkeypatch):
+    check_account(HfApi(), REPO)
+    monkeypatch.setenv("HF_TOKEN", hub.add_token(role="read"))
+    with pytest.raises(InputError, match="may only read"):
+        check_account(HfApi(), REPO)
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 34)
+    with pytest.raises(InputError, match="does not know this access token"):
+        check_account(HfApi(), REPO)
+    monkeypatch.setenv("HF_TOKEN", hub.add_token("somebody"))
+    with pytest.raises(InputError, match="may not write"):
+        send(folder)
+
+
+def test_offline(hub, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="HF_HUB_OFFLINE"):
+        check_account(HfApi(), REPO)
+
+
+def test_nobody_listens(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(HubError, match="connection"):
+        check_account(HfApi(endpoint="http://127.0.0.1:9", token="x"), REPO)
+
+
+def test_a_model_of_somebody_else():
+    with pytest.raises(InputError, match="--overwrite"):
+        refuse_foreign(Remote(REPO, exists=True, files=("model.safetensors",)))
+    refuse_foreign(Remote(REPO, exists=True, files=("model.safetensors", "compression.json")))
+    refuse_foreign(Remote(REPO, exists=True, files=(".gitattributes",)))
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="a bug"), in_plain_words(REPO):
+        raise RuntimeError("a bug")
+    with pytest.raises(InputError, match="^as it was$"), in_plain_words(REPO):
+        raise InputError("as it was")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ground import Bad
+from tests.inputs.ground import Bad
 
 ARGUMENTS = {
     "no such command": Bad(lambda g: ["compres", "recipe.yaml"], ("compres",)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ground import Bad
+from tests.inputs.ground import Bad
 
 GOOD = "text,label\nred sky,a\ngreen hill,b\nblue sea,a\ngrey stone,b\n"
 TEST = "text,label\nblack night,a\nwhite snow,b\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ground import Bad
+from tests.inputs.ground import Bad
 
 REPO = "user/small"
 DRY = ("--dry-run",)
@@ -40,7 +40,7 @@ NAMES = {
 
 
 def _token(ground):
-    from ground import change_json
+    from tests.inputs.ground import change_json
 
     change_json(ground.run / "compressed/config.json", note="hf_" + "Zq7" * 12)
     return ground.run

@@ -8,8 +8,9 @@ import pickle
 import shutil
 
 import torch
-from bad_arguments import corpus
-from ground import Bad, change_json, change_weights
+
+from tests.inputs.bad_arguments import corpus
+from tests.inputs.ground import Bad, change_json, change_weights
 
 
 def check(change):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ground import Bad
+from tests.inputs.ground import Bad
 
 RECIPES = {
     "no file": Bad(lambda g: ["compress", g.root / "none.yaml"], ("none.yaml", "no recipe")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ground import Bad, change_json
+from tests.inputs.ground import Bad, change_json
 
 
 def _push(g, change):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ground import Bad
+from tests.inputs.ground import Bad
 
 SWEEPS = {
     "no file": Bad(lambda g: ["sweep", g.root / "none.yaml"], ("none.yaml",)),

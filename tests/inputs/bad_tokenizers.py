@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 
-from bad_arguments import corpus
-from ground import Bad
+from tests.inputs.bad_arguments import corpus
+from tests.inputs.ground import Bad
 
 
 def trim(change, size=110, texts=corpus):

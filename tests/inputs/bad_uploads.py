@@ -12,13 +12,13 @@ from pathlib import Path
 
 from batch_input import arguments, columns_of, read_texts_of
 from compare import check_text
-from ground import change_json
 from models import find_report, open_pair
 from names import choose
 from sweep import COLUMNS, read_sweep
 
-from trainer_ext.data_arguments import DataArguments
-from trainer_ext.report import CompressionReport, Model
+from tests.inputs.ground import change_json
+from trainer_ext.data.arguments import DataArguments
+from trainer_ext.report.schema import CompressionReport, Model
 
 TABLE = "text,label\nred sky,a\n"
 ROW = {

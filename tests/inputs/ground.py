@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from commands import recipe_fields, write_recipe, write_task
 from safetensors.torch import load_file, save_file
+
+from tests.helpers.commands import recipe_fields, write_recipe, write_task
 
 FILES_OF_A_MODEL = (
     "config.json",

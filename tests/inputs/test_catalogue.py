@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from bad_arguments import ARGUMENTS
-from bad_data import DATA
-from bad_hub import ANSWERS, NAMES, REPO
-from bad_models import MODELS
-from bad_recipes import RECIPES
-from bad_reports import REPORTS
-from bad_sweeps import SWEEPS
-from bad_tokenizers import CORPORA, TOKENIZERS
-from bad_uploads import UPLOADS
-from commands import run_command
-from ground import Bad, Ground, listing
-from publishing import CLIENT_WARNS
 from transformers.utils import logging
 
+from tests.helpers.commands import run_command
+from tests.helpers.publishing import CLIENT_WARNS
+from tests.inputs.bad_arguments import ARGUMENTS
+from tests.inputs.bad_data import DATA
+from tests.inputs.bad_hub import ANSWERS, NAMES, REPO
+from tests.inputs.bad_models import MODELS
+from tests.inputs.bad_recipes import RECIPES
+from tests.inputs.bad_reports import REPORTS
+from tests.inputs.bad_sweeps import SWEEPS
+from tests.inputs.bad_tokenizers import CORPORA, TOKENIZERS
+from tests.inputs.bad_uploads import UPLOADS
+from tests.inputs.ground import Bad, Ground, listing
 from trainer_ext import InputError
 
 TABLES = {
@@ -99,7 +99,7 @@ def test_a_good_input_is_not_refused(ground, monkeypatch, capsys):
 
 def corpus(ground):
     """Good texts."""
-    from bad_arguments import corpus
+    from tests.inputs.bad_arguments import corpus
 
     return corpus(ground)
 

@@ -7,11 +7,12 @@ import subprocess
 import sys
 
 import pytest
-from bad_models import MODELS
-from bad_recipes import RECIPES
-from bad_reports import REPORTS
-from ground import Bad, Ground, change_json
-from test_catalogue import refused
+
+from tests.inputs.bad_models import MODELS
+from tests.inputs.bad_recipes import RECIPES
+from tests.inputs.bad_reports import REPORTS
+from tests.inputs.ground import Bad, Ground, change_json
+from tests.inputs.test_catalogue import refused
 
 
 def _demo(ground):

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 from batch_input import read_texts_of
-from fuzzing import VALUES, fuzz, texts_of, value_or_line
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sweep import COLUMNS, read_sweep
 
-from trainer_ext.corpus import read_corpus
-from trainer_ext.data import Data, load_data
-from trainer_ext.data_arguments import DataArguments
-from trainer_ext.rows import Table
+from tests.inputs.fuzzing import VALUES, fuzz, texts_of, value_or_line
+from trainer_ext.data.arguments import DataArguments
+from trainer_ext.data.corpus import read_corpus
+from trainer_ext.data.records import Table
+from trainer_ext.tasks.dataset import Data, load_data
 
 CELLS = (
     "text,label\n",

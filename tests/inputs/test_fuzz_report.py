@@ -6,13 +6,13 @@ import copy
 import json
 
 import pytest
-from fuzzing import VALUES, WORDS, fuzz, texts_of, value_or_line
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.inputs.fuzzing import VALUES, WORDS, fuzz, texts_of, value_or_line
 from trainer_ext import report
-from trainer_ext.card import render
-from trainer_ext.prepared import card_of
+from trainer_ext.hub.card import render
+from trainer_ext.hub.staging import card_of
 
 TOKENS = (
     '{"schema_version": 1',

@@ -6,12 +6,12 @@ A tokenizer.json may hold anything that the tokenizers library opens; then it is
 from __future__ import annotations
 
 import pytest
-from fuzzing import WORDS, fuzz, value_or_line
 from hypothesis import given
 from hypothesis import strategies as st
-from vocabularies import ALL, MAKE, MARATHI, tokenizer_of
 
-from trainer_ext.vocabulary import trim_tokenizer
+from tests.helpers.vocabularies import ALL, MAKE, MARATHI, tokenizer_of
+from tests.inputs.fuzzing import WORDS, fuzz, value_or_line
+from trainer_ext.vocabulary.trim import trim_tokenizer
 
 LETTERS = sorted(set("".join(ALL)))
 TEXTS = st.lists(st.text(LETTERS, max_size=8) | st.sampled_from(ALL) | WORDS, max_size=6).map(" ".join)

@@ -6,12 +6,12 @@ import os
 
 import pytest
 import yaml
-from fuzzing import NUMBERS, VALUES, fuzz, texts_of, value_or_line
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trainer_ext.recipe import Recipe, read_recipe, recipe_fields
-from trainer_ext.sweep_file import KEYS, SweepFile, read_sweep_file
+from tests.inputs.fuzzing import NUMBERS, VALUES, fuzz, texts_of, value_or_line
+from trainer_ext.pipeline.recipe import Recipe, read_recipe, recipe_fields
+from trainer_ext.sweep.config import KEYS, SweepFile, read_sweep_file
 
 TOKENS = (
     *(

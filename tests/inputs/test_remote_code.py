@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from bad_arguments import corpus
-from commands import run_command
-from ground import Ground, change_json
 from transformers import AutoConfig, AutoTokenizer
+
+from tests.helpers.commands import run_command
+from tests.inputs.bad_arguments import corpus
+from tests.inputs.ground import Ground, change_json
 
 CODE = """
 from pathlib import Path

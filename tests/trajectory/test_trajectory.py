@@ -23,7 +23,7 @@ import torch
 # For the command above; under pytest both are there.
 sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-from training import PRUNE, logged, make_trainer, new_model  # noqa: E402
+from tests.helpers.training import PRUNE, logged, make_trainer, new_model  # noqa: E402
 
 STORED = Path(__file__).with_name("trajectory.json")
 TOLERANCE = 1e-4

@@ -1,0 +1,176 @@
+"""Usage: the script beside an exported file answers as the model does, where torch and transformers are not installed."""
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from packaging.requirements import Requirement
+from transformers import (
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
+
+from tests.helpers.tiny_models import build
+from trainer_ext.export.classify_script import write_usage
+from trainer_ext.export.formats import export
+from trainer_ext.export.source import open_source
+from trainer_ext.pipeline.scratch import train_tokenizer
+from trainer_ext.tasks import postprocess
+
+TEXTS = ("mango and guava", "the river ganga is long, longer than the koyna", "tin")
+QUESTION, CONTEXT = "what is long", "the river ganga is long, the koyna is not"
+NAMES = {0: "FRUIT", 1: "rivière", 2: "metal {x}"}
+TEXT, WORD, ANSWER = AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoModelForQuestionAnswering
+
+
+@pytest.fixture(scope="session")
+def without_torch(tmp_path_factory):
+    """`without_torch(packages, *words)`: run Python with these packages, and what they need, and nothing else."""
+
+    def run(packages, *words):
+        site = tmp_path_factory.mktemp("site")
+        wanted, found = list(packages), set()
+        while wanted:
+            name = wanted.pop()
+            if name in found:
+                continue
+            found.add(name)
+            for line in importlib.metadata.requires(name) or ():
+                requirement = Requirement(line)
+                if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                    wanted.append(requirement.name)
+            distribution = importlib.metadata.distribution(name)
+            for part in {file.parts[0] for file in distribution.files if file.parts[0] != ".."}:
+                link = site / part
+                if not link.exists():
+                    link.symlink_to(distribution.locate_file(part))
+        start = f"import runpy, sys; sys.path.insert(0, {str(site)!r}); sys.argv = sys.argv[1:]; "
+        command = [sys.executable, "-I", "-S", "-c", start + "runpy.run_path(sys.argv[0], run_name='__main__')"]
+        return subprocess.run([*command, *map(str, words)], capture_output=True, text=True, timeout=120)
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """`folder(auto_class, **config)`: a saved model that reads these texts, with its tokenizer."""
+
+    def make(auto_class=TEXT, **changes):
+        tokenizer = train_tokenizer([*TEXTS, QUESTION, CONTEXT], vocab_size=128, max_length=24)
+        labels = {} if "num_labels" in changes else {"id2label": NAMES}
+        model = build("bert", auto_class=auto_class, pad_token_id=tokenizer.pad_token_id, **labels, **changes)
+        model.save_pretrained(tmp_path / "model")
+        tokenizer.save_pretrained(tmp_path / "model")
+        return tmp_path / "model", model, tokenizer
+
+    return make
+
+
+def logits_of(model, tokenizer, *texts, **options):
+    """Logits of each text by itself, without padding."""
+    with torch.inference_mode():
+        return [model(**tokenizer(*text, return_tensors="pt", **options)) for text in zip(*texts, strict=True)]
+
+
+def printed(done):
+    assert not done.returncode, done.stderr
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("module", ["torch", "transformers", "trainer_ext"])
+def test_the_place_has_no_torch(without_torch, tmp_path, module):
+    """The control of this file: what the script must not need cannot be imported there."""
+    (tmp_path / "script.py").write_text(f"import {module}")
+    done = without_torch(["onnxruntime", "tokenizers", "numpy"], tmp_path / "script.py")
+    assert f"No module named '{module}'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("format_", "script", "package"),
+    [("onnx", "onnx/classify.py", "onnxruntime"), ("openvino", "openvino/classify.py", "openvino")],
+)
+def test_the_class_of_each_text_and_its_probability(folder, without_torch, format_, script, package):
+    path, model, tokenizer = folder()
+    export(path, [format_])
+    rows = printed(without_torch([package, "tokenizers", "numpy"], path / script, *TEXTS))
+    for row, text, output in zip(rows, TEXTS, logits_of(model, tokenizer, TEXTS), strict=True):
+        shares = output.logits.softmax(-1)[0]
+        assert row == [text, NAMES[shares.argmax().item()], f"{shares.max():.4f}"]
+    lines = (path / script).read_text(encoding="utf-8").split('"""')[2].splitlines()
+    assert sum(bool(line.strip() and not line.startswith("#")) for line in lines) <= 15
+    assert json.loads((path / format_ / "config.json").read_text(encoding="utf-8"))["max_length"] == 24
+
+
+def test_a_text_longer_than_the_model_reads_is_cut(folder, without_torch):
+    path, model, tokenizer = folder()
+    export(path, ["onnx"])
+    text = "mango guava " * 30
+    ((_, name, share),) = printed(without_torch(["onnxruntime", "tokenizers"], path / "onnx" / "classify.py", text))
+    (output,) = logits_of(model, tokenizer, [text], truncation=True)
+    assert (name, share) == (NAMES[output.logits.argmax().item()], f"{output.logits.softmax(-1).max():.4f}")
+
+
+def test_two_texts_are_read_together(folder, without_torch):
+    path, model, tokenizer = folder()
+    export(path, ["onnx"])
+    source = open_source(path)
+    write_usage(replace(source, args=replace(source.args, text_pair_column="second")), path / "onnx" / "model.onnx")
+    words = [TEXTS[0], QUESTION, TEXTS[2], CONTEXT]
+    rows = printed(without_torch(["onnxruntime", "tokenizers"], path / "onnx" / "classify.py", *words))
+    outputs = logits_of(model, tokenizer, words[::2], words[1::2])
+    expected = [f"{output.logits.softmax(-1).max():.4f}" for output in outputs]
+    assert [share for *_, share in rows] == expected
+
+
+def test_several_classes_and_a_number(folder, without_torch):
+    path, model, tokenizer = folder(problem_type="multi_label_classification")
+    export(path, ["onnx"])
+    rows = printed(without_torch(["onnxruntime", "tokenizers"], path / "onnx" / "classify.py", *TEXTS))
+    for row, text, output in zip(rows, TEXTS, logits_of(model, tokenizer, TEXTS), strict=True):
+        shares = output.logits.sigmoid()[0].tolist()
+        expected = [part for i, share in enumerate(shares) if share > 0.5 for part in (NAMES[i], f"{share:.4f}")]
+        assert row == [text, *expected]
+    path, model, tokenizer = folder(num_labels=1, problem_type="regression")
+    export(path, ["onnx"])
+    rows = printed(without_torch(["onnxruntime", "tokenizers"], path / "onnx" / "classify.py", *TEXTS))
+    numbers = [output.logits.item() for output in logits_of(model, tokenizer, TEXTS)]
+    assert rows == [[text, f"{number:.4f}"] for text, number in zip(TEXTS, numbers, strict=True)]
+
+
+def test_the_tag_of_each_word(folder, without_torch):
+    names = {index: f"tag {index}" for index in range(12)}
+    path, model, tokenizer = folder(WORD, num_labels=12, id2label=names)
+    export(path, ["onnx"])
+    rows = printed(without_torch(["onnxruntime", "tokenizers"], path / "onnx" / "classify.py", *TEXTS))
+    expected = []
+    for text in TEXTS:
+        encoded = tokenizer(text.split(), is_split_into_words=True, truncation=True, return_tensors="pt")
+        with torch.inference_mode():
+            best = model(**encoded).logits[0].argmax(-1).tolist()
+        words = encoded.word_ids()
+        expected += [[word, names[best[words.index(i)]]] for i, word in enumerate(text.split()) if i in words]
+    assert rows == expected
+    assert len({tag for _, tag in rows}) > 1
+
+
+def test_the_answer_to_a_question(folder, without_torch):
+    path, model, tokenizer = folder(ANSWER, num_labels=2)
+    export(path, ["onnx"])
+    ((found,),) = printed(
+        without_torch(["onnxruntime", "tokenizers"], path / "onnx" / "classify.py", QUESTION, CONTEXT)
+    )
+    options = {"truncation": "only_second", "max_length": 24, "return_tensors": "pt"}
+    encoded = tokenizer(QUESTION, CONTEXT, return_offsets_mapping=True, **options)
+    inside = np.array([part == 1 for part in encoded.sequence_ids()])
+    offsets = encoded.pop("offset_mapping")[0].tolist()
+    with torch.inference_mode():
+        output = model(**encoded)
+    start, end = (np.where(inside, part[0].numpy(), -np.inf) for part in (output.start_logits, output.end_logits))
+    _, first, last = postprocess.best_span(start, end, longest=30)
+    assert found == CONTEXT[offsets[first][0] : offsets[last][1]] != ""

@@ -1,0 +1,100 @@
+"""What the tests of the page share: a folder with two tiny models, and a way to run Python with other packages."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import network_guard
+import pytest
+from models import Pair, open_pair
+from names import choose
+
+from recipes.benchmarks import page_process
+from tests.helpers.vocabularies import tokenizer_of
+
+LABELS = ("खेळ", "राजकारण", "<b>tech</b> & more")
+HEADS, NEURONS = [[], [1, 3]], [[], [0, 5, 9]]  # what stays of two layers
+
+
+def write_pair(folder: Path, tiny_model, cut) -> Path:
+    """A run's two models, `baseline/` and the compact `compressed/`, with a tokenizer and labels that have names."""
+    tokenizer = tokenizer_of("bert")
+    for name in ("baseline", "compressed"):
+        model = tiny_model(vocab_size=len(tokenizer))
+        model.config.id2label = dict(enumerate(LABELS))
+        model.config.label2id = {label: index for index, label in enumerate(LABELS)}
+        model = cut(model, HEADS, NEURONS) if name == "compressed" else model
+        model.save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+    return folder
+
+
+def pair_of(run: Path) -> Pair:
+    """The models of a run, open."""
+    return open_pair(choose([str(run)], beside=run))
+
+
+def only(*places: Path) -> list[str]:
+    """A Python command line that finds packages in these places, and what else is installed, but no editable one.
+
+    Without `site` no `.pth` file is read, and an editable install is found through one.
+    """
+    others = [path for path in sys.path if path.endswith("-packages")]
+    if any((Path(path) / "trainer_ext").is_dir() for path in others):
+        pytest.skip("trainer_ext is installed, not linked: it cannot be left out")
+    start = f"import sys; sys.path += {[*map(str, places), *others]}; exec(sys.argv.pop(1))"
+    return [sys.executable, "-I", "-S", "-c", start]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment without the places it finds packages in, and without a token; the network is guarded."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "HF_TOKEN")}
+    places = os.pathsep.join(filter(None, [str(Path(network_guard.__file__).parent), more.pop("PYTHONPATH", "")]))
+    return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **more, "PYTHONPATH": places}
+
+
+def run(command: list[str], code: str, *arguments) -> str:
+    """What the code prints."""
+    words = [*command, code, *map(str, arguments)]
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+# As `python app.py`, but with no package except what `only` lets it find.
+START = """
+import importlib.util, runpy, sys
+assert importlib.util.find_spec("trainer_ext") is None, "it must come from the wheel, or this shows nothing"
+sys.path.insert(0, ".")
+sys.argv = ["app.py"]
+runpy.run_path("app.py", run_name="__main__")
+"""
+ASK = """
+import json, sys
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+client = Client(sys.argv[1], verbose=False, analytics_enabled=False)
+for text in json.loads(sys.argv[2]):
+    try:
+        answer = client.predict(text, api_name="/compare")
+    except AppError as error:
+        answer = str(error)
+    print(json.dumps(answer))
+print(json.dumps(list(client.view_api(print_info=False, return_format="dict")["named_endpoints"])))
+"""
+
+
+@contextlib.contextmanager
+def started(command: list[str], *, cwd: Path, **variables: str):
+    """The address of a page that runs until the block is left."""
+    with page_process.started(command, cwd=cwd, environment=environment(**variables)) as (address, _):
+        yield address
+
+
+def ask(address: str, *texts: str) -> list:
+    """What `/compare` answers to each text, a refusal as its words; and last the names of the endpoints."""
+    printed = run([sys.executable, "-c"], ASK, address, json.dumps(texts))
+    return [json.loads(line) for line in printed.splitlines()]

@@ -1,0 +1,86 @@
+"""Endpoints of a Space beyond its files: hardware, sleep, secrets and variables. Nothing is run."""
+
+from tests.hub.loopback.answers import Answer, Refusal, as_json
+from tests.hub.loopback.catalogue import Space
+from tests.hub.loopback.endpoints_repositories import runtime
+from tests.hub.loopback.state import Call, HubState
+
+
+def _space(state: HubState, call: Call) -> Space:
+    return state.writable(call).space
+
+
+def get_runtime(state: HubState, call: Call) -> Answer:
+    """How the Space would be running."""
+    return as_json(runtime(state.visible(call).space))
+
+
+def set_hardware(state: HubState, call: Call) -> Answer:
+    """Ask for hardware."""
+    space = _space(state, call)
+    space.hardware = call.json["flavor"]
+    space.sleep_seconds = call.json.get("sleepTimeSeconds", space.sleep_seconds)
+    return as_json(runtime(space))
+
+
+def set_sleep_time(state: HubState, call: Call) -> Answer:
+    """Say after how many seconds without visitors it sleeps."""
+    space = _space(state, call)
+    space.sleep_seconds = call.json["seconds"]
+    return as_json(runtime(space))
+
+
+def pause(state: HubState, call: Call) -> Answer:
+    """Stop it."""
+    space = _space(state, call)
+    space.stage = "PAUSED"
+    return as_json(runtime(space))
+
+
+def restart(state: HubState, call: Call) -> Answer:
+    """Start it anew."""
+    space = _space(state, call)
+    space.stage = "BUILDING"
+    return as_json(runtime(space))
+
+
+def get_secrets(state: HubState, call: Call) -> Answer:
+    """The names of the secrets; nobody gets the values, and this Hub does not even keep them."""
+    return as_json(_space(state, call).secrets)
+
+
+def set_secret(state: HubState, call: Call) -> Answer:
+    """Note that there is a secret of this name."""
+    described = {"description": call.json["description"]} if "description" in call.json else {}
+    _space(state, call).secrets[call.json["key"]] = described
+    return Answer()
+
+
+def delete_secret(state: HubState, call: Call) -> Answer:
+    """Forget a secret."""
+    _remove(_space(state, call).secrets, call.json["key"])
+    return Answer()
+
+
+def get_variables(state: HubState, call: Call) -> Answer:
+    """The variables, which are no secrets."""
+    return as_json(state.visible(call).space.variables)
+
+
+def set_variable(state: HubState, call: Call) -> Answer:
+    """Set one; the answer has all."""
+    variables = _space(state, call).variables
+    variables[call.json["key"]] = {name: call.json[name] for name in ("value", "description") if name in call.json}
+    return as_json(variables)
+
+
+def delete_variable(state: HubState, call: Call) -> Answer:
+    """Take one away; the answer has the others."""
+    variables = _space(state, call).variables
+    _remove(variables, call.json["key"])
+    return as_json(variables)
+
+
+def _remove(named: dict, key: str):
+    if named.pop(key, None) is None:
+        raise Refusal(404, f"There is no {key} in this Space")

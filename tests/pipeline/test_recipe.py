@@ -1,0 +1,148 @@
+"""Recipes: what a file and a command line say becomes typed arguments, and what they cannot mean is refused."""
+
+import dataclasses
+
+import pytest
+
+from tests.helpers.commands import recipe_fields as fields_of
+from tests.helpers.commands import write_recipe
+from trainer_ext import InputError
+from trainer_ext.pipeline.recipe import read_recipe, recipe_fields
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    return lambda *overrides, **changes: read_recipe(
+        write_recipe(tmp_path / "r.yaml", fields_of(tmp_path, tmp_path / "run", **changes)), overrides
+    )
+
+
+def test_file_gives_typed_arguments(recipe):
+    read = recipe(prune_sparsity="0.25", metrics=["accuracy", "macro_f1"], fp16=None)
+    assert read.training.prune_sparsity == 0.25
+    assert read.model.metrics == ["accuracy", "macro_f1"]
+    assert read.from_scratch
+
+
+def test_command_line_wins_over_the_file(recipe):
+    read = recipe("--prune_sparsity", "0.75", "--latency_batch_sizes", "2", "8", "--seed=5", prune_sparsity=0.25)
+    assert read.training.prune_sparsity == 0.75
+    assert read.model.latency_batch_sizes == [2, 8]
+    assert read.resolved["seed"] == 5
+
+
+SCALES = {"small": {"prune_sparsity": 0.1, "seed": 3, "save_strategy": False}, "none": {"metrics": None}}
+
+
+def test_a_scale_wins_over_the_file_and_the_command_line_over_both(tmp_path):
+    fields = fields_of(tmp_path, tmp_path / "run", prune_sparsity=0.25, scales=SCALES, metrics=["macro_f1"])
+    path = write_recipe(tmp_path / "r.yaml", fields)
+    assert read_recipe(path).training.prune_sparsity == 0.25
+    small = read_recipe(path, ["--seed", "5"], scale="small")
+    assert (small.training.prune_sparsity, small.training.seed, small.training.save_strategy) == (0.1, 5, "no")
+    assert "scales" not in small.resolved
+    assert small.resolved["prune_sparsity"] == 0.1
+    assert read_recipe(path, scale="none").model.metrics == [], "null takes a field away"
+
+
+@pytest.mark.parametrize(
+    ("scales", "scale", "word"),
+    [
+        (SCALES, "tiny", "has no scale 'tiny'; it has 'none', 'small'"),
+        (None, "small", "has no scale 'small'; it has none"),
+        ({"small": None}, None, "name: {field: value}"),
+        (["small"], None, "name: {field: value}"),
+        ({"small": {"prune_sparsty": 0.5}}, "small", "did you mean 'prune_sparsity'"),
+        ({"small": {"prune_sparsity": 2}}, "small", "prune_sparsity"),
+    ],
+)
+def test_a_scale_that_cannot_be_is_refused(tmp_path, scales, scale, word):
+    changes = {} if scales is None else {"scales": scales}
+    path = write_recipe(tmp_path / "r.yaml", fields_of(tmp_path, tmp_path / "run", **changes))
+    with pytest.raises(InputError) as refused:
+        read_recipe(path, scale=scale)
+    assert word in str(refused.value)
+
+
+def test_dashes_and_flags_are_understood(recipe):
+    assert recipe("--prune-sparsity", "0.1", "--bf16").training.bf16
+
+
+def test_a_value_may_start_with_a_dash(recipe):
+    with pytest.raises(InputError, match=r"prune_start must be .* got -0\.5"):
+        recipe("--prune_start", "-0.5")
+
+
+def test_the_yaml_word_no_stays_a_word_where_words_are_meant(recipe):
+    assert recipe(save_strategy=False).training.save_strategy == "no"
+    assert recipe(bf16=False).training.bf16 is False
+
+
+def test_changed_training_arguments_are_checked_anew(recipe):
+    read = recipe()
+    assert read.training_arguments(num_train_epochs=9).num_train_epochs == 9
+    with pytest.raises(InputError, match="prune_sparsity"):
+        read.training_arguments(prune_sparsity=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"prune_sparsty": 0.5}, ("Unknown field 'prune_sparsty'", "did you mean 'prune_sparsity'")),
+        ({"zzz": 1}, ("Unknown field 'zzz'", "--fields")),
+        ({"prune_sparsity": 1.0}, ("prune_sparsity", "[0, 1)", "1.0")),
+        ({"prune_sparsity": "half"}, ("--prune_sparsity", "half")),
+        ({"prune_sparsity": float("nan")}, ("prune_sparsity", "nan")),
+        ({"prune_start": 0.8, "prune_end": 0.3}, ("prune_start=0.8", "prune_end=0.3")),
+        ({"prune_method": "wish"}, ("prune_method", "wish")),
+        ({"vocab_corpus": ["a.txt"]}, ("vocab_corpus", "without vocab_size")),
+        ({"model_name_or_path": None}, ("--model_name_or_path",)),
+        ({"scratch_epochs": 0}, ("scratch_epochs", "above 0")),
+        ({"latency_sequence_length": 99}, ("latency_sequence_length", "99", "[1, 16]")),
+        ({"latency_batch_sizes": [0]}, ("latency_batch_sizes", "1 or more")),
+        ({"num_train_epochs": "many"}, ("num_train_epochs", "many")),
+        ({"eval_strategy": "sometimes"}, ("sometimes",)),
+    ],
+)
+def test_a_field_that_cannot_be_is_refused_in_one_line(recipe, changes, words):
+    with pytest.raises(InputError) as refused:
+        recipe(**changes)
+    assert "\n" not in str(refused.value)
+    for word in words:
+        assert word in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("[1, 2]", "field: value"), ("a: [", "no YAML"), ("", "field: value"), ("just text", "field: value")],
+)
+def test_a_file_that_is_no_recipe_is_refused(tmp_path, text, word):
+    (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=word):
+        read_recipe(tmp_path / "r.yaml")
+
+
+def test_a_missing_folder_or_undecodable_file_is_refused(tmp_path):
+    (tmp_path / "r.yaml").write_bytes(b"\xff\xfe\x00")
+    for path, word in ((tmp_path / "none.yaml", "There is no recipe"), (tmp_path, "cannot be read")):
+        with pytest.raises(InputError, match=word):
+            read_recipe(path)
+    with pytest.raises(InputError, match=r"cannot be read|no YAML"):
+        read_recipe(tmp_path / "r.yaml")
+
+
+def test_words_that_are_no_fields_are_refused(recipe):
+    with pytest.raises(InputError, match="'0.5' is no field"):
+        recipe("0.5")
+
+
+def test_every_field_of_ours_is_listed_once_and_explained():
+    fields = recipe_fields()
+    ours = [
+        field
+        for name, field in fields.items()
+        if name.startswith(("prune_", "distill_", "scratch_", "latency_", "vocab_"))
+    ]
+    assert len(ours) >= 15
+    assert all(len(field.metadata["help"]) > 20 for field in ours)
+    assert all(isinstance(field, dataclasses.Field) for field in fields.values())

@@ -1,0 +1,48 @@
+"""README: its Python blocks run as they stand, and the commands that it names exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainer_ext.pipeline.scratch import small_bert, train_tokenizer
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+TEXTS = [f"{word} {place}" for word in ("mango", "iron", "river") for place in ("here", "there", "again", "today")]
+
+
+@pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")  # no accelerator to copy to
+def test_the_script_and_both_ways_to_load_its_result_run_as_they_stand(tmp_path, monkeypatch):
+    script, installed, not_installed = BLOCKS
+    monkeypatch.chdir(tmp_path)
+    tokenizer = train_tokenizer(TEXTS, vocab_size=200, max_length=16)
+    shape = {"hidden_size": 64, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 64}
+    model = small_bert(tokenizer, ["fruit", "metal", "water"], **shape)
+    before = model.num_parameters()
+    rows = [{**tokenizer(text), "labels": index // 4} for index, text in enumerate(TEXTS)]
+    names = {"model": model, "train": rows, "test": rows, "tokenizer": tokenizer}
+    exec(script, names)
+    assert names["trainer"].model.num_parameters() < before
+    exec(installed, names)
+    answer = names["classify"]("mango here")[0]
+    assert answer["label"] in ("fruit", "metal", "water")
+    without = (
+        f"import sys; sys.modules['trainer_ext'] = None\n{not_installed}\nprint(classify('mango here')[0]['score'])"
+    )
+    done = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert float(done.stdout.splitlines()[-1]) == pytest.approx(answer["score"], abs=1e-5)
+
+
+def test_every_target_and_file_that_it_names_exists():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^make (\w+)", README, re.MULTILINE)
+    assert len(targets) >= 2
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
+    assert len(links) >= 3
+    assert all((ROOT / link).exists() for link in links)

@@ -1,0 +1,117 @@
+"""Budgets: the target is met, the worst go first, and every matrix keeps its floor."""
+
+import math
+
+import pytest
+import torch
+
+from trainer_ext.pruning import selection
+
+HEADS, NEURONS = [12] * 4, [512] * 4  # the proportions of BERT: half as many weights in attention as in the FFN
+HEAD_COST, NEURON_COST = 8192, 384
+
+
+def build(heads=None, neurons=None, *, sparsity, prune_heads=True, prune_neurons=True):
+    generator = torch.Generator().manual_seed(1)
+    heads = [torch.randn(n, generator=generator) for n in HEADS] if heads is None else heads
+    neurons = [torch.randn(n, generator=generator) for n in NEURONS] if neurons is None else neurons
+    return selection.structure_for(
+        heads,
+        neurons,
+        head_costs=[HEAD_COST] * len(heads),
+        neuron_costs=[NEURON_COST] * len(neurons),
+        sparsity=sparsity,
+        prune_heads=prune_heads,
+        prune_neurons=prune_neurons,
+    )
+
+
+def gone(structure):
+    total = sum(HEADS) * HEAD_COST + sum(NEURONS) * NEURON_COST
+    kept = sum(map(len, structure.heads)) * HEAD_COST + sum(map(len, structure.neurons)) * NEURON_COST
+    return 1 - kept / total
+
+
+@pytest.mark.parametrize(
+    ("units", "floor"), [(1, 1), (2, 1), (199, 1), (200, 1), (400, 2), (3072, 15), (768 * 768 // 1024, 2)]
+)
+def test_floor_by_hand(units, floor):
+    assert selection.floor_of(units) == floor
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
+def test_the_target_is_met_to_within_one_neuron(sparsity):
+    structure = build(sparsity=sparsity)
+    total = sum(HEADS) * HEAD_COST + sum(NEURONS) * NEURON_COST
+    assert abs(gone(structure) - sparsity) <= NEURON_COST / total
+    for ids, size in zip(structure.heads + structure.neurons, HEADS + NEURONS, strict=True):
+        assert ids == sorted(set(ids))
+        assert set(ids) <= set(range(size))
+        assert len(ids) >= selection.floor_of(size)
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "heads", "neurons"), [(0.1, True, False), (0.3, True, False), (0.6, False, True)]
+)
+def test_one_part_alone_carries_the_whole_target(sparsity, heads, neurons):
+    structure = build(sparsity=sparsity, prune_heads=heads, prune_neurons=neurons)
+    assert abs(gone(structure) - sparsity) <= (HEAD_COST if heads else NEURON_COST) / 1_179_648 / 2 + 1e-9
+    assert (sum(map(len, structure.heads)) == sum(HEADS)) is not heads
+    assert (sum(map(len, structure.neurons)) == sum(NEURONS)) is not neurons
+
+
+def test_the_lowest_scores_go_wherever_they_are():
+    heads = [torch.full((12,), float(layer)) for layer in range(4)]
+    structure = build(heads, sparsity=0.5)
+    assert [len(ids) for ids in structure.heads] == [1, 1, 10, 12]  # floors in the worst layers, then by rank
+
+
+def test_ranking_by_hand():
+    scores = torch.tensor([0.1, 0.9, 0.5, 0.8, 0.7, 0.6])
+    assert selection.top_units(scores, [3, 3], 3) == [[1], [0, 1]]
+    assert selection.top_units(scores, [3, 3], 2) == [[1], [0]]
+    assert selection.top_units(-scores, [3, 3], 4) == [[0, 2], [1, 2]]
+
+
+@pytest.mark.parametrize("value", [0.0, -1e4, 1e4])
+def test_equal_scores_kill_no_matrix_and_break_ties_by_id(value):
+    kept = selection.top_units(torch.full((30,), value), [10, 10, 10], 12)
+    assert kept == [list(range(10)), [0], [0]]
+
+
+@pytest.mark.parametrize("kept", [3, 4, 15, 30])
+def test_a_matrix_with_by_far_the_lowest_scores_keeps_its_floor(kept):
+    scores = torch.cat([torch.full((10,), -1e4), torch.randn(20, generator=torch.Generator().manual_seed(0))])
+    units = selection.top_units(scores, [10, 10, 10], kept)
+    assert all(units)
+    assert sum(map(len, units)) == kept
+    without_floor = torch.argsort(scores, descending=True)[:kept]
+    assert (without_floor < 10).any() == (kept > 20)  # the check can fail: without offsets it would be empty
+
+
+def test_offsets_lift_the_best_units_of_every_matrix():
+    scores = torch.tensor([3.0, 1.0, 2.0, -5.0, -4.0])
+    offsets = selection.floor_offsets(scores, [3, 2])
+    assert offsets.tolist() == [selection.LIFT, 0, 0, 0, selection.LIFT]
+    assert (scores + offsets)[4] > scores.max()
+
+
+@pytest.mark.parametrize(("fraction", "kept"), [(0.0, 30), (0.5, 15), (0.49, 15), (0.9, 3), (1.0, 3), (1.7, 3)])
+def test_kept_units_stop_at_the_floors(fraction, kept):
+    assert selection.kept_units([10, 10, 10], fraction) == kept
+
+
+@pytest.mark.parametrize(
+    ("heads", "neurons", "highest", "words"),
+    [
+        (True, True, 44 / 48 / 3 + 2 * (1 - 2 / 512) / 3, "prune_attention on and prune_ffn on"),
+        (True, False, 44 / 48 / 3, "prune_attention on and prune_ffn off"),
+        (False, True, 2 * (1 - 2 / 512) / 3, "prune_attention off and prune_ffn on"),
+    ],
+)
+def test_a_target_out_of_reach_is_refused_with_the_highest_one(heads, neurons, highest, words):
+    named = math.floor(1000 * highest) / 1000  # rounded up it would be refused in its turn
+    with pytest.raises(ValueError, match=f"(?s)prune_sparsity={highest + 0.001}.*{words}.*at most {named:.3f}"):
+        build(sparsity=highest + 0.001, prune_heads=heads, prune_neurons=neurons)
+    build(sparsity=named, prune_heads=heads, prune_neurons=neurons)
+    assert abs(gone(build(sparsity=highest - 1e-4, prune_heads=heads, prune_neurons=neurons)) - highest) < 5e-3

@@ -1,0 +1,79 @@
+"""Check: the chain holds for what compress made, and breaks where one form of the model is another function."""
+
+import shutil
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from tests.helpers.commands import run_command
+from trainer_ext.pruning import masks
+from trainer_ext.pruning.shrinking import shrink
+
+
+@pytest.fixture
+def run(tmp_path, tiny_model, make_spec):
+    """A folder as compress leaves it: the masked checkpoint and the shrunk model."""
+    import torch
+
+    model = masks.attach(tiny_model("bert"), make_spec())
+    with torch.no_grad():
+        for group in model.pruning.groups.values():
+            group.scores.normal_(generator=torch.Generator().manual_seed(1))
+    masks.close(model)
+    model.save_pretrained(tmp_path / "masked")
+    shrink(masks.merge(model))[0].save_pretrained(tmp_path / "compressed")
+    return tmp_path
+
+
+def _change(file, key_end):
+    state = load_file(file)
+    key = next(key for key in state if key.endswith(key_end))
+    state[key] = state[key] + 0.01
+    save_file(state, file, metadata={"format": "pt"})
+
+
+def test_the_chain_holds(run, monkeypatch, capsys):
+    status, out, err = run_command(monkeypatch, capsys, "check", run)
+    assert status == 0, err
+    assert out.count("yes") == 3
+    assert "NO" not in out
+
+
+@pytest.mark.parametrize("part", ["compressed", "masked"])
+def test_a_changed_weight_breaks_it_with_status_1(run, part, monkeypatch, capsys):
+    end = "classifier.bias"
+    _change(run / part / "model.safetensors", end)
+    status, out, _ = run_command(monkeypatch, capsys, "check", run)
+    assert status == 1
+    assert "NO" in out
+
+
+def test_one_model_alone_is_reloaded_in_a_fresh_process(run, monkeypatch, capsys):
+    status, out, _ = run_command(monkeypatch, capsys, "check", run / "compressed")
+    assert status == 0
+    assert out.count("yes") == 1
+
+
+def test_code_that_is_not_ours_runs_only_with_the_flag(run, monkeypatch, capsys):
+    code = run / "compressed" / "modeling_compact.py"
+    code.write_text(code.read_text() + f"\nopen({str(run / 'ran')!r}, 'w').close()\n")
+    status, _, err = run_command(monkeypatch, capsys, "check", run)
+    assert (status, len(err.strip().splitlines())) == (2, 1)
+    assert "--trust-remote-code" in err
+    assert not (run / "ran").exists()
+    status, _, _ = run_command(monkeypatch, capsys, "check", run, "--trust-remote-code")
+    assert status == 0
+    assert (run / "ran").exists(), "the flag must really let it run, or the refusal shows nothing"
+
+
+@pytest.mark.parametrize("what", ["nothing", "no weights", "cut weights"])
+def test_what_holds_no_model_is_refused_in_one_line(run, what, monkeypatch, capsys):
+    if what == "nothing":
+        shutil.rmtree(run / "compressed")
+    elif what == "no weights":
+        (run / "compressed" / "model.safetensors").unlink()
+    else:
+        file = run / "compressed" / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:200])
+    status, _, err = run_command(monkeypatch, capsys, "check", run)
+    assert (status, len(err.strip().splitlines())) == (2, 1), err

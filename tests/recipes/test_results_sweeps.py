@@ -1,0 +1,198 @@
+"""Results of sweeps: the page holds both readings of 25 %, says what was not run, and notices a number changed by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from recipes import open_question, results, results_scales, results_sweeps
+from tests.helpers.resulting import run
+from trainer_ext import InputError
+from trainer_ext.sweep.output import to_json
+from trainer_ext.sweep.results import BASELINE, SweepResult, SweepRow
+
+SHAPES = ("1 x 64", "32 x 64")
+QUARTER, KEPT = "25 % removed (75 % kept)", "75 % removed (25 % kept)"
+
+
+def made_up_row(name, gone, lost, speed, **changes):
+    """A model with made-up numbers: what is gone, what was lost in points, how fast it is at 32 texts."""
+    settings = (
+        {} if name == BASELINE else dict(zip(("sparsity", "teacher", "precision"), name.split(", "), strict=True))
+    )
+    row = SweepRow(
+        name=name,
+        settings=settings,
+        seed=17,
+        split="clean",
+        rows=1234,
+        metric="accuracy",
+        value=0.7 + lost / 100,
+        low=0.68 + lost / 100,
+        high=0.72 + lost / 100,
+        difference=lost / 100,
+        difference_low=lost / 100 - 0.005,
+        difference_high=lost / 100 + 0.005,
+        sparsity=gone,
+        parameters=1000,
+        bytes=4_000_000,
+        speedup=dict(zip(SHAPES, (speed * 0.75, speed), strict=True)),
+        ideal_speedup=dict.fromkeys(SHAPES, 1 / (1 - gone)),
+        median_ms=dict.fromkeys(SHAPES, 12.5),
+        memory_mib=321.0,
+        train_seconds=77.7,
+        train_kwh=0.00123,
+        train_g=0.877,
+        kwh_per_1000=0.0000456,
+        g_per_1000=0.0325,
+    )
+    return replace(row, **changes)
+
+
+def made_up_sweep(*rows, **changes):
+    """A sweep of a baseline, the same in int8, both readings with a teacher, and the one with mixed precision."""
+    quarter = made_up_row(f"{QUARTER}, KD, fp32", 0.25, -0.2, 1.28)
+    rows = rows or (
+        made_up_row(BASELINE, 0.0, 0.0, 1.0),
+        made_up_row(BASELINE, 0.0, -0.1, 2.9, runtime="openvino", precision="int8"),
+        made_up_row("0 %, none, fp32", 0.0, 0.4, 1.0),
+        quarter,
+        replace(quarter, runtime="onnxruntime", precision="int8", speedup={"1 x 64": 2.0, "32 x 64": 2.71}),
+        made_up_row(f"{QUARTER}, KD, mixed", 0.25, -0.3, 1.27),
+        made_up_row(f"{KEPT}, KD, fp32", 0.75, -4.0, 3.1),
+        made_up_row(f"{QUARTER}, none, fp32", 0.25, -1.5, 1.29),
+    )
+    result = SweepResult(
+        created="2031-02-03T00:00:00+00:00",
+        command="trainer-ext sweep paper_grid.yaml --scale small",
+        recipe="paper_grid.yaml",
+        scale="small",
+        machine="a made-up processor, 2 threads",
+        rows=list(rows),
+    )
+    return replace(result, **changes)
+
+
+def cells(text, start):
+    """The cells of the first row of a table that starts like this."""
+    return next(line.split(" | ") for line in text.splitlines() if line.startswith(f"| {start}"))
+
+
+def write(folder, name, result):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(to_json(result), encoding="utf-8")
+
+
+def test_a_sweep_is_added_by_group_and_scale_and_a_changed_number_is_noticed(copies, tmp_path):
+    out = tmp_path / "out"
+    for group in ("SHC", "LPC"):
+        write(out / group, "sweep", made_up_sweep())
+    before = {path.name for path in (results.FILES / "sweeps").iterdir()}
+    assert run("add-sweep", out, "made_up").exit_code == 0
+    names = {path.name for path in (results.FILES / "sweeps").iterdir()}
+    assert names - before == {"made_up-SHC@small.json", "made_up-LPC@small.json"}
+    text = results.README.read_text(encoding="utf-8")
+    assert "### made_up-SHC" in text
+    assert run("check").exit_code == 0
+    for number in ("77.7", "1,234", "1.28x", "321"):
+        results.README.write_text(text.replace(number, "9" + number), encoding="utf-8")
+        assert run("check").exit_code == 1, number
+    assert run("write").exit_code == 0
+    assert results.README.read_text(encoding="utf-8") == text
+
+
+def test_a_folder_without_a_sweep_is_refused(copies, tmp_path):
+    done = run("add-sweep", tmp_path, "none")
+    assert done.exit_code == 2
+    assert "sweep.json" in done.output
+
+
+def test_a_table_has_what_was_measured_and_says_what_was_not_run():
+    text = results_sweeps.tables({"grid-SHC@small": made_up_sweep()})
+    quarter = cells(text, f"{QUARTER}, KD, fp32")
+    assert quarter[1] == "2.56x at baseline accuracy"
+    assert quarter[2] == "69.8 [67.8, 71.8], -0.2 [-0.7, +0.3], noise"
+    assert quarter[3:7] == ["25.0 %", "4.0", "0.96x (1.33x)", "1.28x (1.33x)"]
+    assert quarter[-1].startswith("not run")
+    assert cells(text, f"{KEPT}, KD, fp32")[1] == "2.56x at baseline accuracy", "the other reading of the paper"
+    assert cells(text, f"{QUARTER}, none, fp32")[1] == "not published"
+    assert cells(text, f"{QUARTER}, KD, mixed")[1] == "not published"
+    costs = text[text.index("training, s") :]
+    assert cells(costs, f"{QUARTER}, KD, fp32")[1:] == [
+        *("small", "77.7", "12.5", "12.5", "321", "0.00123", "0.877", "4.56e-05"),
+        *("0.0325", "17 |"),
+    ]
+    for words in ("n = 1,234 (clean)", "a made-up processor", "2031-02-03", "`trainer-ext sweep paper_grid.yaml"):
+        assert words in text
+
+
+def test_both_scales_of_a_sweep_share_a_table_and_failures_are_told():
+    full = made_up_sweep(scale=None, failed={"that one": "out of memory"}, notes=["nothing ran side by side"])
+    text = results_sweeps.tables({"grid@small": made_up_sweep(), "grid@full": full})
+    assert text.count("### grid") == 1
+    assert "not run" not in text
+    assert "Failed: that one (out of memory)." in text
+    assert "nothing ran side by side." in text
+
+
+def test_the_open_question_has_both_readings_every_runtime_and_batch_size():
+    text = open_question.section({"grid": made_up_sweep()})
+    rows = [line for line in text.splitlines() if line.startswith("| grid")]
+    assert [row.split(" | ")[1:3] for row in rows] == [
+        ["25 % removed", "torch fp32"],
+        ["25 % removed", "onnxruntime int8"],
+        ["25 % kept", "torch fp32"],
+        ["nothing removed", "openvino int8"],
+    ]
+    assert rows[0].endswith("| -0.2 [-0.7, +0.3], noise | 0.96x | 1.28x | 1.33x |")
+    assert rows[2].endswith("| -4.0 [-4.5, -3.5] | 2.33x | 3.10x | 4.00x |")
+    for published in ("1.21x to 1.23x", "2.44x to 2.60x", "2.56x", "32 %"):
+        assert published in text
+
+
+def test_the_words_of_the_open_question_follow_the_numbers():
+    text = open_question.section({"grid": made_up_sweep()})
+    removed = next(line for line in text.splitlines() if "25 % removed + KD" in line)
+    assert "accuracy -0.2 [-0.7, +0.3], noise, on 1,234 clean rows: no loss beyond noise." in removed
+    assert removed.endswith(
+        "gives 0.96x at 1 x 64 and 1.28x at 32 x 64, where 1.33x is ideal: pruning alone does not reach 2.56x."
+    )
+    kept = next(line for line in text.splitlines() if "25 % kept + KD" in line)
+    assert "rows: a loss beyond noise." in kept
+    assert kept.endswith("4.00x is ideal: pruning alone reaches 2.56x.")
+    assert "(control): accuracy +0.4 [-0.1, +0.9], noise, on 1,234 clean rows" in text
+    met = next(line for line in text.splitlines() if "without a loss beyond noise" in line)
+    assert f"{QUARTER}, KD, fp32, onnxruntime int8" in met
+    assert KEPT not in met
+    slow = made_up_sweep(made_up_row(f"{QUARTER}, KD, fp32", 0.25, 0.0, 1.3))
+    assert "noise: no model of this sweep." in open_question.section({"grid": slow})
+    fast = made_up_sweep(made_up_row(f"{QUARTER}, KD, fp32", 0.25, 0.0, 2.6))
+    assert "pruning alone reaches 2.56x" in open_question.section({"grid": fast})
+
+
+def test_a_sweep_about_something_else_does_not_answer_the_question():
+    other = made_up_sweep(made_up_row("40 % removed, KD, fp32", 0.4, 0.0, 1.6))
+    assert "Ours is not run" in open_question.section({"grid": other})
+
+
+def test_every_recipe_has_a_row_with_both_scales():
+    text = results.parts()["scales"]
+    for path in results.recipe_files():
+        assert len(cells(text, f"`{path.stem}`")) == 3
+    swept = results_scales.rows([results.HERE / "paper_grid.yaml"], {}, {}, {"grid@small": made_up_sweep()})
+    assert cells(swept, "`paper_grid`")[1:] == ["6 models in 1 sweep", "not run |"]
+
+
+def test_a_run_of_the_full_scale_has_its_own_place(copies, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "compression.json").write_bytes((results.FILES / "mahasent.json").read_bytes())
+    assert run("add", folder, "mahasent", "--full").exit_code == 0
+    text = results.README.read_text(encoding="utf-8")
+    assert "not run" not in " ".join(cells(text, "`mahasent` | accuracy"))
+    assert "`full/mahasent`" in text
+
+
+def test_a_kept_file_that_is_no_sweep_is_refused(tmp_path):
+    (tmp_path / "x.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match="is no sweep"):
+        results_sweeps.load_all(tmp_path)

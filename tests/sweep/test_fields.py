@@ -1,0 +1,29 @@
+"""Sweep fields: a teacher's answers are kept once, but not where its inner states are taught too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trainer_ext.sweep.config import Job, checked, run_fields
+
+COMMON = {"model_name_or_path": "scratch", "prune_method": "movement", "distill_teacher": "self", "use_cpu": True}
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({}, "answers"),
+        ({"distill_hidden": 0.0}, "answers"),
+        ({"distill_hidden": 1.0}, None),
+        ({"distill_hidden": 1.0, "distill_cache_dir": None}, None),
+        ({"distill_relations": 1.0}, None),
+        ({"distill_cache_dir": "elsewhere"}, "elsewhere"),
+        ({"distill_teacher": None}, None),
+    ],
+)
+def test_answers_are_kept_where_answers_are_all_that_is_taught(fields, kept):
+    found = run_fields(COMMON, Job("one", {}, fields), Path("run"), Path("answers"))
+    assert found.get("distill_cache_dir") == kept
+    assert checked(found).training.distill_cache_dir == kept

@@ -1,0 +1,69 @@
+"""Sweep place: one process works on a run, the dead hold nothing, and a folder holds one sweep."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from trainer_ext import InputError
+from trainer_ext.sweep.storage import Busy, SweepPlace, begin, link_tree
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from trainer_ext.sweep.storage import SweepPlace
+with SweepPlace(Path(sys.argv[1])).claim("run"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_process_lets_its_run_go(tmp_path):
+    place = SweepPlace(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        assert place.is_busy("run")
+        assert not place.is_busy("other")
+        with pytest.raises(Busy), place.claim("run"):
+            pass
+        os.kill(holder.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while place.is_busy("run") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not place.is_busy("run")
+
+
+def test_a_folder_holds_one_sweep(tmp_path):
+    place = SweepPlace(tmp_path / "out")
+    begin(place, {"base": "a.yaml", "common": {"seed": 1}})
+    begin(place, {"base": "a.yaml", "common": {"seed": 1}})
+    with pytest.raises(InputError, match=r"holds another sweep \(common differs\)"):
+        begin(place, {"base": "a.yaml", "common": {"seed": 2}})
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="holds something else than a sweep"):
+        begin(SweepPlace(tmp_path), {})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be used"):
+        begin(SweepPlace(tmp_path / "file"), {})
+
+
+def test_a_linked_tree_costs_no_disk_and_is_not_made_twice(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "weights").write_text("1")
+    link_tree(tmp_path / "a", tmp_path / "b" / "c")
+    assert (tmp_path / "b" / "c" / "weights").samefile(tmp_path / "a" / "weights")
+    (tmp_path / "a" / "more").write_text("2")
+    link_tree(tmp_path / "a", tmp_path / "b" / "c")
+    assert not (tmp_path / "b" / "c" / "more").exists()
+
+
+def test_baselines_are_told_apart_by_their_fields(tmp_path):
+    place = SweepPlace(tmp_path)
+    assert place.baseline({"seed": 1, "a": 2}).root == place.baseline({"a": 2, "seed": 1}).root
+    assert place.baseline({"seed": 1}).root != place.baseline({"seed": 2}).root

@@ -1,0 +1,106 @@
+"""Resuming: the newest complete checkpoint is taken, one that was cut off never, and a finished run makes no more steps."""
+
+import shutil
+
+import pytest
+
+from tests.helpers.training import PRUNE, differing, logged, make_trainer, without_timing
+from tests.trainer.test_recovery import FIELDS as RECOVERY
+from trainer_ext import InputError
+from trainer_ext.utils.checkpoints import checkpoint_to_resume, is_complete, is_finished, last_checkpoint
+
+FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "config.json")
+WHOLE = '{"global_step": 4, "max_steps": 8}'
+
+
+def write_checkpoint(folder, step, *, state=WHOLE, without=()):
+    """What Trainer leaves, by name."""
+    checkpoint = folder / f"checkpoint-{step}"
+    checkpoint.mkdir(parents=True)
+    for name in {*FILES} - {*without}:
+        (checkpoint / name).write_text("")
+    if state is not None:
+        (checkpoint / "trainer_state.json").write_text(state)
+    return checkpoint
+
+
+def test_the_newest_complete_checkpoint_is_found(tmp_path):
+    assert last_checkpoint(tmp_path) is None
+    assert last_checkpoint(tmp_path / "nowhere") is None
+    for step, state in ((8, WHOLE), (12, WHOLE), (16, "{}"), (20, "[1]"), (100, '{"cut o'), (104, None), (108, "")):
+        write_checkpoint(tmp_path, step, state=state)
+    write_checkpoint(tmp_path, "best")
+    assert last_checkpoint(tmp_path).name == "checkpoint-12"
+
+
+@pytest.mark.parametrize("name", FILES[:4])
+def test_one_that_was_being_removed_is_not_complete(tmp_path, name):
+    checkpoint = write_checkpoint(tmp_path, 4, without=[name])
+    assert not is_complete(checkpoint)
+    (checkpoint / name).write_text("")
+    assert is_complete(checkpoint)
+
+
+def test_folders_of_a_sharded_checkpoint_count(tmp_path):
+    checkpoint = write_checkpoint(tmp_path, 4, without=FILES)
+    assert not is_complete(checkpoint)
+    (checkpoint / "global_step4").mkdir()
+    assert is_complete(checkpoint)
+
+
+def test_the_last_step_is_known(tmp_path):
+    assert not is_finished(write_checkpoint(tmp_path, 4))
+    assert is_finished(write_checkpoint(tmp_path, 8, state='{"global_step": 8, "max_steps": 8}'))
+
+
+def test_what_is_asked_for(tmp_path):
+    whole, cut = write_checkpoint(tmp_path, 4), write_checkpoint(tmp_path, 8, state='{"cut')
+    assert checkpoint_to_resume(tmp_path, None) is None
+    assert checkpoint_to_resume(tmp_path, False) is None
+    assert checkpoint_to_resume(tmp_path, True) == str(whole)
+    assert checkpoint_to_resume(tmp_path, str(whole)) == str(whole)
+    assert checkpoint_to_resume(tmp_path, "elsewhere/model") == "elsewhere/model"
+    with pytest.raises(InputError, match="checkpoint-8 was cut off .*: delete it"):
+        checkpoint_to_resume(tmp_path, str(cut))
+    shutil.rmtree(whole)
+    with pytest.raises(InputError, match="is complete: delete checkpoint-8, and start without"):
+        checkpoint_to_resume(tmp_path, True)
+    shutil.rmtree(cut)
+    with pytest.raises(InputError, match="No checkpoint in"):
+        checkpoint_to_resume(tmp_path, True)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_a_finished_run_in_the_middle_of_an_epoch_makes_no_more_steps(tmp_path, schedule):
+    """`Trainer` itself makes one: with a constant learning rate it moves every weight."""
+    fields = {**PRUNE, "max_steps": 6, "save_strategy": "steps", "save_steps": 3, "lr_scheduler_type": schedule}
+    whole, resumed = (make_trainer(tmp_path, rows=32, **fields) for _ in range(2))
+    whole.train()
+    resumed.train(resume_from_checkpoint=True)
+    assert differing(whole.model.state_dict(), resumed.model.state_dict()) == []
+    logs = [without_timing(trainer.state.log_history) for trainer in (whole, resumed)]
+    assert [entry for entry in logs[0] if "loss" in entry] == [entry for entry in logs[1] if "loss" in entry]
+    assert not (tmp_path / "checkpoint-7").exists()
+    assert (logged(whole, "learning_rate")[-1] > 5e-4) is (schedule == "constant")
+
+
+def test_without_compression_it_is_trainer(tmp_path):
+    """Its further step included: a script that prunes nothing must not find another result."""
+    trainer = make_trainer(tmp_path, max_steps=6, save_strategy="steps", save_steps=3)
+    trainer.train()
+    resumed = make_trainer(tmp_path, max_steps=6, save_strategy="steps", save_steps=3)
+    resumed.train(resume_from_checkpoint=True)
+    assert resumed.state.global_step == 7
+
+
+def test_a_recovery_that_an_earlier_run_left_in_the_folder_is_not_taken(tmp_path):
+    """A second run was killed between its last step and its recovery."""
+    fresh = make_trainer(tmp_path / "fresh", rows=32, **RECOVERY)
+    fresh.train()
+    make_trainer(tmp_path, rows=32, **{**RECOVERY, "learning_rate": 3e-3}).train()
+    assert last_checkpoint(tmp_path / "recovery") is not None
+    shutil.rmtree(tmp_path / "checkpoint-8")
+    shutil.copytree(tmp_path / "fresh" / "checkpoint-8", tmp_path / "checkpoint-8", copy_function=shutil.copy)
+    resumed = make_trainer(tmp_path, rows=32, **RECOVERY)
+    resumed.train(resume_from_checkpoint=True)
+    assert differing(resumed.model.state_dict(), fresh.model.state_dict()) == []

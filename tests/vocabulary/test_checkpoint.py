@@ -1,0 +1,124 @@
+"""Trim: the command writes a model that answers as before, or nothing; bad input is one line and exit status 2."""
+
+import re
+
+import pytest
+import torch
+from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from tests.helpers.commands import run_command
+from tests.helpers.tiny_models import build
+from tests.helpers.vocabularies import ALL, MARATHI, tokenizer_of
+from trainer_ext.vocabulary import checkpoint as trimming
+from trainer_ext.vocabulary import trim as vocabulary
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """`folder(kind)`: a classifier, or another model, with its tokenizer; beside it a corpus."""
+
+    def write(kind="bert", auto_class=AutoModelForSequenceClassification):
+        tokenizer = tokenizer_of(kind)
+        model = build(kind, auto_class=auto_class, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id)
+        model.save_pretrained(tmp_path / "model")
+        tokenizer.save_pretrained(tmp_path / "model")
+        (tmp_path / "corpus.txt").write_text("\n".join(MARATHI * 2), encoding="utf-8")
+        (tmp_path / "unseen.txt").write_text("\n".join(ALL), encoding="utf-8")
+        return tmp_path / "model"
+
+    return write
+
+
+def trim(monkeypatch, capsys, model, size, *words):
+    corpus = ("--corpus", model.parent / "corpus.txt", "--held-out", model.parent / "unseen.txt")
+    return run_command(monkeypatch, capsys, "trim", model, model.parent / "out", "--size", size, *(words or corpus))
+
+
+@pytest.mark.parametrize(
+    ("kind", "auto_class", "size"),
+    [
+        ("bert", AutoModelForSequenceClassification, 250),
+        ("electra", AutoModelForMaskedLM, 250),
+        ("roberta", AutoModel, 450),
+        ("xlm-roberta", AutoModelForMaskedLM, 150),
+    ],
+)
+def test_a_model_is_cut_and_written_with_its_tokenizer(kind, auto_class, size, folder, monkeypatch, capsys):
+    model = folder(kind, auto_class)
+    status, out, err = trim(monkeypatch, capsys, model, size)
+    assert status == 0, err
+    tokenizer, reloaded = AutoTokenizer.from_pretrained(model.parent / "out"), None
+    reloaded = auto_class.from_pretrained(model.parent / "out").eval()
+    assert len(tokenizer) == reloaded.config.vocab_size == size
+    assert re.search(rf"vocabulary, tokens +│ +{len(tokenizer_of(kind))} +│ +{size} ", out)
+    assert "cut otherwise, of 21 held-out texts" in out
+    batches = (old(MARATHI[0], return_tensors="pt") for old in (tokenizer_of(kind), tokenizer))
+    models = (auto_class.from_pretrained(model).eval(), reloaded)
+    with torch.no_grad():
+        before, after = (one.base_model(**batch)[0] for one, batch in zip(models, batches, strict=True))
+    torch.testing.assert_close(before, after)
+
+
+def test_a_part_of_the_corpus_is_held_out(folder, monkeypatch, capsys):
+    model = folder()
+    status, out, err = trim(monkeypatch, capsys, model, 250, "--corpus", model.parent / "unseen.txt")
+    assert status == 0, err
+    assert "of 2 held-out texts" in out
+
+
+def test_a_model_that_answers_differently_is_not_written(folder, monkeypatch, capsys):
+    def wrong_rows(model, trimmed):
+        vocabulary.trim_model(model, trimmed)
+        with torch.no_grad():
+            model.get_input_embeddings().weight[20:] += 0.1
+
+    monkeypatch.setattr(trimming, "trim_model", wrong_rows)
+    model = folder()
+    status, _, err = trim(monkeypatch, capsys, model, 250)
+    assert status == 1
+    assert "Texts whose pieces all stay differ by" in err
+    assert {path.name for path in model.parent.iterdir()} == {"model", "corpus.txt", "unseen.txt"}
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(folder, monkeypatch, capsys):
+    model = folder()
+    root = model.parent
+    corpus = ("--corpus", root / "corpus.txt", "--held-out", root / "unseen.txt")
+    (root / "empty.txt").write_text("\n", encoding="utf-8")
+    (root / "few.txt").write_text("\n".join(MARATHI[:5]), encoding="utf-8")
+    (root / "georgian.txt").write_text("დღეს წვიმს და ქარი ქრის\n" * 20, encoding="utf-8")
+    (root / "slow").mkdir()
+    there = sorted(root.rglob("*"))
+    for size, words, message in (
+        (1, corpus, r"size of 1 is too small: \d+ tokens must stay"),
+        (4000, corpus, "size 4000 is above the 420 tokens"),
+        (200, ("--corpus", root / "empty.txt"), "is empty"),
+        (200, ("--corpus", root / "few.txt"), "leaves none to measure by"),
+        (200, ("--corpus", root / "nowhere.txt"), "There is no file or folder"),
+        (200, ("--corpus", root / "georgian.txt", *corpus[2:]), "has no pieces for 100% of the corpus"),
+    ):
+        status, _, err = trim(monkeypatch, capsys, model, size, *words)
+        assert status == 2, err
+        assert re.search(message, err.strip().splitlines()[-1])
+    for source, target, message in (
+        (model, model, "is not an empty folder"),
+        (model, root / "few.txt" / "out", "Cannot write to"),
+        (root / "nothing", root / "out", "there is no such folder"),
+        (root / "slow", root / "out", "cannot be opened"),
+    ):
+        status, _, err = run_command(monkeypatch, capsys, "trim", source, target, "--size", 250, *corpus)
+        assert status == 2, err
+        assert message in err.strip().splitlines()[-1]
+    assert sorted(root.rglob("*")) == there
+
+
+def test_models_without_tokenizer_and_with_masks_are_refused(folder, monkeypatch, capsys, masked):
+    model = folder()
+    for file in model.glob("tokenizer*"):
+        file.unlink()
+    status, _, err = trim(monkeypatch, capsys, model, 250)
+    assert (status, len(err.strip().splitlines())) == (2, 1), err
+    masked("bert", config={"vocab_size": 420}).save_pretrained(model)
+    status, _, err = trim(monkeypatch, capsys, model, 250)
+    assert status == 2
+    assert "with masks; finish the run" in err

@@ -1,0 +1,16 @@
+"""Benchmark: size, FLOPs, latency, memory and energy of models side by side."""
+
+from typing import TYPE_CHECKING
+
+from ..utils.imports import lazy_names
+
+if TYPE_CHECKING:
+    from .runner import Benchmark as Benchmark
+    from .runner import benchmark as benchmark
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "runner": ["Benchmark", "benchmark"],
+    },
+)

@@ -1,0 +1,225 @@
+"""Latency: how long a forward pass takes, models measured in turn so that both meet the same machine."""
+
+from __future__ import annotations
+
+import math
+import platform
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..report.schema import Latency
+from .size import evaluating, forward_flops, random_inputs
+
+T = TypeVar("T")
+_FEWEST_RUNS = 3
+_PRECISION = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.float64: "fp64"}
+# Cloud machines hide the model number ("AMD EPYC"); (vendor, family) and one instruction set still tell the core.
+_CORES = (
+    ("AuthenticAMD", 26, "fpu", "Zen 5"),
+    ("AuthenticAMD", 25, "avx512f", "Zen 4"),
+    ("AuthenticAMD", 25, "fpu", "Zen 3"),
+    ("AuthenticAMD", 23, "fpu", "Zen or Zen 2"),
+    ("GenuineIntel", 6, "amx_tile", "Sapphire Rapids or later"),
+    ("GenuineIntel", 6, "avx512_vnni", "Cascade Lake or later"),
+    ("GenuineIntel", 6, "avx512f", "Skylake or later"),
+)
+
+
+@dataclass(frozen=True)
+class LatencyStats:
+    """Time of one forward pass over a batch; throughput is examples per second at the median."""
+
+    median_ms: float
+    p95_ms: float
+    throughput_per_s: float
+    runs: int
+
+
+def measure_latency(
+    models: dict[str, nn.Module],
+    *,
+    batch_size: int,
+    sequence_length: int,
+    repeats: int = 30,
+    warmup: int = 5,
+    seconds_limit: float = 120.0,
+    on_step: Callable[[], None] | None = None,
+) -> dict[str, LatencyStats]:
+    """Time the models interleaved: each round calls every model once, and every other round in reverse order.
+
+    Args:
+        models: by name; each runs on its own device, in evaluation mode, under ``torch.inference_mode``.
+        batch_size: examples per call.
+        sequence_length: tokens per example, all attended to.
+        repeats: timed rounds, at least 3.
+        warmup: rounds before them, not counted.
+        seconds_limit: no further round starts after it; 3 timed rounds are always made.
+        on_step: called ``warmup + repeats`` times: after each round, also where the limit left one out.
+
+    Raises:
+        ValueError: no model, or a number out of range.
+    """
+    if not models or repeats < _FEWEST_RUNS or warmup < 0 or seconds_limit <= 0:
+        raise ValueError(
+            f"models={list(models)}, repeats={repeats}, warmup={warmup}, seconds_limit={seconds_limit}: need a model, "
+            f"repeats >= {_FEWEST_RUNS}, warmup >= 0 and seconds_limit > 0."
+        )
+    inputs = {
+        name: random_inputs(model, batch_size, sequence_length=sequence_length) for name, model in models.items()
+    }
+    with evaluating(*models.values()), torch.inference_mode():
+        times = take_turns(
+            {
+                name: lambda _, name=name: timed(
+                    lambda: models[name](**inputs[name]), inputs[name]["input_ids"].device
+                )
+                for name in models
+            },
+            repeats=repeats,
+            warmup=warmup,
+            seconds_limit=seconds_limit,
+            on_step=on_step,
+        )
+    return {name: summarise(values, batch_size) for name, values in times.items()}
+
+
+def take_turns(
+    calls: dict[T, Callable[[int], float]],
+    *,
+    repeats: int,
+    warmup: int,
+    seconds_limit: float = math.inf,
+    on_step: Callable[[], None] | None = None,
+) -> dict[T, list[float]]:
+    """Time calls interleaved: each round makes every call once, and every other round in reverse order.
+
+    Args:
+        calls: by name; each is told the number of the round, from ``-warmup`` on, and returns its milliseconds.
+        repeats: timed rounds, at least 3.
+        warmup: rounds before them, not counted.
+        seconds_limit: no further round starts after it; 3 timed rounds are always made.
+        on_step: called ``warmup + repeats`` times: after each round, also where the limit left one out.
+
+    Returns:
+        The milliseconds of the timed rounds, by name.
+    """
+    times: dict[T, list[float]] = {name: [] for name in calls}
+    end = time.perf_counter() + seconds_limit
+    for index in range(-warmup, repeats):
+        if time.perf_counter() <= end or 0 <= index < _FEWEST_RUNS:
+            for name in list(calls) if index % 2 == 0 else reversed(calls):
+                milliseconds = calls[name](index)
+                if index >= 0:
+                    times[name].append(milliseconds)
+        if on_step is not None:
+            on_step()
+    return times
+
+
+def timed(call: Callable[[], Any], device: torch.device) -> float:
+    """Milliseconds of a call; on a CUDA device, idle before it, those between two of its events."""
+    if device.type != "cuda":
+        start = time.perf_counter()
+        call()
+        return 1000 * (time.perf_counter() - start)
+    stream = torch.cuda.current_stream(device)
+    before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize(device)
+    before.record(stream)
+    call()
+    after.record(stream)
+    after.synchronize()
+    return before.elapsed_time(after)
+
+
+def compare_latency(
+    baseline: nn.Module,
+    compressed: nn.Module,
+    *,
+    batch_sizes: Iterable[int],
+    sequence_length: int,
+    repeats: int = 30,
+    warmup: int = 5,
+    seconds_limit: float = 120.0,
+    on_step: Callable[[], None] | None = None,
+) -> list[Latency]:
+    """One row of the report per batch size; ``speedup`` is the ratio of medians, ``ideal_speedup`` that of FLOPs.
+
+    The other arguments are those of :func:`measure_latency`; ``seconds_limit`` holds for each batch size, and
+    ``on_step`` is called ``len(batch_sizes) * (warmup + repeats)`` times.
+    """
+    table = compressed.get_input_embeddings().weight
+    on_cpu = table.device.type == "cpu"
+    rows = []
+    for batch_size in batch_sizes:
+        stats = measure_latency(
+            {"baseline": baseline, "compressed": compressed},
+            batch_size=batch_size,
+            sequence_length=sequence_length,
+            repeats=repeats,
+            warmup=warmup,
+            seconds_limit=seconds_limit,
+            on_step=on_step,
+        )
+        before, after = stats["baseline"], stats["compressed"]
+        flops = [forward_flops(model, batch_size, sequence_length) for model in (baseline, compressed)]
+        rows.append(
+            Latency(
+                runtime="torch",
+                precision=_PRECISION.get(table.dtype, str(table.dtype).removeprefix("torch.")),
+                device=table.device.type,
+                processor=processor_name() if on_cpu else accelerator_name(table.device),
+                threads=torch.get_num_threads() if on_cpu else None,
+                batch_size=batch_size,
+                sequence_length=sequence_length,
+                baseline_ms=before.median_ms,
+                compressed_ms=after.median_ms,
+                baseline_p95_ms=before.p95_ms,
+                compressed_p95_ms=after.p95_ms,
+                speedup=before.median_ms / after.median_ms,
+                ideal_speedup=flops[0] / flops[1] if flops[1] else None,
+                runs=after.runs,
+            )
+        )
+    return rows
+
+
+def processor_name() -> str:
+    """Name of this machine's processor, with its core's name where the vendor's name has no model number."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    return describe_processor(text) or platform.processor() or platform.machine() or "unknown processor"
+
+
+def describe_processor(cpuinfo: str) -> str | None:
+    """The processor's name from the text of /proc/cpuinfo; None where it holds no name."""
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in cpuinfo.splitlines())}
+    name = re.sub(r"\s+", " ", re.sub(r"\((R|TM)\)|@.*$", "", fields.get("model name", ""), flags=re.I)).strip()
+    if not name or re.search(r"\d", name):
+        return name or None
+    flags, family = fields.get("flags", "").split(), fields.get("cpu family")
+    for vendor, number, flag, core in _CORES:
+        if fields.get("vendor_id") == vendor and family == str(number) and flag in flags:
+            return f"{name} ({core})"
+    return name
+
+
+def accelerator_name(device: torch.device) -> str:
+    """Name of a device that is not the CPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def summarise(values: list[float], batch_size: int) -> LatencyStats:
+    """What these milliseconds of calls with so many examples amount to."""
+    median = float(np.median(values))
+    return LatencyStats(median, float(np.percentile(values, 95)), 1000 * batch_size / median, len(values))

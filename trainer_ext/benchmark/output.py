@@ -1,0 +1,134 @@
+"""Benchmark files: where results are kept, seen to be possible before anything is measured.
+
+Benchmark plot: a bar per participant for each batch size and length, with its 95th percentile and its speed-up.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from .. import report
+from ..errors import InputError
+from ..report.run_directory import RunDirectory
+from ..utils.files import write_json
+from ..utils.imports import need
+from .runner import Benchmark, Row
+from .tables import by_workload, machine, merged, milliseconds, report_rows, runtime_title
+
+ENDINGS = (".png", ".svg")
+# One hue per runtime (Okabe and Ito's, told apart without red and green), what is compared with in grey.
+COLOURS = {"torch": "#0072B2", "onnxruntime": "#E69F00", "openvino": "#009E73"}
+FIRST, INK, FAINT = "#8A8A8A", "#222222", "#D9D9D9"
+BAR_INCHES, WIDTH_INCHES, LONGEST_NAME = 0.3, 9.0, 38
+
+
+def check_plot(file: Path) -> None:
+    """See before anything is measured that the plot can be drawn.
+
+    Raises:
+        InputError: another ending than .png and .svg, or matplotlib is not installed.
+    """
+    if file.suffix not in ENDINGS:
+        raise InputError(f"--plot {file}: the name must end in {' or '.join(ENDINGS)}.")
+    need("matplotlib", extra="plot")
+
+
+def plot(results: Benchmark, file: Path) -> None:
+    """Draw the times and write them to a .png or .svg file; without pyplot, so that no display is looked for."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    panels = by_workload(results)
+    bars = [len(rows) for rows in panels.values()]
+    margin = 0.75  # inches between panels: a title and an axis
+    height = sum(bars) * BAR_INCHES + len(bars) * margin + 0.9
+    with rc_context({"font.size": 9, "svg.fonttype": "none", "text.color": INK, "axes.labelcolor": INK}):
+        figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+        figure.get_layout_engine().set(h_pad=0.1)
+        axes = figure.subplots(len(bars), squeeze=False, height_ratios=bars)[:, 0]
+        for ax, (title, rows) in zip(axes, panels.items(), strict=True):
+            _panel(ax, title, rows)
+        axes[-1].set_xlabel("milliseconds per call: median, whisker to the 95th percentile")
+        figure.suptitle("Latency of a forward pass", x=0.01, ha="left", fontsize=13, fontweight="bold")
+        figure.supxlabel(machine(results), x=0.01, ha="left", fontsize=7, color="#666666")
+        figure.savefig(file, dpi=160, facecolor="white")
+
+
+def _panel(ax, title: str, rows: list[Row]) -> None:
+    places = range(len(rows))
+    medians = [row.median_ms for row in rows]
+    late = [max(row.p95_ms - row.median_ms, 0.0) for row in rows]
+    colours = [FIRST, *(COLOURS.get(row.entry.runtime, FIRST) for row in rows[1:])]
+    ax.barh(places, medians, color=colours, height=0.68, zorder=2)
+    ax.errorbar(
+        medians, places, xerr=[[0.0] * len(rows), late], fmt="none", ecolor=INK, elinewidth=0.9, capsize=2.5, zorder=3
+    )
+    for place, row, whisker in zip(places, rows, late, strict=True):
+        text = f"{row.speedup:.2f}x   {milliseconds(row.median_ms)} ms"
+        ax.annotate(
+            text,
+            (row.median_ms + whisker, place),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # no line of the grid through the words
+        )
+    ax.set_yticks(places, [f"{_short(row.entry.name)}   {runtime_title(row.entry)}" for row in rows])
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.27 * max(median + whisker for median, whisker in zip(medians, late, strict=True)))
+    ax.set_title(title, loc="left", fontsize=10, fontweight="bold")
+    ax.grid(axis="x", color=FAINT, linewidth=0.7, zorder=0)
+    ax.tick_params(length=0, colors=INK)
+    ax.spines[["top", "right", "bottom"]].set_visible(False)
+    ax.spines["left"].set_color(FAINT)
+
+
+def _short(name: str) -> str:
+    """A long name without its middle: what tells models apart stands at both ends."""
+    half = (LONGEST_NAME - 1) // 2
+    return name if len(name) <= LONGEST_NAME else f"{name[:half]}…{name[-half:]}"
+
+
+def check_files(
+    paths: Sequence[str], *, texts: Path | None, json: Path | None, plot: Path | None, run: Path | None
+) -> None:
+    """See that every result can be written.
+
+    Args:
+        paths: what is timed.
+        texts: the file whose texts are read.
+        json: where every number goes.
+        plot: where the plot goes.
+        run: whose report takes the times.
+
+    Raises:
+        InputError: a folder is not there or not writable, an ending is unknown, or there is no report to add to.
+    """
+    if plot:
+        check_plot(plot)
+    for option, file in (("--json", json), ("--plot", plot)):
+        if file and (file.is_dir() or not os.access(file.parent, os.W_OK)):
+            raise InputError(f"{option} {file}: cannot be written; name a file in a folder that is there.")
+    if run is None:
+        return
+    if texts:
+        raise InputError("--save keeps times of one length each, and --texts has many; leave one of them out.")
+    found = RunDirectory(run.expanduser())
+    if len(paths) > 1 or not (found.holds_run and found.report.is_file()):
+        raise InputError("--save adds to the compression.json of a run; name one finished run and nothing else.")
+    report.load(found.report)
+
+
+def write_files(results: Benchmark, *, json: Path | None, plot: Path | None, run: Path | None) -> None:
+    """Write what was asked for; the arguments are those of `check_files`."""
+    if json:
+        write_json(json, asdict(results))
+    if plot:
+        plot(results, plot)
+    if run:
+        found = RunDirectory(run.expanduser())
+        before = report.load(found.report)
+        report.save(replace(before, latency=merged(before.latency, report_rows(results))), found.root)

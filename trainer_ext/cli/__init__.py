@@ -1,0 +1,1 @@
+"""Command line: `trainer-ext`, one module per command."""

@@ -1,0 +1,366 @@
+"""Labelled words from one IOB file, the layout of the shared task of CoNLL-2003.
+
+A line holds one word and its tag, columns apart by white space: the word is the first column and the tag the last. A
+blank line ends a sentence. Tags are O, B-TYPE (first word of an entity) and I-TYPE (inside one).
+
+Questions with contexts and answers from one JSON file in the layout of SQuAD 1.1.
+
+Rajpurkar et al. 2016 (arXiv 1606.05250): `data > paragraphs > (context, qas > (question, answers > (text,
+answer_start)))`, an answer being a piece of the context that starts at character `answer_start`.
+
+Table files: the rows of a CSV, TSV or JSON Lines file as cells of text, each with its line, or one line that says why not.
+
+The ending says which: `.tsv` has tabs between its cells; `.jsonl`, `.ndjson` and `.json` have an object on each line, whose
+keys are the columns; everything else is CSV. Reading is strict: UTF-8 (a byte order mark is allowed), a header in CSV and
+TSV, as many cells in each row as there, every quote closed, no key twice.
+
+Labelled rows from one CSV, TSV or JSON Lines file, or one line that says why not.
+
+What cannot be a row is refused with its line; what is merely useless (stray header rows, empty texts) is dropped and
+counted.
+"""
+
+import csv
+import difflib
+import io
+import itertools
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, one_line
+from .arguments import DataArguments
+from .records import NO_TEXT, Row, Table, listed, read_text
+
+_DOCUMENT = "-DOCSTART-"  # what CoNLL-2003 writes between articles
+
+
+def read_iob(path: Path, args: DataArguments) -> Table:
+    """Reads the sentences of an IOB file: text = its words joined by spaces, label = a tag per word.
+
+    Args:
+        path: The file.
+        args: Not used; every reader takes them.
+
+    Raises:
+        InputError: The file cannot be read, a line has one column or another number of them than the first, a tag is
+            none of the three kinds, or there is no sentence.
+    """
+    sentences: list[list[tuple[str, str]]] = [[]]
+    width = None
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        columns = line.split()
+        if not columns or columns[0] == _DOCUMENT:
+            sentences.append([])
+            continue
+        width = width or len(columns)
+        if len(columns) < 2 or len(columns) != width:
+            raise InputError(
+                f"{path}, line {number}: {len(columns)} columns where the first word has {width}; each line needs a "
+                "word, then its tag, and no white space inside either."
+            )
+        tag = columns[-1]
+        prefix, _, kind = tag.partition("-")
+        if tag != "O" and not (prefix in ("B", "I") and kind):
+            raise InputError(
+                f"{path}, line {number}: the last column is {tag!r}, which is no tag; tags are O, B-TYPE and I-TYPE "
+                "(a file has no header)."
+            )
+        sentences[-1].append((columns[0], tag))
+    rows = [Row(" ".join(w for w, _ in words), tuple(t for _, t in words)) for words in sentences if words]
+    if not rows:
+        raise InputError(f"{path} holds no sentence; it needs a word and its tag per line.")
+    return Table(rows=tuple(rows), dropped=Counter())
+
+
+def read_squad(path: Path, args: DataArguments) -> Table:
+    """Reads the questions of a file: text = question, pair = context, label = answers `((start, text), ...)`.
+
+    Args:
+        path: The file.
+        args: Not used; every reader takes them.
+
+    Raises:
+        InputError: The file cannot be read or has another layout, a question has no answer (as in SQuAD 2.0), or an
+            answer does not stand in its context where it says.
+    """
+    try:
+        rows = list(_questions(json.loads(read_text(path)), path))
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{path} is not in the layout of SQuAD 1.1 (data > paragraphs > context, qas > question, answers > text, "
+            f"answer_start): {type(error).__name__} {one_line(error)}."
+        ) from error
+    kept = tuple(row for row in rows if row.text and row.pair.strip())
+    if not kept:
+        raise InputError(f"{path} holds no question; it needs data > paragraphs > qas > question.")
+    dropped = len(rows) - len(kept)
+    return Table(rows=kept, dropped=Counter(empty=dropped) if dropped else Counter())
+
+
+def _questions(values: dict, path: Path) -> Iterator[Row]:
+    for paragraph in (paragraph for article in values["data"] for paragraph in article["paragraphs"]):
+        context = paragraph["context"]
+        for asked in paragraph["qas"]:
+            question = asked["question"].strip()
+            answers = tuple((answer["answer_start"], answer["text"]) for answer in asked["answers"])
+            if not answers:
+                raise InputError(
+                    f"{path}: the question {one_line(question, most=60)!r} has no answer; questions without one "
+                    "(SQuAD 2.0) cannot be used, take them out."
+                )
+            for start, text in answers:
+                if type(start) is not int:
+                    raise TypeError(f"answer_start is {start!r}, no whole number")
+                for words in (context, question, text):
+                    words.encode()  # JSON can write half a character, of which no tokenizer makes anything
+                if start < 0 or not text or not context.startswith(text, start):
+                    raise InputError(
+                        f"{path}: the answer {one_line(text, most=60)!r} does not stand at character {start} of its "
+                        f"context (question {one_line(question, most=60)!r}); correct answer_start or take it out."
+                    )
+            yield Row(question, answers, context)
+
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+_OBJECTS = frozenset({".jsonl", ".ndjson", ".json"})
+
+Records = list[tuple[int, list[str]]]
+
+
+def read_records(path: Path, wanted: Mapping[str, str | None]) -> tuple[list[str], Records]:
+    """The columns of a file, and its rows that are not blank.
+
+    Args:
+        path: The file.
+        wanted: Columns that are read; of JSON Lines others may hold anything. Each with what is put between the words
+            of a list there, or None where no list may be.
+
+    Returns:
+        Header, and per row the line it ends on (from 1) and its cells: as many as the header has. A value that JSON Lines
+        lack, or have as null, is an empty cell.
+
+    Raises:
+        InputError: The file cannot be read, is empty, or a row cannot be one.
+    """
+    kind = path.suffix.lower()
+    if kind in _OBJECTS:
+        return _objects(path, wanted)
+    return _cells(path, wanted, "\t" if kind == ".tsv" else ",")
+
+
+def plain(cell: str) -> str:
+    """A cell without white space around it (nor the byte order marks that joined files leave inside)."""
+    return cell.strip().strip("\ufeff").strip()
+
+
+def _cells(path: Path, wanted: Collection[str], delimiter: str) -> tuple[list[str], Records]:
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True, delimiter=delimiter)
+    try:
+        records = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {reader.line_num}: not readable as {'CSV' if delimiter == ',' else 'TSV'} ({error}); "
+            "close every double quote and write a quote inside a text twice."
+        ) from error
+    if not records:
+        raise InputError(f"{path} is empty; it needs a header row ({delimiter.join(wanted)}) and rows below it.")
+    header = [plain(cell) for cell in records[0][1]]
+    for line, cells in records[1:]:
+        if len(cells) != len(header):
+            raise InputError(
+                f"{path}, line {line}: {len(cells)} cells where the header has {len(header)}; put a text that holds "
+                f'{"commas" if delimiter == "," else "tabs"} or line breaks between double quotes ("...").'
+            )
+    return header, records[1:]
+
+
+def _objects(path: Path, wanted: Mapping[str, str | None]) -> tuple[list[str], Records]:
+    rows: list[tuple[int, dict[str, Any]]] = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line, object_pairs_hook=_once)
+        except (ValueError, RecursionError) as error:
+            why = error
+            if isinstance(error, json.JSONDecodeError):
+                why = f"{error.msg} at character {error.colno}"  # without the line, which is always its first
+            elif isinstance(error, RecursionError):
+                why = "it is too deep"
+            raise InputError(
+                f"{path}, line {number}: not readable as JSON Lines ({why}); write one object on each line."
+            ) from error
+        if not isinstance(found, dict):
+            raise InputError(
+                f"{path}, line {number}: {line[:40]!r} is no JSON object; write one on each line, such as "
+                '{"text": "...", "label": "..."}.'
+            )
+        rows.append((number, found))
+    if not rows:
+        raise InputError(f"{path} is empty; it needs an object on each line, with the keys {', '.join(wanted)}.")
+    header = list(dict.fromkeys(name for _, row in rows for name in row))
+    records = []
+    for number, row in rows:
+        try:
+            cells = {name: _word(row[name], mark) for name, mark in wanted.items() if name in row}
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: {error}") from None
+        records.append((number, [cells.get(name, "") for name in header]))
+    return header, records
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is given twice")
+    return found
+
+
+def _word(value: Any, separator: str | None) -> str:
+    """A value of JSON as a CSV file would have it."""
+    if isinstance(value, list) and separator is not None:
+        words = [_word(part, None) for part in value]
+        if mixed := [word for word in words if separator in word]:
+            raise ValueError(f"{mixed[0]!r} holds {separator!r}; choose another --label_separator.")
+        return separator.join(words)
+    if isinstance(value, list | dict):
+        raise ValueError(f"{json.dumps(value)[:80]} stands where a text or a label is wanted; write a string.")
+    if isinstance(value, str):
+        if NO_TEXT.search(value):
+            raise ValueError(f"{ascii(value)[:80]} holds a zero byte or half a character; write it again.")
+        return value
+    return "" if value is None else json.dumps(value)
+
+
+# What other programs write for "no value" when they turn a table into CSV.
+MISSING = frozenset({"nan", "null", "<na>"})
+MOST = 1e18  # of a number to learn
+
+
+def read_class(path: Path, args: DataArguments) -> Table:
+    """Rows with one class name each; raises as :func:`read_table` does."""
+    return read_table(path, args, parse=_class_name)
+
+
+def read_classes(path: Path, args: DataArguments) -> Table:
+    """Rows with any number of class names each, in one cell with `args.label_separator` between them."""
+    return read_table(path, args, parse=_class_names)
+
+
+def read_number(path: Path, args: DataArguments) -> Table:
+    """Rows with a number each."""
+    return read_table(path, args, parse=_number)
+
+
+def read_texts(path: Path, args: DataArguments) -> Table:
+    """Rows without labels: there need be no column of them."""
+    return read_table(path, args, parse=None)
+
+
+def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArguments], Hashable] | None) -> Table:
+    """Reads the text, or the two texts, and the label of each row.
+
+    Args:
+        path: The file; its ending says how it is written (see table_files.py).
+        args: Names the columns.
+        parse: Turns a cell of the label column into a label; a `ValueError` says what is wrong with it. With None no
+            label is read, and the rows have an empty one.
+
+    Returns:
+        The rows with a text (of a pair: with both), and how many were dropped for which reason.
+
+    Raises:
+        InputError: The file is missing, empty or cannot be read, a column is not there or named twice, a label cannot
+            be one, or no row has a text.
+    """
+    columns = {"text_column": args.text_column, "text_pair_column": args.text_pair_column}
+    columns = {option: name for option, name in columns.items() if name}
+    columns |= {"label_column": args.label_column} if parse else {}
+    wanted = dict.fromkeys(columns.values())
+    if parse is _class_names:
+        wanted[args.label_column] = args.label_separator
+    header, records = read_records(path, wanted)
+    at = {option: _column(path, header, name=name, option=f"--{option}") for option, name in columns.items()}
+    for option, other in itertools.combinations(at, 2):
+        if at[option] == at[other]:
+            raise InputError(
+                f"--{option} and --{other} are both {columns[option]!r}; {path} has {listed(header)}: name one of each."
+            )
+    label_at = at.pop("label_column", None)
+
+    rows, dropped = [], Counter()
+    for line, cells in records:
+        texts = [plain(cells[position]) for position in at.values()]
+        if [plain(cell) for cell in cells] == header:
+            dropped["stray header"] += 1
+        elif any(map(_is_missing, texts)):
+            dropped["empty"] += 1
+        else:
+            try:
+                label = parse(plain(cells[label_at]), args) if parse else ""
+            except ValueError as error:
+                raise InputError(f"{path}, line {line}: the label ({args.label_column!r}) is {error}") from None
+            rows.append(Row(texts[0], label, *texts[1:]))
+    if not records:
+        raise InputError(f"{path} has a header but no rows; give a file with at least one row per class.")
+    if not rows:
+        raise InputError(
+            f"{path}: column {args.text_column!r} holds no text in any of its {len(records)} rows (empty or NaN); "
+            f"choose another with --text_column: {listed(header)}."
+        )
+    return Table(rows=tuple(rows), dropped=dropped)
+
+
+def _class_name(cell: str, args: DataArguments) -> str:
+    if _is_missing(cell):
+        raise ValueError(f"empty or {cell!r}; give the row a class name or take it out.")
+    return cell
+
+
+def _class_names(cell: str, args: DataArguments) -> tuple[str, ...]:
+    """No class at all is a label too."""
+    names = {plain(name) for name in cell.split(args.label_separator)}
+    return tuple(sorted(name for name in names if not _is_missing(name)))
+
+
+def _number(cell: str, args: DataArguments) -> float:
+    try:
+        number = float(cell)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{cell!r}, which is no number; write it like 3.5, or take the row out.") from None
+    if abs(number) > MOST:
+        raise ValueError(f"{cell!r}, beyond {MOST:g}, whose square overflows in fp32; divide all of them by the same.")
+    return number
+
+
+def _column(path: Path, header: Sequence[str], *, name: str, option: str) -> int:
+    """Where the column called `name` stands in the header."""
+    found = [position for position, column in enumerate(header) if column == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"{path} has {len(found)} columns called {name!r}; rename all but one of them.")
+    want, other = ("tabs", "csv") if path.suffix.lower() == ".tsv" else ("commas", "tsv")
+    marks = ",;|" if want == "tabs" else ";\t|"
+    if len(header) == 1 and (mark := next((mark for mark in marks if mark in header[0]), None)):
+        rename = f", or name it .{other}" if mark in ",\t" else ""
+        raise InputError(
+            f"{path}: the header {header[0]!r} has no {want} but {mark!r}; save it {want[:-1]}-separated{rename}."
+        )
+    folded = {column.casefold(): column for column in header if column}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    guess = f"did you mean {option} {folded[near[0]]!r}?" if near else f"name the right one with {option}."
+    raise InputError(f"{path} has no column {name!r}, only {listed(header)}; {guess}")
+
+
+def _is_missing(cell: str) -> bool:
+    """Whether a cell shows nothing: empty, only invisible characters, or another program's word for no value."""
+    return cell.casefold() in MISSING or not any(char.isprintable() and not char.isspace() for char in cell)

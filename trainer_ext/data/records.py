@@ -1,0 +1,85 @@
+"""Rows: labelled texts as every reader of files gives them, whatever the task, and the file as text."""
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+
+NO_TEXT = re.compile("[\0\ud800-\udfff]")  # a zero byte or half a character, which no UTF-8 file of texts holds
+
+
+@dataclass(frozen=True)
+class Row:
+    """One labelled text.
+
+    Attributes:
+        text: The text as written, without white space around it; words of a sentence are joined by spaces.
+        label: What is to be answered: a class name, several (a sorted tuple), a number, a tag per word (a tuple), or
+            the answers to a question (a tuple of `(start in pair, text)`).
+        pair: The second text of a pair, or the context of a question; empty where the task has one text.
+    """
+
+    text: str
+    label: Hashable
+    pair: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The usable rows of one file.
+
+    Attributes:
+        rows: The rows that have a text, in file order.
+        dropped: Rows left out, counted by reason: "stray header", "empty". Reasons that never occurred are absent.
+    """
+
+    rows: tuple[Row, ...]
+    dropped: Counter[str]
+
+
+def listed(values: Iterable[str], *, most: int = 12) -> str:
+    """Quotes names for a message, the first `most` of them."""
+    values = list(values)
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return ", ".join(repr(value) for value in values[:most]) + more
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, without its byte order mark.
+
+    Raises:
+        InputError: The file cannot be read, or is not UTF-8 text.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check --data_dir and the file name.") from error
+    return decode(data, path)
+
+
+def decode(data: bytes, path: Path) -> str:
+    """The text of a UTF-8 file that was read, without its byte order mark.
+
+    Raises:
+        InputError: It is not UTF-8 text; the message names the line.
+    """
+    if (zero := data.find(0)) >= 0 and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        line = data.count(b"\n", 0, zero) + 1
+        raise InputError(
+            f"{path}, line {line}: a zero byte at offset {zero}; texts hold none, spreadsheets "
+            "(.xlsx), pictures and UTF-16 do: save the file as UTF-8 text."
+        )
+    bom = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
+    try:
+        return data[bom:].decode("utf-8")
+    except UnicodeDecodeError as error:
+        offset = bom + error.start
+        line = data.count(b"\n", 0, offset) + 1
+        raise InputError(
+            f"{path}, line {line}: byte 0x{data[offset]:02x} at offset {offset} is not UTF-8; "
+            "save the file as UTF-8 (iconv -f OLD -t UTF-8)."
+        ) from error

@@ -1,0 +1,138 @@
+"""Usage: what travels with an exported file, so that it answers texts where neither torch nor transformers is.
+
+The tokenizer in one file that also says where to cut and how to pad, the names of the labels, and a script of fifteen
+lines that shows how the three are used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from tokenizers import Tokenizer
+
+from ..models.families import stock_type
+from ..utils.files import write_json, write_text
+from .source import Source
+
+SCRIPT = "classify.py"
+
+# How a file is opened and asked, by its ending.
+_RUNTIMES = {
+    ".onnx": {
+        "module": "onnxruntime",
+        "runtime": 'session = onnxruntime.InferenceSession(Path(__file__).with_name("{file}"))\n'
+        'logits = session.run(["logits"], {{part.name: columns[part.name] for part in session.get_inputs()}})[0]',
+    },
+    ".xml": {
+        "module": "openvino",
+        "runtime": 'model = openvino.compile_model(Path(__file__).with_name("{file}"), "CPU"{hint})\n'
+        "logits = model({{part.get_any_name(): columns[part.get_any_name()] for part in model.inputs}})[0]",
+    },
+}
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """How the script of one task reads its arguments and prints its answers."""
+
+    does: str
+    code: str
+    words: str = "TEXT ..."
+    batch: str = "sys.argv[1:]"
+    labels: bool = True
+
+
+_PAIRS = "list(zip(sys.argv[1::2], sys.argv[2::2]))"
+_ANSWERS = {
+    "single_label_classification": _Answer(
+        "The class of each text, and its probability.",
+        """odds = np.exp(logits - logits.max(-1, keepdims=True))
+for text, row in zip({batch}, odds / odds.sum(-1, keepdims=True)):
+    print(text, labels[str(row.argmax())], f"{{row.max():.4f}}", sep="\\t")""",
+    ),
+    "multi_label_classification": _Answer(
+        "The classes of each text whose probability is above one half.",
+        """for text, row in zip({batch}, 1 / (1 + np.exp(-logits))):
+    print(text, *(f"{{labels[str(i)]}}\\t{{share:.4f}}" for i, share in enumerate(row) if share > 0.5), sep="\\t")""",
+    ),
+    "regression": _Answer(
+        "The number that belongs to each text.",
+        """for text, row in zip({batch}, logits):
+    print(text, f"{{row[0]:.4f}}", sep="\\t")""",
+        labels=False,
+    ),
+    "token-classification": _Answer(
+        "The tag of each word, that of its first piece; of words beyond the longest text there is none.",
+        """for text, pieces, rows in zip(sys.argv[1:], encoded, logits):
+    first = dict(reversed([*zip(pieces.word_ids, rows)]))
+    print(*(f"{{word}}\\t{{labels[str(first[i].argmax())]}}" for i, word in enumerate(text.split()) if i in first), sep="\\n")""",
+        batch="[text.split() for text in sys.argv[1:]], is_pretokenized=True",
+    ),
+    "question-answering": _Answer(
+        "The answer to a question, a piece of the context; a long context is read as far as the model can.",
+        """inside = np.array([part == 1 for part in encoded[0].sequence_ids])
+spans = np.tril(np.triu(inside[:, None] & inside), {longest})
+sums = np.where(spans, logits[0, :, :1] + logits[0, :, 1], -np.inf)
+first, last = np.unravel_index(sums.argmax(), sums.shape)
+print(sys.argv[2][encoded[0].offsets[first][0] : encoded[0].offsets[last][1]])""",
+        words="QUESTION CONTEXT",
+        batch="[(sys.argv[1], sys.argv[2])]",
+        labels=False,
+    ),
+}
+
+
+def script(source: Source, file: Path) -> str:
+    """The text of a script that answers with an exported file which lies beside it."""
+    answer = _ANSWERS[source.task.problem_type or source.task.name]
+    words, batch = answer.words, answer.batch
+    if source.args.text_pair_column:
+        words, batch = "TEXT SECOND_TEXT ...", _PAIRS
+    environment = Environment(
+        loader=PackageLoader("trainer_ext.export"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    runtime = _RUNTIMES[file.suffix]
+    # As in runtimes.open_openvino: without the hint, processors with bf16 units compute fp32 models in bf16.
+    hint = "" if file.stem.endswith("int8") else ', {"INFERENCE_PRECISION_HINT": "f32"}'
+    return environment.get_template(f"{SCRIPT}.j2").render(
+        does=answer.does,
+        words=words,
+        batch=batch,
+        labels=answer.labels,
+        module=runtime["module"],
+        runtime=runtime["runtime"].format(file=file.name, hint=hint),
+        answer=answer.code.format(batch=batch, longest=source.args.max_answer_length - 1),
+    )
+
+
+def write_usage(source: Source, file: Path) -> None:
+    """Write `tokenizer.json`, `config.json` and the script beside an exported file.
+
+    Args:
+        source: what was exported.
+        file: the exported file, in a folder that exists.
+    """
+    config, tokenizer = source.model.config, source.tokenizer
+    own = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    own.enable_truncation(source.args.max_length, strategy="only_second" if source.task.pieces else "longest_first")
+    own.enable_padding(
+        direction=tokenizer.padding_side,
+        pad_id=tokenizer.pad_token_id,
+        pad_type_id=tokenizer.pad_token_type_id,
+        pad_token=tokenizer.pad_token,
+    )
+    write_text(file.with_name("tokenizer.json"), own.to_str(pretty=True))
+    values = {
+        "model_type": stock_type(config.model_type),
+        "task": source.task.name,
+        "problem_type": source.task.problem_type,
+        "id2label": {str(index): name for index, name in config.id2label.items()},
+        "max_length": source.args.max_length,
+    }
+    write_json(file.with_name("config.json"), values)
+    write_text(file.with_name(SCRIPT), script(source, file))

@@ -1,0 +1,228 @@
+"""Export: a finished model as files that run without torch, each checked against it before it is kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from .. import report
+from ..data.records import listed
+from ..errors import InputError
+from ..models.runtimes import open_runtime
+from ..utils.files import scratch_in, writing_to
+from ..utils.imports import need
+from .classify_script import write_usage
+from .onnx import quantise_onnx, write_onnx
+from .openvino import quantise_openvino, quietly, write_openvino
+from .source import Source, open_source
+from .verify import ExportRefused, Findings, answers_of, check_exact, check_quality, judged_rows, run_model
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format of file.
+
+    Attributes:
+        name: as the command line and reports call it.
+        file: where it lies below the model's folder.
+        needs: modules of optional packages.
+        write: writes the model to a file; of a quantised format, from the file of the exact one.
+        exact: name of the format that it is quantised from; None where it is exact itself.
+        companions: endings of further files that belong to it.
+        calibrated: whether it needs texts to be quantised with.
+    """
+
+    name: str
+    file: str
+    needs: tuple[str, ...]
+    write: Callable[[Source, Path, Path | None], None]
+    exact: str | None = None
+    companions: tuple[str, ...] = ()
+    calibrated: bool = False
+
+    def files(self, folder: Path) -> list[Path]:
+        """The files of the format; the one that is opened comes last."""
+        main = folder / self.file
+        return [*(main.with_suffix(ending) for ending in self.companions), main]
+
+
+FORMATS = {
+    row.name: row
+    for row in (
+        Format(
+            "onnx",
+            "onnx/model.onnx",
+            ("onnx", "onnxruntime"),
+            lambda source, file, _: write_onnx(source.traceable(), file),
+        ),
+        Format(
+            "onnx-int8",
+            "onnx/model_int8.onnx",
+            ("onnx", "onnxruntime"),
+            lambda source, file, exact: quantise_onnx(exact, file),
+            exact="onnx",
+        ),
+        Format(
+            "openvino",
+            "openvino/openvino_model.xml",
+            ("openvino",),
+            lambda source, file, _: write_openvino(source.traceable(), file),
+            companions=(".bin",),
+        ),
+        Format(
+            "openvino-int8",
+            "openvino/openvino_model_int8.xml",
+            ("openvino", "nncf"),
+            lambda source, file, exact: quantise_openvino(exact, file, source.calibration_batches()),
+            exact="openvino",
+            companions=(".bin",),
+            calibrated=True,
+        ),
+    )
+}
+
+
+def export(
+    path: str | Path,
+    formats: Sequence[str],
+    *,
+    data_dir: str | None = None,
+    calibration: str | Path | None = None,
+    calibration_rows: int = 300,
+    max_drop: float = 0.01,
+    force: bool = False,
+    console: Console | None = None,
+) -> list[report.Export]:
+    """Write a model in other formats below its folder, check each file, and state what was found in the run's report.
+
+    Args:
+        path: a finished run (for its compressed model), one of its two models (`RUN/baseline` shows what int8 alone
+            is worth), or the folder of a model alone with its tokenizer.
+        formats: names of `FORMATS`.
+        data_dir: where the data files of the run lie now; None takes what its recipe says.
+        calibration: a file of one text per line to quantise with (and, of a model alone, to compare answers on);
+            None takes train texts of the run.
+        calibration_rows: how many texts to quantise with, at most.
+        max_drop: how far the main metric of an int8 file may fall below that of the model, as a fraction.
+        force: keep an int8 file that falls further.
+        console: where progress goes; standard error by default.
+
+    Returns:
+        One row per format, as the report of a run holds it. `path` is relative to the run or the model's folder.
+
+    Raises:
+        InputError: something given cannot work; nothing is written.
+        ExportRefused: a file does not answer as the model does; it is not kept, those before it are.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise InputError(f"--format is {listed(unknown) or 'not given'}; it must be one of {listed(FORMATS)}.")
+    if not 0 <= max_drop <= 1:
+        raise InputError(f"--max-drop must be in [0, 1], a fraction (0.01 is one point); it is {max_drop}.")
+    if calibration_rows < 1:
+        raise InputError(f"--calibration-rows must be 1 or more; it is {calibration_rows}.")
+    chosen = [row for name, row in FORMATS.items() if name in formats]
+    with quietly():
+        for module in dict.fromkeys(module for row in chosen for module in row.needs):
+            need(module, extra="export")
+    source = open_source(path, data_dir=data_dir, calibration=calibration, calibration_rows=calibration_rows)
+    if any(row.exact for row in chosen) and not source.calibration:
+        raise InputError(
+            f"{source.folder} is a model without a run, so int8 has no texts to be quantised with or judged by; "
+            "name a file of one text per line with --calibration."
+        )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    try:
+        with (
+            Progress(*columns, console=console or Console(stderr=True)) as progress,
+            scratch_in(source.folder, ".export-") as scratch,
+        ):
+            return _export(source, chosen, scratch, progress, max_drop=max_drop, force=force)
+    except OSError as error:
+        raise InputError(
+            f"Cannot write to {source.folder}: {error.strerror or error}; export a copy of it that can be written."
+        ) from error
+
+
+def _export(
+    source: Source, formats: Sequence[Format], scratch: Path, progress: Progress, *, max_drop: float, force: bool
+) -> list[report.Export]:
+    rows, expected = [], None
+    for format_ in formats:
+        bar = progress.add_task(f"{format_.name}: written", total=None)
+        file = _write(source, format_, scratch)
+        runtime = open_runtime(file)
+        progress.update(bar, description=f"{format_.name}: checked")
+
+        def advance(count: int, bar=bar) -> None:
+            progress.advance(bar, count)
+
+        if format_.exact:
+            if expected is None:
+                expected = answers_of(source, judged_rows(source), run_model(source), on_rows=advance)
+            findings = check_quality(source, runtime, expected, max_drop=max_drop, on_rows=advance)
+        else:
+            findings = check_exact(source, runtime, on_rows=advance)
+        del runtime  # it may keep the file open
+        if not findings.holds and not (force and format_.exact):
+            raise ExportRefused(
+                f"{format_.name} is refused: {findings.words}."
+                + (" Pass --force to keep it, or a larger --max-drop." if format_.exact else "")
+            )
+        rows.append(_keep(source, format_, scratch, findings))
+        progress.update(bar, total=findings.rows, completed=findings.rows)
+    return rows
+
+
+def _write(source: Source, format_: Format, scratch: Path) -> Path:
+    """The file of a format in the scratch folder; what it is quantised from is written once."""
+    file = scratch / format_.file
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        exact = _write(source, FORMATS[format_.exact], scratch) if format_.exact else None
+        with writing_to(scratch):
+            format_.write(source, file, exact)
+    return file
+
+
+def _keep(source: Source, format_: Format, scratch: Path, findings: Findings) -> report.Export:
+    """Move the files to where they belong, with what they are used with, and write down what was found."""
+    target = source.folder / format_.file
+    copies = [part.with_name(f"{part.name}.kept") for part in format_.files(scratch)]
+    for part, copy in zip(format_.files(scratch), copies, strict=True):
+        shutil.copyfile(part, copy)  # to be moved: the next format may be quantised from the original
+    target.parent.mkdir(exist_ok=True)
+    write_usage(source, target)
+    if format_.companions:
+        target.unlink(missing_ok=True)  # an earlier one must not be opened with the new one's companions
+    for copy, final in zip(copies, format_.files(source.folder), strict=True):
+        copy.replace(final)
+    row = report.Export(
+        format=format_.name,
+        path=str(target.relative_to(source.run.root if source.run else source.folder)),
+        bytes=sum(file.stat().st_size for file in format_.files(source.folder)),
+        max_abs_difference=findings.max_abs_difference,
+        split=findings.split,
+        rows=findings.rows,
+        quality=findings.quality,
+        difference=findings.difference,
+        agreement=findings.agreement,
+        calibration_rows=len(source.calibration) if format_.calibrated else None,
+    )
+    if source.run:
+        _into_report(source, row)
+    return row
+
+
+def _into_report(source: Source, row: report.Export) -> None:
+    numbers = report.load(source.run.root)
+    equivalence = numbers.equivalence or report.Equivalence()
+    if row.format == "onnx" and source.folder == source.run.compressed:
+        equivalence = replace(equivalence, shrunk_vs_onnx=row.max_abs_difference)
+    others = [other for other in numbers.exports if other.path != row.path]
+    report.save(replace(numbers, exports=[*others, row], equivalence=equivalence), source.run.root)

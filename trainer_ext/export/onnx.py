@@ -1,0 +1,128 @@
+"""ONNX files: a traceable model written in fp32, and an fp32 file quantised to int8 with its embedding tables."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..errors import InputError
+from ..utils.imports import need
+from .traceable import Traceable
+
+OPSET = 17  # the first with LayerNormalization as one operator; read by every runtime of the last years
+LARGEST = 2**31  # bytes that one ONNX file can hold
+SMALLEST_TABLE = 1024  # numbers; quantising fewer, such as a bias per head, saves nothing
+
+
+def write_onnx(model: Traceable, file: Path) -> None:
+    """Write a model with any number of rows and any length, inputs by their names, output `logits`.
+
+    Of torch's two exporters this takes the older one, which traces. The newer one (`dynamo=True`) gives the same
+    logits but takes a hundred times as long, and ONNX Runtime's quantiser refuses its graph until the shapes noted in it are
+    taken out.
+
+    Raises:
+        InputError: `onnx` is not installed, or the model is larger than an ONNX file can be.
+    """
+    need("onnx", extra="export")
+    size = sum(weight.numel() * weight.element_size() for weight in model.state_dict().values())
+    if size >= LARGEST:
+        raise InputError(f"The weights take {size / 2**30:.1f} GiB, an ONNX file holds 2 GiB; export to OpenVINO.")
+    with warnings.catch_warnings():
+        # Notes on the age of the exporter and on values that it fixes; the result is compared at other shapes.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            model.example,
+            file,
+            input_names=list(model.names),
+            output_names=["logits"],
+            dynamic_axes={name: {0: "rows", 1: "length"} for name in model.names},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def quantise_onnx(source: Path, target: Path) -> None:
+    """Weights as int8 with a scale per output channel, activations as uint8 with a scale per call, tables per row.
+
+    Weights keep 7 bits: processors without VNNI add pairs of products in 16 bits, which full range would overflow.
+
+    Args:
+        source: what `write_onnx` wrote.
+        target: the file to write.
+
+    Raises:
+        InputError: `onnx` or `onnxruntime` is not installed.
+    """
+    onnx = need("onnx", extra="export")
+    quantization = need("onnxruntime.quantization", extra="export")
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        simple, part = Path(scratch) / "simple.onnx", Path(scratch) / "part.onnx"
+        # Simplified first: weights that layers share must reach the quantiser without an Identity between. Symbolic
+        # shapes are not needed, and cannot be had where a table of positions is cut by the length.
+        quantization.quant_pre_process(source, simple, skip_symbolic_shape=True)
+        quantization.quantize_dynamic(
+            simple,
+            part,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            reduce_range=True,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        model = onnx.load(part)
+    _quantise_tables(onnx, model.graph)
+    onnx.save(model, target)
+
+
+def _quantise_tables(onnx, graph) -> None:
+    """Rows looked up in a table of fp32 are looked up in int8 and multiplied by the scale of each row."""
+    tables = {
+        tensor.name: onnx.numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2
+    }
+    readers = {name: [node for node in graph.node if name in node.input] for name in tables}
+    quantised = set()
+    nodes = []
+    for node in graph.node:
+        name = node.input[0] if node.op_type == "Gather" else None
+        table = tables.get(name)
+        if table is None or table.size < SMALLEST_TABLE or any(n.op_type != "Gather" for n in readers[name]):
+            nodes.append(node)
+            continue
+        if name not in quantised:
+            rows, scales = quantise_rows(table)
+            graph.initializer.append(onnx.numpy_helper.from_array(rows, f"{name}_int8"))
+            graph.initializer.append(onnx.numpy_helper.from_array(scales, f"{name}_scale"))
+            quantised.add(name)
+        ids, found = node.input[1], node.output[0]
+        make = onnx.helper.make_node
+        nodes += [
+            make("Gather", [f"{name}_int8", ids], [f"{found}_int8"], axis=0),
+            make("Cast", [f"{found}_int8"], [f"{found}_float"], to=onnx.TensorProto.FLOAT),
+            make("Gather", [f"{name}_scale", ids], [f"{found}_scale"], axis=0),
+            make("Mul", [f"{found}_float", f"{found}_scale"], [found]),
+        ]
+    kept = [tensor for tensor in graph.initializer if tensor.name not in quantised]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(kept)
+
+
+def quantise_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest int8 numbers and their scales: `table ~ rows * scales`, off by half a scale at most.
+
+    Args:
+        table: fp32 `[rows, width]`.
+
+    Returns:
+        `(rows, scales)`: int8 `[rows, width]` in [-127, 127] and fp32 `[rows, 1]`; a row of zeros has scale 1.
+    """
+    largest = np.abs(table).max(1, keepdims=True)
+    scales = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    return np.rint(table / scales).astype(np.int8), scales

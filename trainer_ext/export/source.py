@@ -1,0 +1,178 @@
+"""Export source: what is exported, from a run or from the folder of a model, and the texts it is checked with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
+
+from ..data.arguments import DataArguments
+from ..data.corpus import read_corpus
+from ..data.records import listed
+from ..errors import InputError, one_line
+from ..models.loading import head_of, longest_text, open_classifier, open_tokenizer, rows_of
+from ..pipeline.recipe import read_recipe
+from ..report.run_directory import RunDirectory
+from ..tasks.dataset import Data, load_data, tokenize
+from ..tasks.registry import TASKS, Task, task_of
+from .traceable import Traceable, input_names
+
+SEED = 0  # of the sample of texts that shows a quantiser how large activations get
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model to export.
+
+    Attributes:
+        folder: of the model; exports are written below it.
+        run: the finished run that it is of; None for a model alone.
+        model: the model, in evaluation mode.
+        tokenizer: its fast tokenizer.
+        task: what it answers.
+        args: how its texts are read; of a model alone only `max_length` is known.
+        data: texts and labels of the run; None for a model alone.
+        encoded: the same as model inputs.
+        calibration: encoded texts from outside the test sets, one list of ids per input; empty where there are none.
+    """
+
+    folder: Path
+    run: RunDirectory | None
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+    args: DataArguments
+    data: Data | None
+    encoded: Data | None
+    calibration: list[dict[str, list[int]]]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what the model reads."""
+        return input_names(self.model, self.tokenizer)
+
+    def traceable(self) -> Traceable:
+        """The model for the exporters."""
+        return Traceable(self.model, self.inputs)
+
+    def calibration_batches(self) -> list[dict[str, np.ndarray]]:
+        """The calibration texts in batches of two, so that there is padding, `[rows, length]` per input."""
+        collate = DataCollatorWithPadding(self.tokenizer)
+        rows = [{name: row[name] for name in self.inputs} for row in self.calibration]
+        pairs = [collate(rows[start : start + 2]) for start in range(0, len(rows), 2)]
+        return [{name: value.numpy() for name, value in pair.items()} for pair in pairs]
+
+
+def open_source(
+    path: str | Path,
+    *,
+    data_dir: str | None = None,
+    calibration: str | Path | None = None,
+    calibration_rows: int = 300,
+) -> Source:
+    """Open what is to be exported.
+
+    Args:
+        path: a finished run (for its compressed model), one of its two models, or the folder of a model alone.
+        data_dir: where the data files of the run lie now; None takes what its recipe says.
+        calibration: a file of one text per line; None takes train texts of the run.
+        calibration_rows: how many texts to take from there, at most.
+
+    Raises:
+        InputError: what lies there cannot be exported; the message says why and what to do.
+    """
+    run = run_at(path)
+    if run and not run.report.exists():
+        raise InputError(f"{run.root} is a run that is not finished; continue it with trainer-ext compress --resume.")
+    folder = model_folder(path)
+    _refuse_masked(folder)
+    model = open_classifier(folder, option="The model", way_out="name a finished run or the folder of a classifier")
+    tokenizer = _open_tokenizer(folder, model)
+    data = encoded = None
+    if run:
+        recipe = read_recipe(run.recipe, ["--data_dir", data_dir] if data_dir else [])
+        task, args = task_of(recipe.data), recipe.data
+        data = load_data(args, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
+        encoded = tokenize(data, tokenizer, args)
+    else:
+        task = _task_of(model.config)
+        args = DataArguments(max_length=_longest(model, tokenizer), task=task.name, problem_type=task.problem_type)
+    rows: Sequence[dict] = encoded.train if encoded else []
+    if calibration:
+        rows = [
+            dict(tokenizer(text, truncation=True, max_length=args.max_length)) for text in read_corpus([calibration])
+        ]
+    chosen = np.random.default_rng(SEED).permutation(len(rows))[:calibration_rows]
+    return Source(
+        folder=folder,
+        run=run,
+        model=model.eval(),
+        tokenizer=tokenizer,
+        task=task,
+        args=args,
+        data=data,
+        encoded=encoded,
+        calibration=[rows[int(index)] for index in sorted(chosen)],
+    )
+
+
+def run_at(path: str | Path) -> RunDirectory | None:
+    """The run that a folder holds or is one of the two models of, finished or not; None where it is a model alone."""
+    folder = Path(path).expanduser()
+    runs = [RunDirectory(root) for root in (folder, folder.parent)]
+    return next(
+        (run for run in runs if run.recipe.exists() and folder in (run.root, run.baseline, run.compressed)), None
+    )
+
+
+def model_folder(path: str | Path) -> Path:
+    """The folder of the model that is meant: of a run the compressed one."""
+    run, folder = run_at(path), Path(path).expanduser()
+    return run.compressed if run and folder == run.root else folder
+
+
+def _refuse_masked(folder: Path) -> None:
+    file = folder / "config.json"
+    if not file.is_file():
+        raise InputError(f"{folder} holds no model (no config.json) and no finished run (no recipe.yaml).")
+    try:
+        masked = "pruning" in json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is no JSON ({one_line(error)}); name the folder of a classifier.") from error
+    if masked:
+        raise InputError(
+            f"{folder} is an unfinished checkpoint: its masks are not applied yet. Finish the run with trainer-ext "
+            "compress --resume, or shrink it: trainer_ext.load_masked, merge, shrink, save_pretrained."
+        )
+
+
+def _open_tokenizer(folder: Path, model) -> PreTrainedTokenizerBase:
+    way_out = "save a fast tokenizer there with save_pretrained: an export needs its tokenizer.json"
+    if not (folder / "tokenizer.json").is_file():
+        raise InputError(f"{folder} holds no tokenizer.json; {way_out}.")
+    tokenizer = open_tokenizer(folder, way_out=way_out, rows=rows_of(model))
+    if not tokenizer.is_fast:
+        raise InputError(f"{type(tokenizer).__name__} in {folder} is no fast tokenizer; {way_out}.")
+    return tokenizer
+
+
+def _task_of(config) -> Task:
+    """The row for a model of which only the configuration is known."""
+    head = head_of(config)
+    if head is None:
+        raise InputError(
+            f"The model is {listed(config.architectures or ['of no class'])}, without a head that classifies texts or "
+            "tokens or finds answers; name a fine-tuned one."
+        )
+    kind = config.problem_type or ("regression" if config.num_labels == 1 else "single_label_classification")
+    return next(task for task in TASKS if task.head == head and task.problem_type in (None, kind))
+
+
+def _longest(model, tokenizer) -> int:
+    """Tokens that the model reads at most; a tokenizer that was told no limit has one of 10^30."""
+    return min(tokenizer.model_max_length, longest_text(model.config) or tokenizer.model_max_length)

@@ -1,0 +1,18 @@
+"""Hub: the model card, what is published and what never is, and the Space."""
+
+from typing import TYPE_CHECKING
+
+from ..utils.imports import lazy_names
+
+if TYPE_CHECKING:
+    from .plan import PushOptions as PushOptions
+    from .upload import Pushed as Pushed
+    from .upload import push as push
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "plan": ["PushOptions"],
+        "upload": ["Pushed", "push"],
+    },
+)

@@ -1,0 +1,213 @@
+"""Checkpoint branch: resumable checkpoints go to a branch of their own, never under the name of the small model.
+
+Publishing: what a Trainer's hub hooks do where it compresses, so that only the small model goes up, and no secret.
+
+Four overrides, each calling `super()` where nothing is compressed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, HubStrategy
+from transformers.utils import PushInProgress, logging
+
+from .. import report
+from ..errors import one_line
+from ..utils.checkpoints import begin_checkpoint
+from .client import in_plain_words, look
+from .sanitize import valid_ids
+from .staging import CARD, card_of, link, prove_saved, refuse_leaks, stale, write_card
+from .trainer_report import trainer_report
+
+logger = logging.get_logger(__name__)
+
+BRANCH = "checkpoints"
+LAST = "last-checkpoint"  # as Trainer calls it with hub_strategy="checkpoint"
+COPY = "_checkpoints"  # in the output folder; Trainer publishes nothing that begins with an underscore
+# A pickle of the arguments, which holds the access token; resuming does not read it.
+NEVER = ("training_args.bin",)
+
+
+def push_checkpoint(trainer, folder: str) -> None:
+    """Send a checkpoint to the branch in the background, as `args.hub_strategy` asks.
+
+    "all_checkpoints" keeps each under its own name, "checkpoint" and "every_save" the last one, "end" sends none. To go on
+    from one: `hf download USER/NAME --revision checkpoints --local-dir FOLDER`, then
+    `trainer.train(resume_from_checkpoint="FOLDER/last-checkpoint")`.
+
+    Args:
+        trainer: a Trainer with a repository (`push_to_hub=True`).
+        folder: the checkpoint.
+    """
+    args, running = trainer.args, trainer.push_in_progress is not None and not trainer.push_in_progress.is_done()
+    if args.hub_strategy == HubStrategy.END or (running and not args.hub_always_push):
+        return
+    if running:
+        trainer.push_in_progress.wait_until_done()
+    trainer.callback_handler.on_push_begin(args, trainer.state, trainer.control)
+    name = Path(folder).name if args.hub_strategy == HubStrategy.ALL_CHECKPOINTS else LAST
+    copy = Path(args.output_dir) / COPY / name  # Trainer may delete the checkpoint before it is sent
+    shutil.rmtree(copy.parent, ignore_errors=True)
+    for file in Path(folder).rglob("*"):
+        if file.is_file() and file.name not in NEVER:
+            link(file, copy / file.relative_to(folder))
+    api = HfApi(token=args.hub_token)
+    message = f"Training in progress, step {trainer.state.global_step}"
+    job = api.run_as_future(_send, api, trainer.hub_model_id, copy, message)
+    job.add_done_callback(_tell)
+    trainer.push_in_progress = PushInProgress([job])
+
+
+def _send(api: HfApi, repo_id: str, folder: Path, message: str) -> None:
+    api.create_branch(repo_id, branch=BRANCH, exist_ok=True)
+    api.upload_folder(
+        repo_id=repo_id,
+        folder_path=folder,
+        path_in_repo=folder.name,
+        revision=BRANCH,
+        commit_message=message,
+        delete_patterns="*",  # within that folder: of the checkpoint before
+    )
+
+
+def _tell(job: Future) -> None:
+    """A training goes on without the Hub; that a checkpoint did not arrive is said."""
+    if not job.cancelled() and job.exception():
+        logger.warning(f"A checkpoint was not sent to the Hub: {one_line(job.exception())}; the one here is complete.")
+
+
+STAGE = "_hub"  # in the output folder; Trainer publishes nothing that begins with an underscore
+
+
+class PublishMixin:
+    """The hub hooks of a Trainer that has `compression`, `_compresses` and `_before`."""
+
+    def push_to_hub(
+        self, commit_message="End of training", blocking=True, token=None, revision=None, private=None, **kwargs
+    ):
+        """As `Trainer.push_to_hub`; of a compressed model only what belongs to it goes up, after it was proven.
+
+        The folder that is published is `_hub` in the output folder: the small model, its tokenizer, the report and the
+        card. It is opened in a fresh process first and must give the same logits.
+
+        Raises:
+            ValueError: the model still has its masks, or there is a token in one of the files.
+            CheckFailed: the folder does not open as the same model.
+            HubError: the Hub or the network failed; call it again.
+        """
+        if not self._compresses:
+            return super().push_to_hub(commit_message, blocking, token, revision, private, **kwargs)
+        if hasattr(self.model, "pruning"):
+            raise ValueError("The model still has its masks: call train() to the end, or shrink(), before publishing.")
+        token = token if token is not None else self.args.hub_token
+        if self.hub_model_id is None:
+            with in_plain_words(self.args.hub_model_id or Path(self.args.output_dir).name):
+                self.init_hf_repo(token=token, private=private)
+        with self._staged(keep=not blocking) as folder:
+            gone = []
+            if self.is_world_process_zero():
+                api = HfApi(token=token)
+                remote = look(api, self.hub_model_id)
+                if remote.card is not None:
+                    (folder / CARD).write_bytes(remote.card.encode("utf-8"))
+            self.save_model(_internal_call=True)
+            if self.is_world_process_zero():
+                self.create_model_card(**kwargs)
+                refuse_leaks(folder, Path(self.args.output_dir), self.args.hub_token, token)
+                prove_saved(self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False), folder)
+                gone = stale(remote.files, folder)
+            with in_plain_words(self.hub_model_id or ""):
+                done = super().push_to_hub(commit_message, blocking, token, revision, private, **kwargs)
+                if gone:
+                    api.delete_files(self.hub_model_id, gone, revision=revision or self.args.hub_revision)
+        return done
+
+    def create_model_card(
+        self,
+        language=None,
+        license=None,  # noqa: A002
+        tags=None,
+        model_name=None,
+        finetuned_from=None,
+        tasks=None,
+        dataset_tags=None,
+        dataset=None,
+        dataset_args=None,
+    ):
+        """As `Trainer.create_model_card`; of a compressed model, with compression.json beside it, which it is made from.
+
+        What a person wrote into the card that lies there is kept. Names that cannot be ids on the Hub, such as the folder
+        that a script calls `finetuned_from`, are left out.
+        """
+        if not self._compresses or hasattr(self.model, "pruning"):
+            return super().create_model_card(
+                language, license, tags, model_name, finetuned_from, tasks, dataset_tags, dataset, dataset_args
+            )
+        if self.is_world_process_zero():
+            folder = Path(self.args.output_dir)
+            repo_id = self.hub_model_id or self.args.hub_model_id or folder.absolute().name
+            numbers = trainer_report(self, self._before, repo_id=repo_id, created=self._made)
+            card = card_of(
+                numbers,
+                repo_id,
+                base_model=next(iter(valid_ids(_several(finetuned_from))), self._before.hub_id),
+                license=license,
+                language=_several(language),
+                datasets=valid_ids(_several(dataset_tags)),
+                tags=_several(tags),
+            )
+            existing = (folder / CARD).read_bytes().decode("utf-8") if (folder / CARD).exists() else None
+            report.save(numbers, folder)
+            write_card(folder, card, existing)
+
+    def _save(self, output_dir=None, state_dict=None):
+        # No public hook: Trainer writes training_args.bin, a pickle that holds the Hub token, beside every model.
+        # Checkpoints keep it (they stay here); a compressed model that may be published does without.
+        folder = Path(output_dir if output_dir is not None else self.args.output_dir)
+        if self._compresses and self.args.should_save:
+            begin_checkpoint(folder)
+        if self.compression is None:
+            super()._save(output_dir, state_dict)
+            if self._compresses and self.args.should_save and not folder.name.startswith(PREFIX_CHECKPOINT_DIR):
+                for name in NEVER:
+                    (folder / name).unlink(missing_ok=True)
+        elif self.args.should_save:
+            self.model.save_pretrained(folder, state_dict=state_dict)
+            tokenizer = self.processing_class or getattr(self.data_collator, "tokenizer", None)
+            if tokenizer is not None:
+                tokenizer.save_pretrained(folder)
+
+    def _push_from_checkpoint(self, checkpoint_folder):
+        # No public hook: this would publish full-size checkpoints under the name of the compressed model.
+        if not self._compresses:
+            super()._push_from_checkpoint(checkpoint_folder)
+        elif self.is_world_process_zero():
+            push_checkpoint(self, checkpoint_folder)
+
+    @contextlib.contextmanager
+    def _staged(self, *, keep: bool) -> Iterator[Path]:
+        """While it lasts, the output folder is an empty one with nothing but what is published."""
+        args = self.args
+        folder = Path(args.output_dir) / STAGE
+        self.args = copy.copy(args)
+        self.args.output_dir = str(folder)
+        try:
+            if self.is_world_process_zero():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+            yield folder
+        finally:
+            self.args = args
+        if not keep and self.is_world_process_zero():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _several(words) -> tuple[str, ...]:
+    return () if words is None else (words,) if isinstance(words, str) else tuple(words)

@@ -1,0 +1,98 @@
+"""Baseline: the model that is to be compressed, taken as it is, fine-tuned, or made from scratch."""
+
+from __future__ import annotations
+
+from transformers import Trainer, set_seed
+
+from ..errors import InputError
+from ..models.loading import head_of, open_classifier, open_tokenizer, rows_of
+from ..tasks.dataset import Data, load_data
+from ..tasks.registry import Task, task_of
+from ..utils.checkpoints import is_past_the_end
+from .recipe import Recipe
+from .scratch import label_names, small_bert, train_tokenizer
+
+
+class BaselineTrainer(Trainer):
+    """Trainer, but a finished run that is resumed makes no further step."""
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """No batch where no step is left."""
+        if is_past_the_end(self):
+            return [], None
+        return super().get_batch_samples(epoch_iterator, num_batches, device)
+
+
+def open_baseline(recipe: Recipe):
+    """Read the data and make the model and tokenizer that fit them; nothing is trained or written yet.
+
+    Returns:
+        `(model, tokenizer, data, epochs)`: epochs to train before compressing, 0 for a model taken as it is.
+
+    Raises:
+        InputError: data or a model that cannot be used.
+    """
+    set_seed(recipe.training.seed)
+    task = task_of(recipe.data)
+    data = load_data(recipe.data)  # first, because it costs nothing: a model may have to be downloaded
+    if recipe.from_scratch:
+        return *_from_scratch(recipe, task, data), data, recipe.model.scratch_epochs
+    name, epochs = recipe.model.model_name_or_path, recipe.model.baseline_epochs
+    way_out = "give a folder or a Hub id that can be reached, or 'scratch' to train a small model from the texts"
+    changes = {"dtype": "float32"}  # what is learned has fp32 weights: mixed precision cannot scale fp16 gradients
+    if epochs:  # a fresh head with the labels of the data
+        changes |= label_names(data.labels) | {"problem_type": task.problem_type}
+    model = open_classifier(name, option="--model_name_or_path", way_out=way_out, head=task.head, **changes)
+    tokenizer = open_tokenizer(name, way_out=way_out, rows=rows_of(model), **dict(task.tokenizer))
+    if not epochs:
+        _check_head(model.config, task, data, name)
+        if task.labels.named:
+            _name_labels(model.config, recipe.model.class_names)
+            data = load_data(recipe.data, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
+    return model, tokenizer, data, epochs
+
+
+def _check_head(config, task: Task, data: Data, name: str) -> None:
+    """A model taken as it is must have been trained for the task: `from_pretrained` makes up a head that is missing."""
+    way_out = "fine-tune it first with --baseline_epochs"
+    if head_of(config) != task.head:
+        raise InputError(f"{name} was not saved with a head for {task.title} ({config.architectures}); {way_out}.")
+    if config.problem_type not in (None, task.problem_type):
+        raise InputError(
+            f"{name} is for {config.problem_type}, not for {task.title}; see --problem_type, or {way_out}."
+        )
+    if not task.labels.named and data.labels and config.num_labels != len(data.labels):
+        raise InputError(f"{name} gives {config.num_labels} numbers where one label is; {way_out}.")
+    config.problem_type = task.problem_type
+
+
+def _name_labels(config, names: list[str]) -> None:
+    """Give a model without label names those of the recipe; names of its own win."""
+    if any(name != f"LABEL_{index}" for index, name in config.id2label.items()):
+        return
+    if len(names) != config.num_labels:
+        raise InputError(
+            f"The model calls its {config.num_labels} labels LABEL_0, LABEL_1, ...; give their names in that order with "
+            f"--class_names ({len(names)} given), or fine-tune it first with --baseline_epochs."
+        )
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: index for index, name in enumerate(names)}
+
+
+def _from_scratch(recipe: Recipe, task: Task, data: Data) -> tuple:
+    shape = recipe.scratch
+    texts = [text for name in ("text", "text_pair") if name in data.train.column_names for text in data.train[name]]
+    tokenizer = train_tokenizer(texts, vocab_size=shape.scratch_vocab_size, max_length=recipe.data.max_length)
+    model = small_bert(
+        tokenizer,
+        data.labels,
+        hidden_size=shape.scratch_hidden_size,
+        num_hidden_layers=shape.scratch_layers,
+        num_attention_heads=shape.scratch_heads,
+        intermediate_size=shape.scratch_intermediate_size,
+        dropout=shape.scratch_dropout,
+        seed=recipe.training.seed,
+        head=task.head,
+        problem_type=task.problem_type,
+    )
+    return model, tokenizer

@@ -1,0 +1,222 @@
+"""Run energy: the inference energy of a finished run's two models, measured on this machine and put into its report.
+
+Run report: what lies in the folder of a run is checked, measured and put into one CompressionReport.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import AutoTokenizer
+
+from .. import report
+from ..benchmark.energy import BLOCKS, check_country, check_seconds, compare_inference
+from ..benchmark.latency import compare_latency
+from ..benchmark.size import count_parameters, weight_bytes
+from ..callbacks import training_energy
+from ..errors import InputError
+from ..hub import sanitize
+from ..models.families import layers_of, prunable_weights, stock_type
+from ..models.loading import auto_class, open_classifier
+from ..pruning import masks
+from ..pruning.verify import CheckFailed, as_equivalence, check, smaller_of
+from ..report.run_directory import RunDirectory
+from ..tasks.dataset import Data
+from ..tasks.evaluate import predict, quality
+from ..tasks.registry import task_of
+from .recipe import Recipe
+from .run_vocabulary import RunVocabulary
+
+
+def measure_run(path: str | Path, *, country: str | None, seconds: float, console: Console):
+    """Measure what predictions of both models draw, in calls of the size of the first latency row.
+
+    Args:
+        path: a finished run; its compression.json is written anew, with `inference`.
+        country: ISO 3166 alpha-3 code for grams of CO2; None measures kWh alone.
+        seconds: for each model.
+        console: where progress goes.
+
+    Returns:
+        The report with what was found.
+
+    Raises:
+        InputError: no finished run there, too few seconds, an unknown country, or codecarbon is not installed.
+    """
+    check_country(country)
+    check_seconds(seconds)
+    run = RunDirectory(Path(path).expanduser())
+    if not (run.report.is_file() and run.baseline.is_dir() and run.compressed.is_dir()):
+        raise InputError(f"{path} holds no finished run; name the output_dir of trainer-ext compress.")
+    numbers = report.load(run.root)
+    if not numbers.latency:
+        raise InputError(f"{run.report} has no latency row, so it is not known what size a call has; run it again.")
+    models = [
+        open_classifier(folder, option="The model", way_out="name a finished run").eval()
+        for folder in (run.baseline, run.compressed)
+    ]
+    cost = (numbers.training or report.Pair()).compressed or report.TrainingCost()
+    with Progress(console=console) as progress:
+        bar = progress.add_task("energy", total=len(models) * BLOCKS)
+        found = compare_inference(
+            *models,
+            batch_size=numbers.latency[0].batch_size,
+            sequence_length=numbers.latency[0].sequence_length,
+            extra_training_kwh=cost.energy_kwh,
+            seconds=seconds,
+            country=country,
+            on_block=lambda: progress.advance(bar),
+        )
+    numbers = replace(numbers, inference=found)
+    report.save(numbers, run.root)
+    return numbers
+
+
+LATENCY_REPEATS, LATENCY_WARMUP = 30, 5
+
+
+def run_report(
+    run: RunDirectory,
+    recipe: Recipe,
+    data: Data,
+    encodings: report.Pair[Data],
+    vocabulary: RunVocabulary | None = None,
+    *,
+    command: str | None,
+    inference_energy: bool,
+    console: Console,
+) -> report.CompressionReport:
+    """Check and measure the two models of a run.
+
+    Args:
+        run: its folder, with `baseline/` and `compressed/` complete.
+        recipe: what was asked for.
+        data: the texts, for the counts of what was left out.
+        encodings: the same data as inputs of each model.
+        vocabulary: the student's, where tokens were left out.
+        command: the command line, as it may be published.
+        inference_energy: whether to measure what predictions draw.
+        console: where progress goes.
+
+    Raises:
+        CheckFailed: masked, shrunk and reloaded model are not one function.
+    """
+    links = check(run.root)
+    if not all(link.holds for link in links):
+        worst = max(links, key=lambda link: link.difference)
+        raise CheckFailed(
+            f"{worst.name} does not hold: logits differ by {worst.difference:.1e}, above {worst.allowed:.0e}."
+        )
+    task = task_of(recipe.data)
+    models = {
+        name: auto_class(task.head).from_pretrained(folder).eval()
+        for name, folder in (("baseline", run.baseline), ("compressed", run.compressed))
+    }
+    rows = sum(len(split) for encoded in vars(encodings).values() for split in encoded.tests.values())
+    options, sizes = recipe.model, recipe.model.latency_batch_sizes
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("answers", total=rows)
+        qualities = _qualities(run, recipe, models, data, encodings, lambda n: progress.advance(bar, n))
+        bar = progress.add_task("latency", total=len(sizes) * (LATENCY_REPEATS + LATENCY_WARMUP))
+        latency = compare_latency(
+            *models.values(),
+            batch_sizes=sizes,
+            sequence_length=options.latency_sequence_length,
+            repeats=LATENCY_REPEATS,
+            warmup=LATENCY_WARMUP,
+            on_step=lambda: progress.advance(bar),
+        )
+        training = report.Pair(_cost(run, "baseline"), _cost(run, "compressed"))
+        inference = None
+        if inference_energy:
+            bar = progress.add_task("energy", total=len(models) * BLOCKS)
+            inference = compare_inference(
+                *models.values(),
+                batch_size=sizes[0],
+                sequence_length=options.latency_sequence_length,
+                extra_training_kwh=training.compressed.energy_kwh,
+                seconds=options.energy_seconds,
+                country=options.energy_country,
+                on_block=lambda: progress.advance(bar),
+            )
+    published = sanitize.fields(recipe.resolved)
+    return report.CompressionReport(
+        created=report.utc_now(),
+        recipe=published,
+        command=command,
+        versions=sanitize.versions(),
+        seed=recipe.training.seed,
+        model=report.Model(
+            baseline=published["model_name_or_path"],
+            compressed="compressed",
+            family=stock_type(models["baseline"].config.model_type),
+            task=task.name,
+            problem_type=task.problem_type,
+            labels=data.labels,
+        ),
+        data=report.Data(train_rows=len(data.train), dropped=data.dropped),
+        sparsity=_sparsity(run, recipe, **models),
+        vocabulary=vocabulary and vocabulary.numbers,
+        parameters=report.Pair(*(count_parameters(model) for model in models.values())),
+        bytes=report.Pair(weight_bytes(run.baseline), weight_bytes(run.compressed)),
+        quality=qualities[0],
+        other_quality=qualities[1:],
+        latency=latency,
+        equivalence=as_equivalence(links) if run.masked.is_dir() else None,
+        training=training,
+        inference=inference,
+    )
+
+
+def _qualities(
+    run: RunDirectory,
+    recipe: Recipe,
+    models: dict,
+    data: Data,
+    encodings: report.Pair[Data],
+    on_rows: Callable[[int], None],
+) -> list[report.Quality]:
+    task, found = task_of(recipe.data), []
+    tokenizers = [AutoTokenizer.from_pretrained(folder) for folder in (run.baseline, run.compressed)]
+    for name, rows in data.tests.items():
+        answers = []
+        for model, tokenizer, encoded in zip(models.values(), tokenizers, vars(encodings).values(), strict=True):
+            logits = predict(model, encoded.tests[name], tokenizer, on_rows=on_rows)
+            answers.append(task.answer(logits, encoded.tests[name], rows, data.labels, recipe.data))
+        references = task.references(list(rows["label"]), data.labels)
+        options = {"task": task, "args": recipe.data, "labels": data.labels, "metrics": recipe.model.metrics}
+        found.append(quality(name, *answers, references, **options))
+    return found
+
+
+def _sparsity(run: RunDirectory, recipe: Recipe, baseline, compressed) -> report.Sparsity | None:
+    """What was asked for, and what is gone: counted in the two models, not taken from the training."""
+    args = recipe.training
+    layers, dense = layers_of(compressed), layers_of(baseline)
+    achieved = 1.0 - prunable_weights(layers) / prunable_weights(dense)
+    if args.pruning_spec is None and not achieved and recipe.vocabulary.vocab_size is None:
+        return None
+    heads = smaller_of(masks.load_masked(run.masked))[1] if run.masked.is_dir() else None
+    by_sparsity = args.pruning_spec is not None and args.prune_speedup is None
+    return report.Sparsity(
+        requested=args.prune_sparsity if by_sparsity else None,
+        requested_speedup=args.prune_speedup,
+        achieved=achieved,
+        method=args.prune_method,
+        structure="plain" if stock_type(compressed.config.model_type) == compressed.config.model_type else "compact",
+        heads=heads if heads is not None else [list(range(layer.heads)) for layer in layers],
+        ffn_width=[layer.neurons for layer in layers],
+        layers=compressed.config.num_hidden_layers,
+        vocabulary=compressed.config.vocab_size,
+    )
+
+
+def _cost(run: RunDirectory, stage: str) -> report.TrainingCost:
+    log = json.loads(run.log(stage).read_text(encoding="utf-8"))
+    return report.TrainingCost(log["seconds"], *training_energy(log["log_history"]))

@@ -1,0 +1,151 @@
+"""Speed budgets: what stays so that a model runs a given number of times faster, by a table of measured times.
+
+A block of a layer has a price for being there at all and a price per head or neuron, so whole blocks compete with
+narrower ones: depth and width are one problem, solved exactly (up to a thousandth of the budget) as a knapsack with
+one choice per block. After Kurtic, Frantar and Alistarh 2023 (ZipLM, arXiv 2302.04089, section 3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .selection import Structure, best_ids
+
+BINS = 4000  # steps of time within a budget
+WIDTHS = 64  # feed-forward widths that are considered per layer
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """What the blocks of one layer cost, in milliseconds of a forward pass, on the machine that measured them.
+
+    Attributes:
+        heads, attention_ms: time of an attention block with so many heads, ascending, beyond that of none.
+        neurons, ffn_ms: time of a feed-forward block with so many neurons, ascending, beyond that of none.
+        fixed_ms: everything else.
+        correction: what budgets are divided by, since the parts do not quite add up.
+        machine: what the times are of: device, dtype, batch size and so on.
+    """
+
+    heads: list[int]
+    attention_ms: list[float]
+    neurons: list[int]
+    ffn_ms: list[float]
+    fixed_ms: float
+    correction: float
+    machine: dict
+
+    def attention(self, heads: int | np.ndarray) -> float | np.ndarray:
+        """Milliseconds of one attention block with so many heads."""
+        return np.interp(heads, self.heads, self.attention_ms)
+
+    def ffn(self, neurons: int | np.ndarray) -> float | np.ndarray:
+        """Milliseconds of one feed-forward block with so many neurons."""
+        return np.interp(neurons, self.neurons, self.ffn_ms)
+
+    def total_ms(self, heads: Sequence[int], neurons: Sequence[int], uses: Sequence[int]) -> float:
+        """Milliseconds of a model with so many heads and neurons per layer, each layer run `uses` times."""
+        blocks = self.attention(np.asarray(heads)) + self.ffn(np.asarray(neurons))
+        return self.fixed_ms + float((np.asarray(uses) * blocks).sum())
+
+
+def fastest_structure(
+    head_scores: Sequence[torch.Tensor],
+    neuron_scores: Sequence[torch.Tensor],
+    *,
+    head_costs: Sequence[int],
+    neuron_costs: Sequence[int],
+    uses: Sequence[int],
+    table: LatencyTable,
+    dense_ms: float,
+    speedup: float,
+    prune_heads: bool,
+    prune_neurons: bool,
+    equal: bool,
+) -> Structure:
+    """The most valuable units that fit into `dense_ms / speedup`.
+
+    The value of a unit is its weights times its rank among its kind in the whole model, from 0 to 1: scores of blocks
+    and of neurons have no common scale, ranks have.
+
+    Args:
+        head_scores: per layer `[heads]`.
+        neuron_scores: per layer `[neurons]`.
+        head_costs: weights of one head, per layer.
+        neuron_costs: weights of one neuron, per layer.
+        uses: how often each layer runs.
+        table: the measured times.
+        dense_ms: time of the model that the speed-up is counted from.
+        speedup: at least 1.
+        prune_heads: whether heads may close.
+        prune_neurons: whether neurons may close.
+        equal: whether every layer keeps the same number of neurons, and all heads.
+
+    Raises:
+        ValueError: naming the highest speed-up that can be reached.
+    """
+    sizes = [len(part) for part in head_scores], [len(part) for part in neuron_scores]
+    budget = dense_ms / (speedup * table.correction) - table.fixed_ms
+    least_heads = [0] * len(uses) if prune_heads and not equal else sizes[0]
+    least = table.total_ms(least_heads, [0] * len(uses) if prune_neurons else sizes[1], uses) - table.fixed_ms
+    if least > budget:
+        highest = dense_ms / (table.fixed_ms + least) / table.correction
+        raise ValueError(
+            f"prune_speedup={speedup} cannot be reached: with everything closed that may close, the model runs "
+            f"{highest:.2f} times as fast on this machine. Ask for less, let more parts be pruned, or drop layers with "
+            "prune_layers."
+        )
+    if equal:
+        return _equal(head_scores, neuron_scores, table, uses, budget)
+    options = [
+        *_options(head_scores, head_costs, uses, table.attention, steps=None, free=prune_heads),
+        *_options(neuron_scores, neuron_costs, uses, table.ffn, steps=WIDTHS, free=prune_neurons),
+    ]
+    kept = _knapsack(options, budget)
+    best = [best_ids(scores, count) for scores, count in zip([*head_scores, *neuron_scores], kept, strict=True)]
+    return Structure(best[: len(uses)], best[len(uses) :])
+
+
+def _options(scores, costs, uses, price, *, steps: int | None, free: bool):
+    """Per layer `(counts, milliseconds, values)` of what may stay of it."""
+    flat = torch.cat([part.detach().double().cpu() for part in scores])
+    ranks = torch.empty_like(flat)
+    ranks[flat.argsort(stable=True)] = torch.arange(1, len(flat) + 1, dtype=flat.dtype) / max(1, len(flat))
+    found = []
+    for part, cost, times in zip(ranks.split([len(part) for part in scores]), costs, uses, strict=True):
+        worth = np.concatenate([[0.0], np.cumsum(np.sort(part.numpy())[::-1])]) * cost
+        step = 1 if steps is None else max(1, len(part) // steps)
+        counts = np.unique([*range(0, len(part), step), len(part)]) if free else np.array([len(part)])
+        found.append((counts, times * price(counts), worth[counts]))
+    return found
+
+
+def _knapsack(options, budget: float) -> list[int]:
+    """One count per block, the values as high as possible within the budget."""
+    bin_ms = max(budget, 1e-9) / BINS
+    best, choices = np.zeros(BINS + 1), []
+    for _, milliseconds, values in options:
+        rows = np.full((len(values), BINS + 1), -np.inf)
+        for row, bins, value in zip(rows, np.rint(milliseconds / bin_ms).astype(int), values, strict=True):
+            if bins <= BINS:
+                row[bins:] = best[: BINS + 1 - bins] + value
+        choices.append(rows.argmax(0))
+        best = rows.max(0)
+    left, kept = BINS, []
+    for (counts, milliseconds, _), choice in zip(reversed(options), reversed(choices), strict=True):
+        kept.append(int(counts[choice[left]]))
+        left -= int(np.rint(milliseconds[choice[left]] / bin_ms))
+    return kept[::-1]
+
+
+def _equal(head_scores, neuron_scores, table: LatencyTable, uses, budget: float) -> Structure:
+    """All heads, and the largest width that fits in every layer; at least one neuron, which a stock config needs."""
+    heads = [len(part) for part in head_scores]
+    widths = np.arange(1, len(neuron_scores[0]) + 1)
+    times = sum(uses) * table.ffn(widths) + sum(u * table.attention(h) for u, h in zip(uses, heads, strict=True))
+    width = int(widths[times <= budget].max(initial=1))
+    return Structure([list(range(size)) for size in heads], [best_ids(scores, width) for scores in neuron_scores])

@@ -1,0 +1,209 @@
+"""Budgets: which units stay, as pure functions of scores, costs and a target.
+
+A unit is a block of an attention matrix, an attention head or a feed-forward neuron. Sparsity is the fraction of
+prunable weights that is gone; density is one minus it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import Diverged
+from ..utils.finite import WAY_OUT
+
+# nn_pruning keeps at least half a percent of every matrix alive (its `min_elements`); so do we, and never less than one.
+FLOOR_FRACTION = 0.005
+# Far above any learned score, still exact in fp32 as a sign: lifts a unit over all others, or sinks it below them.
+LIFT = 1e6
+# Kernels compute vectors of outputs: a matrix of 1,539 rows takes a third longer than one of 1,536 (fp32, AVX-512). A
+# layer narrower than this is over so quickly that nothing is gained, and eight neurons are a visible share of it.
+VECTOR, WIDE = 8, 1024
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What physically stays: ids of heads and neurons, per layer, in ascending order."""
+
+    heads: list[list[int]]
+    neurons: list[list[int]]
+
+
+def floor_of(units: int) -> int:
+    """How many of a matrix's units must stay open, whatever their scores."""
+    return min(units, max(1, int(FLOOR_FRACTION * units)))
+
+
+def best(scores: torch.Tensor, kept: int) -> torch.Tensor:
+    """Bool `[units]`: the `kept` highest scores; ties go to the lower id, on every device."""
+    # A stable sort and not topk, which breaks ties as it likes.
+    order = scores.argsort(descending=True, stable=True)[:kept]
+    return torch.zeros_like(scores, dtype=torch.bool).index_fill(0, order, True)
+
+
+def best_ids(scores: torch.Tensor, kept: int) -> list[int]:
+    """Their ids, ascending."""
+    return best(scores, kept).nonzero().flatten().tolist()
+
+
+def as_offsets(keep: torch.Tensor) -> torch.Tensor:
+    """Offsets `[units]` that lift what stays above all scores and sink the rest below them."""
+    return torch.where(keep, LIFT, -LIFT)
+
+
+def whole_vectors(kept: int, size: int) -> int:
+    """The number of neurons nearest to `kept` that fills whole vectors; all and none stay, and so do narrow layers."""
+    if size < WIDE or kept in (0, size):
+        return kept
+    return min(size, max(VECTOR, VECTOR * round(kept / VECTOR)))
+
+
+def floor_offsets(scores: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+    """Offsets `[units]` that lift the best units of every matrix above all others: the floor of a global ranking.
+
+    Args:
+        scores: `[units]`, the matrices one after the other.
+        sizes: units of each matrix; their sum is `units`.
+    """
+    return LIFT * torch.cat([best(part, floor_of(part.numel())) for part in scores.split(list(sizes))]).to(scores)
+
+
+def kept_units(sizes: Sequence[int], fraction_gone: float) -> int:
+    """How many of all units stay open when a fraction of them closes, never fewer than the floors.
+
+    Args:
+        sizes: units of each matrix.
+        fraction_gone: in [0, 1].
+    """
+    total = sum(sizes)
+    return max(total - round(fraction_gone * total), sum(floor_of(size) for size in sizes))
+
+
+def top_units(scores: torch.Tensor, sizes: Sequence[int], kept: int) -> list[list[int]]:
+    """Ids of the `kept` best units per matrix, ranked globally with the floor respected.
+
+    Args:
+        scores: `[units]`, the matrices one after the other; ties go to the lower id, on every device.
+        sizes: units of each matrix.
+        kept: how many stay in all; at least the sum of the floors.
+    """
+    scores = scores.detach().double().cpu()
+    mask = best(scores + floor_offsets(scores, sizes), kept)
+    return [part.nonzero().flatten().tolist() for part in mask.split(list(sizes))]
+
+
+def structure_for(
+    head_scores: Sequence[torch.Tensor],
+    neuron_scores: Sequence[torch.Tensor],
+    *,
+    head_costs: Sequence[int],
+    neuron_costs: Sequence[int],
+    sparsity: float,
+    prune_heads: bool,
+    prune_neurons: bool,
+) -> Structure:
+    """Close whole heads and neurons, lowest score first, until the requested share of weights is gone.
+
+    Attention and feed-forward part give the same fraction. Heads are coarse, so they are rounded first and neurons
+    (where they may be pruned) make up the difference: the target is met to within one neuron.
+
+    Args:
+        head_scores: per layer `[heads]`.
+        neuron_scores: per layer `[neurons]`.
+        head_costs: weights of one head, per layer.
+        neuron_costs: weights of one neuron, per layer.
+        sparsity: fraction of all prunable weights that must go, in [0, 1).
+        prune_heads: whether heads may close.
+        prune_neurons: whether neurons may close.
+
+    Raises:
+        ValueError: if the target cannot be reached with what may be pruned.
+    """
+    head_sizes, neuron_sizes = [len(part) for part in head_scores], [len(part) for part in neuron_scores]
+    attention = sum(size * cost for size, cost in zip(head_sizes, head_costs, strict=True))
+    ffn = sum(size * cost for size, cost in zip(neuron_sizes, neuron_costs, strict=True))
+    check_reachable(head_sizes, neuron_sizes, head_costs, neuron_costs, sparsity, prune_heads, prune_neurons)
+    target = sparsity * (attention + ffn)
+    share = target / (attention * prune_heads + ffn * prune_neurons)
+
+    kept_heads = kept_units(head_sizes, share) if prune_heads else sum(head_sizes)
+    heads = top_units(torch.cat(list(head_scores)), head_sizes, kept_heads)
+    gone = sum((size - len(ids)) * cost for size, ids, cost in zip(head_sizes, heads, head_costs, strict=True))
+    rest = max(target - gone, 0.0) / ffn if prune_neurons else 0.0
+    kept_neurons = kept_units(neuron_sizes, rest)
+    return Structure(heads, top_units(torch.cat(list(neuron_scores)), neuron_sizes, kept_neurons))
+
+
+def equal_structure(
+    head_scores: Sequence[torch.Tensor],
+    neuron_scores: Sequence[torch.Tensor],
+    *,
+    head_costs: Sequence[int],
+    neuron_costs: Sequence[int],
+    sparsity: float,
+) -> Structure:
+    """Keep all heads and the same number of neurons in every layer, the best of each, as a stock config can say it.
+
+    Args:
+        head_scores: per layer `[heads]`; only their number is read.
+        neuron_scores: per layer `[neurons]`, equally many in each.
+        head_costs: weights of one head, per layer.
+        neuron_costs: weights of one neuron, per layer.
+        sparsity: fraction of all prunable weights that must go, in [0, 1).
+
+    Raises:
+        ValueError: if the target cannot be reached with what may be pruned.
+    """
+    head_sizes, neuron_sizes = [len(part) for part in head_scores], [len(part) for part in neuron_scores]
+    check_reachable(head_sizes, neuron_sizes, head_costs, neuron_costs, sparsity, False, True)
+    weights = [size * cost for size, cost in zip(head_sizes + neuron_sizes, [*head_costs, *neuron_costs], strict=True)]
+    width = max(1, neuron_sizes[0] - round(sparsity * sum(weights) / sum(neuron_costs)))
+    kept = [best_ids(scores, width) for scores in neuron_scores]
+    return Structure([list(range(size)) for size in head_sizes], kept)
+
+
+def check_reachable(
+    head_sizes: Sequence[int],
+    neuron_sizes: Sequence[int],
+    head_costs: Sequence[int],
+    neuron_costs: Sequence[int],
+    sparsity: float,
+    prune_heads: bool,
+    prune_neurons: bool,
+) -> None:
+    """Refuse a target that the floors, or what may be pruned, put out of reach.
+
+    Raises:
+        ValueError: naming the highest sparsity that can be reached.
+    """
+    sizes, costs = [*head_sizes, *neuron_sizes], [*head_costs, *neuron_costs]
+    allowed = [prune_heads] * len(head_sizes) + [prune_neurons] * len(neuron_sizes)
+    total = sum(size * cost for size, cost in zip(sizes, costs, strict=True))
+    free = sum((size - floor_of(size)) * cost for size, cost, may in zip(sizes, costs, allowed, strict=True) if may)
+    if sparsity * total > free:
+        highest = 1000 * free // total / 1000  # rounded down, so that it can be asked for
+        raise ValueError(
+            f"prune_sparsity={sparsity} cannot be reached: with prune_attention {'on' if prune_heads else 'off'} and "
+            f"prune_ffn {'on' if prune_neurons else 'off'} at most {highest:.3f} of the encoder's prunable "
+            "weights can go. Ask for less, or let both parts be pruned."
+        )
+
+
+def check_scores(scores: Sequence[torch.Tensor], what: str) -> None:
+    """Refuse to choose by scores that say nothing: NaN sorts above all numbers, so the ranking would be by chance.
+
+    Args:
+        scores: `[units]` per layer.
+        what: the units are called.
+
+    Raises:
+        Diverged: a score is NaN, infinite, or too large for the floor of a ranking to be above it.
+    """
+    values = torch.cat([part.detach().reshape(-1) for part in scores])
+    if bad := int((~(values.abs() < LIFT)).sum()):
+        raise Diverged(
+            f"The scores of {bad} of {len(values)} {what} are NaN, infinite or above {LIFT:.0e}, so none can be chosen: "
+            f"the training diverged; {WAY_OUT}."
+        )

@@ -1,0 +1,180 @@
+"""Shrink: a model with dead units becomes a smaller model that computes the same function.
+
+The rule is exact. A head is dead when its value rows are zero (then it adds a constant, its value bias sent through the
+output projection) or when its columns of the output projection are zero. A dead query or key alone does not kill a
+head: it then attends evenly. A neuron is dead when its input row is zero (it adds the constant `activation(bias)`) or
+when its output column is zero. Constants are folded into the next bias, never dropped.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from ..models.compact.modeling_compact import compact_model
+from ..models.compact.registration import register
+from ..models.families import family_of, layers_of, stock_type
+from ..models.layers import Layer, Matrix, rows_by_linear
+
+Affine = tuple[torch.Tensor, torch.Tensor | None]
+
+
+def surviving_heads(layer: Layer) -> list[int]:
+    """Ids of the heads that can change the output."""
+    value = layer.value.weight.unflatten(0, (layer.heads, layer.head_size))
+    output = layer.attention_output.weight.unflatten(1, (layer.heads, layer.head_size))
+    alive = value.ne(0).any(2).any(1) & output.ne(0).any(2).any(0)
+    return alive.nonzero().flatten().tolist()
+
+
+def surviving_neurons(layer: Layer) -> list[int]:
+    """Ids of the neurons that can change the output."""
+    alive = layer.ffn_out.weight.ne(0).any(0)
+    alive &= torch.stack([matrix.weight.ne(0).any(1) for matrix in layer.neuron_rows]).any(0)
+    return alive.nonzero().flatten().tolist()
+
+
+@torch.no_grad()
+def shrink(model):
+    """Build the compact model that computes what `model` computes.
+
+    Args:
+        model: a transformers model of a known family, masks merged; not changed.
+
+    Returns:
+        `(compact, heads, neurons)`: the new model on the same device and in the same mode, and the ids of the heads
+        and neurons that stayed, per layer.
+
+    Raises:
+        ValueError: unknown architecture, or masks that are not merged yet.
+    """
+    layers = _unmasked_layers(model)
+    heads, neurons = [surviving_heads(x) for x in layers], [surviving_neurons(x) for x in layers]
+    state, sizes = _cut_state(model, layers, heads, neurons)
+    chosen = dict(model.config.to_dict().get("compact_heads") or {})
+    for layer, kept in zip(layers, heads, strict=True):
+        if layer.attention:
+            before = chosen.get(layer.attention, list(range(layer.heads)))
+            chosen[layer.attention] = [before[head] for head in kept]
+    return filled(compact_outline(model, sizes, chosen), model, state), heads, neurons
+
+
+@torch.no_grad()
+def shrink_plain(model):
+    """The same as a stock model: all heads stay, and every layer keeps as many neurons as the one with most.
+
+    Returns:
+        `(plain, heads, neurons)` as `shrink` does; `plain` has the class of `model`.
+
+    Raises:
+        ValueError: unknown architecture, masks that are not merged yet, or a model that is compact already.
+    """
+    layers = _unmasked_layers(model)
+    if stock_type(model.config.model_type) != model.config.model_type:
+        raise ValueError("A compact model cannot become plain: its layers have lost heads.")
+    heads, alive = [list(range(x.heads)) for x in layers], [surviving_neurons(x) for x in layers]
+    width = max(1, *map(len, alive))
+    neurons = []
+    for layer, ids in zip(layers, alive, strict=True):  # filled up with dead ones
+        dead = [neuron for neuron in range(layer.neurons) if neuron not in set(ids)]
+        neurons.append(sorted([*ids, *dead[: width - len(ids)]]))
+    state, _ = _cut_state(model, layers, heads, neurons)
+    config = copy.deepcopy(model.config)
+    setattr(config, family_of(config).width, width)
+    config._attn_implementation = model.config._attn_implementation
+    return filled(type(model)(config), model, state), heads, neurons
+
+
+def compact_outline(model, sizes: dict[str, list[int]], heads: dict[str, list[int]]):
+    """A model of the compact class of `model` with Linears of these sizes and random weights.
+
+    Args:
+        model: a transformers model of a known family.
+        sizes: `{path below model.base_model: [out_features, in_features]}`.
+        heads: ids of the dense model's heads by path of the attention module, where it must be told.
+    """
+    register(stock_type(model.config.model_type))
+    stock = type(model)
+    compact = stock if stock.__module__.endswith("modeling_compact") else compact_model(stock)
+    values = copy.deepcopy(model.config.to_dict())
+    for key in ("model_type", "pruning", "auto_map", "transformers_version"):
+        values.pop(key, None)
+    config = compact.config_class(**{**values, "compact_linears": sizes, "compact_heads": heads or None})
+    config.architectures = [compact.__name__]
+    # Which attention kernel runs is no part of the function but of the speed: take the one of the model.
+    config._attn_implementation = model.config._attn_implementation
+    return compact(config)
+
+
+def _unmasked_layers(model) -> list[Layer]:
+    if hasattr(model, "pruning"):
+        raise ValueError("The model still has masks; call trainer_ext.pruning.masks.merge(model) before shrinking.")
+    return layers_of(model)
+
+
+def _cut_state(model, layers, heads, neurons) -> tuple[dict[str, torch.Tensor], dict[str, list[int]]]:
+    """The state dict of the smaller model, and the sizes of the Linears that changed."""
+    state, sizes = dict(model.state_dict()), {}
+    prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
+    for layer, kept_heads, kept_neurons in zip(layers, heads, neurons, strict=True):
+        for path, (weight, bias) in _cut(layer, kept_heads, kept_neurons).items():
+            sizes[path] = list(weight.shape)
+            state[f"{prefix}{path}.weight"] = weight
+            if bias is not None:
+                state[f"{prefix}{path}.bias"] = bias
+    return state, sizes
+
+
+def filled(smaller, model, state: dict[str, torch.Tensor]):
+    """The smaller model with the weights in `state`, on the device, in the precision and in the mode of `model`."""
+    smaller = smaller.to(device=model.device, dtype=model.dtype)
+    for name, buffer in smaller.named_buffers():  # rotary frequencies stay fp32 in a model opened in bf16
+        buffer.data = model.get_buffer(name).clone()
+    # A Linear of the model may have lost the bias that its class has: zero is the same.
+    missing = {k: v for k, v in smaller.state_dict().items() if k.endswith(".bias") and k not in state}
+    smaller.load_state_dict(state | {name: torch.zeros_like(bias) for name, bias in missing.items()})
+    return smaller.train(model.training)
+
+
+def _cut(layer: Layer, heads: list[int], neurons: list[int]) -> dict[str, Affine]:
+    """Weight and bias of a layer's Linears with only the rows and columns that stay, constants folded, by path."""
+    device = layer.value.weight.device
+    neuron_ids = torch.tensor(neurons, device=device, dtype=torch.long)
+    head_rows = torch.arange(layer.heads * layer.head_size, device=device).view(layer.heads, layer.head_size)
+    rows = head_rows[torch.tensor(heads, device=device, dtype=torch.long)].flatten()
+
+    dead_rows = _complement(rows, layer.value.out_features)
+    context_bias = layer.attention_output.weight[:, dead_rows] @ layer.value.bias_or_zeros[dead_rows]
+    dead_neurons = _complement(neuron_ids, layer.neurons)
+    activations = layer.activation(layer.ffn_in.bias_or_zeros[dead_neurons])
+    if layer.ffn_gate is not None:
+        activations = activations * layer.ffn_gate.bias_or_zeros[dead_neurons]
+    # A neuron that is dead on its output side alone is not constant, but its zero columns fold to nothing.
+    ffn_bias = layer.ffn_out.weight[:, dead_neurons] @ activations
+    by_head = {path: _rows(parts, rows) for path, parts in rows_by_linear(layer.head_rows).items()}
+    by_neuron = {path: _rows(parts, neuron_ids) for path, parts in rows_by_linear(layer.neuron_rows).items()}
+    return {
+        **by_head,
+        layer.attention_output.path: _columns(layer.attention_output, rows, context_bias),
+        **by_neuron,
+        layer.ffn_out.path: _columns(layer.ffn_out, neuron_ids, ffn_bias),
+    }
+
+
+def _complement(ids: torch.Tensor, size: int) -> torch.Tensor:
+    alive = torch.zeros(size, dtype=torch.bool, device=ids.device)
+    alive[ids] = True
+    return (~alive).nonzero().flatten()
+
+
+def _rows(matrices: list[Matrix], rows: torch.Tensor) -> Affine:
+    """The rows that stay of every matrix that one Linear stores."""
+    biases = [matrix.bias[rows] for matrix in matrices if matrix.bias is not None]
+    return torch.cat([matrix.weight[rows] for matrix in matrices]), torch.cat(biases) if biases else None
+
+
+def _columns(matrix: Matrix, columns: torch.Tensor, constant: torch.Tensor) -> Affine:
+    """Columns that stay; the constant goes into the bias, which is made where there was none."""
+    has_bias = matrix.bias is not None or constant.ne(0).any()
+    return matrix.weight[:, columns], matrix.bias_or_zeros + constant if has_bias else None

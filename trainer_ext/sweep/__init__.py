@@ -1,0 +1,15 @@
+"""Sweep: many runs from one file, a grid or a search, resumable, as one table and one plot."""
+
+from typing import TYPE_CHECKING
+
+from ..utils.imports import lazy_names
+
+if TYPE_CHECKING:
+    from .runner import sweep as sweep
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "runner": ["sweep"],
+    },
+)

@@ -1,0 +1,243 @@
+"""Data: labelled texts in, a cleaned train set and honest test sets out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from datasets import Dataset, Features, Value
+from transformers import PreTrainedTokenizerBase
+
+from ..data.arguments import DataArguments
+from ..data.cleaning import evenly, first_of_each_text, row_key, spread, unseen, without
+from ..data.encoding import ASIDE, encode_texts
+from ..data.labels import ONE_CLASS, LabelKind
+from ..data.records import Row, listed
+from ..errors import InputError
+from .registry import task_of
+
+__all__ = ["Data", "DataArguments", "load_data", "refuse_unknown_labels", "tokenize"]
+
+HOLDOUT = "holdout"
+TAKEN = ("test", "clean", "official")
+
+
+@dataclass(frozen=True)
+class Data:
+    """A train set, its test sets and what was left out of them.
+
+    Attributes:
+        train: Columns `text`, `text_pair` (where there are two) and `label` (see labels.py); after `tokenize`, what a
+            model takes and learns from.
+        tests: Test sets of the same columns, the one to report first: "clean" (rows whose text is not in train and did
+            not occur earlier in the file) and "official" (every row with a text), or only "test" where the two
+            are the same; then each further test file (cleaned likewise), by its name without ending; last "holdout",
+            rows of the train file kept from training (with `holdout_share`).
+        labels: Class names, in the order of their ids.
+        dropped: Rows left out, counted by "file: reason", e.g. "train: duplicate". "test: seen in train" and
+            "test: repeated" are left out of "clean" alone. Reasons that never occurred are absent.
+        train_file: Name of the train file that was used.
+    """
+
+    train: Dataset
+    tests: dict[str, Dataset]
+    labels: list[str]
+    dropped: dict[str, int]
+    train_file: str
+
+
+def load_data(args: DataArguments, *, labels: Sequence[str] | None = None) -> Data:
+    """Reads, cleans and checks the train and test files.
+
+    Nothing is written to disk. Two texts are the same if they agree after NFC, case folding and white-space folding;
+    of a pair, and of a question with its context, both must.
+
+    Args:
+        args: Where the files are and how to read them.
+        labels: Class names in the order of the ids of a model that is already fine-tuned. Default: the names in the
+            train file, sorted (as numbers if all are whole numbers).
+
+    Returns:
+        The data. Each set keeps the order of its file.
+
+    Raises:
+        InputError: Something in `args` or in a file cannot work; the message names it and the way out.
+    """
+    task = task_of(args)
+    folder = _folder(args.data_dir)
+    train_path = _first_present(folder, args.train_files)
+    paths = {"test": _present(folder, args.test_file, option="--test_file")}
+    for name in args.more_test_files:
+        key = Path(name).stem
+        if key in TAKEN or key in paths or (key == HOLDOUT and args.holdout_share):
+            raise InputError(
+                f"--more_test_files: {name} would be reported as {key!r}, which is taken; rename the file."
+            )
+        paths[key] = _present(folder, name, option="--more_test_files")
+    train = task.read(train_path, args)
+    tables = {name: task.read(path, args) for name, path in paths.items()}
+
+    train_rows, left_out = first_of_each_text(train.rows)
+    dropped = {"train": train.dropped + left_out}
+    names = _label_names(train_rows, labels, task.labels, path=train_path)
+    for name, table in tables.items():
+        refuse_unknown_labels(table.rows, names, task.labels, path=paths[name])
+    seen = {row_key(row) for row in train_rows}
+    clean = {}
+    for name, table in tables.items():
+        clean[name], left_out = unseen(table.rows, seen=seen)
+        dropped[name] = table.dropped + left_out
+        if not clean[name]:
+            raise InputError(
+                f"every text of {paths[name]} also stands in {train_path.name}, so a score on it would only measure "
+                f"memory; name another file with {'--test_file' if name == 'test' else '--more_test_files'}."
+            )
+    as_published = tables["test"].rows
+    same = len(clean["test"]) == len(as_published)
+    tests = {"test": as_published} if same else {"clean": clean["test"], "official": as_published}
+    tests |= {name: rows for name, rows in clean.items() if name != "test"}
+
+    if args.holdout_share:
+        train_rows, tests[HOLDOUT] = _hold_out(train_rows, args.holdout_share, task.labels)
+
+    return Data(
+        train=_dataset(_at_most(train_rows, args.max_train_rows, task.labels), names, task.labels),
+        tests={name: _dataset(rows, names, task.labels) for name, rows in tests.items()},
+        labels=names,
+        dropped={f"{name}: {reason}": count for name, counts in dropped.items() for reason, count in counts.items()},
+        train_file=train_path.name,
+    )
+
+
+def tokenize(data: Data, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> Data:
+    """Turns texts into model inputs: cut at `args.max_length` tokens, not padded (the task's collator does that).
+
+    Args:
+        data: What `load_data` returned.
+        tokenizer: The tokenizer of the model.
+        args: What `load_data` took.
+
+    Returns:
+        The same data; each set holds the tokenizer's outputs (`input_ids`, `attention_mask`, ...) and `labels`, or
+        `start_positions` and `end_positions`; a test set also what its answers are read with (see encoding.py).
+
+    Raises:
+        InputError: The tokenizer says that its model cannot take `max_length` tokens, or is none of the fast ones,
+            which know where a token stands in its text.
+    """
+    if args.max_length > tokenizer.model_max_length:
+        raise InputError(
+            f"--max_length is {args.max_length}, but this model takes at most {tokenizer.model_max_length} tokens; "
+            f"pass --max_length {tokenizer.model_max_length} or less."
+        )
+    task = task_of(args)
+    if not tokenizer.is_fast and task.encode is not encode_texts:
+        raise InputError(
+            f"{task.name} needs a fast tokenizer, which knows where a token stands in its text; "
+            f"{type(tokenizer).__name__} is none: take a model with a tokenizer.json."
+        )
+
+    def inputs(rows: Dataset) -> Dataset:
+        return Dataset.from_dict(task.encode(rows, tokenizer, args))
+
+    train = inputs(data.train)
+    return replace(
+        data,
+        train=train.remove_columns([name for name in train.column_names if name in ASIDE]),
+        tests={name: inputs(rows) for name, rows in data.tests.items()},
+    )
+
+
+def _folder(data_dir: str | None) -> Path:
+    if not data_dir:
+        raise InputError("--data_dir is not given; name the folder that holds the data files.")
+    folder = Path(data_dir).expanduser()
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise InputError(f"--data_dir {folder} {what}; name the folder that holds the data files.")
+    return folder
+
+
+def _first_present(folder: Path, names: Sequence[str]) -> Path:
+    if isinstance(names, str):
+        raise InputError(f"train_files is the text {names!r}; write it as a list, [{names}].")
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(
+        f"{folder} holds none of the train files {listed(names) or '(none named)'}; it holds {_files(folder)}: "
+        "name one with --train_files."
+    )
+
+
+def _present(folder: Path, name: str, *, option: str) -> Path:
+    if not (folder / name).is_file():
+        raise InputError(f"{folder} holds no file {name!r}; it holds {_files(folder)}: name one with {option}.")
+    return folder / name
+
+
+def _files(folder: Path) -> str:
+    return listed(sorted(path.name for path in folder.iterdir() if path.is_file())) or "no files"
+
+
+def _found(rows: Sequence[Row], kind: LabelKind) -> set[str]:
+    return {name for row in rows for name in kind.names_in(row.label)}
+
+
+def _label_names(train: Sequence[Row], labels: Sequence[str] | None, kind: LabelKind, *, path: Path) -> list[str]:
+    """Class names in the order of their ids."""
+    try:
+        names = kind.order(_found(train, kind))
+    except ValueError as error:
+        raise InputError(f"{path} {error}") from None
+    if labels is None or not kind.named:
+        return names
+    refuse_unknown_labels(train, labels, kind, path=path, known_by="the model")
+    return list(labels)
+
+
+def refuse_unknown_labels(
+    rows: Sequence[Row], names: Sequence[str], kind: LabelKind, *, path: Path, known_by: str = "the train file"
+) -> None:
+    """Refuse rows with labels that are none of the known names.
+
+    Raises:
+        InputError: there are such labels; the message lists them and the known ones.
+    """
+    unknown = sorted(_found(rows, kind) - set(names))
+    if unknown:
+        raise InputError(
+            f"{path} has labels that {known_by} lacks: {listed(unknown)}; {known_by} has {listed(names)}: "
+            "rename or remove those rows."
+        )
+
+
+def _at_most(rows: Sequence[Row], most: int | None, kind: LabelKind) -> Sequence[Row]:
+    if most is None or most >= len(rows):
+        return rows
+    if kind is not ONE_CLASS:
+        return evenly(rows, most=most)
+    classes = len(_found(rows, kind))
+    if most < classes:
+        raise InputError(f"--max_train_rows is {most}, fewer than the {classes} classes; give at least one row each.")
+    return spread(rows, most=most)
+
+
+def _hold_out(rows: Sequence[Row], share: float, kind: LabelKind) -> tuple[list[Row], list[Row]]:
+    """Rows to train on, and the share of them to choose by."""
+    stay, held = without(rows, count=round(share * len(rows)), by_class=kind is ONE_CLASS)
+    if not held or not stay:
+        raise InputError(
+            f"--holdout_share {share} of {len(rows)} train rows holds out {len(held)}, and one row of each class must stay; "
+            "give another share, or more rows."
+        )
+    return stay, held
+
+
+def _dataset(rows: Sequence[Row], names: list[str], kind: LabelKind) -> Dataset:
+    ids = {name: index for index, name in enumerate(names)}
+    columns = {"text": [row.text for row in rows]}
+    features = {"text": Value("string")}
+    if any(row.pair for row in rows):
+        columns["text_pair"], features["text_pair"] = [row.pair for row in rows], Value("string")
+    columns["label"], features["label"] = [kind.value(row.label, ids) for row in rows], kind.feature(names)
+    return Dataset.from_dict(columns, features=Features(features))

@@ -1,0 +1,426 @@
+"""Entities: IOB tags become spans, and spans are counted by type, as the shared task of CoNLL-2003 counts them.
+
+Tjong Kim Sang and De Meulder 2003 (https://aclanthology.org/W03-0419): an entity is found if its type, first and last
+word are all right. As in its `conlleval`, an I-TYPE that continues nothing begins an entity.
+
+Metrics: quality of one classifier, and what changed between two, each with its uncertainty.
+
+Labels are integers [rows]; results are fractions in [0, 1], never per cent. The two modules work offline, with
+``compute``, ``add_batch`` and ``evaluate.combine`` like every module of the evaluate library. Importing this file
+imports evaluate (seconds): import it where it is used.
+
+Scoring: what answers are worth, as statistics over rows that can be resampled, a function per task.
+
+A statistic is a function and its material, an array whose first axis is the rows: the value is the function of all
+rows, an interval comes from resampling them. Material of booleans is a proportion, whose interval needs no resampling.
+
+SQuAD scores: exact match and F1 of a given answer and the best fitting true one.
+
+Rajpurkar et al. 2016 (arXiv 1606.05250, section 6.1). For other languages than English as MLQA does it (Lewis et al.
+2020, arXiv 1910.07475): every punctuation mark of Unicode is left out, and articles only where the language has these.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+from sklearn.metrics import precision_recall_fscore_support
+
+from ..data.arguments import DataArguments
+from .intervals import bootstrap_interval, paired_difference_interval, wilson_interval
+
+
+def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+    """The entities of a sentence as (type, first word, word after the last), from its tags O, B-TYPE and I-TYPE."""
+    found, kind, first = set(), "", 0
+    for position, tag in enumerate([*tags, "O"]):
+        prefix, _, named = tag.partition("-")
+        if prefix != "I" or named != kind:
+            if kind:
+                found.add((kind, first, position))
+            kind, first = named, position
+    return found
+
+
+def entity_types(*taggings: Sequence[Sequence[str]]) -> list[str]:
+    """The types that occur in any of these, sorted."""
+    return sorted({tag.partition("-")[2] for tagging in taggings for tags in tagging for tag in tags} - {""})
+
+
+def entity_counts(
+    answers: Sequence[Sequence[str]], references: Sequence[Sequence[str]], types: Sequence[str]
+) -> np.ndarray:
+    """Entities right, given and true, per sentence and type: `[rows, types, 3]`."""
+    counts = np.zeros((len(references), len(types), 3), dtype=np.int64)
+    number = {kind: index for index, kind in enumerate(types)}
+    for row, (answer, truth) in enumerate(zip(answers, references, strict=True)):
+        given, true = entities(answer), entities(truth)
+        for column, some in enumerate((given & true, given, true)):
+            for kind, _, _ in some:
+                counts[row, number[kind], column] += 1
+    return counts
+
+
+__all__ = [
+    "BUILT_IN",
+    "Agreement",
+    "ClassificationQuality",
+    "accuracy",
+    "agreement",
+    "answers_changed",
+    "bootstrap_interval",
+    "classification_quality",
+    "load_metric",
+    "macro_f1",
+    "paired_difference_interval",
+    "wilson_interval",
+]
+
+logger = logging.getLogger(__name__)
+
+BUILT_IN = ("accuracy", "macro_f1")
+_CITATION = "McNemar, Q. (1947). Note on the sampling error of the difference between correlated proportions."
+
+
+def accuracy(predictions: ArrayLike, references: ArrayLike) -> float:
+    """Fraction of rows where prediction and reference, both [rows], are equal."""
+    predictions, references = _labels(predictions=predictions, references=references)
+    return float(np.mean(predictions == references))
+
+
+def macro_f1(predictions: ArrayLike, references: ArrayLike) -> float:
+    """Mean F1 over the labels present in the references; a label that is only predicted has no term of its own.
+
+    It equals scikit-learn's ``f1_score(references, predictions, average="macro", labels=numpy.unique(references),
+    zero_division=0)``, computed from counts, which is fast enough to resample.
+    """
+    predictions, references = _labels(predictions=predictions, references=references)
+    size = 1 + int(max(predictions.max(), references.max()))
+    hits = np.bincount(references[predictions == references], minlength=size)
+    support = np.bincount(references, minlength=size)
+    predicted = np.bincount(predictions, minlength=size)
+    present = support > 0
+    return float(np.mean(2 * hits[present] / (support + predicted)[present]))
+
+
+def classification_quality(
+    predictions: ArrayLike, references: ArrayLike, *, num_classes: int | None = None
+) -> dict[str, Any]:
+    """Accuracy, macro-F1 and the quality per class.
+
+    Args:
+        predictions: predicted labels, [rows].
+        references: true labels, [rows].
+        num_classes: list every label below it; None lists the labels that occur.
+
+    Returns:
+        ``accuracy``, ``macro_f1`` (over the labels present in the references) and ``per_class``, a list of
+        {label, support, precision, recall, f1}; what is 0/0 counts as 0.
+
+    Raises:
+        ValueError: no rows, unequal lengths, labels that are not integers or outside [0, num_classes).
+    """
+    predictions, references = _labels(num_classes=num_classes, predictions=predictions, references=references)
+    listed = np.union1d(predictions, references) if num_classes is None else np.arange(num_classes)
+    columns = precision_recall_fscore_support(references, predictions, labels=listed, zero_division=0)
+    per_class = [
+        {"label": int(label), "support": int(n), "precision": float(p), "recall": float(r), "f1": float(f)}
+        for label, p, r, f, n in zip(listed, *columns, strict=True)
+    ]
+    return {
+        "accuracy": accuracy(predictions, references),
+        "macro_f1": macro_f1(predictions, references),
+        "per_class": per_class,
+    }
+
+
+def agreement(baseline: ArrayLike, compressed: ArrayLike, references: ArrayLike) -> dict[str, Any]:
+    """How the answers of a compressed model differ from its baseline's; all arguments are labels [rows].
+
+    Returns:
+        ``agreement`` (fraction of equal predictions), ``lost`` (rows where only the baseline is right), ``won`` (only
+        the compressed model), ``both_wrong``, and ``mcnemar_p``: the exact two-sided binomial p-value of lost against
+        won, 1.0 when there is neither.
+
+    Raises:
+        ValueError: no rows, unequal lengths, or labels that are not integers.
+    """
+    baseline, compressed, references = _labels(baseline=baseline, compressed=compressed, references=references)
+    same = float(np.mean(baseline == compressed))
+    return {"agreement": same, **answers_changed(baseline == references, compressed == references)}
+
+
+def answers_changed(was_right: np.ndarray, is_right: np.ndarray) -> dict[str, Any]:
+    """``lost``, ``won``, ``both_wrong`` and ``mcnemar_p`` as in :func:`agreement`, from booleans [rows]."""
+    lost, won = int(np.sum(was_right & ~is_right)), int(np.sum(~was_right & is_right))
+    return {
+        "lost": lost,
+        "won": won,
+        "both_wrong": int(np.sum(~was_right & ~is_right)),
+        "mcnemar_p": float(stats.binomtest(lost, lost + won).pvalue) if lost + won else 1.0,
+    }
+
+
+class _IntegerInputs:
+    """Refuses labels that are not integers: evaluate would truncate 0.7 to 0."""
+
+    def add_batch(self, **named: Any) -> None:
+        """Add the labels of a batch, integers [rows] each.
+
+        Raises:
+            ValueError: labels that are not non-negative integers, or unequal lengths.
+        """
+        _labels(**{name: values for name, values in named.items() if values is not None})
+        super().add_batch(**named)
+
+
+class ClassificationQuality(_IntegerInputs, evaluate.Metric):
+    """:func:`classification_quality` as an evaluate metric; a ``config_name`` of BUILT_IN returns that number alone."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        if self.config_name not in ("default", *BUILT_IN):
+            raise ValueError(f"config_name={self.config_name!r} is unknown; choose one of {['default', *BUILT_IN]}.")
+        return evaluate.MetricInfo(
+            description="Accuracy, macro-F1 over the labels present in the references, and the quality per class.",
+            citation="",
+            inputs_description="predictions, references: integer labels; num_classes: list every label below it.",
+            features=_features("predictions", "references"),
+        )
+
+    def _compute(self, *, predictions: Any, references: Any, num_classes: int | None = None) -> dict[str, Any]:
+        values = classification_quality(predictions, references, num_classes=num_classes)
+        return values if self.config_name == "default" else {self.config_name: values[self.config_name]}
+
+
+class Agreement(_IntegerInputs, evaluate.Comparison):
+    """:func:`agreement` as an evaluate comparison: predictions1 of the baseline, predictions2 of the compressed."""
+
+    def _info(self) -> evaluate.ComparisonInfo:
+        return evaluate.ComparisonInfo(
+            module_type="comparison",
+            description="Agreement of two classifiers, answers lost and won, and McNemar's exact test.",
+            citation=_CITATION,
+            inputs_description="predictions1 (baseline), predictions2 (compressed), references: integer labels.",
+            features=_features("predictions1", "predictions2", "references"),
+        )
+
+    def _compute(self, *, predictions1: Any, predictions2: Any, references: Any) -> dict[str, Any]:
+        return agreement(predictions1, predictions2, references)
+
+
+def load_metric(name: str) -> evaluate.EvaluationModule:
+    """The metric of that name: ``macro_f1`` is this module's, every other comes from ``evaluate.load``.
+
+    ``accuracy`` falls back to this module's, with one logged warning, when the Hub cannot be reached. A metric of the
+    Hub is code that evaluate downloads and runs.
+
+    Raises:
+        ValueError: the metric could not be loaded.
+    """
+    if name == "macro_f1":
+        return ClassificationQuality("macro_f1")
+    try:
+        return evaluate.load(name)
+    except Exception as error:  # evaluate raises what its file, HTTP and import layers raise
+        if name in BUILT_IN:
+            _warn_once(name, type(error).__name__)
+            return ClassificationQuality(name)
+        raise ValueError(
+            f"Metric {name!r} could not be loaded ({type(error).__name__}: {error}). Use a built-in metric "
+            f"({', '.join(BUILT_IN)}), the path of a local metric script, or run once online so that it is cached."
+        ) from error
+
+
+@functools.cache
+def _warn_once(name: str, reason: str) -> None:
+    logger.warning("evaluate.load(%r) failed (%s): using the built-in metric of that name.", name, reason)
+
+
+def _features(*names: str) -> datasets.Features:
+    return datasets.Features({name: datasets.Value("int64") for name in names})
+
+
+def _labels(*, num_classes: int | None = None, **named: ArrayLike) -> list[np.ndarray]:
+    """The named labels as integer arrays [rows], checked to be one-dimensional, non-negative and equally long."""
+    arrays = {name: np.asarray(values) for name, values in named.items()}
+    lengths = {name: array.shape for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1 or any(array.ndim != 1 or not len(array) for array in arrays.values()):
+        raise ValueError(f"Labels need one shape [rows] with rows >= 1, got {lengths}; take the argmax of logits.")
+    for name, array in arrays.items():
+        if not np.issubdtype(array.dtype, np.integer):
+            raise ValueError(f"{name} holds {array.dtype}, not integer labels; map names to ids, take logits' argmax.")
+        if array.min() < 0 or (num_classes is not None and array.max() >= num_classes):
+            raise ValueError(
+                f"{name} has labels in [{array.min()}, {array.max()}], allowed is [0, {num_classes or 'any'}); "
+                "drop rows without a label, or give the right num_classes."
+            )
+    return list(arrays.values())
+
+
+_ARTICLES = {"en": re.compile(r"\b(a|an|the)\b")}
+
+
+def normalised(text: str, *, language: str | None = None) -> list[str]:
+    """The words of an answer in lower case, without punctuation and, in English, without articles."""
+    kept = "".join(c for c in text.lower() if c not in string.punctuation and unicodedata.category(c)[0] != "P")
+    articles = _ARTICLES.get(language or "")
+    return (articles.sub(" ", kept) if articles else kept).split()
+
+
+def exact_match(
+    answers: Sequence[str], references: Sequence[Sequence[str]], *, language: str | None = None
+) -> np.ndarray:
+    """Per question whether the answer equals one of the true ones after normalising, `[rows]`."""
+    return np.array(
+        [
+            any(normalised(answer, language=language) == normalised(truth, language=language) for truth in truths)
+            for answer, truths in zip(answers, references, strict=True)
+        ]
+    )
+
+
+def answer_f1(
+    answers: Sequence[str], references: Sequence[Sequence[str]], *, language: str | None = None
+) -> np.ndarray:
+    """Per question the F1 of its words and those of the true answer that fits best, `[rows]`."""
+    return np.array(
+        [
+            max(
+                _token_f1(normalised(answer, language=language), normalised(truth, language=language))
+                for truth in truths
+            )
+            for answer, truths in zip(answers, references, strict=True)
+        ]
+    )
+
+
+def _token_f1(answer: list[str], truth: list[str]) -> float:
+    if not answer or not truth:
+        return float(answer == truth)
+    shared = (Counter(answer) & Counter(truth)).total()
+    return 2 * shared / (len(answer) + len(truth))
+
+
+Statistics = dict[str, tuple[Callable[[np.ndarray], float], np.ndarray]]
+
+
+def one_class(answers: np.ndarray, references: np.ndarray, args: DataArguments) -> Statistics:
+    """Accuracy and macro-F1 of class ids `[rows]`."""
+
+    return {
+        "accuracy": (np.mean, answers == references),
+        "macro_f1": (lambda both: macro_f1(both[:, 0], both[:, 1]), np.stack([answers, references], -1)),
+    }
+
+
+def classes(answers: np.ndarray, references: np.ndarray, args: DataArguments) -> Statistics:
+    """Micro-F1, macro-F1 and the share of rows with all classes right, of booleans `[rows, classes]`."""
+    counts = class_counts(answers, references)
+    return {
+        "micro_f1": (micro_f1, counts),
+        "macro_f1": (macro_f1_of_counts, counts),
+        "subset_accuracy": (np.mean, (answers == references).all(-1)),
+    }
+
+
+def number(answers: np.ndarray, references: np.ndarray, args: DataArguments) -> Statistics:
+    """Pearson's and Spearman's correlation, RMSE and MAE of numbers `[rows]`."""
+    from scipy.stats import rankdata
+
+    both, errors = np.stack([answers, references], -1), answers - references
+    return {
+        "pearson": (lambda pairs: correlation(*pairs.T), both),
+        "spearman": (lambda pairs: correlation(*rankdata(pairs, axis=0).T), both),
+        "rmse": (lambda squares: np.sqrt(squares.mean()), errors**2),
+        "mae": (np.mean, np.abs(errors)),
+    }
+
+
+def tags(answers: list[list[str]], references: list[list[str]], args: DataArguments) -> Statistics:
+    """F1 of whole entities, and the share of words with the right tag."""
+    words = np.array(
+        [(sum(map(str.__eq__, answer, truth)), len(truth)) for answer, truth in zip(answers, references, strict=True)]
+    )
+    return {
+        "entity_f1": (micro_f1, entity_counts(answers, references, entity_types(answers, references))),
+        "token_accuracy": (lambda counts: counts[:, 0].sum() / counts[:, 1].sum(), words),
+    }
+
+
+def spans(answers: list[str], references: list[list[str]], args: DataArguments) -> Statistics:
+    """F1 and exact match of SQuAD."""
+    return {
+        "f1": (np.mean, answer_f1(answers, references, language=args.language)),
+        "exact_match": (np.mean, exact_match(answers, references, language=args.language)),
+    }
+
+
+def class_counts(answers: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Right, given and true per row and class, `[rows, classes, 3]`, of booleans `[rows, classes]`."""
+    return np.stack([answers & references, answers, references], -1).astype(np.int64)
+
+
+def micro_f1(counts: np.ndarray) -> float:
+    """F1 over all classes together, of counts (right, given, true) `[rows, classes, 3]`; 0/0 is 0."""
+    return float(_f1_of_counts(counts.sum((0, 1))))
+
+
+def macro_f1_of_counts(counts: np.ndarray) -> float:
+    """Mean F1 of the classes that are true somewhere, of counts `[rows, classes, 3]`; 0 where none is."""
+    sums = counts.sum(0)
+    present = sums[:, 2] > 0
+    return float(_f1_of_counts(sums[present]).mean()) if present.any() else 0.0
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Pearson's correlation; 0 where one of the two is constant, which tells nothing of the other."""
+    first, second = first - first.mean(), second - second.mean()
+    scale = np.sqrt((first**2).sum() * (second**2).sum())
+    return float((first * second).sum() / scale) if scale > 0 else 0.0
+
+
+def per_class(counts: np.ndarray) -> list[dict[str, Any]]:
+    """Support, precision, recall and F1 per class, of counts `[rows, classes, 3]`; 0/0 is 0."""
+    return [
+        {
+            "support": int(true),
+            "precision": float(right / max(given, 1)),
+            "recall": float(right / max(true, 1)),
+            "f1": float(_f1_of_counts(np.array([right, given, true]))),
+        }
+        for right, given, true in counts.sum(0)
+    ]
+
+
+def _f1_of_counts(counts: np.ndarray) -> np.ndarray:
+    return 2 * counts[..., 0] / np.maximum(counts[..., 1] + counts[..., 2], 1)
+
+
+def classes_of_one(answers: np.ndarray, references: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Support, precision, recall and F1 by class name, of class ids `[rows]`."""
+
+    rows = classification_quality(answers, references, num_classes=len(names))["per_class"]
+    return dict(zip(names, rows, strict=True))
+
+
+def classes_of_several(answers: np.ndarray, references: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The same, of booleans `[rows, classes]`."""
+    return dict(zip(names, per_class(class_counts(answers, references)), strict=True))
+
+
+def types_of_entities(answers: list, references: list, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The same by entity type, of tags."""
+    types = entity_types([names])
+    return dict(zip(types, per_class(entity_counts(answers, references, types)), strict=True))

@@ -1,0 +1,1 @@
+"""Utilities that know nothing of models: files, YAML, imports, checkpoints, processes."""
