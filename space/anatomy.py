@@ -1,6 +1,6 @@
 """Anatomy: where the parameters lie in both models, so where they went: embeddings, attention and feed-forward.
 
-Weights and biases of the matrices that pruning knows (`trainer_ext.models.families`); norms, pooler and head are "other".
+Weights and biases of the matrices that pruning knows (`trainer_ext.models.architectures`); norms, pooler and head are "other".
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from models import Pair
 from torch import nn
 
 from trainer_ext.benchmark.size import count_parameters
-from trainer_ext.models.families import layers_of
-from trainer_ext.models.layers import Layer
+from trainer_ext.models.architectures import layers_of
+from trainer_ext.models.layers import EncoderLayer
 from trainer_ext.pruning.layer_dropping import middle_layers
 from trainer_ext.report.schema import CompressionReport
 
@@ -86,7 +86,7 @@ def kept_layers(before: int, after: int, report: CompressionReport | None) -> li
     return kept if len(kept) == after else []
 
 
-def _of_layer(layer: Layer) -> dict[str, int]:
+def _of_layer(layer: EncoderLayer) -> dict[str, int]:
     attention = (*layer.head_rows, layer.attention_output)
     ffn = (*layer.neuron_rows, layer.ffn_out)
     return {

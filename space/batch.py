@@ -14,10 +14,10 @@ from models import Pair, Side
 
 from trainer_ext.data.arguments import DataArguments
 from trainer_ext.data.cleaning import unseen
-from trainer_ext.data.records import Table
+from trainer_ext.data.records import Examples
 from trainer_ext.report.schema import Quality
 from trainer_ext.tasks.dataset import refuse_unknown_labels
-from trainer_ext.tasks.evaluate import predict, quality
+from trainer_ext.tasks.evaluate import compare_quality, predict
 from trainer_ext.tasks.registry import task_of
 
 AT_ONCE = 32  # texts per forward pass, which bounds the memory
@@ -47,13 +47,13 @@ class Batch:
     answers: tuple[list[str], list[str]]
     probabilities: np.ndarray
     agreement: float
-    quality: Quality | None
+    compare_quality: Quality | None
     left_out: dict[str, int]
     repeated: int
 
 
 def compare_texts(
-    table: Table, pair: Pair, args: DataArguments, *, name: str, on_rows: Callable[[int], None] | None = None
+    table: Examples, pair: Pair, args: DataArguments, *, name: str, on_rows: Callable[[int], None] | None = None
 ) -> Batch:
     """Ask both models about every text, in batches, cut where the run cut its texts.
 
@@ -78,7 +78,7 @@ def compare_texts(
     if args.label_column:
         ids = {label: index for index, label in enumerate(labels)}
         truth = task.references([task.labels.value(row.label, ids) for row in rows], labels)
-        found = quality(name, *answers, truth, task=task, args=args, labels=labels)
+        found = compare_quality(name, *answers, truth, task=task, args=args, labels=labels)
         truths = in_words(truth, labels)
     return Batch(
         name=name,

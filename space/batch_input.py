@@ -16,7 +16,7 @@ from compare import MOST_CHARACTERS, check_text
 from trainer_ext import InputError
 from trainer_ext.data.arguments import DataArguments
 from trainer_ext.data.readers import read_texts
-from trainer_ext.data.records import Row, Table, listed, read_text
+from trainer_ext.data.records import Example, Examples, listed, read_text
 from trainer_ext.report.schema import CompressionReport
 from trainer_ext.tasks.registry import task_of
 
@@ -52,7 +52,7 @@ def _told(value: Any, *, like: Any, name: str) -> Any:
     raise InputError(f"The report says {name}={value!r}, which is no {'number' if isinstance(like, int) else 'word'}.")
 
 
-def read_texts_of(file: Path | None, pasted: str, args: DataArguments) -> Table:
+def read_texts_of(file: Path | None, pasted: str, args: DataArguments) -> Examples:
     """The texts that were given in one of the two ways.
 
     Args:
@@ -102,13 +102,13 @@ def likely(columns: list[str], *names: str) -> str:
     return next((by_name[name.casefold()] for name in names if name.casefold() in by_name), "")
 
 
-def _lines(text: str) -> Table:
+def _lines(text: str) -> Examples:
     lines = [line.strip() for line in io.StringIO(text.strip(), newline=None)]
-    rows = tuple(Row(line, "") for line in lines if line)
-    return Table(rows, Counter({"empty": len(lines) - len(rows)} if len(rows) < len(lines) else {}))
+    rows = tuple(Example(line, "") for line in lines if line)
+    return Examples(rows, Counter({"empty": len(lines) - len(rows)} if len(rows) < len(lines) else {}))
 
 
-def _checked(table: Table, source: Path) -> Table:
+def _checked(table: Examples, source: Path) -> Examples:
     """The table, if it is no more than this page takes."""
     if not table.rows:
         raise InputError("There is no text; paste some, one per line, or choose a file.")

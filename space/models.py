@@ -13,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from trainer_ext.errors import InputError
-from trainer_ext.models.loading import head_of, longest_text, open_classifier, open_tokenizer, rows_of
+from trainer_ext.models.loading import head_of, load_model, load_tokenizer, longest_text, rows_of
 from trainer_ext.report.io import FILE_NAME, load
 from trainer_ext.report.schema import CompressionReport
 
@@ -89,14 +89,14 @@ def open_pair(names: dict[str, str]) -> Pair:
 
 def open_side(name: str) -> Side:
     """Open one model with its tokenizer; raises as :func:`open_pair` does."""
-    model = open_classifier(name, option="the model", way_out="give a folder or a Hub id that can be read", head=HEAD)
+    model = load_model(name, option="the model", way_out="give a folder or a Hub id that can be read", head=HEAD)
     config = model.config
     if head_of(config) != HEAD or config.problem_type not in ANSWERS or config.num_labels < 2:
         raise InputError(
             f"{name} is {config.architectures} for {config.problem_type} with {config.num_labels} label(s); this page "
             "compares classifiers of whole texts."
         )
-    tokenizer = open_tokenizer(name, way_out="save it there", rows=rows_of(model))
+    tokenizer = load_tokenizer(name, way_out="save it there", rows=rows_of(model))
     longest = min(tokenizer.model_max_length, longest_text(config) or MOST_CHARACTERS)
     return Side(name, model.eval(), tokenizer, longest)
 

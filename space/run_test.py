@@ -12,7 +12,7 @@ from batch_input import MOST_ROWS
 
 from trainer_ext.data.arguments import DataArguments
 from trainer_ext.data.cleaning import evenly
-from trainer_ext.data.records import Row, Table
+from trainer_ext.data.records import Example, Examples
 from trainer_ext.report.run_directory import RunDirectory
 from trainer_ext.tasks.dataset import load_data
 
@@ -32,7 +32,7 @@ def data_of_run(compressed: str) -> DataArguments | None:
     return args if known else None
 
 
-def test_split(args: DataArguments, labels: list[str]) -> tuple[str, Table]:
+def test_split(args: DataArguments, labels: list[str]) -> tuple[str, Examples]:
     """The name of the split that is reported first, and its rows, cleaned as the command line cleans them.
 
     Args:
@@ -44,11 +44,11 @@ def test_split(args: DataArguments, labels: list[str]) -> tuple[str, Table]:
     """
     data = load_data(args, labels=labels)
     name, split = next(iter(data.tests.items()))
-    rows = [Row(text, _label(value, labels)) for text, value in zip(split["text"], split["label"], strict=True)]
+    rows = [Example(text, _label(value, labels)) for text, value in zip(split["text"], split["label"], strict=True)]
     kept = evenly(rows, most=MOST_ROWS)
     part = f", {len(kept):,} of {len(rows):,} rows" if len(kept) < len(rows) else ""
     dropped = {reason.partition(": ")[2]: n for reason, n in data.dropped.items() if reason.startswith("test: ")}
-    return f"{name}, {Path(args.data_dir).name}/{args.test_file}{part}", Table(tuple(kept), Counter(dropped))
+    return f"{name}, {Path(args.data_dir).name}/{args.test_file}{part}", Examples(tuple(kept), Counter(dropped))
 
 
 def _label(value: Any, labels: list[str]) -> str | tuple[str, ...]:

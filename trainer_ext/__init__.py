@@ -8,24 +8,26 @@ from .models.compact.registration import register_on_import
 from .utils.imports import lazy_names
 
 if TYPE_CHECKING:
-    from .callbacks import EmissionsCallback as EmissionsCallback
-    from .callbacks import PruningCallback as PruningCallback
-    from .distillation import TeacherCollator as TeacherCollator
-    from .distillation import encode_for_teacher as encode_for_teacher
-    from .models import FAMILIES as FAMILIES
-    from .models import Family as Family
-    from .pruning import PruningSpec as PruningSpec
-    from .pruning import attach as attach
-    from .pruning import drop_layers as drop_layers
-    from .pruning import load_masked as load_masked
-    from .pruning import measure_table as measure_table
-    from .pruning import merge as merge
-    from .pruning import shrink as shrink
+    from .benchmark import measure_latency as measure_latency
+    from .callbacks import EmissionsCallback as EmissionsCallback, PruningCallback as PruningCallback
+    from .distillation import TeacherCollator as TeacherCollator, encode_for_teacher as encode_for_teacher
+    from .models import (
+        ARCHITECTURES as ARCHITECTURES,
+        FAMILIES as FAMILIES,
+        ArchitectureSpec as ArchitectureSpec,
+        Family as Family,
+    )
+    from .pruning import (
+        PruningSpec as PruningSpec,
+        attach as attach,
+        drop_layers as drop_layers,
+        load_masked as load_masked,
+        merge as merge,
+        shrink as shrink,
+    )
     from .report import CompressionReport as CompressionReport
-    from .tasks import Agreement as Agreement
-    from .tasks import ClassificationQuality as ClassificationQuality
-    from .trainer import DistillPruneMixin as DistillPruneMixin
-    from .trainer import DistillPruneTrainer as DistillPruneTrainer
+    from .tasks import Agreement as Agreement, ClassificationQuality as ClassificationQuality
+    from .trainer import DistillPruneMixin as DistillPruneMixin, DistillPruneTrainer as DistillPruneTrainer
     from .training_args import DistillPruneTrainingArguments as DistillPruneTrainingArguments
     from .vocabulary import trim_model as trim_model
 
@@ -36,8 +38,9 @@ __getattr__, __dir__, _lazy = lazy_names(
     {
         "callbacks": ["EmissionsCallback", "PruningCallback"],
         "distillation": ["TeacherCollator", "encode_for_teacher"],
-        "models": ["FAMILIES", "Family"],
-        "pruning": ["PruningSpec", "attach", "drop_layers", "load_masked", "measure_table", "merge", "shrink"],
+        "models": ["ARCHITECTURES", "FAMILIES", "ArchitectureSpec", "Family"],
+        "benchmark": ["measure_latency"],
+        "pruning": ["PruningSpec", "attach", "drop_layers", "load_masked", "merge", "shrink"],
         "report": ["CompressionReport"],
         "tasks": ["Agreement", "ClassificationQuality"],
         "trainer": ["DistillPruneMixin", "DistillPruneTrainer"],

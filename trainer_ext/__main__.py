@@ -1,5 +1,5 @@
 """`python -m trainer_ext`: the command line."""
 
-from trainer_ext.cli.main import main
+from .cli.main import main
 
 main()

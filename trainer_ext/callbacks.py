@@ -64,7 +64,7 @@ class PruningCallback(TrainerCallback):
 
 
 def _close(model, args, state) -> None:
-    latency_table.close(model, args)
+    latency_table.recalibrate_and_freeze(model, args)
     _forget_best(state)
 
 

@@ -27,11 +27,11 @@ from .distillation.collator import TeacherCollator, check_rows, split_inputs
 from .distillation.distillation import Distillation
 from .distillation.losses import IGNORED
 from .distillation.teachers import load_teacher
-from .hub.trainer_mixin import PublishMixin
+from .hub.trainer_mixin import HubMixin
 from .hub.trainer_report import Before, before
 from .pruning import masks
-from .pruning.prepare import prepare_student
-from .pruning.verify import Compression, shrink_masked
+from .pruning.prepare import prepare_model
+from .pruning.verify import CompressionResult, shrink_and_verify
 from .report.io import utc_now
 from .training_args import DistillPruneTrainingArguments
 from .utils import finite
@@ -171,7 +171,7 @@ def add_missing(optimizer: Optimizer, parameters: dict, *, scheduler=None, **opt
     group["lr"] *= scheduler.lr_lambdas[-1](scheduler.last_epoch)
 
 
-class DistillPruneMixin(PublishMixin):
+class DistillPruneMixin(HubMixin):
     """What makes a `Trainer` prune and distil; for a Trainer of your own, put it first among the base classes.
 
     Args:
@@ -196,7 +196,7 @@ class DistillPruneMixin(PublishMixin):
         self.args = args
         self.data_collator = kwargs.get("data_collator", positional[0] if positional else None)
         self.processing_class = kwargs.get("processing_class", positional[3] if len(positional) > 3 else None)
-        self.compression: Compression | None = None
+        self.compression: CompressionResult | None = None
         self._before: Before | None = None
         self._made: str | None = None  # when the model became what it is now
         self._terms, self._diverged = LossTerms(), False
@@ -331,7 +331,7 @@ class DistillPruneMixin(PublishMixin):
             self.distillation.detach(self.model)
         return output
 
-    def shrink(self) -> Compression:
+    def shrink(self) -> CompressionResult:
         """Replace `self.model` by the smaller model that computes the same, and prove that it does.
 
         Raises:
@@ -342,7 +342,7 @@ class DistillPruneMixin(PublishMixin):
         masked = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         if self.distillation:
             self.distillation.detach(masked)
-        smaller, self.compression = shrink_masked(masked)
+        smaller, self.compression = shrink_and_verify(masked)
         self.accelerator.free_memory()
         self.model = self.model_wrapped = self.callback_handler.model = smaller
         self.optimizer = self.lr_scheduler = None
@@ -383,7 +383,7 @@ class DistillPruneMixin(PublishMixin):
             finite.check_given(model, "The model")
             self._before = before(model)  # for the card
         teachers = self._given_teachers or [self._open_teacher(name, model) for name in self._teacher_names]
-        student = prepare_student(model, self.args) if options is self.args else model
+        student = prepare_model(model, self.args) if options is self.args else model
         self.distillation = None
         if teachers:
             tokenizer = self.data_collator.teacher.tokenizer if self._own_tokens else self.processing_class

@@ -37,11 +37,11 @@ from recipes.benchmarks.serving import SHARES, WORDS, cut
 from recipes.benchmarks.step_time import StepClock
 from trainer_ext import DistillPruneTrainer, DistillPruneTrainingArguments
 from trainer_ext.benchmark.latency import measure_latency
-from trainer_ext.benchmark.participants import PRECISIONS
 from trainer_ext.benchmark.runner import benchmark
 from trainer_ext.benchmark.tables import machine
-from trainer_ext.models.families import layers_of
-from trainer_ext.models.loading import open_classifier
+from trainer_ext.benchmark.targets import PRECISIONS
+from trainer_ext.models.architectures import layers_of
+from trainer_ext.models.loading import load_model
 from trainer_ext.pipeline.scratch import train_tokenizer
 from trainer_ext.pruning.latency_table import shaped
 from trainer_ext.utils.files import write_json, write_text
@@ -181,7 +181,7 @@ def main(
     torch.manual_seed(0)
     if model:
         way_out = "name the folder of a BERT, or leave it out for random weights"
-        dense = open_classifier(model, option="MODEL", way_out=way_out, num_labels=2, ignore_mismatched_sizes=True)
+        dense = load_model(model, option="MODEL", way_out=way_out, num_labels=2, ignore_mismatched_sizes=True)
     else:
         config = AutoConfig.for_model("bert", **(TINY if tiny else {}))
         dense = AutoModelForSequenceClassification.from_config(config)

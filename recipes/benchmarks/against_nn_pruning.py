@@ -32,7 +32,7 @@ from recipes.benchmarks.nn_pruning_hybrid import HybridTrainer
 from recipes.benchmarks.step_time import StepClock
 from trainer_ext import DistillPruneTrainer, DistillPruneTrainingArguments
 from trainer_ext.benchmark.latency import processor_name
-from trainer_ext.models.loading import open_classifier
+from trainer_ext.models.loading import load_model
 from trainer_ext.pruning.shrinking import shrink
 from trainer_ext.tasks.dataset import DataArguments, load_data, tokenize
 from trainer_ext.tasks.intervals import wilson_interval
@@ -77,7 +77,7 @@ def main(
     console = Console(stderr=True)
 
     def baseline():
-        return open_classifier(model, option="MODEL", way_out="give the folder of a fine-tuned BERT classifier")
+        return load_model(model, option="MODEL", way_out="give the folder of a fine-tuned BERT classifier")
 
     dense, tokenizer = baseline(), AutoTokenizer.from_pretrained(model)
     labels = [dense.config.id2label[index] for index in range(dense.config.num_labels)]

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from recipes.benchmarks.peers_training import Setting, taught
 from trainer_ext.errors import InputError
-from trainer_ext.models.families import layers_of
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.pruning.shrinking import compact_outline, filled
 
 GRADIENT_ROWS = 1024  # train texts that the Taylor importance is estimated on

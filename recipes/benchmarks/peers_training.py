@@ -24,8 +24,8 @@ from trainer_ext.benchmark.energy import Energy, measured
 from trainer_ext.benchmark.size import count_parameters, weight_bytes
 from trainer_ext.errors import InputError
 from trainer_ext.export.formats import FORMATS, export
-from trainer_ext.models.families import layers_of
-from trainer_ext.models.loading import open_classifier
+from trainer_ext.models.architectures import layers_of
+from trainer_ext.models.loading import load_model
 from trainer_ext.models.runtimes import open_runtime
 from trainer_ext.pipeline.baseline import open_baseline
 from trainer_ext.pipeline.recipe import Recipe
@@ -62,7 +62,7 @@ class Setting:
 
     def dense(self):
         """The fine-tuned baseline, opened anew."""
-        return open_classifier(self.baseline, option="The baseline", way_out="delete its folder to train it again")
+        return load_model(self.baseline, option="The baseline", way_out="delete its folder to train it again")
 
     def arguments(self, **changes):
         """The recipe's training arguments without pruning and without a teacher by name, with some fields changed."""
@@ -106,7 +106,7 @@ def train_baseline(recipe: Recipe, folder: Path) -> dict:
 
 def open_setting(recipe: Recipe, baseline: Path) -> Setting:
     """The data and the fine-tuned baseline of a run."""
-    model = open_classifier(baseline, option="The baseline", way_out="delete its folder to train it again")
+    model = load_model(baseline, option="The baseline", way_out="delete its folder to train it again")
     tokenizer = AutoTokenizer.from_pretrained(baseline)
     data = load_data(recipe.data, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
     return Setting(recipe, baseline, data, tokenize(data, tokenizer, recipe.data), tokenizer)
@@ -168,7 +168,7 @@ def judge(setting: Setting, folder: Path, *, console: Console) -> dict:
     export(
         folder, [INT8], calibration=texts, calibration_rows=CALIBRATION_ROWS, max_drop=1.0, force=True, console=console
     )
-    model = open_classifier(folder, option="The model", way_out="delete its folder to train it again").eval()
+    model = load_model(folder, option="The model", way_out="delete its folder to train it again").eval()
     split, encoded = next(iter(setting.encoded.tests.items()))
     file = FORMATS[INT8].files(folder)
     runtime = open_runtime(file[-1])

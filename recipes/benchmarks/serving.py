@@ -28,7 +28,7 @@ from transformers.utils import logging
 from trainer_ext.benchmark.runner import benchmark
 from trainer_ext.benchmark.tables import markdown, tables
 from trainer_ext.export.formats import FORMATS, export
-from trainer_ext.models.families import layers_of
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.pipeline.scratch import train_tokenizer
 from trainer_ext.pruning.selection import whole_vectors
 from trainer_ext.pruning.shrinking import shrink

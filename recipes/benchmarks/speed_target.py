@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from trainer_ext import DistillPruneTrainer, DistillPruneTrainingArguments
 from trainer_ext.benchmark.latency import measure_latency, processor_name
-from trainer_ext.models.families import layers_of
+from trainer_ext.models.architectures import layers_of
 
 
 def trained(model, target: float, *, structure: str, batch_size: int, tokens: int):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from trainer_ext.benchmark import runner
-from trainer_ext.benchmark.participants import Entry, Participant
+from trainer_ext.benchmark.targets import Entry, Participant
 from trainer_ext.benchmark.workloads import Workload
 
 

@@ -12,8 +12,8 @@ import torch
 from tests.helpers.commands import run_command
 from trainer_ext import report
 from trainer_ext.benchmark.memory import fresh_memory
-from trainer_ext.benchmark.participants import Entry, list_entries, open_entry
 from trainer_ext.benchmark.tables import merged
+from trainer_ext.benchmark.targets import Entry, list_entries, open_entry
 from trainer_ext.benchmark.workloads import padded_batches, read_texts, sample_texts
 from trainer_ext.errors import InputError
 from trainer_ext.export.onnx import quantise_onnx, write_onnx

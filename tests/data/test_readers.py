@@ -6,14 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from trainer_ext import InputError
 from trainer_ext.benchmark.workloads import read_texts
 from trainer_ext.data import readers
 from trainer_ext.data.arguments import DataArguments
-from trainer_ext.data.records import Row
+from trainer_ext.data.records import Example
 from trainer_ext.tasks.dataset import load_data
 
 ARGS = DataArguments(text_pair_column="other")
@@ -52,11 +51,11 @@ def test_every_kind_of_file_gives_the_same_rows(rows, tmp_path):
 def test_lists_numbers_and_nothing(tmp_path):
     file = tmp_path / "rows.jsonl"
     file.write_text('{"text": "x", "label": ["b", "a"], "meta": {"source": [1]}}\n{"label": [], "text": "y"}\n')
-    assert readers.read_classes(file, DataArguments()).rows == (Row("x", ("a", "b")), Row("y", ()))
+    assert readers.read_classes(file, DataArguments()).rows == (Example("x", ("a", "b")), Example("y", ()))
     file.write_text('{"text": 7, "label": 3}\n{"text": null, "label": 1}\n{"text": "z", "label": 2.5, "more": 1}\n')
     found = readers.read_number(file, DataArguments())
-    assert (found.rows, found.dropped) == ((Row("7", 3.0), Row("z", 2.5)), {"empty": 1})
-    assert readers.read_texts(file, DataArguments()).rows == (Row("7", ""), Row("z", ""))
+    assert (found.rows, found.dropped) == ((Example("7", 3.0), Example("z", 2.5)), {"empty": 1})
+    assert readers.read_texts(file, DataArguments()).rows == (Example("7", ""), Example("z", ""))
 
 
 def test_they_train_and_time(tmp_path):
@@ -108,7 +107,7 @@ def test_a_class_name_with_the_separator_in_it_is_not_split(tmp_path):
     file.write_text('{"text": "x", "label": ["a|b", "c"]}\n')
     with pytest.raises(InputError, match=r"line 1: 'a\|b' holds '\|'; choose another --label_separator"):
         readers.read_classes(file, DataArguments())
-    assert readers.read_classes(file, DataArguments(label_separator=";")).rows == (Row("x", ("a|b", "c")),)
+    assert readers.read_classes(file, DataArguments(label_separator=";")).rows == (Example("x", ("a|b", "c")),)
 
 
 def test_only_labels_may_be_a_list(tmp_path):
@@ -121,6 +120,6 @@ def test_only_labels_may_be_a_list(tmp_path):
 def test_columns_that_are_not_asked_for_may_hold_anything(tmp_path):
     file = tmp_path / "rows.jsonl"
     file.write_text('{"text": "x", "label": "a", "meta": {"mark": "\\ud800"}}\n')
-    assert readers.read_class(file, DataArguments()).rows == (Row("x", "a"),)
+    assert readers.read_class(file, DataArguments()).rows == (Example("x", "a"),)
     with pytest.raises(InputError, match="write a string"):
         readers.read_class(file, DataArguments(text_column="meta"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainer_ext.distillation.teacher_cache import AnswerStore
+from trainer_ext.distillation.teacher_cache import LogitCache
 from trainer_ext.errors import InputError
 
 
@@ -30,7 +30,7 @@ def assert_whole(store, numbers):
 
 
 def test_rows_come_back_in_the_order_asked_for(tmp_path):
-    store = AnswerStore(tmp_path / "new folder" / "answers.sqlite")
+    store = LogitCache(tmp_path / "new folder" / "answers.sqlite")
     store.put({key(i): row(i) for i in range(5)})
     found = store.get([key(3), key(1), key(3)])
     for i, rows in zip((3, 1, 3), found, strict=True):
@@ -41,7 +41,7 @@ def test_rows_come_back_in_the_order_asked_for(tmp_path):
 
 
 def test_a_row_that_is_there_stays(tmp_path):
-    store = AnswerStore(tmp_path / "answers.sqlite")
+    store = LogitCache(tmp_path / "answers.sqlite")
     store.put({key(0): row(0)})
     store.put({key(0): row(7), key(1): row(1)})
     assert_whole(store, range(2))
@@ -49,25 +49,25 @@ def test_a_row_that_is_there_stays(tmp_path):
 
 
 def test_another_store_of_the_same_file_sees_every_row_at_once(tmp_path):
-    first, second = (AnswerStore(tmp_path / "answers.sqlite") for _ in range(2))
+    first, second = (LogitCache(tmp_path / "answers.sqlite") for _ in range(2))
     first.put({key(0): row(0)})
     assert second.get([key(0)]) is not None
     second.put({key(1): row(1)})
     assert first.get([key(0), key(1)]) is not None
     first.close()
-    assert AnswerStore(tmp_path / "answers.sqlite").get([key(0), key(1)]) is not None
+    assert LogitCache(tmp_path / "answers.sqlite").get([key(0), key(1)]) is not None
 
 
 def test_the_file_is_read_through_a_memory_map(tmp_path):
-    store = AnswerStore(tmp_path / "answers.sqlite")
+    store = LogitCache(tmp_path / "answers.sqlite")
     assert store._rows.execute("PRAGMA mmap_size").fetchone()[0] > 1 << 30
 
 
 def test_half_a_transaction_is_none(tmp_path):
-    store = AnswerStore(tmp_path / "answers.sqlite")
+    store = LogitCache(tmp_path / "answers.sqlite")
     store._rows.execute("BEGIN IMMEDIATE")
     store._rows.execute("INSERT INTO answers VALUES (?, ?)", (key(0), b"half"))
-    other = AnswerStore(tmp_path / "answers.sqlite")
+    other = LogitCache(tmp_path / "answers.sqlite")
     assert other.get([key(0)]) is None
     store.close()
     assert other.get([key(0)]) is None
@@ -80,13 +80,13 @@ def test_what_is_no_store_is_refused_in_one_line(tmp_path, content):
     with pytest.raises(
         InputError, match="cannot be kept in .*answers.sqlite.*name another folder as distill_cache_dir"
     ):
-        AnswerStore(path)
+        LogitCache(path)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be kept in"):
-        AnswerStore(tmp_path / "file" / "answers.sqlite")
+        LogitCache(tmp_path / "file" / "answers.sqlite")
 
 
 def in_children(mode, path):
@@ -102,7 +102,7 @@ def test_a_writer_that_is_killed_leaves_whole_rows_only(tmp_path):
     path = tmp_path / "answers.sqlite"
     codes = in_children("kill", path)
     assert codes == ["-9"] * KILLS
-    store = AnswerStore(path)
+    store = LogitCache(path)
     assert len(store) > 0
     assert store._rows.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     numbers = [int.from_bytes(k, "big") for (k,) in store._rows.execute("SELECT key FROM answers")]
@@ -117,7 +117,7 @@ def test_a_writer_that_is_killed_leaves_whole_rows_only(tmp_path):
 def test_several_processes_may_write_at_once(tmp_path):
     path = tmp_path / "answers.sqlite"
     assert in_children("together", path) == ["0"] * 3
-    store = AnswerStore(path)
+    store = LogitCache(path)
     assert len(store) == 3 * 80 + 80
     assert_whole(store, [*range(80), *(10**6 * (i + 1) + n for i in range(3) for n in range(80))])
 
@@ -126,7 +126,7 @@ KILLS = 8
 
 
 def write(path, start, stop):
-    store = AnswerStore(Path(path))
+    store = LogitCache(Path(path))
     for first in range(start, stop, 8):
         store.put({key(number): row(number) for number in range(first, first + 8)})
 
@@ -164,12 +164,12 @@ if __name__ == "__main__":
 OPENS = """
 import sys, time
 from pathlib import Path
-from trainer_ext.distillation.teacher_cache import AnswerStore
+from trainer_ext.distillation.teacher_cache import LogitCache
 start, folder = float(sys.argv[1]), Path(sys.argv[2])
 for index in range(40):
     while time.time() < start + 0.05 * index:
         pass
-    AnswerStore(folder / f"{index}.sqlite").close()
+    LogitCache(folder / f"{index}.sqlite").close()
 """
 
 

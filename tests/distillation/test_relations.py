@@ -10,7 +10,7 @@ from tests.distillation.test_tasks import SPLITS, run
 from tests.helpers.distilling import KINDS, TaskRows, model_for
 from tests.helpers.training import PRUNE, differing, logged, make_trainer
 from trainer_ext.distillation.relations import depth_of, projection_outputs, relation_heads, relation_kl
-from trainer_ext.models.families import FAMILIES, layers_of
+from trainer_ext.models.architectures import ARCHITECTURES, layers_of
 from trainer_ext.pruning import shrinking
 
 KIND = "single_label_classification"
@@ -75,7 +75,7 @@ def test_as_many_heads_as_both_widths_allow(widths, most, expected):
 # Where queries, keys and values come from
 
 
-@pytest.mark.parametrize("model_type", FAMILIES)
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_projections_are_those_of_the_layer(tiny_model, tiny_batch, model_type):
     model = tiny_model(model_type)
     batch, depth = tiny_batch(model), depth_of(model)

@@ -4,8 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForQuestionAnswering, AutoModelForTokenClassification
 
-from trainer_ext.distillation import losses
-from trainer_ext.distillation import losses as soft_targets
+from trainer_ext.distillation import losses, losses as soft_targets
 from trainer_ext.distillation.losses import SOFT_TARGETS, soft_target_for
 
 ROWS, TOKENS = 4, 6

@@ -18,8 +18,7 @@ from tests.helpers.commands import recipe_fields, run_command, write_recipe, wri
 from tests.helpers.tiny_models import SPEC, build
 from trainer_ext import report
 from trainer_ext.errors import InputError
-from trainer_ext.export import formats as exporting
-from trainer_ext.export import onnx
+from trainer_ext.export import formats as exporting, onnx
 from trainer_ext.export.formats import FORMATS, export
 from trainer_ext.export.source import open_source
 from trainer_ext.export.verify import ExportRefused

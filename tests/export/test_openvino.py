@@ -18,7 +18,7 @@ from trainer_ext.export.openvino import quantise_openvino, quietly, write_openvi
 from trainer_ext.export.traceable import Traceable
 from trainer_ext.models import outputs
 from trainer_ext.models.runtimes import open_runtime
-from trainer_ext.utils.imports import need
+from trainer_ext.utils.imports import require
 
 
 @every_family
@@ -96,7 +96,7 @@ def test_the_log_handlers_of_the_caller_keep_their_levels(tiny_model, cut, tmp_p
         example = {name: part.numpy() for name, part in zip(traceable.names, traceable.example, strict=True)}
         quantise_openvino(tmp_path / "model.xml", tmp_path / "int8.xml", [example])
         assert handler.level == logging.INFO
-        need("nncf", extra="export").set_log_level(logging.ERROR)  # the control: what the library offers for it
+        require("nncf", extra="export").set_log_level(logging.ERROR)  # the control: what the library offers for it
         assert handler.level == logging.ERROR
     finally:
         logger.removeHandler(handler)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.models.compact.registration import MODEL_TYPES
-from trainer_ext.models.families import layers_of
 from trainer_ext.models.layers import LINEARS
 from trainer_ext.pruning.units import PruningSpec, one_hot, open_units
 
@@ -60,7 +60,7 @@ def dead_heads(layer, head_size=8):
 
 
 def choose(model, structure):
-    """Fix the masks of a model to a structure of our choice, as `masks.close` does with the best one."""
+    """Fix the masks of a model to a structure of our choice, as `masks.freeze_structure` does with the best one."""
     layers, spec = layers_of(model), PruningSpec(**model.config.pruning)
     units = [open_units(layer, heads, spec) for layer, heads in zip(layers, structure.heads, strict=True)]
     model.pruning.attention.freeze(torch.cat(units))

@@ -5,16 +5,7 @@ from huggingface_hub import HfApi
 
 from tests.helpers.publishing import CLIENT_WARNS
 from trainer_ext.errors import InputError
-from trainer_ext.hub.client import (
-    HubError,
-    Remote,
-    check_account,
-    claim,
-    in_plain_words,
-    look,
-    publish,
-    refuse_foreign,
-)
+from trainer_ext.hub.client import HubError, Remote, check_account, claim, explain_error, look, publish, refuse_foreign
 
 REPO = "user/small"
 CARD = "---\nlicense: mit\n---\n# Card\n"
@@ -141,7 +132,7 @@ def test_a_model_of_somebody_else():
 
 
 def test_other_errors_stay_what_they_are():
-    with pytest.raises(RuntimeError, match="a bug"), in_plain_words(REPO):
+    with pytest.raises(RuntimeError, match="a bug"), explain_error(REPO):
         raise RuntimeError("a bug")
-    with pytest.raises(InputError, match="^as it was$"), in_plain_words(REPO):
+    with pytest.raises(InputError, match="^as it was$"), explain_error(REPO):
         raise InputError("as it was")

@@ -8,8 +8,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from trainer_ext.errors import InputError
-from trainer_ext.hub import space
-from trainer_ext.hub import space as module
+from trainer_ext.hub import space, space as module
 from trainer_ext.hub.space import page_files, space_files, space_folder
 
 IDS = {"space_id": "user/news-demo", "baseline": "user/news", "compressed": "user/news-small"}

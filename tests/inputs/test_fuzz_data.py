@@ -8,14 +8,13 @@ from dataclasses import replace
 
 import pytest
 from batch_input import read_texts_of
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from sweep import COLUMNS, read_sweep
 
 from tests.inputs.fuzzing import VALUES, fuzz, texts_of, value_or_line
 from trainer_ext.data.arguments import DataArguments
 from trainer_ext.data.corpus import read_corpus
-from trainer_ext.data.records import Table
+from trainer_ext.data.records import Examples
 from trainer_ext.tasks.dataset import Data, load_data
 
 CELLS = (
@@ -156,7 +155,7 @@ def test_any_upload(content, ending, label, tmp_path):
     file = tmp_path / f"upload{ending}"
     file.write_bytes(content)
     found = value_or_line(read_texts_of, file, "", replace(DataArguments(), label_column=label))
-    assert found is None or (isinstance(found, Table) and found.rows)
+    assert found is None or (isinstance(found, Examples) and found.rows)
 
 
 @fuzz

@@ -6,8 +6,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from tests.inputs.fuzzing import VALUES, WORDS, fuzz, texts_of, value_or_line
 from trainer_ext import report

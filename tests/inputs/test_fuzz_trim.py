@@ -6,8 +6,7 @@ A tokenizer.json may hold anything that the tokenizers library opens; then it is
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tests.helpers.vocabularies import ALL, MAKE, MARATHI, tokenizer_of
 from tests.inputs.fuzzing import WORDS, fuzz, value_or_line

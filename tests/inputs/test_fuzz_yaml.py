@@ -6,8 +6,7 @@ import os
 
 import pytest
 import yaml
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from tests.inputs.fuzzing import NUMBERS, VALUES, fuzz, texts_of, value_or_line
 from trainer_ext.pipeline.recipe import Recipe, read_recipe, recipe_fields

@@ -10,9 +10,9 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from trainer_ext.models import outputs
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.models.compact import modeling_compact
 from trainer_ext.models.compact.registration import MODEL_TYPES
-from trainer_ext.models.families import layers_of
 from trainer_ext.pruning import masks
 from trainer_ext.pruning.shrinking import shrink
 

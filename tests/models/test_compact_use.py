@@ -17,7 +17,7 @@ from transformers.masking_utils import sdpa_mask
 
 from tests.helpers.masking import choose, every_family
 from trainer_ext.models import outputs
-from trainer_ext.models.families import layers_of
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.pruning import masks
 from trainer_ext.pruning.selection import Structure
 from trainer_ext.pruning.shrinking import shrink

@@ -7,21 +7,21 @@ import torch
 from torch import nn
 from transformers import AutoConfig, GPT2Config
 
-from trainer_ext.models import families, outputs
+from trainer_ext.models import architectures, outputs
 from trainer_ext.models.compact.registration import MODEL_TYPES
 
 every_family = pytest.mark.parametrize("model_type", MODEL_TYPES)
 
 
 def test_rows_and_names_are_the_same_list():
-    assert tuple(families.FAMILIES) == MODEL_TYPES == tuple(sorted(MODEL_TYPES))
+    assert tuple(architectures.ARCHITECTURES) == MODEL_TYPES == tuple(sorted(MODEL_TYPES))
 
 
 @every_family
 def test_every_row_finds_the_layers(tiny_model, model_type):
     """The fused projections of ModernBERT and the position projections of DeBERTa cost what their rows cost."""
     model = tiny_model(model_type)
-    layers = families.layers_of(model)
+    layers = architectures.layers_of(model)
     of_heads, of_neurons = (4 + len(layers[0].positions)) * 8 * 32, (2 + (layers[0].ffn_gate is not None)) * 32
     assert [(x.heads, x.head_size, x.neurons, x.head_cost, x.neuron_cost) for x in layers] == [
         (4, 8, 64, of_heads, of_neurons)
@@ -41,7 +41,7 @@ def test_every_entry_of_a_linear_belongs_to_one_matrix(tiny_model, model_type):
     """The parts of a fused Linear cover it once, and what is written through them reaches it."""
     model = tiny_model(model_type)
     with torch.no_grad():
-        for layer in families.layers_of(model):
+        for layer in architectures.layers_of(model):
             for linear in layer.linears.values():
                 linear.weight.zero_()
                 linear.bias.zero_()
@@ -54,9 +54,9 @@ def test_every_entry_of_a_linear_belongs_to_one_matrix(tiny_model, model_type):
 
 
 def test_a_layer_knows_how_often_it_runs_and_which_attention_must_be_told(tiny_model):
-    uses = {name: [layer.uses for layer in families.layers_of(tiny_model(name))] for name in MODEL_TYPES}
+    uses = {name: [layer.uses for layer in architectures.layers_of(tiny_model(name))] for name in MODEL_TYPES}
     assert uses == dict.fromkeys(MODEL_TYPES, [1, 1]) | {"albert": [2, 2]}
-    attention = {name: families.layers_of(tiny_model(name))[1].attention for name in MODEL_TYPES}
+    attention = {name: architectures.layers_of(tiny_model(name))[1].attention for name in MODEL_TYPES}
     told = {"deberta-v2": "encoder.layer.1.attention.self", "mpnet": "encoder.layer.1.attention.attn"}
     assert attention == dict.fromkeys(MODEL_TYPES) | told
 
@@ -70,14 +70,14 @@ def test_prunable_weights_are_all_the_matrices_of_the_encoder_layers(tiny_model,
         if re.search(r"layers?\.\d", name) and parameter.dim() == 2
     )
     attention, ffn = {"deberta-v2": 6}.get(model_type, 4) * 32 * 32, {"modernbert": 3}.get(model_type, 2) * 32 * 64
-    assert families.prunable_weights(families.layers_of(model)) == counted == 2 * (attention + ffn)
+    assert architectures.prunable_weights(architectures.layers_of(model)) == counted == 2 * (attention + ffn)
 
 
 @every_family
 def test_the_rows_name_the_parts_by_what_they_do(tiny_model, tiny_batch, model_type):
     """A head dies through its value rows and bias, a neuron through its output column; a query row leaves a trace."""
     model = tiny_model(model_type)
-    batch, layer = tiny_batch(model), families.layers_of(model)[0]
+    batch, layer = tiny_batch(model), architectures.layers_of(model)[0]
     with torch.no_grad():
         layer.value.weight[8:16] = 0
         layer.value.bias[8:16] = 0
@@ -100,7 +100,7 @@ def test_the_rows_name_the_parts_by_what_they_do(tiny_model, tiny_batch, model_t
 def test_queries_of_other_tokens_do_not_reach_the_answer_but_keys_and_values_do(tiny_model, tiny_batch, model_type):
     """The classifiers read the first token, so the last layer asks for it alone: this tells queries from keys."""
     model = tiny_model(model_type)
-    batch, layer = tiny_batch(model), families.layers_of(model)[-1]
+    batch, layer = tiny_batch(model), architectures.layers_of(model)[-1]
     before = outputs.logits(model, batch)
     changed = set()
     for name in ("query", "key", "value"):
@@ -126,17 +126,17 @@ def test_queries_of_other_tokens_do_not_reach_the_answer_but_keys_and_values_do(
 @every_family
 def test_the_encoder_alone_has_the_same_layers(tiny_model, model_type):
     model = tiny_model(model_type)
-    ours, below = families.layers_of(model), families.layers_of(model.base_model)
+    ours, below = architectures.layers_of(model), architectures.layers_of(model.base_model)
     assert [x.linears for x in ours] == [x.linears for x in below]
 
 
 def test_compact_names_lead_to_their_stock_row():
-    assert families.stock_type("compact-xlm-roberta") == "xlm-roberta"
-    assert families.stock_type("bert") == "bert"
+    assert architectures.stock_type("compact-xlm-roberta") == "xlm-roberta"
+    assert architectures.stock_type("bert") == "bert"
     config = AutoConfig.for_model("compact-distilbert")
-    assert families.family_of(config) is families.FAMILIES["distilbert"]
+    assert architectures.architecture_of(config) is architectures.ARCHITECTURES["distilbert"]
 
 
 def test_unknown_architectures_are_refused_with_the_way_out():
     with pytest.raises(ValueError, match=r"model_type='gpt2'; known: \['albert', 'bert', .*Add one row to"):
-        families.family_of(GPT2Config())
+        architectures.architecture_of(GPT2Config())

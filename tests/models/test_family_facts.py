@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trainer_ext.models import outputs
-from trainer_ext.models.families import layers_of
+from trainer_ext.models.architectures import layers_of
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from tests.helpers.commands import recipe_fields as fields_of
-from tests.helpers.commands import write_recipe
+from tests.helpers.commands import recipe_fields as fields_of, write_recipe
 from trainer_ext import InputError
 from trainer_ext.pipeline.recipe import read_recipe, recipe_fields
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import trainer_ext
-from trainer_ext.models import families
+from trainer_ext.models import architectures
 from trainer_ext.models.compact import registration
 
 ROOT = Path(trainer_ext.__file__).parent
@@ -71,8 +71,8 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_the_architectures_are_one_list():
-    assert tuple(families.FAMILIES) == registration.MODEL_TYPES
-    assert trainer_ext.FAMILIES is families.FAMILIES
+    assert tuple(architectures.ARCHITECTURES) == registration.MODEL_TYPES
+    assert trainer_ext.FAMILIES is architectures.ARCHITECTURES
 
 
 def test_importing_waits_for_nothing_heavy():

@@ -4,14 +4,13 @@ import random
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from transformers import AutoModelForSequenceClassification
 
 from tests.helpers.masking import choose, every_family
 from trainer_ext.models import outputs
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.models.compact.registration import MODEL_TYPES
-from trainer_ext.models.families import layers_of
 from trainer_ext.pruning import masks
 from trainer_ext.pruning.selection import Structure
 from trainer_ext.pruning.shrinking import shrink

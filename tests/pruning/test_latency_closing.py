@@ -8,7 +8,7 @@ import torch
 
 from tests.helpers.training import PRUNE, arguments, new_model
 from trainer_ext.pruning import latency_table
-from trainer_ext.pruning.prepare import prepare_student
+from trainer_ext.pruning.prepare import prepare_model
 
 SPEED = {
     **PRUNE,
@@ -33,13 +33,13 @@ def scrambled(model, seed):
 @pytest.fixture
 def student(tmp_path):
     args = arguments(tmp_path, **SPEED)
-    return prepare_student(new_model(hidden_size=64, intermediate_size=1024, num_hidden_layers=3), args), args
+    return prepare_model(new_model(hidden_size=64, intermediate_size=1024, num_hidden_layers=3), args), args
 
 
 def test_a_resumed_run_finds_the_same_structure(student, tmp_path):
     model, args = student
     first, state = scrambled(model, 0), torch.get_rng_state()
-    latency_table.close(first, args)
+    latency_table.recalibrate_and_freeze(first, args)
     assert torch.equal(torch.get_rng_state(), state)
     assert first.pruning.is_frozen
     file = tmp_path / latency_table.FILE_NAME
@@ -47,9 +47,9 @@ def test_a_resumed_run_finds_the_same_structure(student, tmp_path):
     assert kept["correction"] == correction_of(first)
     file.write_text(json.dumps(kept | {"correction": 0.5}))  # the control: a number that no clock gave, easy to meet
     again, other = scrambled(model, 0), scrambled(model, 1)
-    latency_table.close(again, args)
+    latency_table.recalibrate_and_freeze(again, args)
     assert correction_of(again) == 0.5
-    latency_table.close(other, args)
+    latency_table.recalibrate_and_freeze(other, args)
     assert correction_of(other) != 0.5
     assert json.loads(file.read_text())["key"] != kept["key"]
 
@@ -59,13 +59,13 @@ def test_a_broken_file_is_measured_again(student, tmp_path, broken):
     model, args = student
     (tmp_path / latency_table.FILE_NAME).write_text(broken)
     model = scrambled(model, 0)
-    latency_table.close(model, args)
+    latency_table.recalibrate_and_freeze(model, args)
     assert json.loads((tmp_path / latency_table.FILE_NAME).read_text())["correction"] == correction_of(model)
 
 
 def test_without_a_speed_nothing_is_timed(tmp_path):
     args = arguments(tmp_path, **PRUNE)
-    model = prepare_student(new_model(), args)
-    latency_table.close(model, args)
+    model = prepare_model(new_model(), args)
+    latency_table.recalibrate_and_freeze(model, args)
     assert model.pruning.is_frozen
     assert not (tmp_path / latency_table.FILE_NAME).exists()

@@ -11,11 +11,11 @@ import torch
 
 from tests.helpers.training import PRUNE, arguments, differing, make_trainer, new_model
 from trainer_ext.benchmark.latency import measure_latency
-from trainer_ext.models.families import layers_of
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.pruning import latency_table, masks
 from trainer_ext.pruning.latency_table import HEAD_SHARES, NEURON_SHARES, cached, machine, shaped
 from trainer_ext.pruning.latency_target import LatencyTable
-from trainer_ext.pruning.prepare import TABLE_NAME, prepare_student
+from trainer_ext.pruning.prepare import TABLE_NAME, prepare_model
 
 PLACE = {"device": "cpu", "dtype": "float32", "batch_size": 8, "sequence_length": 32}
 SIZES = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 512}
@@ -117,7 +117,7 @@ def test_layers_of_other_sizes_do_not_lie_beyond_the_table(cut, make_spec):
     """A compact model whose first layer is its smallest."""
     model = cut(wide(2), [[0], [0, 1, 2]], [[1], list(range(400))])
     place = machine(model, **PLACE)
-    latency = latency_table.measure_table(model, model, make_spec(speedup=1.1), place)
+    latency = latency_table.measure_latency_table(model, model, make_spec(speedup=1.1), place)
     table = LatencyTable(**latency["table"])
     assert (table.heads[-1], table.neurons[-1]) == (3, 400)
 
@@ -150,7 +150,7 @@ def test_it_is_written_once_and_taken_again(run):
 def test_another_speed_measures_again(tmp_path):
     files = []
     for speedup in (1.1, 1.2):
-        prepare_student(wide(2), arguments(tmp_path, **{**SPEED, "prune_speedup": speedup}))
+        prepare_model(wide(2), arguments(tmp_path, **{**SPEED, "prune_speedup": speedup}))
         files.append(json.loads((tmp_path / TABLE_NAME).read_text()))
     assert [file["table"]["machine"]["speedup"] for file in files] == [1.1, 1.2]
     assert files[0]["dense_ms"] != files[1]["dense_ms"]
@@ -159,7 +159,7 @@ def test_another_speed_measures_again(tmp_path):
 def test_measuring_leaves_the_random_state_alone(tmp_path):
     args, model = arguments(tmp_path, **{**SPEED, "prune_speedup": 1.1}), wide(2)
     state = torch.get_rng_state()
-    prepare_student(model, args)
+    prepare_model(model, args)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -182,7 +182,7 @@ def test_a_checkpoint_carries_the_table(run):
     assert opened.config.pruning["latency"] == json.loads((folder / TABLE_NAME).read_text())
     assert opened.config.pruning["speedup"] == 1.5
     assert 0 < opened.config.pruning["sparsity"] < 1
-    assert prepare_student(opened, arguments(folder, **SPEED)) is opened
+    assert prepare_model(opened, arguments(folder, **SPEED)) is opened
 
 
 def test_resuming_takes_the_table(run):
@@ -202,7 +202,7 @@ def test_out_of_reach_is_refused_before_training(tmp_path):
 def test_what_dropped_layers_save_counts(tmp_path):
     """Half of the layers gone already."""
     fields = {**SPEED, "prune_layers": 2, "prune_speedup": 1.1}
-    student = prepare_student(wide(), arguments(tmp_path, **fields))
+    student = prepare_model(wide(), arguments(tmp_path, **fields))
     spec = masks.PruningSpec(**student.config.pruning)
     assert spec.dense_weights == 4 * (4 * 128 * 128 + 2 * 128 * 512)
     assert spec.sparsity == pytest.approx(latency_table.expected_sparsity(student, replace(spec, sparsity=0.0)))

@@ -8,13 +8,13 @@ from transformers import AutoModel
 
 from tests.helpers.masking import every_family
 from tests.helpers.training import arguments, differing, logged, make_trainer, new_model
-from trainer_ext.models.families import FAMILIES
+from trainer_ext.models.architectures import ARCHITECTURES
 from trainer_ext.models.outputs import logits, max_logit_difference
 from trainer_ext.pruning.layer_dropping import drop_layers, middle_layers
-from trainer_ext.pruning.prepare import prepare_student
+from trainer_ext.pruning.prepare import prepare_model
 
 DEPTH = 4
-DROPPABLE = [name for name, family in FAMILIES.items() if family.droppable_from is not None]
+DROPPABLE = [name for name, family in ARCHITECTURES.items() if family.droppable_from is not None]
 every_droppable = pytest.mark.parametrize("model_type", DROPPABLE)
 
 
@@ -22,9 +22,9 @@ def without(model, ids):
     """The reference: a copy whose list of layers lacks these, with the dense configuration."""
     found = copy.deepcopy(model)
     owner = found.base_model.get_submodule(
-        FAMILIES[model.config.model_type].layers.removesuffix(".*").rpartition(".")[0]
+        ARCHITECTURES[model.config.model_type].layers.removesuffix(".*").rpartition(".")[0]
     )
-    name = FAMILIES[model.config.model_type].layers.split(".")[-2]
+    name = ARCHITECTURES[model.config.model_type].layers.split(".")[-2]
     layers = getattr(owner, name)
     setattr(owner, name, torch.nn.ModuleList(layer for index, layer in enumerate(layers) if index not in ids))
     found.config.num_hidden_layers = len(layers) - len(ids)  # some count by it
@@ -192,9 +192,9 @@ def test_model_init_makes_deep_models(tmp_path):
 def test_a_student_with_masks_is_taken_as_it_is(tmp_path):
     """Opened again, it has lost its layers already, and knows how many weights the dense model had."""
     args = arguments(tmp_path, prune_method="magnitude", prune_layers=1, prune_block_size=8, prune_sparsity=0.6)
-    student = prepare_student(new_model(num_hidden_layers=3), args)
-    assert prepare_student(student, args) is student
+    student = prepare_model(new_model(num_hidden_layers=3), args)
+    assert prepare_model(student, args) is student
     assert student.config.num_hidden_layers == 2
     args.prune_sparsity = 0.7
     with pytest.raises(ValueError, match="already has masks"):
-        prepare_student(student, args)
+        prepare_model(student, args)

@@ -9,7 +9,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from tests.helpers.masking import ATTENTION, closed_fraction, dead_heads, every_family, every_kind, matrices, scramble
 from trainer_ext.models import outputs
-from trainer_ext.models.families import layers_of
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.models.layers import LINEARS
 from trainer_ext.pruning import masks, units
 
@@ -151,7 +151,7 @@ def test_no_matrix_dies(masked, attention, equal):
     for sparsity in (0.25, 0.5, 0.75):
         masks.set_sparsity(model, sparsity)
         assert all(weight.ne(0).any() for layer in matrices(model) for weight in layer.values())
-    structure = masks.close(model)
+    structure = masks.freeze_structure(model)
     assert all(structure.heads + structure.neurons)
     assert all(weight.ne(0).any() for layer in matrices(model) for weight in layer.values())
     for group in model.pruning.groups.values():  # without the offsets the first layer would be empty
@@ -196,7 +196,7 @@ def test_magnitude_follows_the_weights_until_it_is_frozen(masked):
         layer.ffn_in.original[7] = 100.0
     masks.set_sparsity(model, 0.3)
     assert layer.ffn_in.weight[7].ne(0).all()
-    masks.close(model)
+    masks.freeze_structure(model)
     scores = model.pruning.ffn.scores.clone()
     with torch.no_grad():
         layer.ffn_in.original[7] = 0.0
@@ -213,7 +213,7 @@ def test_magnitude_follows_the_weights_until_it_is_frozen(masked):
 def test_closing_meets_the_target(masked, attention, method, sparsity):
     model = masked(config={"intermediate_size": 512}, attention=attention, method=method, sparsity=sparsity)
     masks.set_sparsity(model, 0.2)
-    structure = masks.close(model)
+    structure = masks.freeze_structure(model)
     assert masks.current_sparsity(model) == pytest.approx(sparsity, abs=5e-3)
     assert closed_fraction(model) == pytest.approx(masks.current_sparsity(model), abs=1e-9)
     assert model.pruning.is_frozen
@@ -230,7 +230,7 @@ def test_the_ramp_leaves_holes_that_closing_fills(masked):
     model = masked()
     masks.set_sparsity(model, 0.5)
     assert any(holes for layer in matrices(model) for holes in dead_heads(layer)[1].values())
-    masks.close(model)
+    masks.freeze_structure(model)
     assert not any(holes for layer in matrices(model) for holes in dead_heads(layer)[1].values())
 
 
@@ -241,7 +241,7 @@ def test_closing_heads_alone_meets_the_target(make_spec, attention, sparsity):
     model = BertForSequenceClassification(BertConfig(**sizes, vocab_size=16))
     masks.attach(model, make_spec(attention=attention, ffn="none", sparsity=sparsity))
     scramble(model)
-    structure = masks.close(model)
+    structure = masks.freeze_structure(model)
     assert masks.current_sparsity(model) == pytest.approx(sparsity, abs=5e-3)
     assert closed_fraction(model) == pytest.approx(masks.current_sparsity(model), abs=1e-4)  # LayerNorm has no zeros
     assert structure.neurons == [list(range(8))] * 8
@@ -249,7 +249,7 @@ def test_closing_heads_alone_meets_the_target(make_spec, attention, sparsity):
 
 def test_closing_neurons_alone_meets_the_target(masked):
     model = masked(config={"intermediate_size": 512}, attention="none", sparsity=0.6)
-    structure = masks.close(model)
+    structure = masks.freeze_structure(model)
     assert masks.current_sparsity(model) == pytest.approx(0.6, abs=5e-3)
     assert structure.heads == [[0, 1, 2, 3]] * 2
 
@@ -262,13 +262,13 @@ def test_the_heads_with_the_lowest_summed_blocks_go(masked):
         blocks[0, 1, 2:4] = -2.0  # first layer, second head: only its key rows
         blocks[1, 3, :, 6:8] = -1.0  # second layer, last head: only its output columns
         blocks[1, 3, 6:8, :] += 0.5  # the same rows of that matrix belong to every head
-    structure = masks.close(model)
+    structure = masks.freeze_structure(model)
     assert structure.heads == [[0, 2, 3], [0, 1, 2]]
 
 
 def test_closing_after_closing_changes_nothing(masked):
     model = masked()
-    first, weights = masks.close(model), matrices(model)
-    assert masks.close(model) == first
+    first, weights = masks.freeze_structure(model), matrices(model)
+    assert masks.freeze_structure(model) == first
     for before, after in zip(weights, matrices(model), strict=True):
         assert all(torch.equal(before[name], after[name]) for name in LINEARS)

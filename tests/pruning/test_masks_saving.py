@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from tests.helpers.masking import every_family, every_kind, matrices
 from trainer_ext.models import outputs
-from trainer_ext.models.families import layers_of
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.models.layers import LINEARS
 from trainer_ext.pruning import masks, selection
 
@@ -22,7 +22,7 @@ def test_a_copy_has_its_own_masks(masked, tiny_batch):
     before = outputs.logits(model, tiny_batch(model))
     other = copy.deepcopy(model)
     assert torch.equal(outputs.logits(other, tiny_batch(model)), before)
-    masks.close(other)
+    masks.freeze_structure(other)
     with torch.no_grad():
         other.pruning.ffn.scores.zero_()
     assert masks.current_sparsity(model) == pytest.approx(0.2, abs=5e-3)
@@ -37,7 +37,7 @@ def test_a_state_dict_brings_masks_back(masked, tiny_batch, frozen):
     model, other = masked(), masked()
     masks.set_sparsity(model, 0.2)
     if frozen:
-        masks.close(model)
+        masks.freeze_structure(model)
     other.load_state_dict(model.state_dict())
     for name, group in model.pruning.groups.items():
         for key in ("scores", "offsets", "kept", "frozen"):
@@ -54,7 +54,7 @@ def test_a_masked_checkpoint_opens_with_load_masked_only(masked, tiny_batch, tmp
     model = masked(model_type, method=method)
     masks.set_sparsity(model, 0.3)
     if frozen:
-        masks.close(model)
+        masks.freeze_structure(model)
     model.save_pretrained(tmp_path)
     opened = masks.load_masked(tmp_path)
     assert not opened.training
@@ -93,7 +93,7 @@ def test_merging_changes_no_bit_and_leaves_no_trace(tiny_model, masked, tiny_bat
     stock, model = tiny_model(), masked(**kind)
     masks.set_sparsity(model, 0.2)
     if closed:
-        masks.close(model)
+        masks.freeze_structure(model)
     before, weights = outputs.logits(model, tiny_batch(model)), matrices(model)
     assert masks.merge(model) is model
     assert torch.equal(outputs.logits(model, tiny_batch(model)), before)
@@ -112,7 +112,7 @@ def test_merging_changes_no_bit_and_leaves_no_trace(tiny_model, masked, tiny_bat
 def test_merging_keeps_the_hooks_of_others_and_trains_on(masked, tiny_batch, model_type):
     model, seen = masked(model_type), []
     model.register_forward_hook(lambda *_: seen.append(1), always_call=True)
-    masks.close(model)
+    masks.freeze_structure(model)
     masks.merge(model)
     model(**tiny_batch(model)).logits.sum().backward()
     assert seen == [1]
@@ -122,7 +122,7 @@ def test_merging_keeps_the_hooks_of_others_and_trains_on(masked, tiny_batch, mod
 
 def test_merging_a_copy_leaves_the_original_masked(masked, tiny_batch):
     model = masked()
-    masks.close(model)
+    masks.freeze_structure(model)
     before = outputs.logits(model, tiny_batch(model))
     merged = masks.merge(copy.deepcopy(model))
     assert torch.equal(outputs.logits(merged, tiny_batch(model)), before)
@@ -132,7 +132,7 @@ def test_merging_a_copy_leaves_the_original_masked(masked, tiny_batch):
 
 def test_a_merged_model_opens_with_the_stock_class(masked, tiny_batch, tmp_path):
     model = masked()
-    masks.close(model)
+    masks.freeze_structure(model)
     masks.merge(model).save_pretrained(tmp_path)
     assert not hasattr(AutoConfig.from_pretrained(tmp_path), "pruning")
     opened = AutoModelForSequenceClassification.from_pretrained(tmp_path)
@@ -141,13 +141,13 @@ def test_a_merged_model_opens_with_the_stock_class(masked, tiny_batch, tmp_path)
 
 def test_a_merged_model_takes_new_masks(masked, make_spec):
     model = masked()
-    structure = masks.close(model)
+    structure = masks.freeze_structure(model)
     masks.attach(masks.merge(model), make_spec(method="magnitude", attention="head", sparsity=0.5))
-    assert masks.close(model) == structure  # what is zero already goes first
+    assert masks.freeze_structure(model) == structure  # what is zero already goes first
     assert isinstance(structure, selection.Structure)
 
 
-@pytest.mark.parametrize("needs_masks", [masks.close, masks.merge, masks.current_sparsity])
+@pytest.mark.parametrize("needs_masks", [masks.freeze_structure, masks.merge, masks.current_sparsity])
 def test_a_model_without_masks_is_refused_with_the_way_out(needs_masks, tiny_model):
     with pytest.raises(ValueError, match=r"has no masks.*attach"):
         needs_masks(tiny_model("bert"))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.helpers.masking import ATTENTION, every_family
-from trainer_ext.models.families import layers_of
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.pruning import masks
 from trainer_ext.pruning.scores import UnitScores
 
@@ -25,7 +25,7 @@ def test_gradients_reach_scores_until_frozen(masked, tiny_batch, model_type, att
     weight, closed = linear.parametrizations.weight.original, linear.weight.eq(0)
     assert weight.grad[closed].eq(0).all()
     assert weight.grad[~closed].ne(0).any()
-    masks.close(model)
+    masks.freeze_structure(model)
     model.zero_grad()
     model(**tiny_batch(model)).logits.sum().backward()
     assert all(group.scores.grad is None for group in model.pruning.groups.values())

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.helpers.masking import every_family, scramble
+from trainer_ext.models.architectures import ARCHITECTURES, layers_of
 from trainer_ext.models.compact.modeling_compact import PREFIX
-from trainer_ext.models.families import FAMILIES, layers_of
 from trainer_ext.models.outputs import allowed_difference, logits
 from trainer_ext.pruning import masks
 from trainer_ext.pruning.shrinking import shrink_plain
-from trainer_ext.pruning.verify import shrink_masked
+from trainer_ext.pruning.verify import shrink_and_verify
 
 ABROAD = ["albert", "bert", "distilbert", "modernbert"]  # every name of the width, gated and shared layers
 PLAIN = {"structure": "plain", "attention": "none", "sparsity": 0.3}
@@ -42,8 +42,8 @@ def plain(masked):
 
     def make(model_type, **changes):
         model = masked(model_type, **{**PLAIN, **changes})
-        masks.close(model)
-        return model, *shrink_masked(_copy(masked, model, model_type, changes))
+        masks.freeze_structure(model)
+        return model, *shrink_and_verify(_copy(masked, model, model_type, changes))
 
     return make
 
@@ -64,7 +64,7 @@ def test_a_stock_model_of_equal_width_computes_the_same(plain, tiny_batch, model
     assert not type(small).__name__.startswith(PREFIX)
     assert small.config.model_type == model_type
     widths = {layer.neurons for layer in layers_of(small)}
-    assert widths == {getattr(small.config, FAMILIES[model_type].width)}
+    assert widths == {getattr(small.config, ARCHITECTURES[model_type].width)}
     assert max(widths) < 64
     assert [len(ids) for ids in compression.neurons] == [max(widths)] * len(compression.neurons)
     assert compression.heads == [[0, 1, 2, 3]] * len(compression.heads)

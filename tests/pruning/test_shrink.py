@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from transformers import AutoModel, GPT2Config, GPT2ForSequenceClassification
 
-from trainer_ext.models import families, outputs
+from trainer_ext.models import architectures, outputs
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.models.compact.registration import MODEL_TYPES
-from trainer_ext.models.families import layers_of
 from trainer_ext.models.layers import LINEARS
 from trainer_ext.pruning import masks
 from trainer_ext.pruning.shrinking import shrink, surviving_heads, surviving_neurons
@@ -57,7 +57,7 @@ def test_masked_merged_and_shrunk_are_equal(tiny_model, tiny_batch, make_spec, m
     with torch.no_grad():
         for group in model.pruning.groups.values():
             group.scores.copy_(torch.randn(group.scores.shape, generator=torch.Generator().manual_seed(0)))
-    structure = masks.close(model)
+    structure = masks.freeze_structure(model)
     batch = tiny_batch(model)
     masked = outputs.logits(model, batch)
     masks.merge(model)
@@ -69,7 +69,7 @@ def test_masked_merged_and_shrunk_are_equal(tiny_model, tiny_batch, make_spec, m
     for layer, kept_heads, kept_neurons in zip(layers_of(compact), heads, neurons, strict=True):
         assert (layer.heads, layer.neurons) == (len(kept_heads), len(kept_neurons))
         assert layer.query.weight.shape == layer.key.weight.shape == layer.value.weight.shape
-    before, after = (families.prunable_weights(layers_of(x)) for x in (model, compact))
+    before, after = (architectures.prunable_weights(layers_of(x)) for x in (model, compact))
     assert 1 - after / before == pytest.approx(0.5, abs=0.01)
     assert state.keys() == model.state_dict().keys() == compact.state_dict().keys()
     assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
@@ -269,10 +269,10 @@ def test_a_compact_model_shrinks_again(tiny_model, tiny_batch, make_spec, model_
     assert [len(ids) for ids in heads + neurons] == [3, 4, 64, 63]
     assert outputs.max_logit_difference(first, unchanged, tiny_batch(model)) == 0
     masks.attach(first, make_spec(method="magnitude"))
-    masks.close(first)
+    masks.freeze_structure(first)
     second, _, _ = shrink(masks.merge(first))
     assert outputs.max_logit_difference(first, second, tiny_batch(model)) <= TOLERANCE
-    assert families.prunable_weights(layers_of(second)) < 0.55 * families.prunable_weights(layers_of(first))
+    assert architectures.prunable_weights(layers_of(second)) < 0.55 * architectures.prunable_weights(layers_of(first))
     assert second.config.model_type == f"compact-{model_type}"
 
 

@@ -124,7 +124,7 @@ def test_a_model_adds_the_mean_of_both_parts_until_its_structure_is_fixed(masked
         group.penalty_weight.fill_(10.0)
     expected = 0.5 * 10.0 * sum(scores.soft_penalty(g.scores, g.sizes) for g in (attention, ffn))
     assert model.pruning.penalty.item() == pytest.approx(expected.item(), rel=1e-6)
-    masks.close(model)
+    masks.freeze_structure(model)
     assert model.pruning.penalty is None
     assert masked().pruning.penalty is None
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from trainer_ext.models.families import layers_of
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.pruning.selection import whole_vectors
-from trainer_ext.pruning.structure import find_structure
+from trainer_ext.pruning.structure import select_structure
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_wide_layers_fill_whole_vectors_with_their_best_neurons(sparsity, tiny_m
     heads, neurons = (
         [torch.randn(getattr(layer, part), generator=generator) for layer in layers] for part in ("heads", "neurons")
     )
-    found = find_structure(layers, make_spec(sparsity=sparsity), heads, neurons)
+    found = select_structure(layers, make_spec(sparsity=sparsity), heads, neurons)
     for ids, scores in zip(found.neurons, neurons, strict=True):
         assert len(ids) % 8 == 0
         assert ids == sorted(scores.argsort(descending=True)[: len(ids)].tolist())

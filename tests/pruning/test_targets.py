@@ -6,8 +6,8 @@ import torch
 from tests.helpers.masking import scramble
 from tests.helpers.training import arguments, make_trainer, new_model
 from trainer_ext.pruning import masks
-from trainer_ext.pruning.prepare import prepare_student
-from trainer_ext.pruning.verify import shrink_masked
+from trainer_ext.pruning.prepare import prepare_model
+from trainer_ext.pruning.verify import shrink_and_verify
 
 # Wide enough that half a percentage point is more than one head's or one width's worth of rounding.
 WIDE = {"hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 256}
@@ -26,11 +26,11 @@ def achieved(tmp_path, **fields):
     """Fraction of the dense model's weights that the shrunk one lacks, after a ramp with random scores."""
     dense = new_model(**WIDE)
     whole = weights(dense)
-    student = prepare_student(dense, arguments(tmp_path, **BLOCKS, **fields))
+    student = prepare_model(dense, arguments(tmp_path, **BLOCKS, **fields))
     scramble(student)
     for share in (0.2, 0.6, 1.0):
         masks.set_sparsity(student, share * fields["prune_sparsity"])
-    small, compression = shrink_masked(student)
+    small, compression = shrink_and_verify(student)
     gone = 1 - weights(small) / whole
     assert compression.sparsity == pytest.approx(gone, abs=1e-6)
     return gone

@@ -19,7 +19,7 @@ def run(tmp_path, tiny_model, make_spec):
     with torch.no_grad():
         for group in model.pruning.groups.values():
             group.scores.normal_(generator=torch.Generator().manual_seed(1))
-    masks.close(model)
+    masks.freeze_structure(model)
     model.save_pretrained(tmp_path / "masked")
     shrink(masks.merge(model))[0].save_pretrained(tmp_path / "compressed")
     return tmp_path

@@ -17,7 +17,7 @@ from recipes.benchmarks.peers_arms import ARMS
 from recipes.benchmarks.peers_training import open_setting
 from tests.helpers.commands import TOPICS, recipe_fields, write_task
 from trainer_ext.errors import InputError
-from trainer_ext.models.families import layers_of
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.pipeline.recipe import read_recipe
 from trainer_ext.pipeline.scratch import small_bert, train_tokenizer
 from trainer_ext.tasks.dataset import DataArguments, load_data

@@ -20,17 +20,18 @@ from batch import compare_texts, in_words
 from batch_files import as_csv, as_json, neutral
 from batch_input import arguments
 from batch_words import WORDS
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tests.helpers.paging import LABELS, write_pair
 from tests.helpers.vocabularies import MARATHI
 from trainer_ext import InputError
-from trainer_ext.data.records import Row, Table
+from trainer_ext.data.records import Example, Examples
 from trainer_ext.tasks.metrics import agreement
 
 TEXTS = [*MARATHI[:6], "=1+1", "<script>alert(1)</script>", MARATHI[0]]
-TABLE = Table(tuple(Row(text, LABELS[index % 3]) for index, text in enumerate(TEXTS)), Counter({"stray header": 2}))
+TABLE = Examples(
+    tuple(Example(text, LABELS[index % 3]) for index, text in enumerate(TEXTS)), Counter({"stray header": 2})
+)
 ANSWERS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abcd")), min_size=1)
 
 
@@ -133,7 +134,7 @@ def test_without_labels_there_are_no_scores(pair, args, batch):
 
 
 def test_an_unknown_label_is_refused(pair, args):
-    table = Table((Row("x", "weather"),), Counter())
+    table = Examples((Example("x", "weather"),), Counter())
     with pytest.raises(InputError, match=r"texts.csv has labels that the model lacks: 'weather'; the model has 'खेळ'"):
         compare_texts(table, pair, args, name="texts.csv")
 
@@ -141,7 +142,7 @@ def test_an_unknown_label_is_refused(pair, args):
 def test_several_labels_per_text(pair, args):
     for side in pair.sides.values():
         side.model.config.problem_type = "multi_label_classification"
-    table = Table((Row(TEXTS[0], LABELS[:2]), Row(TEXTS[1], ())), Counter())
+    table = Examples((Example(TEXTS[0], LABELS[:2]), Example(TEXTS[1], ())), Counter())
     found = compare_texts(table, pair, replace(args, problem_type="multi_label_classification"), name="x")
     assert found.truths == [", ".join(LABELS[:2]), ""]
     assert found.quality.metric == "micro_f1"
@@ -260,4 +261,4 @@ def test_the_data_of_a_run_are_found_by_its_recipe(tmp_path, pair):
     (tmp_path / "data/test.csv").write_text(f"{header}{seen}{header}{TEXTS[2]},{LABELS[1]}\n", encoding="utf-8")
     name, table = run_test.test_split(found, list(LABELS))
     assert name == "clean, data/test.csv"
-    assert table == Table((Row(TEXTS[2], LABELS[1]),), {"stray header": 1, "seen in train": 1})
+    assert table == Examples((Example(TEXTS[2], LABELS[1]),), {"stray header": 1, "seen in train": 1})

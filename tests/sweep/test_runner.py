@@ -21,7 +21,7 @@ from trainer_ext import report
 from trainer_ext.sweep.config import read_sweep_file
 from trainer_ext.sweep.output import read_sweep_json
 from trainer_ext.sweep.results import BASELINE
-from trainer_ext.sweep.storage import VARIANTS, SweepPlace
+from trainer_ext.sweep.storage import VARIANTS, SweepDirectory
 
 pytestmark = pytest.mark.timeout(1800)  # on a busy machine: its fixture starts four sweeps
 GRID = {
@@ -72,7 +72,7 @@ def swept(tmp_path_factory):
     write_recipe(folder / "tiny.yaml", {name: value for name, value in fields.items() if name != "output_dir"})
     file = folder / "grid.yaml"
     file.write_text(yaml.safe_dump({"base": "tiny.yaml", "output_dir": str(folder / "out"), **GRID}, sort_keys=False))
-    place, jobs = SweepPlace(folder / "out"), read_sweep_file(file).jobs()
+    place, jobs = SweepDirectory(folder / "out"), read_sweep_file(file).jobs()
     both = [start(file), start(file)]
     wait_for(lambda: place.is_finished(jobs[0]) and place.is_busy(jobs[1].folder))
     order = f"{jobs[1].folder}.json"
@@ -209,7 +209,7 @@ def test_two_search_ranges_and_one_takes_up_what_the_other_was_cut_off_in(swept)
     file = folder / "ranges.yaml"
     ranges = {"prune_sparsity": [0.2, 0.8], "prune_method": ["movement", "magnitude"]}
     file.write_text(yaml.safe_dump({"base": "tiny.yaml", "output_dir": "x", "ranges": ranges, "trials": 2}))
-    place = SweepPlace(folder / "ranged")
+    place = SweepDirectory(folder / "ranged")
     words = ("--output_dir", str(place.root), "--storage", f"sqlite:///{folder / 'study.db'}")
     both = [start(file, *words), start(file, *words)]
     wait_for(lambda: any(place.is_busy(name) for name in ("trial-0", "trial-1")))

@@ -13,7 +13,7 @@ import yaml
 from tests.helpers.commands import recipe_fields, run_command, write_recipe, write_task
 from trainer_ext import report
 from trainer_ext.sweep.output import read_sweep_json
-from trainer_ext.sweep.storage import SweepPlace
+from trainer_ext.sweep.storage import SweepDirectory
 
 pytestmark = pytest.mark.timeout(1800)  # on a busy machine: its fixture starts two searches
 
@@ -33,7 +33,7 @@ def found(recipe):
     command = [sys.executable, "-m", "trainer_ext", "sweep", str(recipe), "--smallest-within", "90", "--max-runs", "2"]
     command += ["--output_dir", str(out), "--holdout_share", "0.3"]
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    place = SweepPlace(out)
+    place = SweepDirectory(out)
     with subprocess.Popen(command, **quiet) as first:
         end = time.monotonic() + 600
         while not (finished := list(out.glob("*/variants.json"))) or not _works(place, finished):
@@ -52,7 +52,7 @@ def found(recipe):
     }
 
 
-def _works(place: SweepPlace, finished) -> bool:
+def _works(place: SweepDirectory, finished) -> bool:
     """Whether a run that is not finished is worked on."""
     names = {path.stem for path in (place.shared / "jobs").glob("*.json")} - {one.parent.name for one in finished}
     return any(place.is_busy(name) for name in names)

@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.searching import MINILM, Surface, search
 from trainer_ext.errors import InputError
 from trainer_ext.sweep.search.goal import Finished, Goal, judge
-from trainer_ext.sweep.search.planner import Run, next_step, space_for
+from trainer_ext.sweep.search.planner import NextRun, next_step, space_for
 from trainer_ext.sweep.search.space import MAIN, STRENGTHS, VocabularyLevel
 
 WITHIN = Goal("smallest", points=0.5)
@@ -93,7 +93,7 @@ def test_a_killed_search_goes_on_where_it_was(goal):
         known = results[:done]
         random.Random(done).shuffle(known)
         step = next_step(goal, space, known)
-        assert isinstance(step, Run)
+        assert isinstance(step, NextRun)
         assert step.candidate.name == results[done].candidate.name
     assert next_step(goal, space, results[::-1]) == stop
 
@@ -115,7 +115,7 @@ def test_a_failed_run_is_neither_good_nor_bad():
 def test_a_missing_export_was_not_good_enough():
     whole, results = Surface(), []
     space = space_for(WITHIN, MINILM)
-    while isinstance(step := next_step(WITHIN, space, results), Run):
+    while isinstance(step := next_step(WITHIN, space, results), NextRun):
         torch = whole.run(step.candidate).variants[:1]
         results.append(Finished(step.candidate, torch))
     assert step.best.variant.runtime == "torch"

@@ -11,7 +11,7 @@ from trainer_ext.errors import InputError
 from trainer_ext.sweep.search.goal import Goal
 from trainer_ext.sweep.search.planner import space_for
 from trainer_ext.sweep.search.space import FINE, MAIN, WHOLE, Space, VocabularyLevel, candidate, families
-from trainer_ext.sweep.search.surrogate import Beliefs, promised_speedup
+from trainer_ext.sweep.search.surrogate import Surrogate, promised_speedup
 from trainer_ext.training_args import DistillPruneTrainingArguments, check_compression
 
 SMALL = Goal("smallest", points=1)
@@ -103,7 +103,7 @@ def test_sizes_of_a_vocabulary_must_fall(sizes):
 
 
 def test_a_guess_before_any_run_is_wide_and_falls_with_the_strength():
-    space, beliefs = space_for(SMALL, MINILM), Beliefs([])
+    space, beliefs = space_for(SMALL, MINILM), Surrogate([])
     main = [one for one in space.candidates.values() if one.family == MAIN and one.level == 0]
     chances = [beliefs.chance_within(one, "openvino-int8", 0.5) for one in main]
     assert chances == sorted(chances, reverse=True)

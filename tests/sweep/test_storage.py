@@ -9,20 +9,20 @@ import time
 import pytest
 
 from trainer_ext import InputError
-from trainer_ext.sweep.storage import Busy, SweepPlace, begin, link_tree
+from trainer_ext.sweep.storage import Busy, SweepDirectory, begin, link_tree
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from trainer_ext.sweep.storage import SweepPlace
-with SweepPlace(Path(sys.argv[1])).claim("run"):
+from trainer_ext.sweep.storage import SweepDirectory
+with SweepDirectory(Path(sys.argv[1])).claim("run"):
     print("held", flush=True)
     time.sleep(60)
 """
 
 
 def test_a_killed_process_lets_its_run_go(tmp_path):
-    place = SweepPlace(tmp_path)
+    place = SweepDirectory(tmp_path)
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         assert place.is_busy("run")
@@ -37,7 +37,7 @@ def test_a_killed_process_lets_its_run_go(tmp_path):
 
 
 def test_a_folder_holds_one_sweep(tmp_path):
-    place = SweepPlace(tmp_path / "out")
+    place = SweepDirectory(tmp_path / "out")
     begin(place, {"base": "a.yaml", "common": {"seed": 1}})
     begin(place, {"base": "a.yaml", "common": {"seed": 1}})
     with pytest.raises(InputError, match=r"holds another sweep \(common differs\)"):
@@ -47,10 +47,10 @@ def test_a_folder_holds_one_sweep(tmp_path):
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="holds something else than a sweep"):
-        begin(SweepPlace(tmp_path), {})
+        begin(SweepDirectory(tmp_path), {})
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be used"):
-        begin(SweepPlace(tmp_path / "file"), {})
+        begin(SweepDirectory(tmp_path / "file"), {})
 
 
 def test_a_linked_tree_costs_no_disk_and_is_not_made_twice(tmp_path):
@@ -64,6 +64,6 @@ def test_a_linked_tree_costs_no_disk_and_is_not_made_twice(tmp_path):
 
 
 def test_baselines_are_told_apart_by_their_fields(tmp_path):
-    place = SweepPlace(tmp_path)
+    place = SweepDirectory(tmp_path)
     assert place.baseline({"seed": 1, "a": 2}).root == place.baseline({"a": 2, "seed": 1}).root
     assert place.baseline({"seed": 1}).root != place.baseline({"seed": 2}).root

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from trainer_ext.sweep import study
-from trainer_ext.sweep.storage import VARIANTS, Busy, SweepPlace
+from trainer_ext.sweep.storage import VARIANTS, Busy, SweepDirectory
 from trainer_ext.sweep.study import RangeSource, open_study
 from trainer_ext.sweep.worker import ChildJob, Outcome, work
 
@@ -20,7 +20,7 @@ FILE = SimpleNamespace(ranges={"prune_sparsity": [0.2, 0.8]}, trials=TRIALS)
 def place(tmp_path, monkeypatch):
     """Where a run is finished when `finish` was called; its values are made up."""
     monkeypatch.setattr(study, "_values", lambda place, job: [0.5, 2.0])
-    return SweepPlace(tmp_path)
+    return SweepDirectory(tmp_path)
 
 
 def finish(place, job):

@@ -7,7 +7,7 @@ from sklearn import metrics as sklearn_metrics
 
 from trainer_ext.data.arguments import DataArguments
 from trainer_ext.tasks import metrics
-from trainer_ext.tasks.evaluate import quality
+from trainer_ext.tasks.evaluate import compare_quality
 from trainer_ext.tasks.metrics import entities, entity_counts
 from trainer_ext.tasks.registry import TASKS, task_of
 
@@ -112,11 +112,11 @@ def test_a_difference_is_that_of_the_main_metric_and_none_between_equals(task):
             for x in (references, first, second)
         )
     names = ["O", "B-A", "I-A"] if task.problem_type is None else ["no", "yes"]
-    found = quality("test", first, second, references, task=task, args=ARGS, labels=names)
+    found = compare_quality("test", first, second, references, task=task, args=ARGS, labels=names)
     scores = [part.by_name[found.metric] for part in (found.baseline, found.compressed)]
     assert found.difference.main == pytest.approx(scores[1] - scores[0])
     assert found.difference.ci95[0] <= found.difference.main <= found.difference.ci95[1]
-    same = quality("test", first, first, references, task=task, args=ARGS, labels=names)
+    same = compare_quality("test", first, first, references, task=task, args=ARGS, labels=names)
     assert same.difference.main == 0
     assert same.agreement in (None, 1.0)
     assert same.difference.ci95[0] <= 0 <= same.difference.ci95[1]

@@ -8,7 +8,7 @@ from transformers.trainer_utils import PredictionOutput
 
 from tests.helpers.training import LENGTH, PRUNE, VOCABULARY, arguments, differing, logged, new_model
 from trainer_ext import DistillPruneMixin, DistillPruneTrainer
-from trainer_ext.hub.trainer_mixin import PublishMixin
+from trainer_ext.hub.trainer_mixin import HubMixin
 
 
 class Answers(Dataset):
@@ -155,6 +155,6 @@ def test_with_nothing_asked_it_is_the_other_trainer_to_the_last_bit(tmp_path):
 
 
 def test_the_trainer_of_the_package_is_the_mixin_on_trainer():
-    assert DistillPruneTrainer.__mro__[1:4] == (DistillPruneMixin, PublishMixin, Trainer)
+    assert DistillPruneTrainer.__mro__[1:4] == (DistillPruneMixin, HubMixin, Trainer)
     assert [name for name in vars(DistillPruneTrainer) if not name.startswith("__")] == []
     assert not issubclass(DistillPruneMixin, Trainer)

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from tests.helpers.commands import FRAMES, TOPICS, write_csv
 from tests.helpers.training import new_model
-from trainer_ext.models.families import layers_of, prunable_weights
+from trainer_ext.models.architectures import layers_of, prunable_weights
 from trainer_ext.pipeline.scratch import train_tokenizer
 
 ROOT = Path(__file__).parents[2]

@@ -156,7 +156,7 @@ def test_scores_that_say_nothing_close_nothing_for_good(tmp_path, by):
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e30])
 def test_a_structure_that_is_fixed_does_not_ask_the_scores_any_more(masked, value):
     model = masked()
-    masks.close(model)
+    masks.freeze_structure(model)
     for group in model.pruning.groups.values():
         before = group.mask()
         with torch.no_grad():

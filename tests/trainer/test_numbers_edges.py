@@ -12,9 +12,9 @@ from tests.helpers.commands import recipe_fields, run_command, write_csv, write_
 from tests.helpers.training import PRUNE, Rows, differing, logged, make_trainer
 from trainer_ext import report
 from trainer_ext.models import outputs
-from trainer_ext.models.families import layers_of
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.pruning import masks
-from trainer_ext.pruning.verify import shrink_masked
+from trainer_ext.pruning.verify import shrink_and_verify
 
 FIELDS = {**PRUNE, "distill_teacher": "self", "max_steps": 6}
 
@@ -35,7 +35,7 @@ def test_where_all_scores_are_tied_the_first_stay_and_the_target_is_met(tiny_mod
         masks.set_sparsity(model, 0.25)
         if method != "soft_movement":  # a threshold closes all or none of what is tied
             assert masks.current_sparsity(model) == pytest.approx(0.25, abs=0.02)
-        smaller, compression = shrink_masked(model)
+        smaller, compression = shrink_and_verify(model)
         assert compression.sparsity == pytest.approx(0.5, abs=0.005)
         assert outputs.logits(smaller, outputs.synthetic_batch(smaller)).isfinite().all()
         kept.append([compression.heads, compression.neurons])

@@ -4,7 +4,7 @@ import pytest
 from transformers import TrainerCallback, TrainingArguments
 
 from tests.helpers.training import PRUNE, Rows, differing, logged, make_trainer, new_model, without_timing
-from trainer_ext.models.families import layers_of
+from trainer_ext.models.architectures import layers_of
 
 FIELDS = {**PRUNE, "max_steps": 8, "prune_recovery_epochs": 1.5, "save_strategy": "steps", "save_steps": 2}
 KINDS = {

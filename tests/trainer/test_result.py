@@ -15,7 +15,7 @@ from transformers import (
 
 from tests.helpers.training import PRUNE, arguments, differing, logged, make_trainer, new_model
 from trainer_ext import attach
-from trainer_ext.models.families import layers_of, prunable_weights
+from trainer_ext.models.architectures import layers_of, prunable_weights
 
 SAVE_LAST = {"save_strategy": "steps", "save_steps": 10}
 

@@ -157,7 +157,7 @@ def test_an_unknown_architecture_is_refused_for_pruning_only(tmp_path):
         return AutoModelForSequenceClassification.from_config(AutoConfig.for_model("gpt2", **values))
 
     with pytest.raises(
-        ValueError, match="No pruning layout for model_type='gpt2'.*trainer_ext.models.families.FAMILIES"
+        ValueError, match="No pruning layout for model_type='gpt2'.*trainer_ext.models.architectures.FAMILIES"
     ):
         make_trainer(tmp_path, model=gpt2(), **PRUNE)
     trainer = make_trainer(tmp_path, model=gpt2(), distill_teacher="self", max_steps=1)

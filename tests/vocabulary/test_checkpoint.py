@@ -9,8 +9,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceCl
 from tests.helpers.commands import run_command
 from tests.helpers.tiny_models import build
 from tests.helpers.vocabularies import ALL, MARATHI, tokenizer_of
-from trainer_ext.vocabulary import checkpoint as trimming
-from trainer_ext.vocabulary import trim as vocabulary
+from trainer_ext.vocabulary import checkpoint as trimming, trim as vocabulary
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ import re
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.helpers.tiny_models import build
 from tests.helpers.vocabularies import ALL, MAKE, MARATHI, OTHERS, tokenizer_of
 from trainer_ext.errors import InputError
-from trainer_ext.models.families import FAMILIES
+from trainer_ext.models.architectures import ARCHITECTURES
 from trainer_ext.vocabulary.trim import Trimmed, tokens_in_use, trim_model, trim_tokenizer
 
 SPECIAL = ("pad", "unk", "bos", "eos", "cls", "sep", "mask")
@@ -96,7 +95,7 @@ def test_the_original_is_left_alone_and_the_choice_is_the_same_again(kind):
     assert before.backend_tokenizer.to_str() == saved
 
 
-@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_answers_are_the_same(kind, tmp_path):
     before, trimmed, size = trimmed_of(kind)
     model = model_of(kind)
@@ -111,7 +110,7 @@ def test_answers_are_the_same(kind, tmp_path):
     assert torch.equal(logits(reloaded, AutoTokenizer.from_pretrained(tmp_path)), expected)
 
 
-@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_wrong_rows_give_other_answers(kind):
     before, trimmed, _ = trimmed_of(kind)
     ids = [index for index in trimmed.kept_ids if index not in before.all_special_ids]
@@ -124,7 +123,7 @@ def test_wrong_rows_give_other_answers(kind):
 
 
 @pytest.mark.parametrize("tie", [True, False])
-@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_heads_that_predict_tokens_are_cut_likewise(kind, tie, tmp_path):
     before, trimmed, size = trimmed_of(kind)
     model = model_of(kind, auto_class=AutoModelForMaskedLM, tie_word_embeddings=tie)

@@ -22,7 +22,7 @@ from torch import nn
 
 from ..errors import InputError
 from ..report.schema import Inference, Pair
-from ..utils.imports import need
+from ..utils.imports import require
 from .size import evaluating, random_inputs
 
 EXTRA = "emissions"
@@ -62,7 +62,7 @@ def check_country(country: str | None) -> None:
     Raises:
         InputError: codecarbon is not installed, or has no such country.
     """
-    mixes = need("codecarbon", extra=EXTRA).input.DataSource().get_global_energy_mix_data()
+    mixes = require("codecarbon", extra=EXTRA).input.DataSource().get_global_energy_mix_data()
     if country is None or country in mixes:
         return
     words = {word.lower(): code for code, mix in mixes.items() for word in (code, mix["country_name"])}
@@ -92,7 +92,7 @@ class Meter:
 
     def start(self) -> None:
         """Start anew; the first time in a process it takes some seconds to look at the hardware, which do not count."""
-        codecarbon = need("codecarbon", extra=EXTRA)
+        codecarbon = require("codecarbon", extra=EXTRA)
         logging.getLogger("codecarbon").setLevel(logging.ERROR)  # it speaks before it reads log_level
         # Settings that lie on the machine may describe the hardware; where it stands and what is sent is decided here.
         self._tracker = codecarbon.OfflineEmissionsTracker(

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..utils.imports import need
-from .participants import TORCH, Entry, open_entry
+from ..utils.imports import require
+from .targets import TORCH, Entry, open_entry
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _measure(order: dict) -> Memory:
     entry, device = Entry(**order["entry"]), order["device"]
     ids = np.random.default_rng(0).integers(order["vocabulary"], size=order["shape"], dtype=np.int64)
     batch = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-    runtime = need(entry.runtime, extra="export")
+    runtime = require(entry.runtime, extra="export")
     if entry.runtime == TORCH:
         importlib.import_module("transformers.modeling_utils")
     before = high_water()

@@ -14,8 +14,8 @@ from .. import report
 from ..errors import InputError
 from ..report.run_directory import RunDirectory
 from ..utils.files import write_json
-from ..utils.imports import need
-from .runner import Benchmark, Row
+from ..utils.imports import require
+from .runner import Benchmark, BenchmarkRow
 from .tables import by_workload, machine, merged, milliseconds, report_rows, runtime_title
 
 ENDINGS = (".png", ".svg")
@@ -33,7 +33,7 @@ def check_plot(file: Path) -> None:
     """
     if file.suffix not in ENDINGS:
         raise InputError(f"--plot {file}: the name must end in {' or '.join(ENDINGS)}.")
-    need("matplotlib", extra="plot")
+    require("matplotlib", extra="plot")
 
 
 def plot(results: Benchmark, file: Path) -> None:
@@ -57,7 +57,7 @@ def plot(results: Benchmark, file: Path) -> None:
         figure.savefig(file, dpi=160, facecolor="white")
 
 
-def _panel(ax, title: str, rows: list[Row]) -> None:
+def _panel(ax, title: str, rows: list[BenchmarkRow]) -> None:
     places = range(len(rows))
     medians = [row.median_ms for row in rows]
     late = [max(row.p95_ms - row.median_ms, 0.0) for row in rows]

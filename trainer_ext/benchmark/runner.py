@@ -28,13 +28,13 @@ from rich.text import Text
 
 from .._version import __version__
 from ..errors import InputError
-from ..models.loading import open_classifier
+from ..models.loading import load_model
 from ..models.runtimes import Batch
 from ..report.io import utc_now
 from .latency import accelerator_name, processor_name, timed
 from .memory import Memory, fresh_memory
-from .participants import PRECISIONS, TORCH, WAY_OUT, Entry, Participant, list_entries, open_entry, weight_files
 from .size import count_parameters, forward_flops, weight_bytes
+from .targets import PRECISIONS, TORCH, WAY_OUT, Entry, Participant, list_entries, open_entry, weight_files
 from .workloads import Workload, fixed_workloads, read_texts, reader_of, text_workloads
 
 IN_A_ROW = 5  # timed calls of one participant before it is the next one's turn
@@ -43,7 +43,7 @@ REST_SECONDS = 0.1  # until the threads of another runtime sleep
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchmarkRow:
     """One participant at one batch size and length.
 
     ``sequence_length`` is None where texts of a file were read, ``mean_length`` that of the padded batches;
@@ -70,7 +70,7 @@ def time_workload(
     repeats: int,
     device: torch.device,
     on_step: Callable[[], None],
-) -> list[Row]:
+) -> list[BenchmarkRow]:
     """Time everyone on one workload; who answers has answered the same batch just before, uncounted.
 
     Args:
@@ -97,7 +97,7 @@ def time_workload(
     work = {entry: _operations(workload.batches[entry], flops.get(entry.source)) for entry in times}
     for entry, values in times.items():
         rows.append(
-            Row(
+            BenchmarkRow(
                 entry=entry,
                 batch_size=workload.batch_size,
                 sequence_length=workload.sequence_length,
@@ -163,7 +163,7 @@ class Benchmark:
     load: float
     texts: str | None
     sizes: list[Size]
-    rows: list[Row]
+    rows: list[BenchmarkRow]
 
 
 def benchmark(
@@ -278,7 +278,7 @@ def _models(found: list[Participant]) -> dict[str, torch.nn.Module]:
     """The PyTorch model of each source, for its operations: those that take part, and those that only their exports do."""
     models = {one.entry.source: one.model for one in reversed(found) if one.model is not None}
     for source in {one.entry.source for one in found if one.entry.source != one.entry.path} - models.keys():
-        models[source] = open_classifier(source, option="The model", way_out=WAY_OUT).eval()
+        models[source] = load_model(source, option="The model", way_out=WAY_OUT).eval()
     return models
 
 

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..report.schema import Latency
-from .participants import Entry
-from .runner import BUSY, Benchmark, Row, Size
+from .runner import BUSY, Benchmark, BenchmarkRow, Size
+from .targets import Entry
 
 MEMORY_NOTE = (
     "weights: on disk. memory: peak of a new process that loads the model and answers the largest batch; "
@@ -47,9 +47,9 @@ def markdown(results: Benchmark) -> str:
     return "\n".join([*lines, "", machine(results)]) + "\n"
 
 
-def by_workload(results: Benchmark) -> dict[str, list[Row]]:
+def by_workload(results: Benchmark) -> dict[str, list[BenchmarkRow]]:
     """The rows of each batch size and length, under its title."""
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[BenchmarkRow]] = {}
     for row in results.rows:
         length = f"{row.sequence_length} tokens" if row.sequence_length else f"texts of {results.texts}"
         found.setdefault(f"{row.batch_size} x {length}", []).append(row)
@@ -81,7 +81,7 @@ def _key(row: Latency) -> tuple:
     return (row.runtime, row.precision, row.device, row.processor, row.threads, row.batch_size, row.sequence_length)
 
 
-def _latency(results: Benchmark, before: Row, row: Row) -> Latency:
+def _latency(results: Benchmark, before: BenchmarkRow, row: BenchmarkRow) -> Latency:
     return Latency(
         runtime=row.entry.runtime,
         precision=row.entry.precision,
@@ -108,7 +108,7 @@ def _table(title: str, headings: tuple[str, ...], caption: str = "") -> Table:
     return view
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: BenchmarkRow) -> tuple[str, ...]:
     return (
         row.entry.name,
         runtime_title(row.entry),

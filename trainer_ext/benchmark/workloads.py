@@ -11,12 +11,11 @@ import numpy as np
 
 from ..data.arguments import DataArguments
 from ..data.corpus import read_corpus
-from ..data.readers import SUFFIXES as TABLES
-from ..data.readers import read_texts as read_column
+from ..data.readers import SUFFIXES as TABLES, read_texts as read_column
 from ..errors import InputError, one_line
-from ..models.loading import longest_text, open_tokenizer
+from ..models.loading import load_tokenizer, longest_text
 from ..models.runtimes import Batch
-from .participants import TORCH, Entry
+from .targets import TORCH, Entry
 
 USUAL_LENGTH = 64
 UNKNOWN_VOCABULARY = 100  # of a file without a configuration beside it: every vocabulary is larger
@@ -146,7 +145,7 @@ def encoder_of(reader: Reader) -> Callable[[list[str]], list[list[int]]]:
     way_out = "save one there, or leave out --texts"
     if (reader.folder / "tokenizer_config.json").is_file():
         known = reader.vocabulary if reader.longest else None
-        own = open_tokenizer(reader.folder, way_out=way_out, rows=known)
+        own = load_tokenizer(reader.folder, way_out=way_out, rows=known)
         most = min(own.model_max_length, reader.longest or own.model_max_length)
         return lambda texts: own(texts, truncation=True, max_length=most)["input_ids"]
     try:

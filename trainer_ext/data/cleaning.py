@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence, Set
 
-from .records import Row
+from .records import Example
 
 
 def text_key(text: str) -> str:
@@ -15,12 +15,12 @@ def text_key(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
-def row_key(row: Row) -> tuple[str, str]:
+def row_key(row: Example) -> tuple[str, str]:
     """What two rows share if they ask the same: their texts, and of a pair both."""
     return text_key(row.text), text_key(row.pair)
 
 
-def first_of_each_text(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
+def first_of_each_text(rows: Sequence[Example]) -> tuple[list[Example], Counter[str]]:
     """Keeps the first row of each text.
 
     Args:
@@ -30,7 +30,7 @@ def first_of_each_text(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
         The rows kept, in order, and how many were not: "duplicate" (same label as the row kept) and "label conflict"
         (another label).
     """
-    first: dict[tuple[str, str], Row] = {}
+    first: dict[tuple[str, str], Example] = {}
     dropped: Counter[str] = Counter()
     for row in rows:
         kept = first.setdefault(row_key(row), row)
@@ -39,7 +39,7 @@ def first_of_each_text(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
     return list(first.values()), dropped
 
 
-def unseen(rows: Sequence[Row], *, seen: Set[tuple[str, str]]) -> tuple[list[Row], Counter[str]]:
+def unseen(rows: Sequence[Example], *, seen: Set[tuple[str, str]]) -> tuple[list[Example], Counter[str]]:
     """Keeps the first row of each text that was not trained on.
 
     Args:
@@ -49,7 +49,7 @@ def unseen(rows: Sequence[Row], *, seen: Set[tuple[str, str]]) -> tuple[list[Row
     Returns:
         The rows kept, in order, and how many were not: "seen in train" and "repeated".
     """
-    first: dict[tuple[str, str], Row] = {}
+    first: dict[tuple[str, str], Example] = {}
     dropped: Counter[str] = Counter()
     for row in rows:
         key = row_key(row)
@@ -60,7 +60,7 @@ def unseen(rows: Sequence[Row], *, seen: Set[tuple[str, str]]) -> tuple[list[Row
     return list(first.values()), dropped
 
 
-def spread(rows: Sequence[Row], *, most: int) -> list[Row]:
+def spread(rows: Sequence[Example], *, most: int) -> list[Example]:
     """Keeps at most `most` rows: the first of each class, then of each class in proportion to its size.
 
     Args:
@@ -79,13 +79,13 @@ def spread(rows: Sequence[Row], *, most: int) -> list[Row]:
     return [rows[position] for position in sorted(position for _, position in sorted(ranks)[:most])]
 
 
-def evenly(rows: Sequence[Row], *, most: int) -> list[Row]:
+def evenly(rows: Sequence[Example], *, most: int) -> list[Example]:
     """Keeps at most `most` rows, at equal distances from the first on."""
     most = min(most, len(rows))
     return [rows[index * len(rows) // most] for index in range(most)]
 
 
-def without(rows: Sequence[Row], *, count: int, by_class: bool) -> tuple[list[Row], list[Row]]:
+def without(rows: Sequence[Example], *, count: int, by_class: bool) -> tuple[list[Example], list[Example]]:
     """Takes `count` rows out, at equal distances over the file; of each class in proportion to its size, if asked.
 
     Args:

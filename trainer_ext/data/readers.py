@@ -33,12 +33,12 @@ from typing import Any
 
 from ..errors import InputError, one_line
 from .arguments import DataArguments
-from .records import NO_TEXT, Row, Table, listed, read_text
+from .records import NO_TEXT, Example, Examples, listed, read_text
 
 _DOCUMENT = "-DOCSTART-"  # what CoNLL-2003 writes between articles
 
 
-def read_iob(path: Path, args: DataArguments) -> Table:
+def read_iob(path: Path, args: DataArguments) -> Examples:
     """Reads the sentences of an IOB file: text = its words joined by spaces, label = a tag per word.
 
     Args:
@@ -70,13 +70,13 @@ def read_iob(path: Path, args: DataArguments) -> Table:
                 "(a file has no header)."
             )
         sentences[-1].append((columns[0], tag))
-    rows = [Row(" ".join(w for w, _ in words), tuple(t for _, t in words)) for words in sentences if words]
+    rows = [Example(" ".join(w for w, _ in words), tuple(t for _, t in words)) for words in sentences if words]
     if not rows:
         raise InputError(f"{path} holds no sentence; it needs a word and its tag per line.")
-    return Table(rows=tuple(rows), dropped=Counter())
+    return Examples(rows=tuple(rows), dropped=Counter())
 
 
-def read_squad(path: Path, args: DataArguments) -> Table:
+def read_squad(path: Path, args: DataArguments) -> Examples:
     """Reads the questions of a file: text = question, pair = context, label = answers `((start, text), ...)`.
 
     Args:
@@ -100,10 +100,10 @@ def read_squad(path: Path, args: DataArguments) -> Table:
     if not kept:
         raise InputError(f"{path} holds no question; it needs data > paragraphs > qas > question.")
     dropped = len(rows) - len(kept)
-    return Table(rows=kept, dropped=Counter(empty=dropped) if dropped else Counter())
+    return Examples(rows=kept, dropped=Counter(empty=dropped) if dropped else Counter())
 
 
-def _questions(values: dict, path: Path) -> Iterator[Row]:
+def _questions(values: dict, path: Path) -> Iterator[Example]:
     for paragraph in (paragraph for article in values["data"] for paragraph in article["paragraphs"]):
         context = paragraph["context"]
         for asked in paragraph["qas"]:
@@ -124,7 +124,7 @@ def _questions(values: dict, path: Path) -> Iterator[Row]:
                         f"{path}: the answer {one_line(text, most=60)!r} does not stand at character {start} of its "
                         f"context (question {one_line(question, most=60)!r}); correct answer_start or take it out."
                     )
-            yield Row(question, answers, context)
+            yield Example(question, answers, context)
 
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
@@ -243,27 +243,27 @@ MISSING = frozenset({"nan", "null", "<na>"})
 MOST = 1e18  # of a number to learn
 
 
-def read_class(path: Path, args: DataArguments) -> Table:
+def read_class(path: Path, args: DataArguments) -> Examples:
     """Rows with one class name each; raises as :func:`read_table` does."""
     return read_table(path, args, parse=_class_name)
 
 
-def read_classes(path: Path, args: DataArguments) -> Table:
+def read_classes(path: Path, args: DataArguments) -> Examples:
     """Rows with any number of class names each, in one cell with `args.label_separator` between them."""
     return read_table(path, args, parse=_class_names)
 
 
-def read_number(path: Path, args: DataArguments) -> Table:
+def read_number(path: Path, args: DataArguments) -> Examples:
     """Rows with a number each."""
     return read_table(path, args, parse=_number)
 
 
-def read_texts(path: Path, args: DataArguments) -> Table:
+def read_texts(path: Path, args: DataArguments) -> Examples:
     """Rows without labels: there need be no column of them."""
     return read_table(path, args, parse=None)
 
 
-def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArguments], Hashable] | None) -> Table:
+def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArguments], Hashable] | None) -> Examples:
     """Reads the text, or the two texts, and the label of each row.
 
     Args:
@@ -306,7 +306,7 @@ def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArg
                 label = parse(plain(cells[label_at]), args) if parse else ""
             except ValueError as error:
                 raise InputError(f"{path}, line {line}: the label ({args.label_column!r}) is {error}") from None
-            rows.append(Row(texts[0], label, *texts[1:]))
+            rows.append(Example(texts[0], label, *texts[1:]))
     if not records:
         raise InputError(f"{path} has a header but no rows; give a file with at least one row per class.")
     if not rows:
@@ -314,7 +314,7 @@ def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArg
             f"{path}: column {args.text_column!r} holds no text in any of its {len(records)} rows (empty or NaN); "
             f"choose another with --text_column: {listed(header)}."
         )
-    return Table(rows=tuple(rows), dropped=dropped)
+    return Examples(rows=tuple(rows), dropped=dropped)
 
 
 def _class_name(cell: str, args: DataArguments) -> str:

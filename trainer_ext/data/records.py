@@ -13,7 +13,7 @@ NO_TEXT = re.compile("[\0\ud800-\udfff]")  # a zero byte or half a character, wh
 
 
 @dataclass(frozen=True)
-class Row:
+class Example:
     """One labelled text.
 
     Attributes:
@@ -29,7 +29,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class Examples:
     """The usable rows of one file.
 
     Attributes:
@@ -37,7 +37,7 @@ class Table:
         dropped: Rows left out, counted by reason: "stray header", "empty". Reasons that never occurred are absent.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[Example, ...]
     dropped: Counter[str]
 
 

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 from ..utils.imports import lazy_names
 
 if TYPE_CHECKING:
-    from .collator import TeacherCollator as TeacherCollator
-    from .collator import encode_for_teacher as encode_for_teacher
+    from .collator import TeacherCollator as TeacherCollator, encode_for_teacher as encode_for_teacher
     from .hidden_states import hidden_state_mse as hidden_state_mse
-    from .losses import soft_target_binary_kl as soft_target_binary_kl
-    from .losses import soft_target_kl as soft_target_kl
-    from .losses import soft_target_mse as soft_target_mse
-    from .losses import soft_target_span_kl as soft_target_span_kl
+    from .losses import (
+        soft_target_binary_kl as soft_target_binary_kl,
+        soft_target_kl as soft_target_kl,
+        soft_target_mse as soft_target_mse,
+        soft_target_span_kl as soft_target_span_kl,
+    )
     from .relations import relation_kl as relation_kl
 
 __getattr__, __dir__, __all__ = lazy_names(

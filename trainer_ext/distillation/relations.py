@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch.nn import functional as F
 
-from ..models.families import layers_of
+from ..models.architectures import layers_of
 from .losses import mean_over_rows
 
 Projections = Callable[[int], list[torch.Tensor] | None]

@@ -42,7 +42,7 @@ _PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 _PATIENCE = 60.0  # seconds that one process waits for another
 
 
-class AnswerStore:
+class LogitCache:
     """One file of rows `key -> named tensors`. Rows are added and never changed; `close()`, or dropping it, closes it.
 
     Args:
@@ -162,7 +162,7 @@ class CachedTeacher(LiveTeacher):
         super().__init__(model, own_tokens=own_tokens)
         self._folder, self._tokenizer = Path(folder), tokenizer
         check_folder(self._folder)
-        self._store: AnswerStore | None = None  # opened at the first batch, which tells the precision
+        self._store: LogitCache | None = None  # opened at the first batch, which tells the precision
 
     def answer(self, inputs: Mapping[str, Any], precision: Precision, **asked: bool) -> dict[str, Any]:
         """The teacher's logits by name in fp32, 0 at padding; always what the cache holds, so that resuming changes none."""
@@ -173,7 +173,7 @@ class CachedTeacher(LiveTeacher):
         if self._store is None:
             with precision():
                 name = fingerprint(self.model, self._tokenizer, known["input_ids"].device.type)
-            self._store = AnswerStore(self._folder / f"{name}.sqlite")
+            self._store = LogitCache(self._folder / f"{name}.sqlite")
         rows = self._store.get(keys)
         if rows is None:
             answer = super().answer(inputs, precision)

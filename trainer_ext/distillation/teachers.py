@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
 from ..errors import InputError
-from ..models.loading import HEADS, head_of, longest_text, open_classifier
+from ..models.loading import HEADS, head_of, load_model, longest_text
 from ..utils.finite import check_given
 from .collator import IDS, WAY_OUT, split_inputs
 from .losses import SOFT_TARGETS
@@ -79,7 +79,7 @@ def load_teacher(name: str, student: nn.Module | None = None) -> nn.Module:
     """
     head = next((head for head in HEADS if type(student).__name__.endswith(head)), HEADS[0])
     way_out = "give 'self', a folder or a Hub id"
-    teacher = open_classifier(name, option="distill_teacher", way_out=way_out, head=head)
+    teacher = load_model(name, option="distill_teacher", way_out=way_out, head=head)
     if head_of(teacher.config) != head:
         raise InputError(
             f"distill_teacher {name} was saved as {teacher.config.architectures}, without a head of the kind {head} "

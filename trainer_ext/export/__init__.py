@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 from ..utils.imports import lazy_names
 
 if TYPE_CHECKING:
-    from .formats import FORMATS as FORMATS
-    from .formats import export as export
+    from .formats import FORMATS as FORMATS, export as export
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,

@@ -12,9 +12,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from tokenizers import Tokenizer
 
-from ..models.families import stock_type
+from ..models.architectures import stock_type
 from ..utils.files import write_json, write_text
-from .source import Source
+from .source import ExportSource
 
 SCRIPT = "classify.py"
 
@@ -84,7 +84,7 @@ print(sys.argv[2][encoded[0].offsets[first][0] : encoded[0].offsets[last][1]])""
 }
 
 
-def script(source: Source, file: Path) -> str:
+def script(source: ExportSource, file: Path) -> str:
     """The text of a script that answers with an exported file which lies beside it."""
     answer = _ANSWERS[source.task.problem_type or source.task.name]
     words, batch = answer.words, answer.batch
@@ -110,7 +110,7 @@ def script(source: Source, file: Path) -> str:
     )
 
 
-def write_usage(source: Source, file: Path) -> None:
+def write_usage(source: ExportSource, file: Path) -> None:
     """Write `tokenizer.json`, `config.json` and the script beside an exported file.
 
     Args:

@@ -15,11 +15,11 @@ from ..data.records import listed
 from ..errors import InputError
 from ..models.runtimes import open_runtime
 from ..utils.files import scratch_in, writing_to
-from ..utils.imports import need
+from ..utils.imports import require
 from .classify_script import write_usage
 from .onnx import quantise_onnx, write_onnx
 from .openvino import quantise_openvino, quietly, write_openvino
-from .source import Source, open_source
+from .source import ExportSource, open_source
 from .verify import ExportRefused, Findings, answers_of, check_exact, check_quality, judged_rows, run_model
 
 
@@ -40,7 +40,7 @@ class Format:
     name: str
     file: str
     needs: tuple[str, ...]
-    write: Callable[[Source, Path, Path | None], None]
+    write: Callable[[ExportSource, Path, Path | None], None]
     exact: str | None = None
     companions: tuple[str, ...] = ()
     calibrated: bool = False
@@ -129,7 +129,7 @@ def export(
     chosen = [row for name, row in FORMATS.items() if name in formats]
     with quietly():
         for module in dict.fromkeys(module for row in chosen for module in row.needs):
-            need(module, extra="export")
+            require(module, extra="export")
     source = open_source(path, data_dir=data_dir, calibration=calibration, calibration_rows=calibration_rows)
     if any(row.exact for row in chosen) and not source.calibration:
         raise InputError(
@@ -150,7 +150,7 @@ def export(
 
 
 def _export(
-    source: Source, formats: Sequence[Format], scratch: Path, progress: Progress, *, max_drop: float, force: bool
+    source: ExportSource, formats: Sequence[Format], scratch: Path, progress: Progress, *, max_drop: float, force: bool
 ) -> list[report.Export]:
     rows, expected = [], None
     for format_ in formats:
@@ -179,7 +179,7 @@ def _export(
     return rows
 
 
-def _write(source: Source, format_: Format, scratch: Path) -> Path:
+def _write(source: ExportSource, format_: Format, scratch: Path) -> Path:
     """The file of a format in the scratch folder; what it is quantised from is written once."""
     file = scratch / format_.file
     if not file.exists():
@@ -190,7 +190,7 @@ def _write(source: Source, format_: Format, scratch: Path) -> Path:
     return file
 
 
-def _keep(source: Source, format_: Format, scratch: Path, findings: Findings) -> report.Export:
+def _keep(source: ExportSource, format_: Format, scratch: Path, findings: Findings) -> report.Export:
     """Move the files to where they belong, with what they are used with, and write down what was found."""
     target = source.folder / format_.file
     copies = [part.with_name(f"{part.name}.kept") for part in format_.files(scratch)]
@@ -219,7 +219,7 @@ def _keep(source: Source, format_: Format, scratch: Path, findings: Findings) ->
     return row
 
 
-def _into_report(source: Source, row: report.Export) -> None:
+def _into_report(source: ExportSource, row: report.Export) -> None:
     numbers = report.load(source.run.root)
     equivalence = numbers.equivalence or report.Equivalence()
     if row.format == "onnx" and source.folder == source.run.compressed:

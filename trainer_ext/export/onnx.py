@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from ..utils.imports import need
+from ..utils.imports import require
 from .traceable import Traceable
 
 OPSET = 17  # the first with LayerNormalization as one operator; read by every runtime of the last years
@@ -28,7 +28,7 @@ def write_onnx(model: Traceable, file: Path) -> None:
     Raises:
         InputError: `onnx` is not installed, or the model is larger than an ONNX file can be.
     """
-    need("onnx", extra="export")
+    require("onnx", extra="export")
     size = sum(weight.numel() * weight.element_size() for weight in model.state_dict().values())
     if size >= LARGEST:
         raise InputError(f"The weights take {size / 2**30:.1f} GiB, an ONNX file holds 2 GiB; export to OpenVINO.")
@@ -59,8 +59,8 @@ def quantise_onnx(source: Path, target: Path) -> None:
     Raises:
         InputError: `onnx` or `onnxruntime` is not installed.
     """
-    onnx = need("onnx", extra="export")
-    quantization = need("onnxruntime.quantization", extra="export")
+    onnx = require("onnx", extra="export")
+    quantization = require("onnxruntime.quantization", extra="export")
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         simple, part = Path(scratch) / "simple.onnx", Path(scratch) / "part.onnx"
         # Simplified first: weights that layers share must reach the quantiser without an Identity between. Symbolic

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..utils.imports import need, no_calls_home
+from ..utils.imports import no_calls_home, require
 from .traceable import Traceable
 
 
@@ -24,7 +24,7 @@ def write_openvino(model: Traceable, file: Path) -> None:
         InputError: `openvino` is not installed.
     """
     with quietly():
-        ov = need("openvino", extra="export")
+        ov = require("openvino", extra="export")
         converted = ov.convert_model(model, example_input=model.example)
         for port, name in zip(converted.inputs, model.names, strict=True):
             port.get_tensor().set_names({name})
@@ -45,7 +45,7 @@ def quantise_openvino(source: Path, target: Path, texts: Sequence[dict[str, np.n
         InputError: `openvino` or `nncf` is not installed.
     """
     with quietly():
-        ov, nncf = need("openvino", extra="export"), need("nncf", extra="export")
+        ov, nncf = require("openvino", extra="export"), require("nncf", extra="export")
         # Its own function would set the levels of handlers too, which may be the caller's.
         logging.getLogger("nncf").setLevel(logging.ERROR)
         model = ov.Core().read_model(source)

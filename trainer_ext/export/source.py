@@ -15,7 +15,7 @@ from ..data.arguments import DataArguments
 from ..data.corpus import read_corpus
 from ..data.records import listed
 from ..errors import InputError, one_line
-from ..models.loading import head_of, longest_text, open_classifier, open_tokenizer, rows_of
+from ..models.loading import head_of, load_model, load_tokenizer, longest_text, rows_of
 from ..pipeline.recipe import read_recipe
 from ..report.run_directory import RunDirectory
 from ..tasks.dataset import Data, load_data, tokenize
@@ -26,7 +26,7 @@ SEED = 0  # of the sample of texts that shows a quantiser how large activations 
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportSource:
     """A model to export.
 
     Attributes:
@@ -74,7 +74,7 @@ def open_source(
     data_dir: str | None = None,
     calibration: str | Path | None = None,
     calibration_rows: int = 300,
-) -> Source:
+) -> ExportSource:
     """Open what is to be exported.
 
     Args:
@@ -91,7 +91,7 @@ def open_source(
         raise InputError(f"{run.root} is a run that is not finished; continue it with trainer-ext compress --resume.")
     folder = model_folder(path)
     _refuse_masked(folder)
-    model = open_classifier(folder, option="The model", way_out="name a finished run or the folder of a classifier")
+    model = load_model(folder, option="The model", way_out="name a finished run or the folder of a classifier")
     tokenizer = _open_tokenizer(folder, model)
     data = encoded = None
     if run:
@@ -108,7 +108,7 @@ def open_source(
             dict(tokenizer(text, truncation=True, max_length=args.max_length)) for text in read_corpus([calibration])
         ]
     chosen = np.random.default_rng(SEED).permutation(len(rows))[:calibration_rows]
-    return Source(
+    return ExportSource(
         folder=folder,
         run=run,
         model=model.eval(),
@@ -155,7 +155,7 @@ def _open_tokenizer(folder: Path, model) -> PreTrainedTokenizerBase:
     way_out = "save a fast tokenizer there with save_pretrained: an export needs its tokenizer.json"
     if not (folder / "tokenizer.json").is_file():
         raise InputError(f"{folder} holds no tokenizer.json; {way_out}.")
-    tokenizer = open_tokenizer(folder, way_out=way_out, rows=rows_of(model))
+    tokenizer = load_tokenizer(folder, way_out=way_out, rows=rows_of(model))
     if not tokenizer.is_fast:
         raise InputError(f"{type(tokenizer).__name__} in {folder} is no fast tokenizer; {way_out}.")
     return tokenizer

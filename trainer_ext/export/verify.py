@@ -12,8 +12,8 @@ from transformers import DataCollatorWithPadding
 from ..models import outputs
 from ..models.runtimes import Runtime
 from ..report.schema import Difference, Scores
-from ..tasks.evaluate import quality
-from .source import Source
+from ..tasks.evaluate import compare_quality
+from .source import ExportSource
 
 BATCH = 8  # texts of several lengths in one batch, so that there is padding
 EXACT_ROWS = 64  # texts that fp32 files are compared on
@@ -38,12 +38,12 @@ class Findings:
     rows: int
     split: str | None = None
     max_abs_difference: float | None = None
-    quality: Scores | None = None
+    compare_quality: Scores | None = None
     difference: Difference | None = None
     agreement: float | None = None
 
 
-def check_exact(source: Source, runtime: Runtime, *, on_rows: Callable[[int], None]) -> Findings:
+def check_exact(source: ExportSource, runtime: Runtime, *, on_rows: Callable[[int], None]) -> Findings:
     """Largest difference of logits, on test texts of the run or else on random tokens at three shapes.
 
     Args:
@@ -74,7 +74,7 @@ def check_exact(source: Source, runtime: Runtime, *, on_rows: Callable[[int], No
 
 
 def check_quality(
-    source: Source,
+    source: ExportSource,
     runtime: Runtime,
     expected: Sequence[np.ndarray],
     *,
@@ -100,7 +100,7 @@ def check_quality(
     task, labels = source.task, source.data.labels
     answers = [task.answer(list(logits), encoded, texts, labels, source.args) for logits in (expected, found)]
     references = task.references(list(texts["label"]), labels)
-    result = quality(split, *answers, references, task=task, args=source.args, labels=labels)
+    result = compare_quality(split, *answers, references, task=task, args=source.args, labels=labels)
     drop = -result.difference.main
     words = f"{result.metric} falls by {drop:.4f} on {split}, more than {max_drop:g}"
     return Findings(
@@ -114,14 +114,14 @@ def check_quality(
     )
 
 
-def judged_rows(source: Source):
+def judged_rows(source: ExportSource):
     """Encoded texts that int8 files are judged on."""
     if source.encoded:
         return next(iter(source.encoded.tests.values()))
     return source.calibration
 
 
-def answers_of(source: Source, encoded, run: Callable, *, on_rows: Callable[[int], None]) -> list[np.ndarray]:
+def answers_of(source: ExportSource, encoded, run: Callable, *, on_rows: Callable[[int], None]) -> list[np.ndarray]:
     """Logits per row, `[labels]` or `[length, labels]`, of a function from a batch of arrays."""
     found = []
     for batch in _batches(source, encoded):
@@ -131,7 +131,7 @@ def answers_of(source: Source, encoded, run: Callable, *, on_rows: Callable[[int
     return found
 
 
-def run_model(source: Source) -> Callable:
+def run_model(source: ExportSource) -> Callable:
     """The model as a function from a batch of arrays to logits, like a runtime."""
 
     def run(batch):
@@ -140,14 +140,16 @@ def run_model(source: Source) -> Callable:
     return run
 
 
-def _batches(source: Source, encoded):
+def _batches(source: ExportSource, encoded):
     collate = DataCollatorWithPadding(source.tokenizer)
     for start in range(0, len(encoded), BATCH):
         rows = [encoded[index] for index in range(start, min(start + BATCH, len(encoded)))]
         yield dict(collate([{name: row[name] for name in source.inputs} for row in rows]))
 
 
-def _agreement(source: Source, encoded, expected: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> float | None:
+def _agreement(
+    source: ExportSource, encoded, expected: Sequence[np.ndarray], found: Sequence[np.ndarray]
+) -> float | None:
     """Share of texts, of tokens, or of starts and ends of answers that are answered alike; None for numbers."""
     if source.task.same is None:
         return None

@@ -6,8 +6,7 @@ from ..utils.imports import lazy_names
 
 if TYPE_CHECKING:
     from .plan import PushOptions as PushOptions
-    from .upload import Pushed as Pushed
-    from .upload import push as push
+    from .upload import Pushed as Pushed, push as push
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,

@@ -47,7 +47,7 @@ class Differences:
 
 
 @dataclass(frozen=True)
-class Part:
+class CardPart:
     """Where parameters lie: how many there were, how many are left."""
 
     name: str
@@ -56,7 +56,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Layer:
+class CardLayer:
     """What one layer keeps: heads by their numbers in the larger model, and neurons."""
 
     heads: list[int]
@@ -99,17 +99,17 @@ def rare_classes(quality: Quality) -> list[ClassPair]:
     return sorted((pair for pair in quality.per_class if pair.support < FEW_ROWS), key=lambda pair: pair.support)
 
 
-def parts(parameters: Pair[Parameters]) -> list[Part]:
+def parts(parameters: Pair[Parameters]) -> list[CardPart]:
     """Embeddings, encoder, head and their total; empty where one of the models was not counted."""
     before, after = parameters.baseline, parameters.compressed
-    return [Part(name, getattr(before, name), getattr(after, name)) for name in PARTS] if before and after else []
+    return [CardPart(name, getattr(before, name), getattr(after, name)) for name in PARTS] if before and after else []
 
 
-def layers(sparsity: Sparsity) -> list[Layer]:
+def layers(sparsity: Sparsity) -> list[CardLayer]:
     """What each layer keeps; empty where it was not written down."""
     if sparsity.heads is None or sparsity.ffn_width is None:
         return []
-    return [Layer(heads, width) for heads, width in zip(sparsity.heads, sparsity.ffn_width, strict=False)]
+    return [CardLayer(heads, width) for heads, width in zip(sparsity.heads, sparsity.ffn_width, strict=False)]
 
 
 def energy_measured(report: CompressionReport) -> bool:

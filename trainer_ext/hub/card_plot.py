@@ -7,7 +7,7 @@ import io
 from ..errors import InputError
 from ..report.energy_text import in_words
 from ..report.schema import CompressionReport, Pair
-from ..utils.imports import need
+from ..utils.imports import require
 from .card import parts
 
 # Okabe and Ito's, told apart without red and green; what is written on each has a contrast of 4.5 or more.
@@ -32,7 +32,7 @@ def draw_parameters(report: CompressionReport) -> str:
         raise InputError(
             "The report has no numbers of parameters, so there is nothing to draw; leave the picture out."
         )
-    need("matplotlib", extra="plot")
+    require("matplotlib", extra="plot")
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

@@ -39,7 +39,7 @@ class HubError(RuntimeError):
 
 
 @contextlib.contextmanager
-def in_plain_words(repo_id: str) -> Iterator[None]:
+def explain_error(repo_id: str) -> Iterator[None]:
     """Turn what huggingface_hub raises into one line.
 
     Args:
@@ -134,7 +134,7 @@ def check_account(api: HfApi, repo_id: str) -> None:
         InputError: there is none, the Hub does not know it, or it may only read.
         HubError: the Hub cannot be reached.
     """
-    with in_plain_words(repo_id):
+    with explain_error(repo_id):
         found = api.whoami()
     if found.get("auth", {}).get("accessToken", {}).get("role") == "read":
         raise InputError(f"{repo_id}: this access token may only read; {LOGIN}.")
@@ -144,9 +144,9 @@ def look(api: HfApi, repo_id: str, repo_type: str = "model") -> Remote:
     """What lies in a repository now.
 
     Raises:
-        InputError, HubError: as :func:`trainer_ext.hub.client.in_plain_words` says.
+        InputError, HubError: as :func:`trainer_ext.hub.client.explain_error` says.
     """
-    with in_plain_words(repo_id):
+    with explain_error(repo_id):
         try:
             info = api.repo_info(repo_id, repo_type=repo_type)
         except RepositoryNotFoundError:
@@ -186,7 +186,7 @@ def claim(api: HfApi, remote: Remote, *, private: bool | None = None, hardware: 
         Its address.
     """
     space = {"space_sdk": "gradio", "space_hardware": hardware} if remote.repo_type == "space" else {}
-    with in_plain_words(remote.repo_id):
+    with explain_error(remote.repo_id):
         url = api.create_repo(remote.repo_id, repo_type=remote.repo_type, private=private, exist_ok=True, **space)
         if hardware and remote.exists:
             api.request_space_hardware(remote.repo_id, hardware)
@@ -205,7 +205,7 @@ def publish(api: HfApi, folder: Path, remote: Remote, *, gone: Iterable[str], me
         gone: paths of an earlier publication that go.
         message: of the commit.
     """
-    with in_plain_words(remote.repo_id):
+    with explain_error(remote.repo_id):
         api.upload_folder(
             repo_id=remote.repo_id,
             repo_type=remote.repo_type,

@@ -15,8 +15,8 @@ from ..utils.files import write_json, write_text
 from . import sanitize
 from .card import CardInput
 from .card_merge import choose_base
-from .client import Remote, in_plain_words, look, refuse_foreign
-from .staging import CARD, Source, card_of
+from .client import Remote, explain_error, look, refuse_foreign
+from .staging import CARD, PublishSource, card_of
 
 RECORD = "published.json"  # in the run: the card that was last published, by repository
 
@@ -57,10 +57,10 @@ class PushOptions:
 
 
 @dataclass(frozen=True)
-class Part:
+class PushPart:
     """One model on its way: where it lies, where it goes, what its card says."""
 
-    source: Source
+    source: PublishSource
     remote: Remote
     card: CardInput
 
@@ -74,12 +74,12 @@ class Part:
 class Plan:
     """What goes where: the models, and the Space with the two models that it compares."""
 
-    parts: list[Part]
+    parts: list[PushPart]
     space: Remote | None = None
     compared: tuple[str, str] | None = None
 
 
-def make_plan(api: HfApi | None, source: Source, repo_id: str, options: PushOptions) -> Plan:
+def make_plan(api: HfApi | None, source: PublishSource, repo_id: str, options: PushOptions) -> Plan:
     """Decide what goes where; without a client, as if nothing lay on the Hub yet.
 
     Raises:
@@ -106,14 +106,14 @@ def make_plan(api: HfApi | None, source: Source, repo_id: str, options: PushOpti
             refuse_foreign(remotes[name])
         said = {key: getattr(options, key) for key in ("base_model", "license", "language", "datasets", "space")}
         card = card_of(one.report, name, **said, baseline_of=repo_id if one.is_baseline else None)
-        parts.append(Part(one, remotes[name], card))
+        parts.append(PushPart(one, remotes[name], card))
     if not options.space:
         return Plan(parts)
     space = look(api, options.space, "space") if api else Remote(options.space, "space")
     return Plan(parts, space, (baseline, repo_id))
 
 
-def existing_card(part: Part, options: PushOptions) -> str | None:
+def existing_card(part: PushPart, options: PushOptions) -> str | None:
     """The card whose edits are kept: the one in the folder or the one on the Hub.
 
     Raises:
@@ -127,14 +127,14 @@ def existing_card(part: Part, options: PushOptions) -> str | None:
     return choose_base(local, part.remote.card, _record(part.source).get(part.remote.repo_id), card=options.card)
 
 
-def remember(part: Part, text: str) -> None:
+def remember(part: PushPart, text: str) -> None:
     """Keep the card beside the model, and which one was published where."""
     write_text(part.source.folder / CARD, text)
     digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
     write_json(part.source.root / RECORD, _record(part.source) | {part.remote.repo_id: digest})
 
 
-def _record(source: Source) -> dict[str, str]:
+def _record(source: PublishSource) -> dict[str, str]:
     file = source.root / RECORD
     if not file.exists():
         return {}
@@ -147,7 +147,7 @@ def _record(source: Source) -> dict[str, str]:
     return found
 
 
-def _baseline(source: Source, repo_id: str, options: PushOptions) -> str:
+def _baseline(source: PublishSource, repo_id: str, options: PushOptions) -> str:
     """Where the Space finds the baseline: as told, where it came from if nobody trained it, else beside the model."""
     if source.run is None and not options.baseline:
         raise InputError(f"{source.folder} holds no baseline for the Space to compare with; name one with --baseline.")
@@ -162,7 +162,7 @@ def _origin(numbers: CompressionReport, options: PushOptions) -> str | None:
 
 
 def _check_name(name: str) -> None:
-    with in_plain_words(name):
+    with explain_error(name):
         validate_repo_id(name)
     if "/" not in name:
         raise InputError(f"{name!r} has no owner; write USER/NAME.")

@@ -19,7 +19,7 @@ from huggingface_hub import get_token
 
 from .. import report
 from ..errors import InputError
-from ..models.loading import open_classifier
+from ..models.loading import load_model
 from ..pruning.verify import CheckFailed, Link, check
 from ..report.run_directory import RunDirectory
 from ..report.schema import CompressionReport
@@ -52,7 +52,7 @@ WHEREABOUTS = ("_name_or_path", "name_or_path", "tokenizer_file", "is_local", "l
 
 
 @dataclass(frozen=True)
-class Source:
+class PublishSource:
     """What is to be published: the folder of a model, and the report on it."""
 
     folder: Path
@@ -70,12 +70,12 @@ class Source:
         return self.run is not None and self.folder == self.run.baseline
 
     @property
-    def baseline(self) -> Source:
+    def baseline(self) -> PublishSource:
         """The other model of a run."""
         return replace(self, folder=self.run.baseline)
 
 
-def find_source(path: str | Path) -> Source:
+def find_source(path: str | Path) -> PublishSource:
     """A finished run, or the folder to which a `DistillPruneTrainer` wrote its model and report.
 
     Raises:
@@ -90,9 +90,9 @@ def find_source(path: str | Path) -> Source:
         raise InputError(f"{run.root} holds no run (no {report.FILE_NAME}); make one with trainer-ext compress.")
     numbers = report.load(run.root)
     if (run.compressed / "config.json").is_file():
-        return Source(run.compressed, numbers, run)
+        return PublishSource(run.compressed, numbers, run)
     if (run.root / "config.json").is_file():
-        return Source(run.root, numbers, None)
+        return PublishSource(run.root, numbers, None)
     raise InputError(f"{run.root} holds a report, but no model (no compressed/ and no config.json).")
 
 
@@ -110,7 +110,7 @@ def files_of(folder: Path) -> tuple[list[Path], list[Path]]:
     return published, left_out
 
 
-def stage(source: Source, target: Path) -> list[Path]:
+def stage(source: PublishSource, target: Path) -> list[Path]:
     """Copy what is published of a model into an empty folder, without what tells of this machine.
 
     Weights are linked where the file system can, else copied.
@@ -140,7 +140,7 @@ def stage(source: Source, target: Path) -> list[Path]:
     return [part for part in left_out if part.name not in (CARD, PICTURE, report.FILE_NAME)]
 
 
-def published_report(source: Source) -> CompressionReport:
+def published_report(source: PublishSource) -> CompressionReport:
     """The report without exports of another model and of files that are not there."""
     numbers = source.report
     here = [export for export in numbers.exports if export.path.partition("/")[0] == source.folder.name]
@@ -207,7 +207,7 @@ class Prepared:
         return sorted(file.relative_to(self.folder) for file in self.folder.rglob("*") if file.is_file())
 
 
-def prepare(source: Source, card: CardInput, existing: str | None, folder: Path) -> Prepared:
+def prepare(source: PublishSource, card: CardInput, existing: str | None, folder: Path) -> Prepared:
     """Fill an empty folder with what is published of a model.
 
     Args:
@@ -300,7 +300,7 @@ def refuse_leaks(folder: Path, home: Path, *tokens: str | None) -> None:
         raise InputError(f"Nothing was published: {words}. Take it out of the file, then publish again.")
 
 
-def prove(source: Source, folder: Path, *, trust_remote_code: bool = False) -> None:
+def prove(source: PublishSource, folder: Path, *, trust_remote_code: bool = False) -> None:
     """Open a staged folder in a fresh process, and compare it with the model that it was made from.
 
     Args:
@@ -324,7 +324,7 @@ def prove_saved(model, folder: Path) -> None:
         CheckFailed: they are not the same model.
     """
     _hold(check(folder))
-    saved = open_classifier(folder, option="The saved model", way_out="save it again").state_dict()
+    saved = load_model(folder, option="The saved model", way_out="save it again").state_dict()
     for name, value in model.state_dict().items():
         if name not in saved or not torch.equal(saved[name].to(value), value):
             raise CheckFailed(f"Nothing was published: {name} in {folder.name} is not what the model holds.")

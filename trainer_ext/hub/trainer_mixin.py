@@ -21,7 +21,7 @@ from transformers.utils import PushInProgress, logging
 from .. import report
 from ..errors import one_line
 from ..utils.checkpoints import begin_checkpoint
-from .client import in_plain_words, look
+from .client import explain_error, look
 from .sanitize import valid_ids
 from .staging import CARD, card_of, link, prove_saved, refuse_leaks, stale, write_card
 from .trainer_report import trainer_report
@@ -86,7 +86,7 @@ def _tell(job: Future) -> None:
 STAGE = "_hub"  # in the output folder; Trainer publishes nothing that begins with an underscore
 
 
-class PublishMixin:
+class HubMixin:
     """The hub hooks of a Trainer that has `compression`, `_compresses` and `_before`."""
 
     def push_to_hub(
@@ -108,7 +108,7 @@ class PublishMixin:
             raise ValueError("The model still has its masks: call train() to the end, or shrink(), before publishing.")
         token = token if token is not None else self.args.hub_token
         if self.hub_model_id is None:
-            with in_plain_words(self.args.hub_model_id or Path(self.args.output_dir).name):
+            with explain_error(self.args.hub_model_id or Path(self.args.output_dir).name):
                 self.init_hf_repo(token=token, private=private)
         with self._staged(keep=not blocking) as folder:
             gone = []
@@ -123,7 +123,7 @@ class PublishMixin:
                 refuse_leaks(folder, Path(self.args.output_dir), self.args.hub_token, token)
                 prove_saved(self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False), folder)
                 gone = stale(remote.files, folder)
-            with in_plain_words(self.hub_model_id or ""):
+            with explain_error(self.hub_model_id or ""):
                 done = super().push_to_hub(commit_message, blocking, token, revision, private, **kwargs)
                 if gone:
                     api.delete_files(self.hub_model_id, gone, revision=revision or self.args.hub_revision)

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import report
 from ..benchmark.size import count_parameters
-from ..models.families import layers_of, prunable_weights, stock_type
+from ..models.architectures import layers_of, prunable_weights, stock_type
 from ..models.loading import head_of
 from . import sanitize
 

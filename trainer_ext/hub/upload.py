@@ -11,7 +11,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from rich.console import Console
 
-from .client import check_account, claim, in_plain_words, publish
+from .client import check_account, claim, explain_error, publish
 from .plan import Plan, PushOptions, existing_card, make_plan, remember
 from .space import space_files
 from .staging import Prepared, find_source, prepare, prove, stale
@@ -92,7 +92,7 @@ def _publish_space(api: HfApi, plan: Plan, options: PushOptions) -> None:
         old = [name for name in plan.space.files if name.endswith(".whl") and name not in files]
         publish(api, Path(folder), plan.space, gone=old, message=options.message)
     if options.secret:
-        with in_plain_words(plan.space.repo_id):
+        with explain_error(plan.space.repo_id):
             api.add_space_secret(plan.space.repo_id, "HF_TOKEN", options.secret)
 
 

@@ -5,15 +5,18 @@ from typing import TYPE_CHECKING
 from ..utils.imports import lazy_names
 
 if TYPE_CHECKING:
-    from .families import FAMILIES as FAMILIES
-    from .families import Family as Family
-    from .loading import open_classifier as open_classifier
-    from .loading import open_tokenizer as open_tokenizer
+    from .architectures import (
+        ARCHITECTURES as ARCHITECTURES,
+        FAMILIES as FAMILIES,
+        ArchitectureSpec as ArchitectureSpec,
+        Family as Family,
+    )
+    from .loading import load_model as load_model, load_tokenizer as load_tokenizer
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "families": ["FAMILIES", "Family"],
-        "loading": ["open_classifier", "open_tokenizer"],
+        "architectures": ["ARCHITECTURES", "FAMILIES", "ArchitectureSpec", "Family"],
+        "loading": ["load_model", "load_tokenizer"],
     },
 )

@@ -13,7 +13,7 @@ LINEARS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
 
 
 @dataclass(frozen=True)
-class Matrix:
+class LinearView:
     """A matrix `[out, in]`: a whole Linear, or one of several equal shares of its rows (a fused projection).
 
     Attributes:
@@ -64,7 +64,7 @@ class Matrix:
 
 
 @dataclass(frozen=True)
-class Layer:
+class EncoderLayer:
     """The prunable matrices of one encoder layer.
 
     Attributes:
@@ -80,26 +80,26 @@ class Layer:
         uses: how often a forward pass runs this layer.
     """
 
-    query: Matrix
-    key: Matrix
-    value: Matrix
-    positions: tuple[Matrix, ...]
-    attention_output: Matrix
-    ffn_in: Matrix
-    ffn_gate: Matrix | None
-    ffn_out: Matrix
+    query: LinearView
+    key: LinearView
+    value: LinearView
+    positions: tuple[LinearView, ...]
+    attention_output: LinearView
+    ffn_in: LinearView
+    ffn_gate: LinearView | None
+    ffn_out: LinearView
     activation: nn.Module
     attention: str | None
     head_size: int
     uses: int
 
     @property
-    def head_rows(self) -> tuple[Matrix, ...]:
+    def head_rows(self) -> tuple[LinearView, ...]:
         """The matrices whose rows belong to heads."""
         return (self.query, self.key, self.value, *self.positions)
 
     @property
-    def neuron_rows(self) -> tuple[Matrix, ...]:
+    def neuron_rows(self) -> tuple[LinearView, ...]:
         """The matrices whose rows belong to neurons."""
         return (self.ffn_in,) if self.ffn_gate is None else (self.ffn_in, self.ffn_gate)
 
@@ -132,9 +132,9 @@ class Layer:
         return sum(matrix.in_features for matrix in self.neuron_rows) + self.ffn_out.out_features
 
 
-def rows_by_linear(matrices: tuple[Matrix, ...]) -> dict[str, list[Matrix]]:
+def rows_by_linear(matrices: tuple[LinearView, ...]) -> dict[str, list[LinearView]]:
     """Matrices grouped by the Linear that stores them, by path, each group in the order of its rows."""
-    groups: dict[str, list[Matrix]] = {}
+    groups: dict[str, list[LinearView]] = {}
     for matrix in sorted(matrices, key=lambda matrix: matrix.part):
         groups.setdefault(matrix.path, []).append(matrix)
     return groups

@@ -17,7 +17,7 @@ from typing import Any
 from safetensors import safe_open
 
 from ..errors import InputError, one_line
-from .families import stock_type
+from .architectures import stock_type
 
 _INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -117,7 +117,7 @@ def head_of(config) -> str | None:
     return named[0] if named else None
 
 
-def open_classifier(name: str | Path, *, option: str, way_out: str, head: str | None = None, **kwargs: Any):
+def load_model(name: str | Path, *, option: str, way_out: str, head: str | None = None, **kwargs: Any):
     """Open a model that classifies texts, their tokens, or the tokens where an answer starts and ends.
 
     Args:
@@ -152,7 +152,7 @@ def open_classifier(name: str | Path, *, option: str, way_out: str, head: str | 
         raise InputError(f"{option} {text} cannot be opened ({_reason(error)}); {way_out}.") from error
 
 
-def open_tokenizer(name: str | Path, *, way_out: str, rows: int | None = None, **kwargs: Any):
+def load_tokenizer(name: str | Path, *, way_out: str, rows: int | None = None, **kwargs: Any):
     """Open the tokenizer of a model.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..utils.imports import need
+from ..utils.imports import require
 
 Batch = dict[str, np.ndarray]
 
@@ -36,7 +36,7 @@ def open_onnx(file: Path, *, threads: int | None = None) -> Runtime:
         file: the file.
         threads: processor threads; None leaves the choice to the runtime.
     """
-    ort = need("onnxruntime", extra="export")
+    ort = require("onnxruntime", extra="export")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
@@ -55,7 +55,7 @@ def open_openvino(file: Path, *, threads: int | None = None) -> Runtime:
         file: the `.xml` file; its weights lie in the `.bin` beside it.
         threads: processor threads; None leaves the choice to the runtime.
     """
-    ov = need("openvino", extra="export")
+    ov = require("openvino", extra="export")
     core, options = ov.Core(), {"PERFORMANCE_HINT": "LATENCY"}
     model = core.read_model(file)
     if not any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops()):

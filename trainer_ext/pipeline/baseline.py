@@ -5,7 +5,7 @@ from __future__ import annotations
 from transformers import Trainer, set_seed
 
 from ..errors import InputError
-from ..models.loading import head_of, open_classifier, open_tokenizer, rows_of
+from ..models.loading import head_of, load_model, load_tokenizer, rows_of
 from ..tasks.dataset import Data, load_data
 from ..tasks.registry import Task, task_of
 from ..utils.checkpoints import is_past_the_end
@@ -42,8 +42,8 @@ def open_baseline(recipe: Recipe):
     changes = {"dtype": "float32"}  # what is learned has fp32 weights: mixed precision cannot scale fp16 gradients
     if epochs:  # a fresh head with the labels of the data
         changes |= label_names(data.labels) | {"problem_type": task.problem_type}
-    model = open_classifier(name, option="--model_name_or_path", way_out=way_out, head=task.head, **changes)
-    tokenizer = open_tokenizer(name, way_out=way_out, rows=rows_of(model), **dict(task.tokenizer))
+    model = load_model(name, option="--model_name_or_path", way_out=way_out, head=task.head, **changes)
+    tokenizer = load_tokenizer(name, way_out=way_out, rows=rows_of(model), **dict(task.tokenizer))
     if not epochs:
         _check_head(model.config, task, data, name)
         if task.labels.named:

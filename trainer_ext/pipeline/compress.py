@@ -19,7 +19,7 @@ from ..distillation.teachers import check_teacher, check_tokenizer, load_teacher
 from ..errors import InputError
 from ..hub.staging import card_of, write_card
 from ..models.loading import auto_class
-from ..pruning.prepare import prepare_student
+from ..pruning.prepare import prepare_model
 from ..report.run_directory import RunDirectory, find_run, start_run
 from ..tasks.dataset import Data, tokenize
 from ..tasks.registry import task_of
@@ -134,7 +134,7 @@ def _check_before_training(
         trim_model(outline, vocabulary.trimmed)
         reads_trimmed(model, args, encodings, vocabulary.trimmed)
     try:
-        prepare_student(outline, _arguments(recipe, run, "compressed"))
+        prepare_model(outline, _arguments(recipe, run, "compressed"))
     except ValueError as error:
         raise InputError(str(error)) from error
     if args.teacher_names and args.distill_cache_dir:

@@ -21,13 +21,13 @@ from ..benchmark.size import count_parameters, weight_bytes
 from ..callbacks import training_energy
 from ..errors import InputError
 from ..hub import sanitize
-from ..models.families import layers_of, prunable_weights, stock_type
-from ..models.loading import auto_class, open_classifier
+from ..models.architectures import layers_of, prunable_weights, stock_type
+from ..models.loading import auto_class, load_model
 from ..pruning import masks
 from ..pruning.verify import CheckFailed, as_equivalence, check, smaller_of
 from ..report.run_directory import RunDirectory
 from ..tasks.dataset import Data
-from ..tasks.evaluate import predict, quality
+from ..tasks.evaluate import compare_quality, predict
 from ..tasks.registry import task_of
 from .recipe import Recipe
 from .run_vocabulary import RunVocabulary
@@ -57,7 +57,7 @@ def measure_run(path: str | Path, *, country: str | None, seconds: float, consol
     if not numbers.latency:
         raise InputError(f"{run.report} has no latency row, so it is not known what size a call has; run it again.")
     models = [
-        open_classifier(folder, option="The model", way_out="name a finished run").eval()
+        load_model(folder, option="The model", way_out="name a finished run").eval()
         for folder in (run.baseline, run.compressed)
     ]
     cost = (numbers.training or report.Pair()).compressed or report.TrainingCost()
@@ -191,7 +191,7 @@ def _qualities(
             answers.append(task.answer(logits, encoded.tests[name], rows, data.labels, recipe.data))
         references = task.references(list(rows["label"]), data.labels)
         options = {"task": task, "args": recipe.data, "labels": data.labels, "metrics": recipe.model.metrics}
-        found.append(quality(name, *answers, references, **options))
+        found.append(compare_quality(name, *answers, references, **options))
     return found
 
 

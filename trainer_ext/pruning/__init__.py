@@ -5,29 +5,32 @@ from typing import TYPE_CHECKING
 from ..utils.imports import lazy_names
 
 if TYPE_CHECKING:
-    from .latency_table import measure_table as measure_table
+    from .latency_table import measure_latency_table as measure_latency_table
     from .layer_dropping import drop_layers as drop_layers
-    from .masks import attach as attach
-    from .masks import close as close
-    from .masks import load_masked as load_masked
-    from .masks import merge as merge
-    from .masks import set_sparsity as set_sparsity
-    from .shrinking import shrink as shrink
-    from .shrinking import shrink_plain as shrink_plain
+    from .masks import (
+        attach as attach,
+        freeze_structure as freeze_structure,
+        load_masked as load_masked,
+        merge as merge,
+        set_sparsity as set_sparsity,
+    )
+    from .shrinking import shrink as shrink, shrink_plain as shrink_plain
     from .units import PruningSpec as PruningSpec
-    from .verify import CheckFailed as CheckFailed
-    from .verify import Compression as Compression
-    from .verify import check as check
-    from .verify import shrink_masked as shrink_masked
+    from .verify import (
+        CheckFailed as CheckFailed,
+        CompressionResult as CompressionResult,
+        check as check,
+        shrink_and_verify as shrink_and_verify,
+    )
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "latency_table": ["measure_table"],
+        "latency_table": ["measure_latency_table"],
         "layer_dropping": ["drop_layers"],
-        "masks": ["attach", "close", "load_masked", "merge", "set_sparsity"],
+        "masks": ["attach", "freeze_structure", "load_masked", "merge", "set_sparsity"],
         "shrinking": ["shrink", "shrink_plain"],
         "units": ["PruningSpec"],
-        "verify": ["CheckFailed", "Compression", "check", "shrink_masked"],
+        "verify": ["CheckFailed", "CompressionResult", "check", "shrink_and_verify"],
     },
 )

@@ -24,14 +24,14 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from ..benchmark.latency import accelerator_name, measure_latency, processor_name
-from ..models.families import family_of, layers_of, prunable_weights
-from ..models.layers import Layer, rows_by_linear
+from ..models.architectures import architecture_of, layers_of, prunable_weights
+from ..models.layers import EncoderLayer, rows_by_linear
 from ..utils.files import write_json
 from . import masks
 from .latency_target import LatencyTable
 from .selection import Structure
 from .shrinking import compact_outline
-from .structure import find_structure
+from .structure import select_structure
 from .units import PruningSpec
 
 HEAD_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75)
@@ -65,7 +65,7 @@ def shaped(model, heads: list[int], neurons: list[int], *, width: str | None = N
     return compact_outline(model, sizes, chosen)
 
 
-def _sizes(layer: Layer, rows: int, neurons: int) -> dict[str, list[int]]:
+def _sizes(layer: EncoderLayer, rows: int, neurons: int) -> dict[str, list[int]]:
     by_head, by_neuron = rows_by_linear(layer.head_rows), rows_by_linear(layer.neuron_rows)
     return {
         **{path: [rows * len(parts), parts[0].in_features] for path, parts in by_head.items()},
@@ -92,7 +92,9 @@ def machine(model, *, device: str, dtype: str, batch_size: int, sequence_length:
     }
 
 
-def measure_table(dense, model, spec, place: dict, *, on_step: Callable[[int, int], None] = lambda done, total: None):
+def measure_latency_table(
+    dense, model, spec, place: dict, *, on_step: Callable[[int, int], None] = lambda done, total: None
+):
     """Measure a latency table and what a budget must be corrected by, so that the speed-up asked for comes out.
 
     Args:
@@ -135,7 +137,7 @@ def measure_table(dense, model, spec, place: dict, *, on_step: Callable[[int, in
 
 
 def correct_for(model, spec: PruningSpec, heads, neurons) -> float:
-    """The correction for a structure by these scores, which may be spread otherwise than those of `measure_table`.
+    """The correction for a structure by these scores, which may be spread otherwise than those of `measure_latency_table`.
 
     Args:
         model: the one to be pruned.
@@ -154,7 +156,7 @@ def correct_for(model, spec: PruningSpec, heads, neurons) -> float:
         return dense_over_whole * again["whole"] / again["found"]
 
     def found(table: LatencyTable) -> Structure:
-        return find_structure(layers, _priced(spec, table, dense_ms), heads, neurons)
+        return select_structure(layers, _priced(spec, table, dense_ms), heads, neurons)
 
     return _corrected(table, spec.speedup, found, speedup_of).correction
 
@@ -172,14 +174,14 @@ def _corrected(table: LatencyTable, wanted: float, find, speedup_of) -> LatencyT
     return min(tried, key=lambda pair: pair[0])[1]
 
 
-def _whole(layers: list[Layer]) -> tuple[list[int], list[int]]:
+def _whole(layers: list[EncoderLayer]) -> tuple[list[int], list[int]]:
     """Heads and neurons of every layer; of a compact model the layer with most stands for all."""
     return [max(x.heads for x in layers)] * len(layers), [max(x.neurons for x in layers)] * len(layers)
 
 
 def _built(model, spec: PruningSpec, found: Structure):
     kept = [[len(ids) for ids in found.heads], [len(ids) for ids in found.neurons]]
-    return shaped(model, *kept, width=family_of(model.config).width if spec.structure == "plain" else None)
+    return shaped(model, *kept, width=architecture_of(model.config).width if spec.structure == "plain" else None)
 
 
 def _median_ms(shapes: dict, place: dict, rounds: int, on_step: Callable[[], None]) -> dict[str, float]:
@@ -214,12 +216,12 @@ def _table(measured: dict[str, float], heads: int, neurons: int, uses: int, plac
     return LatencyTable(counts, attention_ms, sizes, ffn_ms, fixed_ms=measured["empty"], correction=1.0, machine=place)
 
 
-def _solve(layers: list[Layer], spec: PruningSpec, table: LatencyTable, *, dense_ms: float) -> Structure:
+def _solve(layers: list[EncoderLayer], spec: PruningSpec, table: LatencyTable, *, dense_ms: float) -> Structure:
     """A structure as training would find it: random scores spread over all layers, the same on every machine."""
     generator = torch.Generator().manual_seed(0)
     heads = [torch.rand(layer.heads, generator=generator) for layer in layers]
     neurons = [torch.rand(layer.neurons, generator=generator) for layer in layers]
-    return find_structure(layers, _priced(spec, table, dense_ms), heads, neurons)
+    return select_structure(layers, _priced(spec, table, dense_ms), heads, neurons)
 
 
 def _priced(spec: PruningSpec, table: LatencyTable, dense_ms: float) -> PruningSpec:
@@ -253,7 +255,7 @@ def _placed(model, place: dict):
 FILE_NAME = "latency_correction.json"
 
 
-def close(model, args) -> None:
+def recalibrate_and_freeze(model, args) -> None:
     """Fix the final structure of a model with masks; where its target is a speed, after timing it.
 
     Args:
@@ -264,7 +266,7 @@ def close(model, args) -> None:
     spec = PruningSpec(**model.config.pruning)
     if spec.latency is not None:
         scores = masks.final_scores(model)
-        structure = find_structure(layers_of(model), spec, *scores)
+        structure = select_structure(layers_of(model), spec, *scores)
         key = hashlib.sha256(json.dumps([spec.latency, structure.heads, structure.neurons]).encode()).hexdigest()
         found = [None]
         if args.process_index == 0:
@@ -275,7 +277,7 @@ def close(model, args) -> None:
                     found = [correct_for(model, spec, *scores)]
                 write_json(file, {"key": key, "correction": found[0]})
         model.config.pruning["latency"]["table"]["correction"] = broadcast_object_list(found)[0]
-    masks.close(model)
+    masks.freeze_structure(model)
 
 
 def _kept(file: Path, key: str) -> float | None:

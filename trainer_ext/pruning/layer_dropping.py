@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..models.families import family_of
+from ..models.architectures import architecture_of
 from .shrinking import filled
 
 
@@ -40,7 +40,7 @@ def drop_layers(model, count: int, ids: Sequence[int] | None = None):
     Raises:
         ValueError: ids that are not there or may not go, or layers that share their weights.
     """
-    family, config = family_of(model.config), copy.deepcopy(model.config)
+    family, config = architecture_of(model.config), copy.deepcopy(model.config)
     layers = config.num_hidden_layers
     dropped = sorted(set(ids)) if ids else middle_layers(layers, count)
     if ids and (len(dropped) != len(ids) or (count and count != len(ids))):

@@ -13,13 +13,13 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from ..models.architectures import layers_of, prunable_weights
 from ..models.compact import modeling_compact
-from ..models.families import layers_of, prunable_weights
-from ..models.layers import Layer
+from ..models.layers import EncoderLayer
 from . import selection
 from .scores import Pruning, UnitScores
 from .selection import check_scores
-from .structure import check_spec, find_structure
+from .structure import check_spec, select_structure
 from .units import (
     MaskPlace,
     PruningSpec,
@@ -111,14 +111,14 @@ def set_sparsity(model, sparsity: float) -> None:
         group.close_fraction(share, progress=sparsity / spec.sparsity if spec.sparsity else 1.0)
 
 
-def close(model) -> selection.Structure:
+def freeze_structure(model) -> selection.Structure:
     """Fix the final structure: close whole heads and neurons to the exact target, reopen the blocks of what stays.
 
     Block movement pruning leaves holes in heads that stay; nn_pruning fills them in a second run ("hybrid-filled").
     Here they reopen with the weights they had, and the rest of the run trains them.
     """
     layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
-    structure = find_structure(layers, spec, *final_scores(model))
+    structure = select_structure(layers, spec, *final_scores(model))
     if pruning.attention:
         pruning.attention.freeze(
             torch.cat([open_units(*pair, spec) for pair in zip(layers, structure.heads, strict=True)])
@@ -214,7 +214,7 @@ def _pruning_of(model) -> Pruning:
     return model.pruning
 
 
-def _prunable_here(layers: list[Layer], pruning: Pruning) -> int:
+def _prunable_here(layers: list[EncoderLayer], pruning: Pruning) -> int:
     attention = sum(layer.heads * layer.head_cost for layer in layers) if pruning.attention else 0
     return attention + (sum(layer.neurons * layer.neuron_cost for layer in layers) if pruning.ffn else 0)
 

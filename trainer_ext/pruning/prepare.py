@@ -11,7 +11,7 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 from rich.progress import Progress
 
-from ..models.families import layers_of, prunable_weights
+from ..models.architectures import layers_of, prunable_weights
 from ..utils.files import write_json
 from . import latency_table, masks
 from .layer_dropping import drop_layers
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TABLE_NAME = "latency_table.json"
 
 
-def prepare_student(model, args: DistillPruneTrainingArguments):
+def prepare_model(model, args: DistillPruneTrainingArguments):
     """Drop the layers that are to go and attach masks, as the arguments say.
 
     Args:
@@ -83,7 +83,7 @@ def _latency(dense, student, spec: PruningSpec, args: DistillPruneTrainingArgume
 def _measured(dense, student, spec: PruningSpec, place: dict, args: DistillPruneTrainingArguments) -> dict:
     with torch.random.fork_rng(), Progress(console=Console(stderr=True), disable=args.disable_tqdm) as progress:
         task = progress.add_task("latency table", total=None)
-        return latency_table.measure_table(
+        return latency_table.measure_latency_table(
             dense,
             student,
             spec,

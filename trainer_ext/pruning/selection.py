@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import Diverged
-from ..utils.finite import WAY_OUT
+from ..utils.finite import DIVERGED_HINT
 
 # nn_pruning keeps at least half a percent of every matrix alive (its `min_elements`); so do we, and never less than one.
 FLOOR_FRACTION = 0.005
@@ -205,5 +205,5 @@ def check_scores(scores: Sequence[torch.Tensor], what: str) -> None:
     if bad := int((~(values.abs() < LIFT)).sum()):
         raise Diverged(
             f"The scores of {bad} of {len(values)} {what} are NaN, infinite or above {LIFT:.0e}, so none can be chosen: "
-            f"the training diverged; {WAY_OUT}."
+            f"the training diverged; {DIVERGED_HINT}."
         )

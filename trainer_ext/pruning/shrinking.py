@@ -12,15 +12,15 @@ import copy
 
 import torch
 
+from ..models.architectures import architecture_of, layers_of, stock_type
 from ..models.compact.modeling_compact import compact_model
 from ..models.compact.registration import register
-from ..models.families import family_of, layers_of, stock_type
-from ..models.layers import Layer, Matrix, rows_by_linear
+from ..models.layers import EncoderLayer, LinearView, rows_by_linear
 
 Affine = tuple[torch.Tensor, torch.Tensor | None]
 
 
-def surviving_heads(layer: Layer) -> list[int]:
+def surviving_heads(layer: EncoderLayer) -> list[int]:
     """Ids of the heads that can change the output."""
     value = layer.value.weight.unflatten(0, (layer.heads, layer.head_size))
     output = layer.attention_output.weight.unflatten(1, (layer.heads, layer.head_size))
@@ -28,7 +28,7 @@ def surviving_heads(layer: Layer) -> list[int]:
     return alive.nonzero().flatten().tolist()
 
 
-def surviving_neurons(layer: Layer) -> list[int]:
+def surviving_neurons(layer: EncoderLayer) -> list[int]:
     """Ids of the neurons that can change the output."""
     alive = layer.ffn_out.weight.ne(0).any(0)
     alive &= torch.stack([matrix.weight.ne(0).any(1) for matrix in layer.neuron_rows]).any(0)
@@ -81,7 +81,7 @@ def shrink_plain(model):
         neurons.append(sorted([*ids, *dead[: width - len(ids)]]))
     state, _ = _cut_state(model, layers, heads, neurons)
     config = copy.deepcopy(model.config)
-    setattr(config, family_of(config).width, width)
+    setattr(config, architecture_of(config).width, width)
     config._attn_implementation = model.config._attn_implementation
     return filled(type(model)(config), model, state), heads, neurons
 
@@ -107,7 +107,7 @@ def compact_outline(model, sizes: dict[str, list[int]], heads: dict[str, list[in
     return compact(config)
 
 
-def _unmasked_layers(model) -> list[Layer]:
+def _unmasked_layers(model) -> list[EncoderLayer]:
     if hasattr(model, "pruning"):
         raise ValueError("The model still has masks; call trainer_ext.pruning.masks.merge(model) before shrinking.")
     return layers_of(model)
@@ -137,7 +137,7 @@ def filled(smaller, model, state: dict[str, torch.Tensor]):
     return smaller.train(model.training)
 
 
-def _cut(layer: Layer, heads: list[int], neurons: list[int]) -> dict[str, Affine]:
+def _cut(layer: EncoderLayer, heads: list[int], neurons: list[int]) -> dict[str, Affine]:
     """Weight and bias of a layer's Linears with only the rows and columns that stay, constants folded, by path."""
     device = layer.value.weight.device
     neuron_ids = torch.tensor(neurons, device=device, dtype=torch.long)
@@ -168,13 +168,13 @@ def _complement(ids: torch.Tensor, size: int) -> torch.Tensor:
     return (~alive).nonzero().flatten()
 
 
-def _rows(matrices: list[Matrix], rows: torch.Tensor) -> Affine:
+def _rows(matrices: list[LinearView], rows: torch.Tensor) -> Affine:
     """The rows that stay of every matrix that one Linear stores."""
     biases = [matrix.bias[rows] for matrix in matrices if matrix.bias is not None]
     return torch.cat([matrix.weight[rows] for matrix in matrices]), torch.cat(biases) if biases else None
 
 
-def _columns(matrix: Matrix, columns: torch.Tensor, constant: torch.Tensor) -> Affine:
+def _columns(matrix: LinearView, columns: torch.Tensor, constant: torch.Tensor) -> Affine:
     """Columns that stay; the constant goes into the bias, which is made where there was none."""
     has_bias = matrix.bias is not None or constant.ne(0).any()
     return matrix.weight[:, columns], matrix.bias_or_zeros + constant if has_bias else None

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from ..models.families import prunable_weights
-from ..models.layers import Layer
+from ..models.architectures import prunable_weights
+from ..models.layers import EncoderLayer
 from . import selection
 from .latency_target import LatencyTable, fastest_structure
 from .units import PruningSpec
@@ -21,8 +21,8 @@ KNOWN = {
 }
 
 
-def find_structure(
-    layers: list[Layer], spec: PruningSpec, heads: Sequence[torch.Tensor], neurons: Sequence[torch.Tensor]
+def select_structure(
+    layers: list[EncoderLayer], spec: PruningSpec, heads: Sequence[torch.Tensor], neurons: Sequence[torch.Tensor]
 ) -> selection.Structure:
     """What stays, by the scores of heads and neurons and the target of the spec.
 
@@ -44,7 +44,7 @@ def find_structure(
 
 
 def _by_budget(
-    layers: list[Layer], spec: PruningSpec, heads: Sequence[torch.Tensor], neurons: Sequence[torch.Tensor]
+    layers: list[EncoderLayer], spec: PruningSpec, heads: Sequence[torch.Tensor], neurons: Sequence[torch.Tensor]
 ) -> selection.Structure:
     costs = {
         "head_costs": [layer.head_cost for layer in layers],
@@ -68,7 +68,7 @@ def _by_budget(
     return selection.structure_for(heads, neurons, **costs, **free, sparsity=sparsity)
 
 
-def check_spec(model, spec: PruningSpec, layers: list[Layer]) -> None:
+def check_spec(model, spec: PruningSpec, layers: list[EncoderLayer]) -> None:
     """Refuse a spec that this model cannot follow.
 
     Raises:
@@ -107,7 +107,7 @@ def check_spec(model, spec: PruningSpec, layers: list[Layer]) -> None:
             "fewer layers, ask for more, or use prune_method=none."
         )
     # The target itself is the check: with equal scores it is met, or refused with what can be.
-    find_structure(
+    select_structure(
         layers,
         spec,
         [torch.zeros(layer.heads) for layer in layers],

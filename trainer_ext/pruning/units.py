@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..models.layers import LINEARS, Layer, rows_by_linear
+from ..models.layers import LINEARS, EncoderLayer, rows_by_linear
 from .scores import UnitScores
 
 ATTENTION_LINEARS = LINEARS[:4]
@@ -57,7 +57,7 @@ class PruningSpec:
         return max(0.0, 1.0 - (1.0 - sparsity) * self.dense_weights / weights) if self.dense_weights else sparsity
 
 
-def attention_grids(layer: Layer, spec: PruningSpec) -> dict[str, tuple[tuple[int, int], bool, int]]:
+def attention_grids(layer: EncoderLayer, spec: PruningSpec) -> dict[str, tuple[tuple[int, int], bool, int]]:
     """Per attention matrix: its grid of blocks, whether the mask runs along columns, and its number of units."""
     grids = {}
     for name in ATTENTION_LINEARS:
@@ -72,7 +72,7 @@ def attention_grids(layer: Layer, spec: PruningSpec) -> dict[str, tuple[tuple[in
     return grids
 
 
-def attention_units(layer: Layer, spec: PruningSpec) -> list[int]:
+def attention_units(layer: EncoderLayer, spec: PruningSpec) -> list[int]:
     """How many units each attention matrix of a layer has; heads are shared by all four and counted once."""
     if spec.attention == "head":
         return [layer.heads]
@@ -100,7 +100,7 @@ class MaskPlace:
     repeat: int = 1
 
 
-def mask_places(layer: Layer, spec: PruningSpec, *, block_at: int, neuron_at: int) -> list[MaskPlace]:
+def mask_places(layer: EncoderLayer, spec: PruningSpec, *, block_at: int, neuron_at: int) -> list[MaskPlace]:
     """Every mask of a layer.
 
     Args:
@@ -134,7 +134,7 @@ def mask_places(layer: Layer, spec: PruningSpec, *, block_at: int, neuron_at: in
     return places
 
 
-def head_scores(layers: list[Layer], spec: PruningSpec, attention: UnitScores | None) -> list[torch.Tensor]:
+def head_scores(layers: list[EncoderLayer], spec: PruningSpec, attention: UnitScores | None) -> list[torch.Tensor]:
     """Per layer `[heads]`: the head's own score, or the sum of its blocks in all four matrices."""
     if attention is None:
         return [torch.zeros(layer.heads) for layer in layers]
@@ -152,7 +152,7 @@ def head_scores(layers: list[Layer], spec: PruningSpec, attention: UnitScores | 
     return scores
 
 
-def open_units(layer: Layer, heads: list[int], spec: PruningSpec) -> torch.Tensor:
+def open_units(layer: EncoderLayer, heads: list[int], spec: PruningSpec) -> torch.Tensor:
     """Bool `[units of the layer]`: every unit of the heads that stay."""
     keep = one_hot(layer.heads, heads)
     if spec.attention == "head":
@@ -171,7 +171,7 @@ def one_hot(size: int, ids: list[int]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def refresh_magnitudes(model, layers: list[Layer]) -> None:
+def refresh_magnitudes(model, layers: list[EncoderLayer]) -> None:
     """Magnitude method: the score of a unit is the mean absolute value of its weights as they are now."""
     spec, pruning = PruningSpec(**model.config.pruning), model.pruning
     if spec.method != "magnitude" or pruning.is_frozen:

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import Diverged, InputError, one_line
-from ..models import outputs
-from ..models import outputs as equivalence
+from ..models import outputs, outputs as equivalence
 from ..models.compact import fresh_process, modeling_compact
-from ..models.loading import head_of, open_classifier
+from ..models.loading import head_of, load_model
 from ..report.run_directory import RunDirectory
 from ..report.schema import Equivalence
-from ..utils.finite import WAY_OUT, check_trained
+from ..utils.finite import DIVERGED_HINT, check_trained
 from . import masks
 from .shrinking import shrink, shrink_plain
 from .units import PruningSpec
@@ -68,7 +67,7 @@ def check(path: str | Path, *, trust_remote_code: bool = False, copy: Path | Non
     for place in filter(None, (folder, copy)):
         _check_code(place, trust_remote_code)
     way_out = "name a finished run or the folder of a classifier"
-    reloaded = open_classifier(folder, option="The model", way_out=way_out, trust_remote_code=trust_remote_code).eval()
+    reloaded = load_model(folder, option="The model", way_out=way_out, trust_remote_code=trust_remote_code).eval()
     if head_of(reloaded.config) is None:
         raise InputError(f"{folder} was saved as {reloaded.config.architectures}, which is no classifier; {way_out}.")
     batch = equivalence.synthetic_batch(reloaded, rows=ROWS)
@@ -172,7 +171,7 @@ SHRINK = {"compact": shrink, "plain": shrink_plain}
 
 
 @dataclass(frozen=True)
-class Compression:
+class CompressionResult:
     """What `train()` made of the model: heads and neurons that stayed per layer, sparsity, and the equality found.
 
     `masked_vs_shrunk` is the largest difference of logits over `rows` texts of random tokens.
@@ -191,7 +190,7 @@ def smaller_of(masked) -> tuple:
     return SHRINK[structure](masks.merge(masked))
 
 
-def shrink_masked(masked) -> tuple:
+def shrink_and_verify(masked) -> tuple:
     """Fix the structure where that has not happened, merge the masks, shrink, and compare the logits.
 
     Args:
@@ -208,13 +207,13 @@ def shrink_masked(masked) -> tuple:
     precision = masked.dtype
     masked.float()
     if not masked.pruning.is_frozen:
-        masks.close(masked)
+        masks.freeze_structure(masked)
     sparsity = masks.current_sparsity(masked)
     batch = outputs.synthetic_batch(masked)
     before = outputs.logits(masked, batch)
     if not before.isfinite().all():
         check_trained(masked, "The training")
-        raise Diverged(f"The model with masks answers NaN or infinite logits; {WAY_OUT}.")
+        raise Diverged(f"The model with masks answers NaN or infinite logits; {DIVERGED_HINT}.")
     smaller, heads, neurons = smaller_of(masked)
     difference = (outputs.logits(smaller, batch) - before).abs().max().item()
     allowed = outputs.allowed_difference(before)
@@ -223,4 +222,4 @@ def shrink_masked(masked) -> tuple:
             f"The shrunk model differs from the masked one by {difference:.1e}, above {allowed:.0e}; "
             "the last checkpoint still holds the masked one (trainer_ext.load_masked)."
         )
-    return smaller.to(precision), Compression(heads, neurons, sparsity, difference, len(before))
+    return smaller.to(precision), CompressionResult(heads, neurons, sparsity, difference, len(before))

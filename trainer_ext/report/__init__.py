@@ -5,31 +5,35 @@ from typing import TYPE_CHECKING
 from ..utils.imports import lazy_names
 
 if TYPE_CHECKING:
-    from .io import FILE_NAME as FILE_NAME
-    from .io import from_dict as from_dict
-    from .io import from_json as from_json
-    from .io import load as load
-    from .io import save as save
-    from .io import to_dict as to_dict
-    from .io import to_json as to_json
-    from .io import utc_now as utc_now
-    from .schema import ClassPair as ClassPair
-    from .schema import ClassScores as ClassScores
-    from .schema import CompressionReport as CompressionReport
-    from .schema import Data as Data
-    from .schema import Difference as Difference
-    from .schema import Equivalence as Equivalence
-    from .schema import Export as Export
-    from .schema import Inference as Inference
-    from .schema import Latency as Latency
-    from .schema import Model as Model
-    from .schema import Pair as Pair
-    from .schema import Parameters as Parameters
-    from .schema import Quality as Quality
-    from .schema import Scores as Scores
-    from .schema import Sparsity as Sparsity
-    from .schema import TrainingCost as TrainingCost
-    from .schema import Vocabulary as Vocabulary
+    from .io import (
+        FILE_NAME as FILE_NAME,
+        from_dict as from_dict,
+        from_json as from_json,
+        load as load,
+        save as save,
+        to_dict as to_dict,
+        to_json as to_json,
+        utc_now as utc_now,
+    )
+    from .schema import (
+        ClassPair as ClassPair,
+        ClassScores as ClassScores,
+        CompressionReport as CompressionReport,
+        Data as Data,
+        Difference as Difference,
+        Equivalence as Equivalence,
+        Export as Export,
+        Inference as Inference,
+        Latency as Latency,
+        Model as Model,
+        Pair as Pair,
+        Parameters as Parameters,
+        Quality as Quality,
+        Scores as Scores,
+        Sparsity as Sparsity,
+        TrainingCost as TrainingCost,
+        Vocabulary as Vocabulary,
+    )
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,

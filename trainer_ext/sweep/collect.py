@@ -27,24 +27,24 @@ from ..benchmark.tables import machine, merged, report_rows
 from ..callbacks import training_energy
 from ..errors import InputError
 from ..export.formats import FORMATS
-from ..export.source import Source, open_source
+from ..export.source import ExportSource, open_source
 from ..export.verify import answers_of, run_model
-from ..models.loading import open_classifier
+from ..models.loading import load_model
 from ..models.runtimes import open_runtime
 from ..pipeline.recipe import Recipe
 from ..report import schema
 from ..report.run_directory import RunDirectory
 from ..report.schema import CompressionReport, Latency, Quality
 from ..tasks.dataset import HOLDOUT, Data
-from ..tasks.evaluate import quality
+from ..tasks.evaluate import compare_quality
 from ..utils.files import write_json
 from .config import Job
 from .results import BASELINE, SweepRow
-from .storage import VARIANTS, SweepPlace, link_tree
+from .storage import VARIANTS, SweepDirectory, link_tree
 
 
 @dataclass(frozen=True)
-class Variant:
+class JudgedExport:
     """One exported file of a run.
 
     Attributes:
@@ -64,7 +64,7 @@ class Variant:
     speedup: dict[str, float] = field(default_factory=dict)
 
 
-def judge(run: RunDirectory, part: str, formats: Sequence[str], on_rows: Callable[[int], None]) -> list[Variant]:
+def judge(run: RunDirectory, part: str, formats: Sequence[str], on_rows: Callable[[int], None]) -> list[JudgedExport]:
     """Quality of what was exported of one model, row by row against the baseline of the run.
 
     Args:
@@ -87,10 +87,10 @@ def judge(run: RunDirectory, part: str, formats: Sequence[str], on_rows: Callabl
             answers = _answers(after, split, runtime.run, on_rows)
             references = after.task.references(list(after.data.tests[split]["label"]), after.data.labels)
             options = {"task": after.task, "args": after.args, "labels": after.data.labels}
-            qualities.append(quality(split, expected[split], answers, references, **options))
+            qualities.append(compare_quality(split, expected[split], answers, references, **options))
         files = format_.files(after.folder)
         path = str(files[-1].relative_to(run.root))
-        found.append(Variant(name, part, path, sum(file.stat().st_size for file in files), qualities))
+        found.append(JudgedExport(name, part, path, sum(file.stat().st_size for file in files), qualities))
     return found
 
 
@@ -100,24 +100,24 @@ def judged_splits(data: Data) -> list[str]:
     return [first, *(name for name in data.tests if name == HOLDOUT and name != first)]
 
 
-def write_variants(file: Path, variants: Sequence[Variant]) -> None:
+def write_variants(file: Path, variants: Sequence[JudgedExport]) -> None:
     """Write them down, whole or not at all."""
     write_json(file, schema.encode(list(variants)))
 
 
-def read_variants(file: Path) -> list[Variant]:
+def read_variants(file: Path) -> list[JudgedExport]:
     """What `write_variants` wrote.
 
     Raises:
         InputError: the file is damaged.
     """
     try:
-        return schema.decode(list[Variant], json.loads(file.read_text(encoding="utf-8")))
+        return schema.decode(list[JudgedExport], json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read ({error}); remove it, and its run is judged again.") from error
 
 
-def _answers(source: Source, split: str, run: Callable, on_rows: Callable[[int], None]):
+def _answers(source: ExportSource, split: str, run: Callable, on_rows: Callable[[int], None]):
     encoded = source.encoded.tests[split]
     logits = answers_of(source, encoded, run, on_rows=on_rows)
     return source.task.answer(logits, encoded, source.data.tests[split], source.data.labels, source.args)
@@ -140,7 +140,7 @@ class Times:
     report: list[Latency] = field(default_factory=list)  # the same as the report of a run states it
 
 
-def time_variants(run: RunDirectory, recipe: Recipe, variants: Sequence[Variant], *, console: Console):
+def time_variants(run: RunDirectory, recipe: Recipe, variants: Sequence[JudgedExport], *, console: Console):
     """The exported files of one run beside its baseline, at the shapes of the recipe.
 
     Returns:
@@ -193,7 +193,7 @@ def energy_of(
         bar = progress.add_task("energy", total=len(folders) * BLOCKS)
         for start in range(0, len(folders), AT_ONCE):
             models = {
-                str(folder): open_classifier(folder, option="The model", way_out="run the sweep again").eval()
+                str(folder): load_model(folder, option="The model", way_out="run the sweep again").eval()
                 for folder in folders[start : start + AT_ONCE]
             }
             # Tokens that all have: a trimmed vocabulary is the smaller one.
@@ -237,7 +237,7 @@ def _time(folders: Sequence[Path], shapes, *, memory: bool, console: Console) ->
     return found, machine(results)
 
 
-RUNTIMES = {
+EXPORT_RUNTIMES = {
     "onnx": ("onnxruntime", "fp32"),
     "onnx-int8": ("onnxruntime", "int8"),
     "openvino": ("openvino", "fp32"),
@@ -245,7 +245,7 @@ RUNTIMES = {
 }
 
 
-def rows_of(place: SweepPlace, job: Job) -> list[SweepRow]:
+def rows_of(place: SweepDirectory, job: Job) -> list[SweepRow]:
     """The rows of one finished run: its model in PyTorch, and each exported file of it.
 
     Args:
@@ -276,7 +276,7 @@ def rows_of(place: SweepPlace, job: Job) -> list[SweepRow]:
     return rows
 
 
-def baseline_rows(place: SweepPlace, job: Job) -> list[SweepRow]:
+def baseline_rows(place: SweepDirectory, job: Job) -> list[SweepRow]:
     """The rows of the baseline, as a finished run has it: in PyTorch, and its exported files if this run has them."""
     run = place.run(job)
     numbers, variants = report.load(run.root), read_variants(run.root / VARIANTS)
@@ -295,10 +295,10 @@ def baseline_rows(place: SweepPlace, job: Job) -> list[SweepRow]:
         speedup=dict.fromkeys(shapes, 1.0),
         ideal_speedup=dict.fromkeys(shapes, 1.0),
     )
-    quality = numbers.quality
-    low, high = quality.baseline.ci95.get(quality.metric, (None, None))
-    about = {"split": quality.split, "rows": quality.rows, "metric": quality.metric}
-    first = replace(row, value=quality.baseline.by_name[quality.metric], low=low, high=high, **about)
+    compare_quality = numbers.quality
+    low, high = compare_quality.baseline.ci95.get(compare_quality.metric, (None, None))
+    about = {"split": compare_quality.split, "rows": compare_quality.rows, "metric": compare_quality.metric}
+    first = replace(row, value=compare_quality.baseline.by_name[compare_quality.metric], low=low, high=high, **about)
     return [
         first,
         *(_with_quality(_exported(row, one), one.qualities) for one in variants if one.part == "baseline"),
@@ -322,7 +322,7 @@ def with_times(rows: Sequence[SweepRow], paths: Sequence[str], times: Mapping[st
     return found
 
 
-def path_of(place: SweepPlace, job: Job, row: SweepRow) -> str:
+def path_of(place: SweepDirectory, job: Job, row: SweepRow) -> str:
     """The folder of a model in PyTorch, or the exported file of another row."""
     run = place.run(job)
     part = "baseline" if row.name == BASELINE else "compressed"
@@ -330,10 +330,12 @@ def path_of(place: SweepPlace, job: Job, row: SweepRow) -> str:
         return str(run.root / part)
     variants = read_variants(run.root / VARIANTS)
     kind = (row.runtime, row.precision)
-    return next(str(run.root / one.path) for one in variants if one.part == part and RUNTIMES[one.format] == kind)
+    return next(
+        str(run.root / one.path) for one in variants if one.part == part and EXPORT_RUNTIMES[one.format] == kind
+    )
 
 
-def judged_by(place: SweepPlace, job: Job) -> list[float]:
+def judged_by(place: SweepDirectory, job: Job) -> list[float]:
     """What a search looks at: quality on the rows to choose by, else on the test set, and the last speed-up."""
     numbers = report.load(place.run(job).root)
     parts = {part.split: part for part in (numbers.quality, *numbers.other_quality)}
@@ -341,14 +343,14 @@ def judged_by(place: SweepPlace, job: Job) -> list[float]:
     return [part.compressed.by_name[part.metric], numbers.latency[-1].speedup]
 
 
-def write_latency(place: SweepPlace, job: Job, rows: Sequence[Latency]) -> None:
+def write_latency(place: SweepDirectory, job: Job, rows: Sequence[Latency]) -> None:
     """Into the report of a run, instead of what was timed while others trained."""
     run = place.run(job)
     numbers = report.load(run.root)
     report.save(replace(numbers, latency=merged(numbers.latency, rows)), run.root)
 
 
-def keep_best(place: SweepPlace, job: Job) -> None:
+def keep_best(place: SweepDirectory, job: Job) -> None:
     """The chosen run once more as best/, whole, so that it can be pushed and shown; no disk is spent on it."""
     if place.best.is_dir():
         shutil.rmtree(place.best)
@@ -357,11 +359,11 @@ def keep_best(place: SweepPlace, job: Job) -> None:
 
 def sentence(numbers: CompressionReport) -> str:
     """How a finished run did, in one line."""
-    quality, speed = numbers.quality, numbers.latency[-1]
-    low, high = quality.difference.ci95 or (None, None)
-    words = f"{quality.metric} {quality.compressed.by_name[quality.metric]:.3f}, {quality.difference.main:+.3f}"
+    compare_quality, speed = numbers.quality, numbers.latency[-1]
+    low, high = compare_quality.difference.ci95 or (None, None)
+    words = f"{compare_quality.metric} {compare_quality.compressed.by_name[compare_quality.metric]:.3f}, {compare_quality.difference.main:+.3f}"
     words += "" if low is None else f" [{low:+.3f}, {high:+.3f}]"
-    return f"{words} on {quality.rows:,} {quality.split} rows; {speed.speedup:.2f}x"
+    return f"{words} on {compare_quality.rows:,} {compare_quality.split} rows; {speed.speedup:.2f}x"
 
 
 def _by_shape(numbers: CompressionReport, name: str) -> dict[str, float]:
@@ -370,8 +372,8 @@ def _by_shape(numbers: CompressionReport, name: str) -> dict[str, float]:
     return {f"{one.batch_size} x {one.sequence_length}": getattr(one, name) for one in rows}
 
 
-def _exported(row: SweepRow, one: Variant) -> SweepRow:
-    runtime, precision = RUNTIMES[one.format]
+def _exported(row: SweepRow, one: JudgedExport) -> SweepRow:
+    runtime, precision = EXPORT_RUNTIMES[one.format]
     bare = replace(row, runtime=runtime, precision=precision, bytes=one.bytes, speedup=one.speedup)
     return replace(bare, ideal_speedup={}, median_ms={})
 

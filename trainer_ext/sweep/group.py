@@ -16,9 +16,9 @@ from ..export.formats import FORMATS
 from ..hub.sanitize import fields as publishable_fields
 from ..pipeline.recipe import Recipe
 from ..tasks.dataset import load_data
-from ..utils.imports import need
+from ..utils.imports import require
 from .config import Fields, Job, SweepFile, baseline_fields, checked, common_fields, run_fields, write_fields
-from .storage import SweepPlace, begin
+from .storage import SweepDirectory, begin
 from .study import range_job
 from .worker import ChildJob
 
@@ -44,7 +44,7 @@ class Group:
         out = self.common.get("output_dir")
         if not out:
             raise InputError(f"{file.path.name}: output_dir is not given; name the folder of the results.")
-        self.place = SweepPlace(Path(out).expanduser() / Job(name).folder if name else Path(out).expanduser())
+        self.place = SweepDirectory(Path(out).expanduser() / Job(name).folder if name else Path(out).expanduser())
         self.jobs = file.jobs()
         sample = self.jobs or _ends(file.ranges)
         recipes = [checked(self.fields(job)) for job in sample]
@@ -55,7 +55,7 @@ class Group:
         for args in {repr(recipe.data): recipe.data for recipe in recipes}.values():
             load_data(args)  # refused now, and not by every run
         for module in dict.fromkeys(module for format_ in file.export for module in FORMATS[format_].needs):
-            need(module, extra="export")
+            require(module, extra="export")
 
     def fields(self, job: Job) -> Fields:
         """All fields of a run."""

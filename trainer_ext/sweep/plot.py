@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import InputError
 from ..report.metric_names import is_fraction
 from ..report.tables import number
-from ..utils.imports import need
+from ..utils.imports import require
 from .plot_labels import Box, places
 from .results import BASELINE, SweepResult, SweepRow, axes_of, frontiers, shapes_of
 from .tables import judged_on, metric_title, runtime_title
@@ -336,7 +336,7 @@ def draw(result: SweepResult) -> dict[str, bytes]:
     found = panels(result.rows)
     if not found:
         raise InputError("No row has a quality and a speed-up, a size or an energy, so there is nothing to plot.")
-    need("matplotlib", extra="sweep")
+    require("matplotlib", extra="sweep")
     from matplotlib import font_manager, rc_context
 
     installed = {font.name for font in font_manager.fontManager.ttflist}

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from .. import report
 from ..errors import InputError
-from ..utils.imports import need
+from ..utils.imports import require
 from .collect import (
     baseline_rows,
     energy_of,
@@ -27,7 +27,7 @@ from .config import Job, SweepFile
 from .group import Group
 from .output import read_sweep_json, write_sweep
 from .results import SweepResult, SweepRow, choose
-from .storage import Busy, SweepPlace
+from .storage import Busy, SweepDirectory
 from .study import EXTRA, GridSource, RangeSource, open_study
 from .worker import ChildJob, Outcome, Workers
 
@@ -60,7 +60,7 @@ def sweep(
         InputError: something given cannot work; found before any run starts.
     """
     console = console or Console(stderr=True)
-    need("optuna", extra=EXTRA)
+    require("optuna", extra=EXTRA)
     if workers < 1:
         raise InputError(f"--workers must be 1 or more, got {workers}.")
     groups = [Group(file, name, words, scale, command, console) for name in file.groups]
@@ -185,7 +185,7 @@ def _measure(group: Group, jobs: Sequence[Job], failed: dict[str, str], *, worke
     return result
 
 
-def _earlier(place: SweepPlace) -> SweepResult | None:
+def _earlier(place: SweepDirectory) -> SweepResult | None:
     """What was written when this folder was measured before."""
     try:
         return read_sweep_json(place.root)

@@ -36,7 +36,7 @@ class Busy(RuntimeError):
 
 
 @dataclass(frozen=True)
-class SweepPlace:
+class SweepDirectory:
     """The folder of one sweep, or of one group of it."""
 
     root: Path
@@ -109,7 +109,7 @@ class SweepPlace:
         return file
 
 
-def begin(place: SweepPlace, definition: dict[str, Any]) -> None:
+def begin(place: SweepDirectory, definition: dict[str, Any]) -> None:
     """Make the folder and write down what the sweep is, or see that what lies there is the same one.
 
     Args:

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import InputError, one_line
-from ..utils.imports import need
+from ..utils.imports import require
 from .config import Job, SweepFile, is_range
-from .storage import SweepPlace
+from .storage import SweepDirectory
 from .worker import Outcome
 
 EXTRA = "sweep"
@@ -23,7 +23,7 @@ AIMS = ("quality", "speedup")
 OPENINGS = 5  # of two that make the tables of a new database at once, one fails and has to try again
 
 
-def open_study(place: SweepPlace, storage: str | None, *, name: str = "sweep", seed: int = 0):
+def open_study(place: SweepDirectory, storage: str | None, *, name: str = "sweep", seed: int = 0):
     """The study of a sweep, made where it is new.
 
     Args:
@@ -35,7 +35,7 @@ def open_study(place: SweepPlace, storage: str | None, *, name: str = "sweep", s
     Raises:
         InputError: optuna is not installed, or the storage cannot be opened.
     """
-    optuna = need("optuna", extra=EXTRA)
+    optuna = require("optuna", extra=EXTRA)
     from sqlalchemy.exc import DBAPIError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -68,7 +68,7 @@ def open_study(place: SweepPlace, storage: str | None, *, name: str = "sweep", s
 class GridSource:
     """The runs of a grid, in order; those that are finished are not given again."""
 
-    def __init__(self, jobs: Iterable[Job], place: SweepPlace, study):
+    def __init__(self, jobs: Iterable[Job], place: SweepDirectory, study):
         self._place, self._study = place, study
         self._waiting = list(jobs)
 
@@ -102,7 +102,7 @@ class RangeSource:
     Whatever another sweep on this folder works on is waited for, and taken over where that one is gone.
     """
 
-    def __init__(self, file: SweepFile, place: SweepPlace, study):
+    def __init__(self, file: SweepFile, place: SweepDirectory, study):
         import optuna
 
         self._place, self._study, self._most = place, study, file.trials
@@ -184,7 +184,7 @@ def _attributes(outcome: Outcome) -> dict[str, Any]:
     return {"run": outcome.job.name, "seconds": round(outcome.seconds, 1), **outcome.job.settings, **said}
 
 
-def _values(place: SweepPlace, job: Job) -> list[float]:
+def _values(place: SweepDirectory, job: Job) -> list[float]:
     """Quality, on the rows held out to choose by where there are any, and speed-up at the last shape."""
     from .collect import judged_by
 

@@ -33,7 +33,7 @@ from rich.text import Text
 from ..errors import Diverged, InputError, one_line
 from ..utils.files import write_json
 from .config import Job
-from .storage import SweepPlace
+from .storage import SweepDirectory
 
 BUSY = 75  # EX_TEMPFAIL of sysexits.h
 
@@ -73,9 +73,9 @@ def work(job: ChildJob) -> None:
         Busy: another process works on this run, or has finished it since this one was started.
     """
     from .config import Job
-    from .storage import Busy, SweepPlace
+    from .storage import Busy, SweepDirectory
 
-    place = SweepPlace(Path(job.root))
+    place = SweepDirectory(Path(job.root))
     with place.claim(job.folder):
         if place.is_finished(Job(job.folder)):
             raise Busy(job.folder)
@@ -186,7 +186,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-class Source(Protocol):
+class JobSource(Protocol):
     """What is to be run: a list, or something that looks at results first."""
 
     def take(self) -> Job | None:
@@ -212,7 +212,7 @@ class Workers:
 
     def __init__(
         self,
-        place: SweepPlace,
+        place: SweepDirectory,
         describe: Callable[[Job], ChildJob],
         *,
         console: Console,
@@ -226,7 +226,7 @@ class Workers:
         self._progress = Progress(*columns, TimeElapsedColumn(), console=console)
         self._console, self._total = console, total
 
-    def run(self, source: Source, *, workers: int, finished: Iterable[Job] = ()) -> None:
+    def run(self, source: JobSource, *, workers: int, finished: Iterable[Job] = ()) -> None:
         """Work until the source has nothing left; an interruption ends the children too.
 
         Args:
@@ -255,7 +255,7 @@ class Workers:
         if self._error is not None:
             raise self._error
 
-    def _work(self, source: Source, threads: int) -> None:
+    def _work(self, source: JobSource, threads: int) -> None:
         try:
             while not self._stop.is_set():
                 with self._lock:

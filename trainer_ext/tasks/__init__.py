@@ -5,15 +5,19 @@ from typing import TYPE_CHECKING
 from ..utils.imports import lazy_names
 
 if TYPE_CHECKING:
-    from .intervals import bootstrap_interval as bootstrap_interval
-    from .intervals import paired_difference_interval as paired_difference_interval
-    from .intervals import wilson_interval as wilson_interval
-    from .metrics import Agreement as Agreement
-    from .metrics import ClassificationQuality as ClassificationQuality
-    from .metrics import accuracy as accuracy
-    from .metrics import agreement as agreement
-    from .metrics import classification_quality as classification_quality
-    from .metrics import macro_f1 as macro_f1
+    from .intervals import (
+        bootstrap_interval as bootstrap_interval,
+        paired_difference_interval as paired_difference_interval,
+        wilson_interval as wilson_interval,
+    )
+    from .metrics import (
+        Agreement as Agreement,
+        ClassificationQuality as ClassificationQuality,
+        accuracy as accuracy,
+        agreement as agreement,
+        classification_quality as classification_quality,
+        macro_f1 as macro_f1,
+    )
     from .registry import TASKS as TASKS
 
 __getattr__, __dir__, __all__ = lazy_names(

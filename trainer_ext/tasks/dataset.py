@@ -11,7 +11,7 @@ from ..data.arguments import DataArguments
 from ..data.cleaning import evenly, first_of_each_text, row_key, spread, unseen, without
 from ..data.encoding import ASIDE, encode_texts
 from ..data.labels import ONE_CLASS, LabelKind
-from ..data.records import Row, listed
+from ..data.records import Example, listed
 from ..errors import InputError
 from .registry import task_of
 
@@ -179,11 +179,11 @@ def _files(folder: Path) -> str:
     return listed(sorted(path.name for path in folder.iterdir() if path.is_file())) or "no files"
 
 
-def _found(rows: Sequence[Row], kind: LabelKind) -> set[str]:
+def _found(rows: Sequence[Example], kind: LabelKind) -> set[str]:
     return {name for row in rows for name in kind.names_in(row.label)}
 
 
-def _label_names(train: Sequence[Row], labels: Sequence[str] | None, kind: LabelKind, *, path: Path) -> list[str]:
+def _label_names(train: Sequence[Example], labels: Sequence[str] | None, kind: LabelKind, *, path: Path) -> list[str]:
     """Class names in the order of their ids."""
     try:
         names = kind.order(_found(train, kind))
@@ -196,7 +196,7 @@ def _label_names(train: Sequence[Row], labels: Sequence[str] | None, kind: Label
 
 
 def refuse_unknown_labels(
-    rows: Sequence[Row], names: Sequence[str], kind: LabelKind, *, path: Path, known_by: str = "the train file"
+    rows: Sequence[Example], names: Sequence[str], kind: LabelKind, *, path: Path, known_by: str = "the train file"
 ) -> None:
     """Refuse rows with labels that are none of the known names.
 
@@ -211,7 +211,7 @@ def refuse_unknown_labels(
         )
 
 
-def _at_most(rows: Sequence[Row], most: int | None, kind: LabelKind) -> Sequence[Row]:
+def _at_most(rows: Sequence[Example], most: int | None, kind: LabelKind) -> Sequence[Example]:
     if most is None or most >= len(rows):
         return rows
     if kind is not ONE_CLASS:
@@ -222,7 +222,7 @@ def _at_most(rows: Sequence[Row], most: int | None, kind: LabelKind) -> Sequence
     return spread(rows, most=most)
 
 
-def _hold_out(rows: Sequence[Row], share: float, kind: LabelKind) -> tuple[list[Row], list[Row]]:
+def _hold_out(rows: Sequence[Example], share: float, kind: LabelKind) -> tuple[list[Example], list[Example]]:
     """Rows to train on, and the share of them to choose by."""
     stay, held = without(rows, count=round(share * len(rows)), by_class=kind is ONE_CLASS)
     if not held or not stay:
@@ -233,7 +233,7 @@ def _hold_out(rows: Sequence[Row], share: float, kind: LabelKind) -> tuple[list[
     return stay, held
 
 
-def _dataset(rows: Sequence[Row], names: list[str], kind: LabelKind) -> Dataset:
+def _dataset(rows: Sequence[Example], names: list[str], kind: LabelKind) -> Dataset:
     ids = {name: index for index, name in enumerate(names)}
     columns = {"text": [row.text for row in rows]}
     features = {"text": Value("string")}

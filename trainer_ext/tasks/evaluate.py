@@ -15,7 +15,7 @@ from ..data.arguments import DataArguments
 from ..errors import Diverged
 from ..models.outputs import logits
 from ..report.schema import ClassPair, ClassScores, Difference, Quality, Scores
-from ..utils.finite import WAY_OUT
+from ..utils.finite import DIVERGED_HINT
 from .intervals import bootstrap_interval, paired_difference_interval, wilson_interval
 from .metrics import Statistics
 from .registry import Task
@@ -43,14 +43,14 @@ def predict(
     for batch in DataLoader(inputs, batch_size=batch_size, collate_fn=DataCollatorWithPadding(tokenizer)):
         rows = logits(model, {name: value.to(model.device) for name, value in batch.items()}).cpu().numpy()
         if np.isnan(rows).any():
-            raise Diverged(f"A {type(model).__name__} answers NaN, which no score can be made of; {WAY_OUT}.")
+            raise Diverged(f"A {type(model).__name__} answers NaN, which no score can be made of; {DIVERGED_HINT}.")
         found += list(rows)
         if on_rows is not None:
             on_rows(len(rows))
     return found
 
 
-def quality(
+def compare_quality(
     split: str,
     baseline: Any,
     compressed: Any,

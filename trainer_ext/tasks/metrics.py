@@ -272,7 +272,7 @@ def _labels(*, num_classes: int | None = None, **named: ArrayLike) -> list[np.nd
 _ARTICLES = {"en": re.compile(r"\b(a|an|the)\b")}
 
 
-def normalised(text: str, *, language: str | None = None) -> list[str]:
+def normalize_answer(text: str, *, language: str | None = None) -> list[str]:
     """The words of an answer in lower case, without punctuation and, in English, without articles."""
     kept = "".join(c for c in text.lower() if c not in string.punctuation and unicodedata.category(c)[0] != "P")
     articles = _ARTICLES.get(language or "")
@@ -285,7 +285,10 @@ def exact_match(
     """Per question whether the answer equals one of the true ones after normalising, `[rows]`."""
     return np.array(
         [
-            any(normalised(answer, language=language) == normalised(truth, language=language) for truth in truths)
+            any(
+                normalize_answer(answer, language=language) == normalize_answer(truth, language=language)
+                for truth in truths
+            )
             for answer, truths in zip(answers, references, strict=True)
         ]
     )
@@ -298,7 +301,7 @@ def answer_f1(
     return np.array(
         [
             max(
-                _token_f1(normalised(answer, language=language), normalised(truth, language=language))
+                _token_f1(normalize_answer(answer, language=language), normalize_answer(truth, language=language))
                 for truth in truths
             )
             for answer, truths in zip(answers, references, strict=True)

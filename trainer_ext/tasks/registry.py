@@ -16,7 +16,7 @@ from ..data import labels
 from ..data.arguments import DataArguments
 from ..data.encoding import encode_questions, encode_texts, encode_words
 from ..data.readers import read_class, read_classes, read_iob, read_number, read_squad
-from ..data.records import Table, listed
+from ..data.records import Examples, listed
 from ..errors import InputError
 from . import metrics, postprocess
 
@@ -54,7 +54,7 @@ class Task:
     problem_type: str | None
     title: str
     head: str
-    read: Callable[[Path, DataArguments], Table]
+    read: Callable[[Path, DataArguments], Examples]
     labels: labels.LabelKind
     encode: Callable[[Dataset, PreTrainedTokenizerBase, DataArguments], dict[str, list]]
     collator: Callable[[PreTrainedTokenizerBase], Any]

@@ -14,7 +14,7 @@ from ..errors import Diverged, InputError
 
 logger = logging.getLogger(__name__)
 
-WAY_OUT = (
+DIVERGED_HINT = (
     "lower learning_rate (or prune_score_lr), warm up longer (warmup_steps), or use bf16 instead of fp16, and start "
     "again or from a checkpoint before it"
 )
@@ -53,7 +53,7 @@ def check_trained(model: torch.nn.Module, what: str) -> None:
         Diverged: a weight is NaN or infinite.
     """
     if bad := bad_tensors(model):
-        raise Diverged(f"{what} diverged: NaN or infinite weights in {_listed(bad)}; {WAY_OUT}.")
+        raise Diverged(f"{what} diverged: NaN or infinite weights in {_listed(bad)}; {DIVERGED_HINT}.")
 
 
 def warn(logs: Mapping[str, Any], step: int, *, scaler: object) -> bool:
@@ -73,7 +73,7 @@ def warn(logs: Mapping[str, Any], step: int, *, scaler: object) -> bool:
     ]
     if odd:
         about = "; a teacher that answers such numbers does it too" if "loss_distill" in " ".join(odd) else ""
-        logger.warning("Step %d: %s. The training diverged: %s%s.", step, ", ".join(odd), WAY_OUT, about)
+        logger.warning("Step %d: %s. The training diverged: %s%s.", step, ", ".join(odd), DIVERGED_HINT, about)
     return bool(odd)
 
 

@@ -34,7 +34,7 @@ def lazy_names(
     return get, lambda: sorted({*home, *vars(importlib.import_module(package))}), sorted(home)
 
 
-def need(module: str, *, extra: str) -> ModuleType:
+def require(module: str, *, extra: str) -> ModuleType:
     """Import an optional package.
 
     Args:

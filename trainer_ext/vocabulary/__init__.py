@@ -6,8 +6,7 @@ from ..utils.imports import lazy_names
 
 if TYPE_CHECKING:
     from .checkpoint import trim_checkpoint as trim_checkpoint
-    from .trim import trim_model as trim_model
-    from .trim import trim_tokenizer as trim_tokenizer
+    from .trim import trim_model as trim_model, trim_tokenizer as trim_tokenizer
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoTokenizer
 from ..benchmark.size import evaluating
 from ..data.corpus import hold_out, read_corpus
 from ..errors import InputError
-from ..models.loading import HEADS, open_classifier, open_tokenizer, rows_of
+from ..models.loading import HEADS, load_model, load_tokenizer, rows_of
 from ..report.schema import Pair, Vocabulary
 from ..utils.files import whole_folder
 from .trim import Trimmed, measure_vocabulary, trim_model, trim_tokenizer
@@ -74,8 +74,8 @@ def trim_checkpoint(
     _require_writable(target)
     texts = read_corpus(corpus)
     texts, unseen = hold_out(texts) if held_out is None else (texts, read_corpus([held_out]))
-    model = open_classifier(name, option="MODEL", way_out=_WAY_OUT, head=_head(name))
-    tokenizer = open_tokenizer(name, way_out=_WAY_OUT, rows=rows_of(model))
+    model = load_model(name, option="MODEL", way_out=_WAY_OUT, head=_head(name))
+    tokenizer = load_tokenizer(name, way_out=_WAY_OUT, rows=rows_of(model))
     with Progress(console=console or Console(stderr=True), transient=True) as progress:
         trimmed = trim_tokenizer(tokenizer, progress.track(texts, description="counting pieces"), size)
     vocabulary = replace(measure_vocabulary(tokenizer, trimmed.tokenizer, unseen), corpus_texts=len(texts))

@@ -1,13 +1,15 @@
 """The routes: everything that this Hub understands, in two tables."""
 
-from tests.hub.loopback import endpoints_account as account
-from tests.hub.loopback import endpoints_download as download
-from tests.hub.loopback import endpoints_pages as pages
-from tests.hub.loopback import endpoints_refs as refs
-from tests.hub.loopback import endpoints_repositories as repositories
-from tests.hub.loopback import endpoints_spaces as spaces
-from tests.hub.loopback import endpoints_tree as tree
-from tests.hub.loopback import endpoints_upload as upload
+from tests.hub.loopback import (
+    endpoints_account as account,
+    endpoints_download as download,
+    endpoints_pages as pages,
+    endpoints_refs as refs,
+    endpoints_repositories as repositories,
+    endpoints_spaces as spaces,
+    endpoints_tree as tree,
+    endpoints_upload as upload,
+)
 from tests.hub.loopback.routing import Route
 
 HUB = (

@@ -113,7 +113,7 @@ MOST_FAILURES = 3  # in a search in which nothing succeeds
 
 
 @dataclass(frozen=True)
-class Run:
+class NextRun:
     """Train this one next.
 
     Attributes:
@@ -145,7 +145,7 @@ def space_for(goal: Goal, facts: Facts) -> Space:
     return Space(facts, trims=goal.kind == "smallest")
 
 
-def next_step(goal: Goal, space: Space, results: Sequence[Finished], most_runs: int = MOST_RUNS) -> Run | Stop:
+def next_step(goal: Goal, space: Space, results: Sequence[Finished], most_runs: int = MOST_RUNS) -> NextRun | Stop:
     """The next run, or the end.
 
     Args:
@@ -170,4 +170,4 @@ def next_step(goal: Goal, space: Space, results: Sequence[Finished], most_runs: 
     found = prospects(goal, space, results)
     if not found or not is_worth_a_run(goal, found[0], best):
         return Stop(reason(goal, results, best, left(goal, found[:1])), best)
-    return Run(found[0].candidate, why(goal, found[0]))
+    return NextRun(found[0].candidate, why(goal, found[0]))

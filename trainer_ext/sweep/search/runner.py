@@ -16,15 +16,15 @@ from ...errors import InputError, one_line
 from ...pipeline.baseline import open_baseline
 from ...pipeline.recipe import recipe_fields
 from ...pipeline.recipe_file import read_values, read_words
-from ...utils.imports import need
-from ..collect import RUNTIMES, baseline_rows, rows_of
+from ...utils.imports import require
+from ..collect import EXPORT_RUNTIMES, baseline_rows, rows_of
 from ..config import Job, SweepFile
 from ..group import Group
 from ..results import BASELINE, SweepResult, SweepRow, difference_of
 from ..runner import finish, run_source
 from ..study import EXTRA, GridSource, open_study
 from .goal import OPTIONS, Finished, Goal, Variant
-from .planner import Run, Stop, next_step, space_for
+from .planner import NextRun, Stop, next_step, space_for
 from .space import Candidate, Space, facts_of
 
 HOLDOUT_SHARE = 0.15
@@ -68,7 +68,7 @@ def search(
     goal = Goal(kind, sure=sure, **({"speedup": value} if kind == "best" else {"points": value}))
     if most_runs < 1:
         raise InputError(f"--max-runs must be 1 or more, got {most_runs}.")
-    need("optuna", extra=EXTRA)
+    require("optuna", extra=EXTRA)
     known = recipe_fields()
     own = read_values(Path(recipe), known, scale) | read_words(words, known)
     fields = {} if own.get("holdout_share") else {"holdout_share": HOLDOUT_SHARE}
@@ -79,7 +79,7 @@ def search(
     study = open_study(group.place, storage, name=group.study_name)
     console.rule(Text(f"{file.path.name}: {goal.words}, at most {most_runs} runs"))
     jobs, failed, results = [], {}, []
-    while isinstance(step := next_step(goal, space, results, most_runs), Run):
+    while isinstance(step := next_step(goal, space, results, most_runs), NextRun):
         job = _job(step.candidate)
         console.print(Text(f"Run {len(jobs) + 1}: {step.candidate.words}. {step.why}"))
         jobs.append(job)
@@ -107,11 +107,11 @@ def _int8() -> str:
     for name in INT8[:-1]:
         try:
             for module in ("openvino", "nncf"):
-                need(module, extra="export")
+                require(module, extra="export")
             return name
         except InputError:
             continue
-    need("onnxruntime", extra="export")
+    require("onnxruntime", extra="export")
     return INT8[-1]
 
 
@@ -155,7 +155,7 @@ def _results(group: Group, space: Space, jobs: Sequence[Job], failed: dict[str, 
 
 def _variants(group: Group, rows: Sequence[SweepRow]) -> tuple[Variant, ...]:
     """What was measured of a run; speed at the recipe's largest batch."""
-    names = {kind: name for name, kind in RUNTIMES.items()}
+    names = {kind: name for name, kind in EXPORT_RUNTIMES.items()}
     found = []
     for row in rows:
         difference, low, high = difference_of(row)
@@ -170,7 +170,7 @@ def _chosen(step: Stop, rows: Sequence[SweepRow]) -> tuple[SweepRow, str] | None
     """The row that the plan chose, with its verdict."""
     if step.best is None:
         return None
-    runtime, precision = RUNTIMES.get(step.best.variant.runtime, ("torch", "fp32"))
+    runtime, precision = EXPORT_RUNTIMES.get(step.best.variant.runtime, ("torch", "fp32"))
     name = step.best.candidate.name if step.best.candidate.fields else BASELINE
     for row in rows:
         if (row.name, row.runtime, row.precision) == (name, runtime, precision):

@@ -21,7 +21,7 @@ from ...benchmark.size import count_parameters
 from ...data.corpus import read_corpus
 from ...data.encoding import encode_texts
 from ...errors import InputError
-from ...models.families import family_of, layers_of, prunable_weights
+from ...models.architectures import architecture_of, layers_of, prunable_weights
 from ...pipeline.recipe import Recipe
 from ...pruning.selection import floor_of
 from ...tasks.dataset import HOLDOUT, Data
@@ -137,7 +137,7 @@ def facts_of(model, tokenizer, data: Data, recipe: Recipe, *, runtimes: Sequence
     Raises:
         ValueError: the architecture is not known.
     """
-    family, layers, args = family_of(model.config), layers_of(model), recipe.training
+    family, layers, args = architecture_of(model.config), layers_of(model), recipe.training
     first, total = layers[0], count_parameters(model).total
     table = model.get_input_embeddings()
     prunable = prunable_weights(layers)

@@ -69,7 +69,7 @@ def _guesses() -> dict[str, np.ndarray]:
     }
 
 
-class Beliefs:
+class Surrogate:
     """What is expected, given results.
 
     Args:
@@ -207,7 +207,7 @@ class Prospect:
 
 def prospects(goal: Goal, space: Space, results: Sequence[Finished]) -> list[Prospect]:
     """What stays open, the best first; alternatives only if nothing of the main line is worth a run."""
-    beliefs, best = Beliefs(results, space.facts.rows), best_of(goal, results)
+    beliefs, best = Surrogate(results, space.facts.rows), best_of(goal, results)
     places = [place for runtime in space.facts.runtimes for place in _open(goal, space, results, runtime)]
     found = (_of_quality if goal.kind == "best" else _of_cost)(goal, places, beliefs, best)
     found.sort(key=lambda one: (-one.worth, -one.chance, one.candidate.name, one.runtime))
@@ -234,7 +234,9 @@ def _tried_in_vain(goal: Goal, results: Sequence[Finished]) -> int:
     )
 
 
-def _of_cost(goal: Goal, places: list[tuple[Candidate, str]], beliefs: Beliefs, best: Choice | None) -> list[Prospect]:
+def _of_cost(
+    goal: Goal, places: list[tuple[Candidate, str]], beliefs: Surrogate, best: Choice | None
+) -> list[Prospect]:
     def expected(candidate: Candidate, runtime: str) -> float:
         return (
             beliefs.bytes(candidate, runtime) if goal.kind == "smallest" else 1 / beliefs.speedup(candidate, runtime)
@@ -257,7 +259,7 @@ def _of_cost(goal: Goal, places: list[tuple[Candidate, str]], beliefs: Beliefs, 
 
 
 def _of_quality(
-    goal: Goal, places: list[tuple[Candidate, str]], beliefs: Beliefs, best: Choice | None
+    goal: Goal, places: list[tuple[Candidate, str]], beliefs: Surrogate, best: Choice | None
 ) -> list[Prospect]:
     chances = {place: beliefs.chance_of_speed(*place, goal.speedup) for place in places}
     losses = {place: beliefs.expected_loss(*place) for place in places if chances[place] >= LIKELY}

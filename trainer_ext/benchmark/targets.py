@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..models.loading import open_classifier
+from ..models.loading import load_model
 from ..models.runtimes import RUNTIMES, Batch, open_runtime
 from ..report.run_directory import RunDirectory
-from ..utils.imports import need
+from ..utils.imports import require
 
 TORCH = "torch"
 # What a PyTorch model may compute in, by the device: on a processor fp16 is slower than fp32.
@@ -118,7 +118,7 @@ def open_entry(entry: Entry, *, threads: int, device: str = "cpu") -> Participan
     import torch
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[entry.precision]
-    model = open_classifier(entry.path, option="The model", way_out=WAY_OUT).eval().to(device=device, dtype=dtype)
+    model = load_model(entry.path, option="The model", way_out=WAY_OUT).eval().to(device=device, dtype=dtype)
 
     def run(batch: Batch) -> torch.Tensor:
         names = ("input_ids", "attention_mask")
@@ -148,7 +148,7 @@ def _precision(file: Path) -> str:
     if file.suffix == ".xml":
         text = file.read_text(encoding="utf-8", errors="replace")
         return "int8" if 'element_type="i8"' in text or 'element_type="u8"' in text else "fp32"
-    onnx = need("onnx", extra="export")
+    onnx = require("onnx", extra="export")
     try:
         tensors = onnx.load(file, load_external_data=False).graph.initializer
     except Exception as error:  # protobuf's own, which has no public name here

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from .compact.registration import COMPACT_PREFIX
-from .layers import Layer, Matrix
+from .layers import EncoderLayer, LinearView
 
 
 @dataclass(frozen=True)
-class Part:
+class MatrixSlice:
     """One matrix of several that share the rows of a Linear, equal in height: number `index` of `of`."""
 
     path: str
@@ -26,7 +26,7 @@ def _once(config) -> int:
 
 
 @dataclass(frozen=True)
-class Family:
+class ArchitectureSpec:
     """Names of the prunable parts of one architecture.
 
     Attributes:
@@ -46,14 +46,14 @@ class Family:
     """
 
     layers: str
-    query: str | Part
-    key: str | Part
-    value: str | Part
+    query: str | MatrixSlice
+    key: str | MatrixSlice
+    value: str | MatrixSlice
     attention_output: str
-    ffn_in: str | Part
+    ffn_in: str | MatrixSlice
     ffn_out: str
     activation: str
-    ffn_gate: Part | None = None
+    ffn_gate: MatrixSlice | None = None
     positions: tuple[str, ...] = ()
     attention: str | None = None
     width: str = "intermediate_size"
@@ -62,7 +62,7 @@ class Family:
     uses: Callable[..., int] = _once
 
 
-_BERT = Family(
+_BERT = ArchitectureSpec(
     layers="encoder.layer.*",
     query="attention.self.query",
     key="attention.self.key",
@@ -73,8 +73,8 @@ _BERT = Family(
     activation="intermediate.intermediate_act_fn",
 )
 
-FAMILIES: dict[str, Family] = {
-    "albert": Family(
+ARCHITECTURES: dict[str, ArchitectureSpec] = {
+    "albert": ArchitectureSpec(
         layers="encoder.albert_layer_groups.*.albert_layers.*",
         query="attention.query",
         key="attention.key",
@@ -96,7 +96,7 @@ FAMILIES: dict[str, Family] = {
         positions=("attention.self.pos_key_proj", "attention.self.pos_query_proj"),
         attention="attention.self",
     ),
-    "distilbert": Family(
+    "distilbert": ArchitectureSpec(
         layers="transformer.layer.*",
         query="attention.q_lin",
         key="attention.k_lin",
@@ -108,14 +108,14 @@ FAMILIES: dict[str, Family] = {
         width="hidden_dim",
     ),
     "electra": _BERT,
-    "modernbert": Family(
+    "modernbert": ArchitectureSpec(
         layers="layers.*",
-        query=Part("attn.Wqkv", 0, 3),
-        key=Part("attn.Wqkv", 1, 3),
-        value=Part("attn.Wqkv", 2, 3),
+        query=MatrixSlice("attn.Wqkv", 0, 3),
+        key=MatrixSlice("attn.Wqkv", 1, 3),
+        value=MatrixSlice("attn.Wqkv", 2, 3),
         attention_output="attn.Wo",
-        ffn_in=Part("mlp.Wi", 0, 2),
-        ffn_gate=Part("mlp.Wi", 1, 2),
+        ffn_in=MatrixSlice("mlp.Wi", 0, 2),
+        ffn_gate=MatrixSlice("mlp.Wi", 1, 2),
         ffn_out="mlp.Wo",
         activation="mlp.act",
         per_layer=("layer_types",),
@@ -134,48 +134,52 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+# The names that they had before, which scripts import.
+Family, FAMILIES = ArchitectureSpec, ARCHITECTURES
+
+
 def stock_type(model_type: str) -> str:
     """The architecture that a compact model was cut from: `compact-bert` -> `bert`."""
     return model_type.removeprefix(COMPACT_PREFIX)
 
 
-def family_of(config) -> Family:
+def architecture_of(config) -> ArchitectureSpec:
     """The row of a model's architecture.
 
     Raises:
         ValueError: if the architecture has no row.
     """
     model_type = stock_type(config.model_type)
-    if model_type not in FAMILIES:
+    if model_type not in ARCHITECTURES:
         raise ValueError(
-            f"No pruning layout for model_type={model_type!r}; known: {sorted(FAMILIES)}. "
-            "Add one row to trainer_ext.models.families.FAMILIES."
+            f"No pruning layout for model_type={model_type!r}; known: {sorted(ARCHITECTURES)}. "
+            "Add one row to trainer_ext.models.architectures.FAMILIES."
         )
-    return FAMILIES[model_type]
+    return ARCHITECTURES[model_type]
 
 
-def layers_of(model) -> list[Layer]:
+def layers_of(model) -> list[EncoderLayer]:
     """The prunable layers of a transformers model, first layer first; of layers that share weights, each once.
 
     Raises:
         ValueError: if the architecture has no row.
     """
-    family, base, config = family_of(model.config), model.base_model, model.config
+    family, base, config = architecture_of(model.config), model.base_model, model.config
     own = getattr(config, "attention_head_size", None)  # DeBERTa may set it apart from the other two
     head_size = own or config.hidden_size // config.num_attention_heads
     layers = []
     for path, layer in _numbered(base, family.layers):
         children = dict(layer.named_modules())
 
-        def matrix(place: str | Part, *, path=path, children=children) -> Matrix:
-            part = place if isinstance(place, Part) else Part(place, 0, 1)
-            return Matrix(children[part.path], f"{path}.{part.path}", part.index, part.of)
+        def matrix(place: str | MatrixSlice, *, path=path, children=children) -> LinearView:
+            part = place if isinstance(place, MatrixSlice) else MatrixSlice(place, 0, 1)
+            return LinearView(children[part.path], f"{path}.{part.path}", part.index, part.of)
 
         activation = layer
         for step in family.activation.split("."):  # a plain function in some heads, so not get_submodule
             activation = getattr(activation, step)
         layers.append(
-            Layer(
+            EncoderLayer(
                 query=matrix(family.query),
                 key=matrix(family.key),
                 value=matrix(family.value),
@@ -193,7 +197,7 @@ def layers_of(model) -> list[Layer]:
     return layers
 
 
-def prunable_weights(layers: list[Layer]) -> int:
+def prunable_weights(layers: list[EncoderLayer]) -> int:
     """Weights that pruning may remove: the attention and feed-forward matrices, without biases."""
     return sum(layer.heads * layer.head_cost + layer.neurons * layer.neuron_cost for layer in layers)
 
