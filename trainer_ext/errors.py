@@ -17,3 +17,19 @@ def one_line(error: object, *, most: int = 200) -> str:
     """The message of an error from elsewhere as one line of at most `most` characters."""
     text = " ".join(str(error).split())
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+class CheckFailed(RuntimeError):
+    """Two forms of a model that should be one do not compute the same function."""
+
+
+class ExportRefused(RuntimeError):
+    """An exported file does not answer as its model does, so it was not kept."""
+
+
+class HubError(RuntimeError):
+    """The Hub or the network failed; the same call again may succeed."""
+
+
+class Busy(RuntimeError):
+    """Another process works on this run."""

@@ -17,11 +17,10 @@ from recipes.benchmarks import pruned_int8
 from tests.helpers.commands import recipe_fields, run_command, write_recipe, write_task
 from tests.helpers.tiny_models import SPEC, build
 from trainer_ext import report
-from trainer_ext.errors import InputError
+from trainer_ext.errors import ExportRefused, InputError
 from trainer_ext.export import formats as exporting, onnx
 from trainer_ext.export.formats import FORMATS, export
 from trainer_ext.export.source import open_source
-from trainer_ext.export.verify import ExportRefused
 from trainer_ext.models.runtimes import open_runtime
 from trainer_ext.pipeline.compress import compress
 from trainer_ext.pipeline.recipe import read_recipe

@@ -4,8 +4,8 @@ import pytest
 from huggingface_hub import HfApi
 
 from tests.helpers.publishing import CLIENT_WARNS
-from trainer_ext.errors import InputError
-from trainer_ext.hub.client import HubError, Remote, check_account, claim, explain_error, look, publish, refuse_foreign
+from trainer_ext.errors import HubError, InputError
+from trainer_ext.hub.client import Remote, check_account, claim, explain_error, look, publish, refuse_foreign
 
 REPO = "user/small"
 CARD = "---\nlicense: mit\n---\n# Card\n"

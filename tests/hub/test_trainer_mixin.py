@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification, Trainer, TrainingAr
 from tests.helpers.publishing import CLIENT_WARNS
 from tests.helpers.training import PRUNE, Rows, arguments, new_model
 from trainer_ext import DistillPruneTrainer, DistillPruneTrainingArguments
-from trainer_ext.hub.client import HubError
+from trainer_ext.errors import HubError
 from trainer_ext.hub.staging import CARD
 
 REPO = "user/trained"

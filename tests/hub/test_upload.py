@@ -7,12 +7,10 @@ import pytest
 from huggingface_hub import HfApi
 
 from tests.helpers.publishing import CLIENT_WARNS, QUIET, make_run, run_python
-from trainer_ext.errors import InputError
-from trainer_ext.hub.client import HubError
+from trainer_ext.errors import CheckFailed, HubError, InputError
 from trainer_ext.hub.plan import PushOptions
 from trainer_ext.hub.staging import CARD
 from trainer_ext.hub.upload import push
-from trainer_ext.pruning.verify import CheckFailed
 
 REPO = "user/small"
 pytestmark = [CLIENT_WARNS, pytest.mark.usefixtures("client_here")]

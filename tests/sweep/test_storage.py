@@ -9,7 +9,8 @@ import time
 import pytest
 
 from trainer_ext import InputError
-from trainer_ext.sweep.storage import Busy, SweepDirectory, begin, link_tree
+from trainer_ext.errors import Busy
+from trainer_ext.sweep.storage import SweepDirectory, begin, link_tree
 
 HOLDER = """
 import sys, time

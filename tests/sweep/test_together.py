@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from trainer_ext.errors import Busy
 from trainer_ext.sweep import study
-from trainer_ext.sweep.storage import VARIANTS, Busy, SweepDirectory
+from trainer_ext.sweep.storage import VARIANTS, SweepDirectory
 from trainer_ext.sweep.study import RangeSource, open_study
 from trainer_ext.sweep.worker import ChildJob, Outcome, work
 

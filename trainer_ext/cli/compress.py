@@ -49,8 +49,8 @@ def compress(
 
     quiet()
     read = read_recipe(recipe, context.args, scale)
+    from ..errors import CheckFailed
     from ..pipeline.compress import compress as run_recipe
-    from ..pruning.verify import CheckFailed
     from ..report.tables import summary
 
     words = [*(("--scale", scale) if scale else ()), *sanitize.command(context.args)]

@@ -77,10 +77,9 @@ def push(
         trainer-ext push RUN me/topics-small --space me/topics-demo --license apache-2.0 --language mr
     """
     quiet()
-    from ..hub.client import HubError
+    from ..errors import CheckFailed, HubError
     from ..hub.plan import PushOptions
     from ..hub.upload import push as run_push
-    from ..pruning.verify import CheckFailed
 
     if card not in (None, "local", "hub"):
         raise InputError(f"--card must be local or hub, got {card!r}.")

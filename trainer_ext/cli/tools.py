@@ -48,9 +48,9 @@ def export(
     neither torch nor transformers.
     """
     quiet()
+    from ..errors import ExportRefused
     from ..export.formats import export as run_export
     from ..export.table import table
-    from ..export.verify import ExportRefused
 
     try:
         rows = run_export(

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .. import report
 from ..data.records import listed
-from ..errors import InputError
+from ..errors import ExportRefused, InputError
 from ..models.runtimes import open_runtime
 from ..utils.files import scratch_in, writing_to
 from ..utils.imports import require
@@ -20,7 +20,7 @@ from .classify_script import write_usage
 from .onnx import quantise_onnx, write_onnx
 from .openvino import quantise_openvino, quietly, write_openvino
 from .source import ExportSource, open_source
-from .verify import ExportRefused, Findings, answers_of, check_exact, check_quality, judged_rows, run_model
+from .verify import Findings, answers_of, check_exact, check_quality, judged_rows, run_model
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,6 @@ DECISIONS = {
 }
 
 
-class ExportRefused(RuntimeError):
-    """An exported file does not answer as its model does, so it was not kept."""
-
-
 @dataclass(frozen=True)
 class Findings:
     """What a check found; None is what it did not look at. `rows` were compared, on `split` of the data."""

@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from ..errors import InputError, one_line
+from ..errors import HubError, InputError, one_line
 from ..report.io import FILE_NAME
 from .staging import CARD
 
@@ -32,10 +32,6 @@ NO_PAYMENT = (
     "the Hub wants payment for this (402): a Gradio Space on cpu-basic hardware needs a PRO or Team account. Without one, "
     "--space-hardware zero-a10g may be free for you, or run the page here: python space/app.py RUN"
 )
-
-
-class HubError(RuntimeError):
-    """The Hub or the network failed; the same call again may succeed."""
 
 
 @contextlib.contextmanager

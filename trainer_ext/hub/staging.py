@@ -18,9 +18,9 @@ import torch
 from huggingface_hub import get_token
 
 from .. import report
-from ..errors import InputError
+from ..errors import CheckFailed, InputError
 from ..models.loading import load_model
-from ..pruning.verify import CheckFailed, Link, check
+from ..pruning.verify import Link, check
 from ..report.run_directory import RunDirectory
 from ..report.schema import CompressionReport
 from ..utils.files import write_json, write_text

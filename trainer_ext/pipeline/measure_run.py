@@ -19,12 +19,12 @@ from ..benchmark.energy import BLOCKS, check_country, check_seconds, compare_inf
 from ..benchmark.latency import compare_latency
 from ..benchmark.size import count_parameters, weight_bytes
 from ..callbacks import training_energy
-from ..errors import InputError
+from ..errors import CheckFailed, InputError
 from ..hub import sanitize
 from ..models.architectures import layers_of, prunable_weights, stock_type
 from ..models.loading import auto_class, load_model
 from ..pruning import masks
-from ..pruning.verify import CheckFailed, as_equivalence, check, smaller_of
+from ..pruning.verify import as_equivalence, check, smaller_of
 from ..report.run_directory import RunDirectory
 from ..tasks.dataset import Data
 from ..tasks.evaluate import compare_quality, predict

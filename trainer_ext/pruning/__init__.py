@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .shrinking import shrink as shrink, shrink_plain as shrink_plain
     from .units import PruningSpec as PruningSpec
     from .verify import (
-        CheckFailed as CheckFailed,
         CompressionResult as CompressionResult,
         check as check,
         shrink_and_verify as shrink_and_verify,
@@ -31,6 +30,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "masks": ["attach", "freeze_structure", "load_masked", "merge", "set_sparsity"],
         "shrinking": ["shrink", "shrink_plain"],
         "units": ["PruningSpec"],
-        "verify": ["CheckFailed", "CompressionResult", "check", "shrink_and_verify"],
+        "verify": ["CompressionResult", "check", "shrink_and_verify"],
     },
 )

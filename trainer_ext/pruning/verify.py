@@ -28,10 +28,6 @@ from .units import PruningSpec
 ROWS = 64
 
 
-class CheckFailed(RuntimeError):
-    """Two forms of a model that should be one do not compute the same function."""
-
-
 @dataclass(frozen=True)
 class Link:
     """One link of the chain: two forms of the model, the largest difference of their logits, and what is allowed."""

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import report
-from ..errors import InputError
+from ..errors import Busy, InputError
 from ..utils.imports import require
 from .collect import (
     baseline_rows,
@@ -27,7 +27,7 @@ from .config import Job, SweepFile
 from .group import Group
 from .output import read_sweep_json, write_sweep
 from .results import SweepResult, SweepRow, choose
-from .storage import Busy, SweepDirectory
+from .storage import SweepDirectory
 from .study import EXTRA, GridSource, RangeSource, open_study
 from .worker import ChildJob, Outcome, Workers
 

@@ -22,17 +22,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ..errors import InputError
+from ..errors import Busy, InputError
 from ..report.run_directory import RunDirectory
 from ..utils.files import whole_folder, write_json
 from .config import Job
 
 VARIANTS = "variants.json"
 DEFINITION = "definition.json"
-
-
-class Busy(RuntimeError):
-    """Another process works on this run."""
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,9 @@ def work(job: ChildJob) -> None:
         InputError: something given cannot work.
         Busy: another process works on this run, or has finished it since this one was started.
     """
+    from ..errors import Busy
     from .config import Job
-    from .storage import Busy, SweepDirectory
+    from .storage import SweepDirectory
 
     place = SweepDirectory(Path(job.root))
     with place.claim(job.folder):
@@ -87,10 +88,10 @@ def _baseline(place, job: ChildJob) -> None:
     """Train the shared baseline; who comes while another one does so waits for it."""
     from rich.console import Console
 
+    from ..errors import Busy
     from ..pipeline.compress import train_baseline
     from ..pipeline.recipe import read_recipe
     from ..report.run_directory import RunDirectory
-    from .storage import Busy
 
     run = RunDirectory(place.shared / job.baseline)
     while not run.baseline.is_dir():
@@ -149,9 +150,7 @@ def main(arguments: list[str]) -> int:
 
     _leave_with_the_sweep(int(arguments[1]))
     quiet()
-    from ..export.verify import ExportRefused
-    from ..pruning.verify import CheckFailed
-    from .storage import Busy
+    from ..errors import Busy, CheckFailed, ExportRefused
 
     values: dict[str, Any] = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     try:
