@@ -16,17 +16,23 @@ EXAMPLES ?= 2000
 OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: audit browser check clean distributed endurance faults format fresh fuzz help licences lowest newest offline quickstart results screenshots test wheel
+.PHONY: audit browser check clean coverage distributed endurance faults format fresh fuzz help licences lowest newest offline quickstart results screenshots test test-all wheel
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi classifier (about 10 minutes, no network)
 	$(BIN)/python recipes/quickstart/corpus.py runs/quickstart-data
 	$(BIN)/trainer-ext compress recipes/quickstart/quickstart.yaml --output_dir $(RUN) --resume
 
-test: $(INSTALLED) browser  ## Run the tests
+test: $(INSTALLED) browser  ## Run the tests but the slow ones (about 8 minutes on two cores)
+	$(BIN)/$(PYTEST) -m "not slow" $(TESTS)
+
+test-all: $(INSTALLED) browser  ## Run all tests, the slow ones too (about 20 minutes)
 	$(BIN)/$(PYTEST) $(TESTS)
+
+coverage: $(INSTALLED) browser  ## Run all tests and show which lines of the package they reach: make coverage TESTS="-m 'not slow'"
+	$(BIN)/$(PYTEST) --cov --cov-report=term:skip-covered $(TESTS)
 
 distributed: $(INSTALLED)  ## Train every method in 1, 2 and 4 processes, resumed in other numbers too (about 5 minutes)
 	PYTHONPATH=. $(BIN)/python tests/by_hand/scale_out.py
@@ -49,9 +55,11 @@ screenshots: $(INSTALLED) browser  ## Write what the page looks like to screensh
 faults: $(INSTALLED)  ## Kill 380 runs at random steps and compare how they end (15 minutes): make faults SEED=1
 	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/by_hand/faults.py --seed $(or $(SEED),0)
 
-check: $(INSTALLED)  ## Lint, and check the format
+check: $(INSTALLED)  ## Lint, check the format, the types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 
 format: $(INSTALLED)  ## Format the code, and mend what the linter can mend
 	$(BIN)/ruff check --fix .
