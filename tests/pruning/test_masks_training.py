@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from tests.helpers.masking import ATTENTION, every_family
+from tests.helpers.training import PRUNE, differing, make_trainer, without_timing
 from trainer_ext.models.architectures import layers_of
 from trainer_ext.pruning import masks
 from trainer_ext.pruning.scores import UnitScores
+from trainer_ext.pruning.structure import METHODS
 
 # Gradients
 
@@ -47,9 +49,10 @@ def test_the_score_gradient_is_weight_times_gradient_summed_over_the_unit(masked
 
 
 @pytest.mark.parametrize("use_reentrant", [True, False])
+@pytest.mark.parametrize("method", ["movement", "soft_movement"])
 @pytest.mark.parametrize("model_type", ["bert", "distilbert", "electra"])
-def test_gradient_checkpointing_gives_the_same_gradients(masked, tiny_batch, model_type, use_reentrant):
-    plain = masked(model_type).train()
+def test_gradient_checkpointing_gives_the_same_gradients(masked, tiny_batch, model_type, method, use_reentrant):
+    plain = masked(model_type, method=method).train()
     masks.set_sparsity(plain, 0.3)
     saving = copy.deepcopy(plain)
     if hasattr(saving, "activation_checkpointing_enable"):  # its name since transformers 5.23
@@ -65,6 +68,23 @@ def test_gradient_checkpointing_gives_the_same_gradients(masked, tiny_batch, mod
         assert torch.equal(parameter.grad, names[name].grad), name
     assert names["pruning.ffn.scores"].grad.ne(0).any()
     assert names["pruning.attention.scores"].grad.ne(0).any()
+
+
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing:FutureWarning")
+@pytest.mark.parametrize("use_reentrant", [None, False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_with_gradient_checkpointing_gives_the_same_model_and_log(tmp_path, method, use_reentrant):
+    """`None` is the default of `TrainingArguments`. The run covers the ramp and the frozen structure."""
+    fields = {**PRUNE, "prune_method": method, "prune_score_lr": 0.1, "max_steps": 8}
+    kwargs = None if use_reentrant is None else {"use_reentrant": use_reentrant}
+    saving = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": kwargs}
+    plain = make_trainer(tmp_path, **fields)
+    plain.train()
+    saved = make_trainer(tmp_path, **fields, **saving)
+    saved.train()
+    assert differing(plain.model.state_dict(), saved.model.state_dict()) == []
+    assert without_timing(plain.state.log_history) == without_timing(saved.state.log_history)
+    assert plain.compression == saved.compression
 
 
 # Precision and cost

@@ -136,7 +136,8 @@ def open_above(scores: torch.Tensor, threshold: torch.Tensor | float) -> torch.T
         scores: `[units]`.
         threshold: in [0, 1).
     """
-    opened = (torch.sigmoid(scores) > threshold).to(scores.dtype)
+    # Detached: gradient checkpointing may build the mask again, and requires that this saves no tensor for backward.
+    opened = (torch.sigmoid(scores.detach()) > threshold).to(scores.dtype)
     return opened + (scores - scores.detach())
 
 
