@@ -1,12 +1,17 @@
 """Equivalence: the batch is the same everywhere and reaches padding; the difference is seen; modes are restored."""
 
+import contextlib
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from tests.helpers.precision import SETTINGS, bf16_products, default_precision_afterwards, precision_settings
+from trainer_ext.export.verify import check_exact
 from trainer_ext.models import outputs
 from trainer_ext.models.compact.registration import MODEL_TYPES
+from trainer_ext.models.runtimes import Runtime
 
 every_family = pytest.mark.parametrize("model_type", MODEL_TYPES)
 
@@ -71,3 +76,105 @@ def test_the_difference_is_zero_for_a_copy_and_seen_for_a_change(tiny_model, tin
 def test_the_allowed_difference_grows_with_the_logits_and_never_falls_below_its_floor():
     assert outputs.allowed_difference(torch.tensor([[0.01, -0.2]])) == pytest.approx(1e-5)
     assert outputs.allowed_difference(torch.tensor([[3.0, -40.0]])) == pytest.approx(4e-4)
+
+
+# Precision
+
+
+def set_generic(value):
+    torch.backends.fp32_precision = value
+
+
+def set_cuda_matmul(value):
+    torch.backends.cuda.matmul.fp32_precision = value
+
+
+def set_cudnn_tf32(value):
+    torch.backends.cudnn.allow_tf32 = value
+
+
+def set_matmul_tf32(value):
+    torch.backends.cuda.matmul.allow_tf32 = value
+
+
+def set_mkldnn_matmul(value):
+    torch.backends.mkldnn.matmul.fp32_precision = value
+
+
+@pytest.fixture
+def restored_precision():
+    with default_precision_afterwards():
+        yield
+
+
+FULL = {"matmul": "highest", "cuda tf32": False, "cudnn tf32": False, "autocast": False} | dict.fromkeys(
+    SETTINGS, "ieee"
+)
+LOWERED = {
+    "nothing": lambda: None,
+    "medium": lambda: torch.set_float32_matmul_precision("medium"),
+    "high": lambda: torch.set_float32_matmul_precision("high"),
+    "tf32 of cuBLAS": lambda: set_matmul_tf32(True),
+    "no tf32 of cuDNN": lambda: set_cudnn_tf32(False),
+    "tf32 everywhere": lambda: set_generic("tf32"),
+    "bf16 everywhere": lambda: set_generic("bf16"),
+    "newer, cuda": lambda: set_cuda_matmul("tf32"),
+    "newer, mkldnn": lambda: set_mkldnn_matmul("bf16"),
+    "newer over older": lambda: (torch.set_float32_matmul_precision("highest"), set_mkldnn_matmul("bf16")),
+}
+
+
+@pytest.mark.usefixtures("restored_precision")
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("lowered", LOWERED)
+def test_full_precision_sets_everything_and_restores_it_also_after_an_error(lowered, fails):
+    LOWERED[lowered]()
+    before = precision_settings()
+    with contextlib.suppress(ZeroDivisionError), outputs.full_precision():
+        assert precision_settings() == FULL
+        1 / (not fails)
+    assert precision_settings() == before
+    set_generic("tf32")  # what inherited from the general setting still does
+    inherited = precision_settings()
+    set_generic("none")
+    LOWERED[lowered]()
+    set_generic("tf32")
+    assert precision_settings() == inherited
+
+
+@pytest.mark.usefixtures("restored_precision")
+def test_full_precision_ends_autocast(tiny_model, tiny_batch):
+    model = tiny_model()
+    batch = tiny_batch(model)
+    expected = outputs.logits(model, batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not torch.equal(outputs.logits(model, batch), expected)
+        with outputs.full_precision():
+            assert torch.equal(outputs.logits(model, batch), expected)
+        assert torch.is_autocast_enabled("cpu")
+
+
+def test_the_difference_of_two_models_is_found_in_full_precision(tiny_model, tiny_batch):
+    model = tiny_model()
+    batch = tiny_batch(model)
+    expected, found = outputs.logits(model, batch), []
+    model.register_forward_hook(lambda *_: found.append(torch.get_float32_matmul_precision()))
+    with bf16_products():
+        assert not torch.allclose(outputs.logits(model, batch), expected, atol=1e-4)
+        outputs.max_logit_difference(model, model, batch)
+    assert found == ["medium", "highest", "highest"]
+
+
+def test_an_exported_file_is_compared_in_full_precision(tiny_model):
+    """The file computes in fp32 in any case."""
+    model = tiny_model()
+    source = SimpleNamespace(model=model, encoded=None, inputs=("input_ids", "attention_mask"))
+
+    @outputs.full_precision()
+    def run(batch):
+        return outputs.logits(model, {name: torch.from_numpy(value) for name, value in batch.items()}).numpy()
+
+    runtime = Runtime("exact", source.inputs, run)
+    with bf16_products():
+        assert check_exact(source, runtime, on_rows=lambda rows: None).holds
+        assert not check_exact.__wrapped__(source, runtime, on_rows=lambda rows: None).holds  # the control

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from recipes.benchmarks.nn_pruning_shim import load_masked_nn
 from tests.helpers import nn_pruning_reference as reference
 from tests.helpers.commands import run_command
+from tests.helpers.precision import bf16_products
 from trainer_ext.models import outputs
 from trainer_ext.pruning.import_nn_pruning import import_nn_pruning
 
@@ -119,6 +120,14 @@ def test_other_architectures_do_too(model_type, tiny_model, tmp_path):
     found = import_nn_pruning(publish(full, tmp_path / "old"), tmp_path / "new")
     assert found.heads == [[0, 2], [1, 2, 3]]
     assert difference(full, opened(tmp_path / "new")) <= 1e-5
+
+
+def test_the_answers_are_compared_in_full_precision(tiny_model, tmp_path):
+    source = publish(silenced(tiny_model()), tmp_path / "old")
+    with bf16_products():
+        import_nn_pruning(source, tmp_path / "new")
+        with pytest.raises(RuntimeError, match="logits differ"):  # the control
+            import_nn_pruning.__wrapped__(source, tmp_path / "other")
 
 
 def test_what_nn_pruning_itself_compiled(tiny_model, tmp_path):

@@ -6,8 +6,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tests.helpers.commands import run_command
+from tests.helpers.precision import bf16_products
 from trainer_ext.pruning import masks
 from trainer_ext.pruning.shrinking import shrink
+from trainer_ext.pruning.verify import check, shrink_and_verify
 
 
 @pytest.fixture
@@ -37,6 +39,22 @@ def test_the_chain_holds(run, monkeypatch, capsys):
     assert status == 0, err
     assert out.count("yes") == 3
     assert "NO" not in out
+
+
+@pytest.mark.parametrize("structure", [{}, {"structure": "plain", "attention": "none", "sparsity": 0.3}])
+def test_a_process_with_rounded_products_shrinks_and_checks_in_full_precision(masked, structure):
+    with bf16_products():
+        _, expected = shrink_and_verify(masked(**structure))
+        with pytest.raises(RuntimeError, match="differs from the masked one"):  # the control
+            shrink_and_verify.__wrapped__(masked(**structure))
+    assert shrink_and_verify(masked(**structure))[1] == expected
+
+
+def test_a_process_with_rounded_products_finds_the_same_links(run):
+    expected = check(run)
+    with bf16_products():
+        assert check(run) == expected
+        assert not all(link.holds for link in check.__wrapped__(run))  # the control
 
 
 @pytest.mark.parametrize("part", ["compressed", "masked"])

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.helpers.commands import run_command
+from tests.helpers.precision import bf16_products
 from tests.helpers.tiny_models import build
 from tests.helpers.vocabularies import ALL, MARATHI, tokenizer_of
 from trainer_ext.vocabulary import checkpoint as trimming, trim as vocabulary
@@ -121,3 +122,14 @@ def test_models_without_tokenizer_and_with_masks_are_refused(folder, monkeypatch
     status, _, err = trim(monkeypatch, capsys, model, 250)
     assert status == 2
     assert "with masks; finish the run" in err
+
+
+def test_the_answers_are_compared_in_full_precision(folder, monkeypatch):
+    model, seen, answers = folder(), [], trimming._answers
+    monkeypatch.setattr(
+        trimming, "_answers", lambda *args: seen.append(torch.get_float32_matmul_precision()) or answers(*args)
+    )
+    texts = {"corpus": [model.parent / "corpus.txt"], "held_out": model.parent / "unseen.txt"}
+    with bf16_products():
+        trimming.trim_checkpoint(str(model), model.parent / "out", size=250, **texts)
+    assert seen == ["highest", "highest"]

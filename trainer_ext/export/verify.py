@@ -39,6 +39,7 @@ class Findings:
     agreement: float | None = None
 
 
+@outputs.full_precision()
 def check_exact(source: ExportSource, runtime: Runtime, *, on_rows: Callable[[int], None]) -> Findings:
     """Largest difference of logits, on test texts of the run or else on random tokens at three shapes.
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
 
 import torch
 
 TOLERANCE = 1e-5
+# Below `torch.backends`: what has a field `fp32_precision`, general settings before those that inherit from them.
+_FP32_PRECISION = attrgetter(
+    *("cudnn", "cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
+)
 
 
 def allowed_difference(logits: torch.Tensor) -> float:
@@ -62,6 +68,42 @@ def logits(model, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     return torch.stack(parts, -1).squeeze(-1)
 
 
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """Compute in full fp32 inside the block (or the decorated function), then restore the settings of the process.
+
+    With TF32, bf16 or autocast allowed, the logits of two models that compute the same function differ by about 1e-3.
+    Every comparison of logits therefore runs under this.
+    """
+    settings = [torch.backends, *_FP32_PRECISION(torch.backends)]
+    before, matmul, cudnn = [], None, None
+    # The older switches cannot be read where a newer setting contradicts them. The newer one counts then.
+    with contextlib.suppress(RuntimeError):
+        matmul = torch.get_float32_matmul_precision()
+    with contextlib.suppress(RuntimeError):
+        cudnn = torch.backends.cudnn.allow_tf32
+    try:
+        for setting in settings:  # with the general ones at "none", each of the others shows its own value
+            before.append(setting.fp32_precision)
+            setting.fp32_precision = "none"
+        if matmul is not None:
+            torch.set_float32_matmul_precision("highest")
+        if cudnn is not None:
+            torch.backends.cudnn.allow_tf32 = False
+        for setting in settings:
+            setting.fp32_precision = "ieee"
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            yield
+    finally:
+        if matmul is not None:  # first: setting an older switch changes newer ones
+            torch.set_float32_matmul_precision(matmul)
+        if cudnn is not None:
+            torch.backends.cudnn.allow_tf32 = cudnn
+        for setting, value in zip(settings, before, strict=False):
+            setting.fp32_precision = value
+
+
+@full_precision()
 def max_logit_difference(first, second, batch: Mapping[str, torch.Tensor]) -> float:
     """Largest absolute difference of the logits of two models on one batch."""
     return (logits(first, batch) - logits(second, batch)).abs().max().item()

@@ -55,6 +55,7 @@ class Imported:
     difference: float
 
 
+@outputs.full_precision()
 def import_nn_pruning(source: str | Path, target: str | Path) -> Imported:
     """Write a checkpoint of nn_pruning as a compact model, with its tokenizer if there is one.
 

@@ -16,6 +16,7 @@ from ..models.architectures import architecture_of, layers_of, stock_type
 from ..models.compact.modeling_compact import compact_model
 from ..models.compact.registration import register
 from ..models.layers import EncoderLayer, LinearView, rows_by_linear
+from ..models.outputs import full_precision
 
 Affine = tuple[torch.Tensor, torch.Tensor | None]
 
@@ -36,6 +37,7 @@ def surviving_neurons(layer: EncoderLayer) -> list[int]:
 
 
 @torch.no_grad()
+@full_precision()  # constants are products
 def shrink(model):
     """Build the compact model that computes what `model` computes.
 
@@ -61,6 +63,7 @@ def shrink(model):
 
 
 @torch.no_grad()
+@full_precision()
 def shrink_plain(model):
     """The same as a stock model: all heads stay, and every layer keeps as many neurons as the one with most.
 

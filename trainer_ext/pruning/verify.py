@@ -42,6 +42,7 @@ class Link:
         return self.difference <= self.allowed  # false for NaN
 
 
+@outputs.full_precision()
 def check(path: str | Path, *, trust_remote_code: bool = False, copy: Path | None = None) -> list[Link]:
     """Compare every form of a model that a folder holds, on 64 texts of random tokens.
 
@@ -186,6 +187,7 @@ def smaller_of(masked) -> tuple:
     return SHRINK[structure](masks.merge(masked))
 
 
+@outputs.full_precision()
 def shrink_and_verify(masked) -> tuple:
     """Fix the structure where that has not happened, merge the masks, shrink, and compare the logits.
 

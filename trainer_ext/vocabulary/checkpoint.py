@@ -19,6 +19,7 @@ from ..benchmark.size import evaluating
 from ..data.corpus import hold_out, read_corpus
 from ..errors import InputError
 from ..models.loading import HEADS, load_model, load_tokenizer, rows_of
+from ..models.outputs import full_precision
 from ..report.schema import Pair, Vocabulary
 from ..utils.files import whole_folder
 from .trim import Trimmed, measure_vocabulary, trim_model, trim_tokenizer
@@ -47,6 +48,7 @@ class Trimming:
     compared: int
 
 
+@full_precision()
 def trim_checkpoint(
     name: str,
     target: str | Path,
