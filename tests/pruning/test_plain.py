@@ -13,7 +13,7 @@ from tests.helpers.masking import every_family, scramble
 from trainer_ext.models.architectures import ARCHITECTURES, layers_of
 from trainer_ext.models.compact.modeling_compact import PREFIX
 from trainer_ext.models.outputs import allowed_difference, logits
-from trainer_ext.pruning import masks
+from trainer_ext.pruning import masks, shrinking
 from trainer_ext.pruning.shrinking import shrink_plain
 from trainer_ext.pruning.verify import shrink_and_verify
 
@@ -89,6 +89,24 @@ def test_layers_with_fewer_live_neurons_are_filled_with_dead_ones(tiny_model, ti
     assert (logits(small, batch) - before).abs().max() <= allowed_difference(before)
     assert [layer.ffn_out.weight.ne(0).any(0).sum() for layer in layers_of(small)] == [5, 20]
     assert torch.equal(logits(model, batch), before)
+
+
+def test_the_ids_that_stay_are_read_a_few_times_and_not_once_per_neuron(tiny_model, monkeypatch):
+    class Counted(list):
+        reads = 0
+
+        def __iter__(self):
+            Counted.reads += 1
+            return super().__iter__()
+
+    model = tiny_model()
+    with torch.no_grad():
+        layers_of(model)[0].ffn_out.linear.weight[:, ::2] = 0
+    expected = shrink_plain(model)[2]
+    surviving = shrinking.surviving_neurons
+    monkeypatch.setattr(shrinking, "surviving_neurons", lambda layer: Counted(surviving(layer)))
+    assert shrink_plain(model)[2] == expected
+    assert Counted.reads <= 3 * len(layers_of(model))
 
 
 def test_a_model_without_live_neurons_keeps_one(tiny_model, tiny_batch):

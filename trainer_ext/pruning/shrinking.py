@@ -80,8 +80,8 @@ def shrink_plain(model):
     width = max(1, *map(len, alive))
     neurons = []
     for layer, ids in zip(layers, alive, strict=True):  # filled up with dead ones
-        dead = [neuron for neuron in range(layer.neurons) if neuron not in set(ids)]
-        neurons.append(sorted([*ids, *dead[: width - len(ids)]]))
+        dead = sorted(set(range(layer.neurons)).difference(ids))
+        neurons.append(sorted(ids + dead[: width - len(ids)]))
     state, _ = _cut_state(model, layers, heads, neurons)
     config = copy.deepcopy(model.config)
     setattr(config, architecture_of(config).width, width)
