@@ -27,7 +27,7 @@ def refuse(*address, **_):
     raise OSError("no network here")
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.create_connection = refuse
 if sys.argv[1] == "ours":
-    from training import make_trainer
+    from tests.helpers.training import make_trainer
     from transformers import Trainer, TrainerCallback, TrainingArguments
     from trainer_ext import EmissionsCallback
     class Look(TrainerCallback):

@@ -9,7 +9,7 @@ One Python imports what is needed and forks for every piece of work, so that a k
     {"make": "*/new"}, {"remove": "*/old"}   before a folder is made or removed
     {"unlink": "*/file"}                     before a file is
     {"connect": "*.sqlite", "bytes": 9000}   as above, from when this database is opened
-    {"call": ["shrink.py", 5]}               at the fifth call of a function of this file
+    {"call": ["pruning/shrinking.py", 5]}               at the fifth call of a function of this file
 
 with `"nth": 2` for the second time. Audit hooks, a profile function and a resource limit see all this from outside: nothing
 of the package is replaced.

@@ -16,7 +16,7 @@ PLACES = [
     ({"open": "*/baseline/checkpoint-*/trainer_state.json", "bytes": 90, "nth": 2}, ["checkpoints/baseline"]),
     ({"rename": "*/run/baseline"}, ["logs/baseline.json", ".baseline.part/model.safetensors"]),
     ({"remove": "*/checkpoints/baseline"}, ["baseline", "checkpoints/baseline"]),
-    ({"call": ["shrink.py", 12]}, ["baseline", "checkpoints/compressed"]),
+    ({"call": ["pruning/shrinking.py", 12]}, ["baseline", "checkpoints/compressed"]),
     ({"rename": "*/run/masked"}, ["logs/compressed.json", ".masked.part/model.safetensors"]),
     ({"rename": "*/run/compressed"}, ["masked", ".compressed.part/model.safetensors"]),
     ({"rename": "*/compressed/README.md"}, ["masked", "compressed", "compressed/.README.md.*.part", "checkpoints"]),

@@ -90,8 +90,8 @@ PLACES = [
     ({"open": "*/checkpoint-4/config.json", "bytes": 180_000}, ("checkpoint-4/optimizer.pt", 180_000)),
     ({"open": "*/checkpoint-6/trainer_state.json", "bytes": 90}, ("checkpoint-6/trainer_state.json", 90)),
     ({"open": "*/checkpoint-20/trainer_state.json"}, ("checkpoint-20/rng_state.pth", None)),
-    ({"call": ["shrink.py", 1]}, ("checkpoint-20/trainer_state.json", None)),
-    ({"call": ["shrink.py", 12]}, ("checkpoint-20/trainer_state.json", None)),
+    ({"call": ["pruning/shrinking.py", 1]}, ("checkpoint-20/trainer_state.json", None)),
+    ({"call": ["pruning/shrinking.py", 12]}, ("checkpoint-20/trainer_state.json", None)),
 ]
 
 
