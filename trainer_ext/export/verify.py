@@ -34,7 +34,7 @@ class Findings:
     rows: int
     split: str | None = None
     max_abs_difference: float | None = None
-    compare_quality: Scores | None = None
+    quality: Scores | None = None
     difference: Difference | None = None
     agreement: float | None = None
 
