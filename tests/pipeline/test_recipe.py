@@ -3,10 +3,12 @@
 import dataclasses
 
 import pytest
+import yaml as pyyaml
 
 from tests.helpers.commands import recipe_fields as fields_of, write_recipe
 from trainer_ext import InputError
 from trainer_ext.pipeline.recipe import read_recipe, recipe_fields
+from trainer_ext.report.run_directory import find_run
 
 
 @pytest.fixture
@@ -72,9 +74,37 @@ def test_a_value_may_start_with_a_dash(recipe):
         recipe("--prune_start", "-0.5")
 
 
-def test_the_yaml_word_no_stays_a_word_where_words_are_meant(recipe):
-    assert recipe(save_strategy=False).training.save_strategy == "no"
-    assert recipe(bf16=False).training.bf16 is False
+# As recipes were written for YAML 1.1, where these words are booleans and 1e-5 is text.
+OLDER = """
+model_name_or_path: scratch
+data_dir: data
+prune_method: magnitude
+save_strategy: {off}
+eval_strategy: {off}
+bf16: {off}
+use_cpu: {on}
+activation_checkpointing: {off}
+learning_rate: 1e-5
+class_names: [08, "no"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("off", "on"), [("no", "yes"), ("No", "Yes"), ("off", "on"), ("OFF", "ON"), ("false", "true"), ("'no'", "'yes'")]
+)
+def test_words_for_yes_and_no_mean_what_they_meant_in_older_recipes(tmp_path, off, on):
+    path = tmp_path / "r.yaml"
+    path.write_text(OLDER.format(off=off, on=on), encoding="utf-8")
+    read = read_recipe(path)
+    assert read.training.save_strategy == read.training.eval_strategy == "no"
+    assert (read.training.bf16, read.training.use_cpu, read.training.activation_checkpointing) == (False, True, False)
+    assert read.training.learning_rate == 1e-5
+    assert read.model.class_names == ["08", "no"]
+    # What an older version wrote down of it, with PyYAML, is the same run.
+    older = read.resolved | {"learning_rate": "1e-5"}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text(pyyaml.safe_dump(older), encoding="utf-8")
+    assert find_run(tmp_path / "run", read.resolved, resume=True).holds_run
 
 
 def test_changed_training_arguments_are_checked_anew(recipe):
@@ -113,7 +143,7 @@ def test_a_field_that_cannot_be_is_refused_in_one_line(recipe, changes, words):
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("[1, 2]", "field: value"), ("a: [", "no YAML"), ("", "field: value"), ("just text", "field: value")],
+    [("[1, 2]", "field: value"), ("a: [", "not valid YAML"), ("", "field: value"), ("just text", "field: value")],
 )
 def test_a_file_that_is_no_recipe_is_refused(tmp_path, text, word):
     (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
@@ -126,7 +156,7 @@ def test_a_missing_folder_or_undecodable_file_is_refused(tmp_path):
     for path, word in ((tmp_path / "none.yaml", "There is no recipe"), (tmp_path, "cannot be read")):
         with pytest.raises(InputError, match=word):
             read_recipe(path)
-    with pytest.raises(InputError, match=r"cannot be read|no YAML"):
+    with pytest.raises(InputError, match=r"cannot be read|not valid YAML"):
         read_recipe(tmp_path / "r.yaml")
 
 

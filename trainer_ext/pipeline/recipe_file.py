@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..utils import yaml
 
 SCALES = "scales"
+_YAML_1_1 = {"yes": True, "on": True, "no": False, "off": False}
 Fields = Mapping[str, dataclasses.Field]
 
 
@@ -39,15 +40,22 @@ def read_values(path: Path, known: Fields, scale: str | None = None) -> dict[str
 
 
 def as_words(values: Mapping[str, Any], known: Fields) -> dict[str, Any]:
-    """YAML 1.1 reads the words no, off, yes and on as booleans; a field of words (save_strategy: no) meant the word."""
+    """Read yes, no, on and off as recipes always could: as true or false where a field is one, else as a word.
 
-    def word(name: str, value: Any) -> Any:
-        field = known.get(name)
-        if isinstance(value, bool) and field is not None and "bool" not in str(field.type):
+    `save_strategy: no` is the word, `use_cpu: no` is false. A boolean in a field of words, as YAML 1.1 made of `no`, is
+    the word again.
+    """
+
+    def convert(name: str, value: Any) -> Any:
+        kind = str(known[name].type) if name in known else ""
+        if "bool" in kind:
+            return _YAML_1_1.get(value.lower(), value) if isinstance(value, str) else value
+        if isinstance(value, bool) and kind:
             return "yes" if value else "no"
-        return value
+        is_off = "Strategy" in kind and str(value).lower() in ("no", "off")
+        return "no" if is_off else value
 
-    return {name: word(name, value) for name, value in values.items()}
+    return {name: convert(name, value) for name, value in values.items()}
 
 
 def read_words(words: Sequence[str], known: Fields) -> dict[str, Any]:

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import InputError
+from ..utils import yaml
 from ..utils.files import write_text
-from ..utils.yaml import read_yaml
 from .io import FILE_NAME
 
 # Which of a run's fields may differ when it is continued: none of them changes a result.
@@ -78,7 +76,7 @@ class RunDirectory:
         """Whether the shrunk model was trained further, so that it no longer computes what the masked one does."""
         if not self.recipe.exists():
             return False
-        epochs = read_yaml(self.recipe).get("prune_recovery_epochs") or 0
+        epochs = yaml.read_yaml(self.recipe).get("prune_recovery_epochs") or 0
         try:
             return float(epochs) > 0
         except (TypeError, ValueError):
@@ -110,7 +108,7 @@ def find_run(root: str | Path, recipe: dict[str, Any], *, resume: bool) -> RunDi
         raise InputError(f"{run.root} already holds a run; continue it with --resume, or name another --output_dir.")
     if not run.recipe.exists():
         raise InputError(f"{run.root} holds results but no recipe.yaml to continue with; name another --output_dir.")
-    before = read_yaml(run.recipe)
+    before = yaml.read_yaml(run.recipe)
     names = {*before, *recipe} - FREE_ON_RESUME
     changed = sorted(name for name in names if _plain(before.get(name)) != _plain(recipe.get(name)))
     if changed:
@@ -136,7 +134,7 @@ def start_run(run: RunDirectory, recipe: dict[str, Any]) -> None:
     try:
         run.root.mkdir(parents=True, exist_ok=True)
         if not run.recipe.exists():
-            write_text(run.recipe, yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False))
+            write_text(run.recipe, yaml.dump(recipe))
         with tempfile.TemporaryFile(dir=run.root):
             pass
     except OSError as error:
