@@ -11,7 +11,7 @@ from recipes import results, stand_in
 from trainer_ext import InputError
 from trainer_ext.pipeline.compress import compress
 from trainer_ext.pipeline.recipe import read_recipe
-from trainer_ext.sweep.config import checked, common_fields, is_sweep_file, read_sweep_file, recipe_scales, run_fields
+from trainer_ext.sweep.config import common_fields, is_sweep_file, read_sweep_file, recipe_from, recipe_scales, run_fields
 from trainer_ext.utils.yaml import read_yaml
 
 FILES = [path for path in results.recipe_files() if path.stem != "quickstart"]
@@ -69,7 +69,7 @@ def test_the_papers_grid_is_sixteen_models_of_each_data_set(scale):
     assert {"25 % removed (75 % kept)", "50 % removed (50 % kept)", "75 % removed (25 % kept)", "KD"} <= labels
     for group in ("SHC", "LPC"):
         common = common_fields(file, group, ["--data_dir", "nowhere"], scale)
-        recipes = [checked(run_fields(common, job, Path("run"), Path("answers"))) for job in jobs]
+        recipes = [recipe_from(run_fields(common, job, Path("run"), Path("answers"))) for job in jobs]
         assert sum(recipe.model.control for recipe in recipes) == 2, "the control, in both precisions"
         assert sorted({recipe.training.prune_sparsity for recipe in recipes if recipe.training.pruning_spec}) == [
             *(0.25, 0.5, 0.75)

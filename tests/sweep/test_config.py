@@ -4,15 +4,7 @@ import pytest
 import yaml
 
 from trainer_ext import InputError
-from trainer_ext.sweep.config import (
-    Job,
-    baseline_fields,
-    checked,
-    common_fields,
-    is_sweep_file,
-    read_sweep_file,
-    run_fields,
-)
+from trainer_ext.sweep.config import Job, baseline_fields, common_fields, is_sweep_file, read_sweep_file, recipe_from, run_fields
 
 RECIPE = {"model_name_or_path": "scratch", "prune_method": "movement", "num_train_epochs": 8, "max_length": 64}
 GRID = {
@@ -80,14 +72,14 @@ def test_folders_keep_other_scripts():
         ({"axes": None, "ranges": {"prune_sparsity": 0.5}, "trials": 2}, r"ranges.prune_sparsity is 0.5"),
         ({"axes": {"sparsity": 0.5}}, "axes.sparsity must be a list"),
         ({"axes": {"sparsity": {"a": 3}}}, "axes.sparsity must be a list"),
-        ({"axes": {"x": {"A b": {}, "a-B": {}}}}, "two runs would lie in the folder 'a-b'"),
-        ({"axes": {"x": {"best": {}, "b": {}}}}, "'best'"),
-        ({"skip": [{"sparsity": "26 %"}]}, "no label of an axis"),
-        ({"skip": [{"teacher": "KD"}, {"teacher": "none"}]}, "skip leaves nothing"),
+        ({"axes": {"x": {"A b": {}, "a-B": {}}}}, "two labels give the same folder 'a-b'"),
+        ({"axes": {"x": {"best": {}, "b": {}}}}, "the folder 'best' is reserved"),
+        ({"skip": [{"sparsity": "26 %"}]}, "there is no such label"),
+        ({"skip": [{"teacher": "KD"}, {"teacher": "none"}]}, "skip leaves no run"),
         ({"export": ["onnx-int4"]}, "export must be a list of onnx, onnx-int8"),
         ({"fields": ["a"]}, "fields must be a mapping"),
         ({"scales": {"small": 3}}, "scales.small must be a mapping"),
-        ({"groups": {"A": {}, "a": {}}}, "two runs would lie in the folder 'a'"),
+        ({"groups": {"A": {}, "a": {}}}, "two labels give the same folder 'a'"),
     ],
 )
 def test_what_is_wrong_is_named(write, changes, words):
@@ -115,7 +107,7 @@ def test_a_scale_and_a_field_that_cannot_be_are_refused(write):
     file = read_sweep_file(write())
     with pytest.raises(InputError, match="--scale huge: grid.yaml has small, tiny"):
         common_fields(file, "", [], "huge")
-    with pytest.raises(InputError, match="--prune_sparsity is what grid.yaml varies"):
+    with pytest.raises(InputError, match="--prune_sparsity cannot be given, because grid.yaml varies it"):
         common_fields(file, "", ["--prune_sparsity", "0.3"], None)
 
 
@@ -126,7 +118,7 @@ def test_runs_share_the_teachers_answers_and_say_when_nothing_is_removed(write, 
     assert dense["control"] is True
     assert not {"control", "distill_cache_dir"} & ({*taught, *both} - {"distill_cache_dir"})
     assert taught["distill_cache_dir"] == both["distill_cache_dir"] == str(tmp_path / "answers")
-    assert checked(both | {"data_dir": "d"}).training.prune_sparsity == 0.25
+    assert recipe_from(both | {"data_dir": "d"}).training.prune_sparsity == 0.25
 
 
 def test_a_baseline_is_shared_unless_the_axis_changes_what_it_is(write):

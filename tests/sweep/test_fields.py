@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer_ext.sweep.config import Job, checked, run_fields
+from trainer_ext.sweep.config import Job, recipe_from, run_fields
 
 COMMON = {"model_name_or_path": "scratch", "prune_method": "movement", "distill_teacher": "self", "use_cpu": True}
 
@@ -26,4 +26,4 @@ COMMON = {"model_name_or_path": "scratch", "prune_method": "movement", "distill_
 def test_answers_are_kept_where_answers_are_all_that_is_taught(fields, kept):
     found = run_fields(COMMON, Job("one", {}, fields), Path("run"), Path("answers"))
     assert found.get("distill_cache_dir") == kept
-    assert checked(found).training.distill_cache_dir == kept
+    assert recipe_from(found).training.distill_cache_dir == kept

@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.sweeping import example, result, row
 from trainer_ext.errors import InputError
 from trainer_ext.sweep import plot
-from trainer_ext.sweep.plot import describe, draw, draw_panel, look
+from trainer_ext.sweep.plot import describe, draw, draw_panel, style_of
 from trainer_ext.sweep.results import frontiers
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -86,7 +86,7 @@ def test_panels_are_of_what_was_measured():
     without = [replace(one, kwh_per_1000=None) for one in rows]
     assert [panel.name for panel in plot.panels(without)] == ["speed-up", "MB"]
     some = [*without[:-1], rows[-1]]
-    assert len(plot.panels(some)[-1].rows) == 1
+    assert len(plot.panels(some)[-1].points) == 1
 
 
 def test_better_is_up_and_to_the_right_and_the_frontier_steps_down():
@@ -96,7 +96,7 @@ def test_better_is_up_and_to_the_right_and_the_frontier_steps_down():
     sweep = example(6, 2)
     for panel in plot.panels(sweep.rows):
         ax = FigureCanvasAgg(Figure()).figure.add_subplot()
-        draw_panel(ax, panel, look(sweep, numbered=True))
+        draw_panel(ax, panel, style_of(sweep, numbered=True))
         left, right = ax.get_xlim()
         assert (left > right) == panel.is_cost
         line = next(line for line in ax.lines if line.get_drawstyle() == "steps-pre")
@@ -107,24 +107,24 @@ def test_better_is_up_and_to_the_right_and_the_frontier_steps_down():
 
 def test_a_ruined_model_does_not_press_the_others_together():
     good = [row(str(value), value) for value in (0.72, 0.71, 0.69)]
-    low, high = plot.heights(good)
+    low, high = plot.y_limits(good)
     assert 0.66 < low < min(one.low for one in good)
     assert high > max(one.high for one in good)
-    assert plot.heights([*good, row("ruined", 0.2)])[0] == pytest.approx(low)
+    assert plot.y_limits([*good, row("ruined", 0.2)])[0] == pytest.approx(low)
     ladder = [row(str(value), value / 100) for value in range(40, 72, 4)]
-    assert plot.heights(ladder)[0] < 0.38
+    assert plot.y_limits(ladder)[0] < 0.38
 
 
-def test_numbers_colours_and_marks():
+def test_numbers_colours_and_markers():
     rows = example(16, 3).rows
-    numbers = plot.numbers(rows)
+    numbers = plot.model_numbers(rows)
     assert numbers["baseline"] == "B"
     assert sorted(map(int, set(numbers.values()) - {"B"})) == list(range(1, 16))
     shades = plot.colours([*rows, row(precision="bf16"), row(precision="fp16")])
     assert shades["torch fp32"] != shades["torch bf16"] != shades["torch fp16"] == plot.GREY
-    assert plot.marked_axis(rows) == "teacher"
-    assert len(set(plot.marks(rows).values())) == 4
-    assert plot.marks([row()]) == {}
+    assert plot.marker_axis(rows) == "teacher"
+    assert len(set(style_of(example(16, 3), numbered=True).markers.values())) == 4
+    assert style_of(result(row()), numbered=True).markers == {}
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.9, 14.0), (1.4, 12.0), (0.004, 0.07), (3.0, 900.0), (1e-5, 1e3), (2, 9)])

@@ -179,7 +179,7 @@ def test_another_sweep_in_the_same_folder_is_refused(swept, monkeypatch, capsys)
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--prune_sparsity", "0.3"], "is what grid.yaml varies"),
+        (["--prune_sparsity", "0.3"], "because grid.yaml varies it"),
         (["--data_dir", "gone"], "--data_dir gone does not exist"),
         (["--max_train_rows", "1"], "--max_train_rows is 1, fewer than the 3 classes"),
         (["--scale", "huge"], "--scale huge: grid.yaml has no scales"),

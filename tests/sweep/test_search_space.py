@@ -10,8 +10,8 @@ from tests.helpers.searching import MINILM
 from trainer_ext.errors import InputError
 from trainer_ext.sweep.search.goal import Goal
 from trainer_ext.sweep.search.planner import space_for
-from trainer_ext.sweep.search.space import FINE, MAIN, WHOLE, Space, VocabularyLevel, candidate, families
-from trainer_ext.sweep.search.surrogate import Surrogate, promised_speedup
+from trainer_ext.sweep.search.space import FINE_STRENGTHS, MAIN, WHOLE, Space, VocabularyLevel, candidate, families
+from trainer_ext.sweep.search.surrogate import Surrogate, predicted_speedup
 from trainer_ext.training_args import DistillPruneTrainingArguments, check_compression
 
 SMALL = Goal("smallest", points=1)
@@ -28,11 +28,11 @@ MEASURED = {
 
 @pytest.mark.parametrize(("place", "torch", "int8", "speed"), MEASURED.values(), ids=MEASURED)
 def test_sizes_and_speeds_are_those_that_were_measured(place, torch, int8, speed):
-    space = Space(MINILM, trims=False, strengths=FINE)
+    space = Space(MINILM, trims=False, strengths=FINE_STRENGTHS)
     one = candidate(MINILM, *place, WHOLE) if place else space.baseline
     assert one.bytes["torch"] / 2**20 == pytest.approx(torch, rel=0.005)
     assert one.bytes["openvino-int8"] / 2**20 == pytest.approx(int8, rel=0.01)
-    assert promised_speedup(one) == pytest.approx(speed, rel=0.08)
+    assert predicted_speedup(one) == pytest.approx(speed, rel=0.08)
 
 
 @pytest.mark.parametrize("structure", ["compact", "plain"])
@@ -98,7 +98,7 @@ def test_hidden_states_are_taught_where_tokens_can_be_compared():
 
 @pytest.mark.parametrize("sizes", [(8000, 9000), (8000, 8000), (40_000,), (0,)])
 def test_sizes_of_a_vocabulary_must_fall(sizes):
-    with pytest.raises(InputError, match="Sizes of the vocabulary must fall from 30522"):
+    with pytest.raises(InputError, match="Sizes of the vocabulary must decrease from 30522"):
         replace(MINILM, vocabulary=tuple(VocabularyLevel(size, 0.0) for size in sizes))
 
 

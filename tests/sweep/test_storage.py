@@ -47,7 +47,7 @@ def test_a_folder_holds_one_sweep(tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="holds something else than a sweep"):
+    with pytest.raises(InputError, match="holds files of something else"):
         begin(SweepDirectory(tmp_path), {})
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be used"):

@@ -9,14 +9,14 @@ from rich.console import Console
 
 from tests.helpers.sweeping import example, result, row
 from trainer_ext.sweep import tables
-from trainer_ext.sweep.tables import markdown, summary
+from trainer_ext.sweep.tables import Summary, markdown
 
 HOSTILE = "[bold]a|b[/bold] <script>x</script> `c` [l](http://e) लहान"
 
 
 def shown(sweep, width=120):
     console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(summary(sweep))
+    console.print(Summary(sweep))
     return console.file.getvalue()
 
 

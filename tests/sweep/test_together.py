@@ -11,7 +11,7 @@ from trainer_ext.errors import Busy
 from trainer_ext.sweep import study
 from trainer_ext.sweep.storage import VARIANTS, SweepDirectory
 from trainer_ext.sweep.study import RangeSource, open_study
-from trainer_ext.sweep.worker import ChildJob, Outcome, work
+from trainer_ext.sweep.worker import ChildJob, Outcome, run_job
 
 TRIALS = 6
 FILE = SimpleNamespace(ranges={"prune_sparsity": [0.2, 0.8]}, trials=TRIALS)
@@ -20,7 +20,7 @@ FILE = SimpleNamespace(ranges={"prune_sparsity": [0.2, 0.8]}, trials=TRIALS)
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """Where a run is finished when `finish` was called; its values are made up."""
-    monkeypatch.setattr(study, "_values", lambda place, job: [0.5, 2.0])
+    monkeypatch.setattr(study, "objectives", lambda place, job: [0.5, 2.0])
     return SweepDirectory(tmp_path)
 
 
@@ -101,7 +101,7 @@ def test_a_child_leaves_a_run_that_was_finished_meanwhile(place, tmp_path):
     job = SimpleNamespace(folder="run")
     finish(place, job)
     with pytest.raises(Busy):
-        work(ChildJob(str(tmp_path), "run", recipe="gone.yaml", baseline="none", baseline_recipe="gone.yaml"))
+        run_job(ChildJob(str(tmp_path), "run", recipe="gone.yaml", baseline="none", baseline_recipe="gone.yaml"))
     assert json.loads((tmp_path / "run" / VARIANTS).read_text()) == []
 
 

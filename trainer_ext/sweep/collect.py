@@ -1,11 +1,7 @@
-"""Sweep collect: the rows of a sweep, from the report of each run, what was judged of its files, and what was timed.
+"""Collect the numbers of a sweep: quality of exported files, times and energy of all models, and the rows of the table.
 
-Sweep judge: exported files answer the same texts as the baseline, and what that is worth becomes paired quality.
-
-Sweep times: all models of a sweep timed in one go, in turn with their baseline, with their memory and their energy.
-
-While runs train side by side nothing can be timed well. So what the tables show is measured when everything is trained
-and this is the only thing that runs.
+Nothing can be timed well while runs train side by side. So the times in the tables are measured at the end, when nothing
+else runs, with all models taking turns with their baseline.
 """
 
 from __future__ import annotations
@@ -15,13 +11,14 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
 
 from .. import report
 from ..benchmark.energy import BLOCKS, measure_inference
-from ..benchmark.runner import Benchmark, benchmark
+from ..benchmark.runner import benchmark
 from ..benchmark.size import random_inputs
 from ..benchmark.tables import machine, merged, report_rows
 from ..callbacks import training_energy
@@ -32,28 +29,53 @@ from ..export.verify import answers_of, run_model
 from ..models.loading import load_model
 from ..models.runtimes import open_runtime
 from ..pipeline.recipe import Recipe
-from ..report import schema
+from ..report.io import decode, encode
 from ..report.run_directory import RunDirectory
 from ..report.schema import CompressionReport, Latency, Quality
-from ..tasks.dataset import HOLDOUT, Data
+from ..tasks.dataset import HOLDOUT
 from ..tasks.evaluate import compare_quality
 from ..utils.files import write_json
 from .config import Job
 from .results import BASELINE, SweepRow
 from .storage import VARIANTS, SweepDirectory, link_tree
 
+T = TypeVar("T")
+EXPORT_RUNTIMES = {
+    "onnx": ("onnxruntime", "fp32"),
+    "onnx-int8": ("onnxruntime", "int8"),
+    "openvino": ("openvino", "fp32"),
+    "openvino-int8": ("openvino", "int8"),
+}
+MODELS_AT_ONCE = 8  # in memory, the baseline among them
+REPEATS = 30
+
+
+def required(value: T | None, name: str) -> T:
+    """Return a value that every finished run has.
+
+    Args:
+        value: of a report.
+        name: of the value, for the message.
+
+    Raises:
+        InputError: It is None.
+    """
+    if value is None:
+        raise InputError(f"A finished run has no {name}; remove the folder of that run and start the sweep again.")
+    return value
+
 
 @dataclass(frozen=True)
 class JudgedExport:
-    """One exported file of a run.
+    """The quality of one exported file, as `variants.json` holds it.
 
     Attributes:
         format: a name of `export.FORMATS`.
-        part: `compressed`, or `baseline` for what int8 alone is worth.
+        part: `compressed`, or `baseline` for the effect of int8 alone.
         path: of the file, relative to the run.
         bytes: of all files that the format needs.
-        qualities: against the baseline in PyTorch, on the first test set and on the rows held out.
-        speedup: of the baseline's median time in PyTorch fp32, by shape; empty where it was not timed.
+        qualities: compared with the baseline in PyTorch, on the first test set and on the held-out rows.
+        speedup: over the median time of the baseline in PyTorch fp32, by shape; empty if it was not timed.
     """
 
     format: str
@@ -64,8 +86,10 @@ class JudgedExport:
     speedup: dict[str, float] = field(default_factory=dict)
 
 
-def judge(run: RunDirectory, part: str, formats: Sequence[str], on_rows: Callable[[int], None]) -> list[JudgedExport]:
-    """Quality of what was exported of one model, row by row against the baseline of the run.
+def evaluate_exports(
+    run: RunDirectory, part: str, formats: Sequence[str], on_rows: Callable[[int], None]
+) -> list[JudgedExport]:
+    """Compare the exported files of a model with the baseline of its run, row by row.
 
     Args:
         run: a finished run with these exports.
@@ -75,61 +99,64 @@ def judge(run: RunDirectory, part: str, formats: Sequence[str], on_rows: Callabl
     """
     if not formats:
         return []
-    before, after = open_source(run.baseline), open_source(run.root / part)
-    splits = judged_splits(after.data)
-    expected = {split: _answers(before, split, run_model(before), on_rows) for split in splits}
+    baseline, source = open_source(run.baseline), open_source(run.root / part)
+    data = required(source.data, "data")
+    first = next(iter(data.tests))
+    splits = [first, *(name for name in data.tests if name == HOLDOUT and name != first)]
+    expected = {split: _predictions(baseline, split, run_model(baseline), on_rows) for split in splits}
     found = []
     for name in formats:
-        format_ = FORMATS[name]
-        runtime = open_runtime(after.folder / format_.file)
+        runtime = open_runtime(source.folder / FORMATS[name].file)
         qualities = []
         for split in splits:
-            answers = _answers(after, split, runtime.run, on_rows)
-            references = after.task.references(list(after.data.tests[split]["label"]), after.data.labels)
-            options = {"task": after.task, "args": after.args, "labels": after.data.labels}
-            qualities.append(compare_quality(split, expected[split], answers, references, **options))
-        files = format_.files(after.folder)
+            predictions = _predictions(source, split, runtime.run, on_rows)
+            references = source.task.references(list(data.tests[split]["label"]), data.labels)
+            qualities.append(
+                compare_quality(
+                    split,
+                    expected[split],
+                    predictions,
+                    references,
+                    task=source.task,
+                    args=source.args,
+                    labels=data.labels,
+                )
+            )
+        files = FORMATS[name].files(source.folder)
         path = str(files[-1].relative_to(run.root))
         found.append(JudgedExport(name, part, path, sum(file.stat().st_size for file in files), qualities))
     return found
 
 
-def judged_splits(data: Data) -> list[str]:
-    """The test set that is reported first, and the rows to choose by where some were held out."""
-    first = next(iter(data.tests))
-    return [first, *(name for name in data.tests if name == HOLDOUT and name != first)]
+def _predictions(source: ExportSource, split: str, run: Callable, on_rows: Callable[[int], None]):
+    data, encoded = required(source.data, "data"), required(source.encoded, "data").tests[split]
+    logits = answers_of(source, encoded, run, on_rows=on_rows)
+    return source.task.answer(logits, encoded, data.tests[split], data.labels, source.args)
 
 
 def write_variants(file: Path, variants: Sequence[JudgedExport]) -> None:
-    """Write them down, whole or not at all."""
-    write_json(file, schema.encode(list(variants)))
+    """Write the results of exported files; the file is never half written."""
+    write_json(file, encode(list(variants)))
 
 
 def read_variants(file: Path) -> list[JudgedExport]:
-    """What `write_variants` wrote.
+    """Return what `write_variants` wrote.
+
+    Args:
+        file: `variants.json` of a run.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: The file is damaged.
     """
     try:
-        return schema.decode(list[JudgedExport], json.loads(file.read_text(encoding="utf-8")))
+        return decode(list[JudgedExport], json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read ({error}); remove it, and its run is judged again.") from error
-
-
-def _answers(source: ExportSource, split: str, run: Callable, on_rows: Callable[[int], None]):
-    encoded = source.encoded.tests[split]
-    logits = answers_of(source, encoded, run, on_rows=on_rows)
-    return source.task.answer(logits, encoded, source.data.tests[split], source.data.labels, source.args)
-
-
-AT_ONCE = 8  # models that are in memory together, the baseline always among them
-REPEATS = 30
+        raise InputError(f"{file} cannot be read ({error}); remove it and start the sweep again.") from error
 
 
 @dataclass
 class Times:
-    """What was measured of one model or file, by shape such as `32 x 64`."""
+    """The measurements of one model or file; dictionaries are by shape, such as `32 x 64`."""
 
     speedup: dict[str, float] = field(default_factory=dict)
     ideal_speedup: dict[str, float] = field(default_factory=dict)
@@ -137,91 +164,49 @@ class Times:
     memory_mib: float | None = None
     kwh_per_1000: float | None = None
     g_per_1000: float | None = None
-    report: list[Latency] = field(default_factory=list)  # the same as the report of a run states it
+    report: list[Latency] = field(default_factory=list)  # the same times, for the report of the run
 
 
-def time_variants(run: RunDirectory, recipe: Recipe, variants: Sequence[JudgedExport], *, console: Console):
-    """The exported files of one run beside its baseline, at the shapes of the recipe.
-
-    Returns:
-        The variants with their speed-ups.
-    """
-    times, _ = _time([run.baseline, run.compressed], _shapes(recipe), memory=False, console=console)
+def time_variants(
+    run: RunDirectory, recipe: Recipe, variants: Sequence[JudgedExport], *, console: Console
+) -> list[JudgedExport]:
+    """Return the exported files of one run with their speed-ups, timed beside its baseline."""
+    times, _ = _time([run.baseline, run.compressed], recipe, memory=False, console=console)
     return [replace(one, speedup=times[str(run.root / one.path)].speedup) for one in variants]
 
 
 def time_all(
     baseline: Path, models: Sequence[Path], recipe: Recipe, *, memory: bool = True, console: Console
 ) -> tuple[dict[str, Times], str]:
-    """Every model and every exported file beside it, a few at a time, each time in turn with the baseline.
+    """Time every model and its exported files, a few models at once, taking turns with the baseline.
 
     Args:
         baseline: folder of the model that the others are compared with.
         models: folders of the others.
-        recipe: says the shapes.
-        memory: whether peak memory is measured too, in a process of its own for each.
-        console: where progress goes.
+        recipe: gives the shapes.
+        memory: whether to measure peak memory too, in a process of its own for each.
+        console: shows progress.
 
     Returns:
-        `(times, machine)`: what was measured by the path of the folder or file, and on what, in one line.
+        The measurements by path of the folder or file, and one line about the machine.
     """
     found: dict[str, Times] = {}
-    line = ""
-    chunks = [models[start : start + AT_ONCE - 1] for start in range(0, len(models), AT_ONCE - 1)] or [[]]
-    for chunk in chunks:
-        times, about = _time([baseline, *chunk], _shapes(recipe), memory=memory, console=console)
+    about = ""
+    step = MODELS_AT_ONCE - 1
+    for start in range(0, max(len(models), 1), step):
+        times, line = _time([baseline, *models[start : start + step]], recipe, memory=memory, console=console)
         found |= times
-        line = line or about
-    return found, line
+        about = about or line
+    return found, about
 
 
-def energy_of(
-    folders: Sequence[Path], recipe: Recipe, *, console: Console
-) -> tuple[dict[str, tuple[float, float | None]], bool]:
-    """Kilowatt-hours and grams of CO2 of a thousand predictions of each PyTorch model.
-
-    Args:
-        folders: of the models.
-        recipe: says the shape (its first batch size), the seconds of each and the country.
-        console: where progress goes.
-
-    Returns:
-        `(energy, estimated)`: by folder, grams None without a country; and whether no counter could be read.
-    """
-    options, found, estimated = recipe.model, {}, False
-    with Progress(console=console) as progress:
-        bar = progress.add_task("energy", total=len(folders) * BLOCKS)
-        for start in range(0, len(folders), AT_ONCE):
-            models = {
-                str(folder): load_model(folder, option="The model", way_out="run the sweep again").eval()
-                for folder in folders[start : start + AT_ONCE]
-            }
-            # Tokens that all have: a trimmed vocabulary is the smaller one.
-            smallest = min(models.values(), key=lambda model: model.get_input_embeddings().weight.shape[0])
-            length, size = options.latency_sequence_length, options.latency_batch_sizes[0]
-            measured = measure_inference(
-                models,
-                [random_inputs(smallest, size, sequence_length=length)],
-                seconds=options.energy_seconds,
-                country=options.energy_country,
-                on_block=lambda: progress.advance(bar),
-            )
-            for name, energy in measured.items():
-                about = energy.blocks[0][0]
-                grams = None if about.grid_g_per_kwh is None else energy.kwh_per_1000 * about.grid_g_per_kwh
-                found[name], estimated = (energy.kwh_per_1000, grams), estimated or about.estimated
-    return found, estimated
-
-
-def _shapes(recipe: Recipe) -> list[tuple[int, int]]:
-    return [(size, recipe.model.latency_sequence_length) for size in recipe.model.latency_batch_sizes]
-
-
-def _time(folders: Sequence[Path], shapes, *, memory: bool, console: Console) -> tuple[dict[str, Times], str]:
-    results: Benchmark = benchmark(
+def _time(folders: Sequence[Path], recipe: Recipe, *, memory: bool, console: Console) -> tuple[dict[str, Times], str]:
+    options = recipe.model
+    shapes = [(size, options.latency_sequence_length) for size in options.latency_batch_sizes]
+    results = benchmark(
         [str(folder) for folder in folders], shapes=shapes, repeats=REPEATS, memory=memory, console=console
     )
-    found: dict[str, Times] = {size.entry.path: Times() for size in results.sizes}
+    found = {size.entry.path: Times() for size in results.sizes}
     for size in results.sizes:
         if size.memory is not None:
             found[size.entry.path].memory_mib = size.memory.peak / 2**20
@@ -237,49 +222,82 @@ def _time(folders: Sequence[Path], shapes, *, memory: bool, console: Console) ->
     return found, machine(results)
 
 
-EXPORT_RUNTIMES = {
-    "onnx": ("onnxruntime", "fp32"),
-    "onnx-int8": ("onnxruntime", "int8"),
-    "openvino": ("openvino", "fp32"),
-    "openvino-int8": ("openvino", "int8"),
-}
-
-
-def rows_of(place: SweepDirectory, job: Job) -> list[SweepRow]:
-    """The rows of one finished run: its model in PyTorch, and each exported file of it.
+def measure_energy(times: Mapping[str, Times], folders: Sequence[Path], recipe: Recipe, *, console: Console) -> bool:
+    """Measure the energy of a thousand predictions of each PyTorch model.
 
     Args:
-        place: where it lies.
+        times: receives the numbers, by folder; the grams stay None without a country.
+        folders: of the models.
+        recipe: gives the shape (its first batch size), the seconds per model and the country.
+        console: shows progress.
+
+    Returns:
+        Whether any number is estimated because the processor has no energy counter.
+    """
+    options, estimated = recipe.model, False
+    with Progress(console=console) as progress:
+        bar = progress.add_task("energy", total=len(folders) * BLOCKS)
+        for start in range(0, len(folders), MODELS_AT_ONCE):
+            models = {
+                str(folder): load_model(folder, option="The model", way_out="run the sweep again").eval()
+                for folder in folders[start : start + MODELS_AT_ONCE]
+            }
+            # Token ids that all models have: a trimmed vocabulary is smaller.
+            smallest = min(models.values(), key=lambda model: model.get_input_embeddings().weight.shape[0])
+            length, size = options.latency_sequence_length, options.latency_batch_sizes[0]
+            measured = measure_inference(
+                models,
+                [random_inputs(smallest, size, sequence_length=length)],
+                seconds=options.energy_seconds,
+                country=options.energy_country,
+                on_block=lambda: progress.advance(bar),
+            )
+            for name, energy in measured.items():
+                about, kwh = energy.blocks[0][0], energy.kwh_per_1000
+                times[name].kwh_per_1000 = kwh
+                times[name].g_per_1000 = None if about.grid_g_per_kwh is None else kwh * about.grid_g_per_kwh
+                estimated = estimated or about.estimated
+    return estimated
+
+
+def rows_of(directory: SweepDirectory, job: Job) -> dict[str, SweepRow]:
+    """Return the rows of a finished run, by path: its model in PyTorch, and each exported file.
+
+    Args:
+        directory: of the sweep.
         job: the run.
     """
-    run = place.run(job)
-    numbers, variants = report.load(run.root), read_variants(run.root / VARIANTS)
-    kept = job.folder if run.compressed.is_dir() else ""
-    cost = numbers.training.compressed if numbers.training else report.TrainingCost()
+    run = directory.run(job)
+    numbers = report.load(run.root)
+    cost = numbers.training.compressed if numbers.training else None
+    cost = cost or report.TrainingCost()
     row = SweepRow(
         name=job.name,
         settings=job.settings,
         seed=numbers.seed,
         sparsity=numbers.sparsity.achieved if numbers.sparsity else 0.0,
-        parameters=numbers.parameters.compressed.total,
-        bytes=numbers.bytes.compressed,
+        parameters=required(required(numbers.parameters, "parameters").compressed, "parameters").total,
+        bytes=required(numbers.bytes, "size").compressed,
         train_seconds=cost.seconds,
         train_kwh=cost.energy_kwh,
         train_g=cost.emissions_g,
         speedup=_by_shape(numbers, "speedup"),
         ideal_speedup=_by_shape(numbers, "ideal_speedup"),
-        folder=kept,
+        folder=job.folder if run.compressed.is_dir() else "",
     )
-    rows = [_with_quality(row, [numbers.quality, *numbers.other_quality])]
-    for one in (one for one in variants if one.part == "compressed"):
-        rows.append(_with_quality(_exported(row, one), one.qualities))
-    return rows
+    in_torch = _with_quality(row, [required(numbers.quality, "quality"), *numbers.other_quality])
+    return {str(run.compressed): in_torch} | _exported_rows(run, "compressed", row)
 
 
-def baseline_rows(place: SweepDirectory, job: Job) -> list[SweepRow]:
-    """The rows of the baseline, as a finished run has it: in PyTorch, and its exported files if this run has them."""
-    run = place.run(job)
-    numbers, variants = report.load(run.root), read_variants(run.root / VARIANTS)
+def baseline_rows(directory: SweepDirectory, job: Job) -> dict[str, SweepRow]:
+    """Return the rows of the baseline of a finished run, by path: in PyTorch, and its exported files if the run has any.
+
+    Args:
+        directory: of the sweep.
+        job: the run.
+    """
+    run = directory.run(job)
+    numbers = report.load(run.root)
     log = json.loads(run.log("baseline").read_text(encoding="utf-8"))
     kwh, grams = training_energy(log["log_history"])
     shapes = _by_shape(numbers, "speedup")
@@ -287,120 +305,107 @@ def baseline_rows(place: SweepDirectory, job: Job) -> list[SweepRow]:
         name=BASELINE,
         seed=numbers.seed,
         sparsity=0.0,
-        parameters=numbers.parameters.baseline.total,
-        bytes=numbers.bytes.baseline,
+        parameters=required(required(numbers.parameters, "parameters").baseline, "parameters").total,
+        bytes=required(numbers.bytes, "size").baseline,
         train_seconds=log["seconds"],
         train_kwh=kwh,
         train_g=grams,
         speedup=dict.fromkeys(shapes, 1.0),
         ideal_speedup=dict.fromkeys(shapes, 1.0),
     )
-    compare_quality = numbers.quality
-    low, high = compare_quality.baseline.ci95.get(compare_quality.metric, (None, None))
-    about = {"split": compare_quality.split, "rows": compare_quality.rows, "metric": compare_quality.metric}
-    first = replace(row, value=compare_quality.baseline.by_name[compare_quality.metric], low=low, high=high, **about)
+    quality = required(numbers.quality, "quality")
+    scores = required(quality.baseline, "quality")
+    low, high = scores.ci95.get(quality.metric, (None, None))
+    in_torch = replace(
+        row,
+        split=quality.split,
+        rows=quality.rows,
+        metric=quality.metric,
+        value=scores.by_name[quality.metric],
+        low=low,
+        high=high,
+    )
+    return {str(run.baseline): in_torch} | _exported_rows(run, "baseline", row)
+
+
+def with_times(row: SweepRow, times: Times | None) -> SweepRow:
+    """Return a row with the times that were measured when nothing else ran; what was not measured stays."""
+    found = {name: value for name, value in vars(times or Times()).items() if value and name != "report"}
+    return replace(row, **found)
+
+
+def objectives(directory: SweepDirectory, job: Job) -> list[float]:
+    """Return what Optuna maximizes: quality on the held-out rows (or else the test set), and the last speed-up."""
+    numbers = report.load(directory.run(job).root)
+    quality = required(numbers.quality, "quality")
+    judged = {part.split: part for part in (quality, *numbers.other_quality)}.get(HOLDOUT, quality)
     return [
-        first,
-        *(_with_quality(_exported(row, one), one.qualities) for one in variants if one.part == "baseline"),
+        required(judged.compressed, "quality").by_name[judged.metric],
+        required(numbers.latency[-1].speedup, "speed-up"),
     ]
 
 
-def with_times(rows: Sequence[SweepRow], paths: Sequence[str], times: Mapping[str, Times]) -> list[SweepRow]:
-    """The same rows with what was timed when nothing else ran.
-
-    Args:
-        rows: of the sweep.
-        paths: of the folder or file of each row.
-        times: by path; what is missing there keeps what it has.
-    """
-    found = []
-    for row, path in zip(rows, paths, strict=True):
-        measured = times.get(path)
-        found.append(
-            replace(row, **{k: v for k, v in vars(measured).items() if v and k != "report"}) if measured else row
-        )
-    return found
-
-
-def path_of(place: SweepDirectory, job: Job, row: SweepRow) -> str:
-    """The folder of a model in PyTorch, or the exported file of another row."""
-    run = place.run(job)
-    part = "baseline" if row.name == BASELINE else "compressed"
-    if row.runtime == "torch":
-        return str(run.root / part)
-    variants = read_variants(run.root / VARIANTS)
-    kind = (row.runtime, row.precision)
-    return next(
-        str(run.root / one.path) for one in variants if one.part == part and EXPORT_RUNTIMES[one.format] == kind
-    )
-
-
-def judged_by(place: SweepDirectory, job: Job) -> list[float]:
-    """What a search looks at: quality on the rows to choose by, else on the test set, and the last speed-up."""
-    numbers = report.load(place.run(job).root)
-    parts = {part.split: part for part in (numbers.quality, *numbers.other_quality)}
-    part = parts.get(HOLDOUT, numbers.quality)
-    return [part.compressed.by_name[part.metric], numbers.latency[-1].speedup]
-
-
-def write_latency(place: SweepDirectory, job: Job, rows: Sequence[Latency]) -> None:
-    """Into the report of a run, instead of what was timed while others trained."""
-    run = place.run(job)
+def write_latency(directory: SweepDirectory, job: Job, rows: Sequence[Latency]) -> None:
+    """Put these times into the report of a run, in place of those measured while others trained."""
+    run = directory.run(job)
     numbers = report.load(run.root)
-    report.save(replace(numbers, latency=merged(numbers.latency, rows)), run.root)
+    report.save(replace(numbers, latency=merged(numbers.latency, list(rows))), run.root)
 
 
-def keep_best(place: SweepDirectory, job: Job) -> None:
-    """The chosen run once more as best/, whole, so that it can be pushed and shown; no disk is spent on it."""
-    if place.best.is_dir():
-        shutil.rmtree(place.best)
-    link_tree(place.run(job).root, place.best)
+def keep_best(directory: SweepDirectory, job: Job) -> None:
+    """Make best/ a copy of the chosen run, by hard links where possible."""
+    if directory.best.is_dir():
+        shutil.rmtree(directory.best)
+    link_tree(directory.run(job).root, directory.best)
 
 
-def sentence(numbers: CompressionReport) -> str:
-    """How a finished run did, in one line."""
-    compare_quality, speed = numbers.quality, numbers.latency[-1]
-    low, high = compare_quality.difference.ci95 or (None, None)
-    words = f"{compare_quality.metric} {compare_quality.compressed.by_name[compare_quality.metric]:.3f}, {compare_quality.difference.main:+.3f}"
-    words += "" if low is None else f" [{low:+.3f}, {high:+.3f}]"
-    return f"{words} on {compare_quality.rows:,} {compare_quality.split} rows; {speed.speedup:.2f}x"
+def summary_line(numbers: CompressionReport) -> str:
+    """Return the quality and the speed-up of a finished run in one line."""
+    quality, speed = required(numbers.quality, "quality"), numbers.latency[-1]
+    row = _with_quality(SweepRow(""), [quality])
+    interval = "" if row.difference_low is None else f" [{row.difference_low:+.3f}, {row.difference_high:+.3f}]"
+    change = f"{quality.metric} {row.value:.3f}, {row.difference:+.3f}{interval}"
+    return f"{change} on {quality.rows:,} {quality.split} rows; {speed.speedup:.2f}x"
 
 
 def _by_shape(numbers: CompressionReport, name: str) -> dict[str, float]:
-    """One figure of the model in PyTorch for each shape that was timed."""
+    """Return one number of the model in PyTorch for each shape that was timed."""
     rows = [one for one in numbers.latency if one.runtime == "torch" and getattr(one, name) is not None]
     return {f"{one.batch_size} x {one.sequence_length}": getattr(one, name) for one in rows}
 
 
-def _exported(row: SweepRow, one: JudgedExport) -> SweepRow:
-    runtime, precision = EXPORT_RUNTIMES[one.format]
-    bare = replace(row, runtime=runtime, precision=precision, bytes=one.bytes, speedup=one.speedup)
-    return replace(bare, ideal_speedup={}, median_ms={})
+def _exported_rows(run: RunDirectory, part: str, row: SweepRow) -> dict[str, SweepRow]:
+    """Return the rows of the exported files of one model; `row` is that of the model in PyTorch."""
+    found = {}
+    for one in read_variants(run.root / VARIANTS):
+        if one.part == part:
+            runtime, precision = EXPORT_RUNTIMES[one.format]
+            bare = replace(row, runtime=runtime, precision=precision, bytes=one.bytes, speedup=one.speedup)
+            found[str(run.root / one.path)] = _with_quality(replace(bare, ideal_speedup={}), one.qualities)
+    return found
 
 
 def _with_quality(row: SweepRow, qualities: Sequence[Quality]) -> SweepRow:
-    parts = {part.split: part for part in qualities}
+    """Return a row with its quality: the first split, and the held-out rows if they are among the splits."""
     first = qualities[0]
-    low, high = first.compressed.ci95.get(first.metric, (None, None))
-    worse, better = first.difference.ci95 or (None, None)
-    held = parts.get(HOLDOUT)
+    scores, difference = required(first.compressed, "quality"), required(first.difference, "difference")
+    low, high = scores.ci95.get(first.metric, (None, None))
+    worse, better = difference.ci95 or (None, None)
     holdout = None
-    if held is not None and held.difference.ci95:
-        holdout = {
-            "difference": held.difference.main,
-            "low": held.difference.ci95[0],
-            "high": held.difference.ci95[1],
-            "rows": held.rows,
-        }
+    held = {one.split: one for one in qualities}.get(HOLDOUT)
+    if held is not None and held.difference is not None and held.difference.ci95:
+        middle = required(held.difference.main, "difference")
+        holdout = dict(zip(("difference", "low", "high"), (middle, *held.difference.ci95), strict=True))
+        holdout["rows"] = held.rows
     return replace(
         row,
         split=first.split,
         rows=first.rows,
         metric=first.metric,
-        value=first.compressed.by_name[first.metric],
+        value=scores.by_name[first.metric],
         low=low,
         high=high,
-        difference=first.difference.main,
+        difference=difference.main,
         difference_low=worse,
         difference_high=better,
         holdout=holdout,

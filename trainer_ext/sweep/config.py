@@ -1,23 +1,23 @@
-"""Sweep fields: which fields each run of a sweep has, and which its baseline is trained by; checked before any starts.
+"""Read a sweep file, list its runs, and compute the recipe fields of each run and of its baseline.
 
-Later ones win: recipe, its scale, the sweep's `fields`, its scale, the group, the axis, the command line. A field that
-varies cannot be given on the command line as well.
+A sweep file is YAML:
 
-Sweep file: a YAML file that names a recipe and what is varied becomes the list of runs, checked before any starts.
-
-    base: mahanews_shc.yaml              # a recipe, beside this file
+    base: mahanews_shc.yaml              # the recipe, relative to this file
     output_dir: runs/grid
-    fields: {num_train_epochs: 8}        # laid over the recipe, for every run
-    scales: {small: {num_train_epochs: 2}}       # laid over that with --scale small
-    groups: {SHC: {test_file: a.csv}, LPC: {test_file: b.csv}}      # each a sweep of its own, with its own baseline
-    axes:                                # a grid: every label of one axis with every label of the others
+    fields: {num_train_epochs: 8}        # overrides the recipe, for every run
+    scales: {small: {num_train_epochs: 2}}       # overrides that with --scale small
+    groups: {SHC: {test_file: a.csv}, LPC: {test_file: b.csv}}      # one sweep each, with a baseline of its own
+    axes:                                # a grid: every combination of one label per axis
       sparsity: {"25 % removed": {prune_sparsity: 0.25}, "50 % removed": {prune_sparsity: 0.5}}
       prune_method: [movement, magnitude]        # short for {movement: {prune_method: movement}, ...}
     skip: [{sparsity: "25 % removed", prune_method: magnitude}]
-    export: [openvino-int8]              # each run in these formats too
+    export: [openvino-int8]              # also export and measure each run in these formats
 
-Instead of `axes`, `ranges: {prune_sparsity: [0.2, 0.8], prune_method: [movement, magnitude]}` and `trials: 12` search:
-two numbers are the ends of a range, anything else are choices.
+`ranges: {prune_sparsity: [0.2, 0.8], prune_method: [movement, magnitude]}` with `trials: 12` instead of `axes` is a search
+by Optuna: two numbers are a range, anything else is a list of choices.
+
+A field may be set in several places. The last one wins: recipe, its scale, `fields`, scale of the sweep file, group,
+command line, axis. A field that varies cannot be given on the command line.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..data.arguments import DataArguments
 from ..errors import InputError
+from ..export.formats import FORMATS
 from ..pipeline.recipe import ModelArguments, Recipe, read_recipe, recipe_fields
-from ..pipeline.recipe_file import read_values, read_words
+from ..pipeline.recipe_file import as_words, read_values, read_words
 from ..pipeline.scratch import ScratchArguments
+from ..utils import yaml
 from ..utils.files import write_text
-from ..utils.yaml import read_yaml
 
 KEYS = ("base", "output_dir", "fields", "scales", "groups", "axes", "skip", "ranges", "trials", "export")
-Fields = dict[str, Any]
+RESERVED_FOLDERS = ("best", "shared")
 MOST_RUNS = 10_000
+Fields = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run: what it is called, where it lies below its group, and the fields that set it apart.
+    """One run of a sweep.
 
     Attributes:
-        name: labels of its settings.
+        name: the labels of its settings.
         settings: label by axis.
-        fields: laid over the recipe.
+        fields: override the recipe.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Job:
 
     @property
     def folder(self) -> str:
-        """The name as a folder's: letters (with their vowel signs) and digits of any script, the rest as dashes."""
+        """The name as a folder name: letters and digits of any script, everything else as dashes."""
         name = unicodedata.normalize("NFC", self.name).lower()
         kept = "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in name)
         return "-".join(kept.split()) or "run"
@@ -72,7 +72,7 @@ class Job:
 
 @dataclass(frozen=True)
 class SweepFile:
-    """What a sweep file says; `groups` has the one empty name where there are none."""
+    """The content of a sweep file; without groups it has one group with an empty name."""
 
     path: Path
     base: Path
@@ -94,7 +94,7 @@ class SweepFile:
         }
 
     def jobs(self) -> list[Job]:
-        """The runs of the grid, in the order of the file; of a search none are known yet."""
+        """Return the runs of the grid, in the order of the file; a search has none yet."""
         found = []
         for labels in itertools.product(*self.axes.values()) if self.axes else ():
             settings = dict(zip(self.axes, labels, strict=True))
@@ -110,228 +110,229 @@ class SweepFile:
 def read_sweep_file(path: str | Path) -> SweepFile:
     """Read and check a sweep file; its recipe is not read yet.
 
+    Args:
+        path: of the file.
+
     Raises:
-        InputError: no such file, an unknown key (with the nearest known one), or a value of another shape.
+        InputError: There is no such file, or it has an unknown key (the message suggests the nearest one) or a wrong value.
     """
     path = Path(path)
-    values = read_yaml(path)
+    values = yaml.read_yaml(path)
+
+    def refuse(message: str) -> InputError:
+        return InputError(f"{path.name}: {message}")
+
     for key in values:
         if key not in KEYS:
             near = difflib.get_close_matches(str(key), KEYS, n=1)
-            raise InputError(
-                f"{path.name}: unknown key {key!r}; "
-                + (f"did you mean {near[0]!r}?" if near else f"a sweep file has {', '.join(KEYS)}.")
-            )
-    if not isinstance(values.get("base"), str):
-        raise InputError(
-            f"{path.name}: base is {'not given' if values.get('base') is None else repr(values['base'])}; name the recipe that is varied, such as base: trec6_minilm.yaml."
-        )
-    base = path.parent / values["base"]
+            advice = f"did you mean {near[0]!r}?" if near else f"a sweep file has {', '.join(KEYS)}."
+            raise refuse(f"unknown key {key!r}; {advice}")
+
+    def mapping(key: str) -> dict[str, Any]:
+        found = values.get(key) or {}
+        if not yaml.is_fields(found):
+            raise refuse(f"{key} must be a mapping of names, got {found!r}.")
+        return found
+
+    def fields_by_name(key: str) -> dict[str, Fields]:
+        found = mapping(key)
+        for name, fields in found.items():
+            if not isinstance(fields, dict | None):
+                raise refuse(f"{key}.{name} must be a mapping of fields, got {fields!r}.")
+        return {name: dict(fields or {}) for name, fields in found.items()}
+
+    name = values.get("base")
+    if not isinstance(name, str):
+        given = "not given" if name is None else repr(name)
+        raise refuse(f"base is {given}; name the recipe to vary, such as base: trec6_minilm.yaml.")
+    base = path.parent / name
     if not base.is_file():
-        raise InputError(f"{path.name}: there is no recipe {str(base)!r}; name one beside the sweep file as base.")
+        raise refuse(f"there is no recipe {str(base)!r}; give base as a path relative to the sweep file.")
     if bool(values.get("axes")) == bool(values.get("ranges")):
-        raise InputError(f"{path.name}: give either axes (a grid) or ranges and trials (a search).")
+        raise refuse("give either axes (a grid) or ranges and trials (a search).")
     trials = values.get("trials", 0)
     if values.get("ranges") and not (type(trials) is int and trials >= 1):
-        raise InputError(
-            f"{path.name}: trials is {trials!r}; give the number of runs that ranges may take, 1 or more."
-        )
-    ranges = _of(path, values, "ranges")
-    for name, choices in ranges.items():
+        raise refuse(f"trials is {trials!r}; give the number of runs of the search, 1 or more.")
+    ranges = mapping("ranges")
+    for field_name, choices in ranges.items():
         if not isinstance(choices, list) or len(choices) < 2:
-            raise InputError(f"{path.name}: ranges.{name} is {choices!r}; give [low, high], or a list of choices.")
+            raise refuse(f"ranges.{field_name} is {choices!r}; give [low, high], or a list of choices.")
         if is_range(choices) and not -math.inf < choices[0] < choices[1] < math.inf:
-            raise InputError(f"{path.name}: ranges.{name} is {choices}; give two finite numbers, the lower end first.")
+            raise refuse(f"ranges.{field_name} is {choices}; give two finite numbers, the smaller one first.")
     output_dir = values.get("output_dir")
     if not isinstance(output_dir, str | None):
-        raise InputError(f"{path.name}: output_dir is {output_dir!r}; give the path of a folder.")
+        raise refuse(f"output_dir is {output_dir!r}; give the path of a folder.")
+    skip, export = values.get("skip", []), values.get("export", [])
+    if not isinstance(skip, list) or not all(isinstance(one, dict) for one in skip):
+        raise refuse(f"skip must be a list of {{axis: label}} mappings, got {skip!r}.")
+    if not isinstance(export, list) or not all(isinstance(one, str) and one in FORMATS for one in export):
+        raise refuse(f"export must be a list of {', '.join(FORMATS)}; got {export!r}.")
     found = SweepFile(
         path=path,
         base=base,
         output_dir=output_dir,
-        fields=_of(path, values, "fields"),
-        scales=_named(path, values, "scales"),
-        groups=_named(path, values, "groups") or {"": {}},
-        axes={str(axis): _labels(path, axis, labels) for axis, labels in _of(path, values, "axes").items()},
-        skip=_skips(path, values.get("skip", [])),
+        fields=mapping("fields"),
+        scales=fields_by_name("scales"),
+        groups=fields_by_name("groups") or {"": {}},
+        axes={axis: _labels(path, axis, labels) for axis, labels in mapping("axes").items()},
+        skip=[{str(axis): str(label) for axis, label in one.items()} for one in skip],
         ranges=ranges,
         trials=trials,
-        export=_words(path, values.get("export", [])),
+        export=export,
     )
-    _check_names(path, found)
+    _check_runs(found)
     return found
-
-
-def is_range(choices: list) -> bool:
-    """Whether these are the ends of a range: two numbers; anything else are choices."""
-    return len(choices) == 2 and all(type(one) in (int, float) for one in choices)
-
-
-def is_sweep_file(path: str | Path) -> bool:
-    """Whether a YAML file names a base recipe, which a recipe does not."""
-    return "base" in read_yaml(Path(path))
-
-
-def recipe_scales(path: Path) -> set[str]:
-    """Names of the scales that a recipe itself has."""
-    scales = read_yaml(path).get("scales")
-    return {*scales} if isinstance(scales, Mapping) else set()
-
-
-def _of(path: Path, values: Mapping, key: str) -> dict:
-    found = values.get(key) or {}
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
-        raise InputError(f"{path.name}: {key} must be a mapping of names, got {found!r}.")
-    return found
-
-
-def _named(path: Path, values: Mapping, key: str) -> dict[str, Fields]:
-    found = _of(path, values, key)
-    for name, fields in found.items():
-        if fields is not None and not isinstance(fields, dict):
-            raise InputError(f"{path.name}: {key}.{name} must be a mapping of fields, got {fields!r}.")
-    return {name: dict(fields or {}) for name, fields in found.items()}
 
 
 def _labels(path: Path, axis: str, labels: Any) -> dict[str, Fields]:
-    """The labels of an axis and what each sets; a list is short for one field of that name."""
+    """Return the labels of an axis and the fields that each sets; a list is short for one field of that name."""
     if isinstance(labels, list) and labels:
-        return {f"{axis}={_word(value)}": {axis: value} for value in labels}
+        values = [as_words({axis: value}, recipe_fields())[axis] for value in labels]
+        return {
+            f"{axis}={' '.join(map(str, value)) if isinstance(value, list) else value}": {axis: value}
+            for value in values
+        }
     if isinstance(labels, dict) and labels and all(isinstance(one, dict | None) for one in labels.values()):
         return {str(label): dict(fields or {}) for label, fields in labels.items()}
     raise InputError(
-        f"{path.name}: axes.{axis} must be a list of values of that field, or labels with the fields that each sets; "
+        f"{path.name}: axes.{axis} must be a list of values of that field, or a mapping of labels to fields; "
         f"got {labels!r}."
     )
 
 
-def _word(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _skips(path: Path, skips: Any) -> list[dict[str, str]]:
-    if not isinstance(skips, list) or not all(isinstance(one, dict) for one in skips):
-        raise InputError(f"{path.name}: skip must be a list of {{axis: label}} mappings, got {skips!r}.")
-    return [{str(axis): str(label) for axis, label in one.items()} for one in skips]
-
-
-def _words(path: Path, words: Any) -> list[str]:
-    from ..export.formats import FORMATS
-
-    if not isinstance(words, list) or not all(isinstance(word, str) and word in FORMATS for word in words):
-        raise InputError(f"{path.name}: export must be a list of {', '.join(FORMATS)}; got {words!r}.")
-    return words
-
-
-def _check_names(path: Path, found: SweepFile) -> None:
-    """Every skip must mean something, no two runs may share a folder, and none may hide what the sweep writes."""
-    for one in found.skip:
+def _check_runs(file: SweepFile) -> None:
+    """Refuse a `skip` without effect, too many runs or none, and runs or groups that would share a folder."""
+    name = file.path.name
+    for one in file.skip:
         for axis, label in one.items():
-            if label not in found.axes.get(axis, {}):
-                raise InputError(f"{path.name}: skip names {axis}: {label}, which is no label of an axis.")
-    count = math.prod(map(len, found.axes.values()))
+            if label not in file.axes.get(axis, {}):
+                raise InputError(f"{name}: skip names {axis}: {label}, but there is no such label.")
+    count = math.prod(map(len, file.axes.values()))
     if count > MOST_RUNS:
-        raise InputError(f"{path.name}: its axes make {count:,} runs; a sweep has at most {MOST_RUNS:,}.")
-    jobs = found.jobs()
-    if found.axes and not jobs:
-        raise InputError(f"{path.name}: skip leaves nothing of the grid.")
-    _check_folders(path, [job.folder for job in jobs])
-    _check_folders(path, [Job(name).folder for name in found.groups])
+        raise InputError(f"{name}: the axes make {count:,} runs; a sweep has at most {MOST_RUNS:,}.")
+    jobs = file.jobs()
+    if file.axes and not jobs:
+        raise InputError(f"{name}: skip leaves no run of the grid.")
+    for folders in ([job.folder for job in jobs], [Job(group).folder for group in file.groups]):
+        for folder, same in itertools.groupby(sorted(folders)):
+            if len(list(same)) > 1:
+                raise InputError(f"{name}: two labels give the same folder {folder!r}; change one of them.")
+            if folder in RESERVED_FOLDERS:
+                raise InputError(f"{name}: the folder {folder!r} is reserved; change the label.")
 
 
-def _check_folders(path: Path, folders: Sequence[str]) -> None:
-    for folder, same in itertools.groupby(sorted(folders)):
-        if len(list(same)) > 1 or folder in ("best", "shared"):
-            raise InputError(
-                f"{path.name}: two runs would lie in the folder {folder!r}, or it is taken; change a label."
-            )
+def is_range(choices: list) -> bool:
+    """Return whether these are the two ends of a range of numbers; otherwise they are choices."""
+    return len(choices) == 2 and all(type(one) in (int, float) for one in choices)
 
 
-# Of an axis, what makes another baseline; whatever else it sets is about the compression alone.
-_MAKES_A_BASELINE = frozenset(
+def is_sweep_file(path: str | Path) -> bool:
+    """Return whether a YAML file is a sweep file: it names a base recipe, which a recipe does not."""
+    return "base" in yaml.read_yaml(Path(path))
+
+
+def recipe_scales(path: Path) -> set[str]:
+    """Return the names of the scales that a recipe defines."""
+    scales = yaml.read_yaml(path).get("scales")
+    return {*scales} if isinstance(scales, Mapping) else set()
+
+
+# Fields that make another baseline when an axis sets them; all others are about the compression.
+_BASELINE_FIELDS = frozenset(
     {f.name for kind in (ModelArguments, DataArguments, ScratchArguments) for f in dataclasses.fields(kind)}
     - {"control", "metrics", "latency_batch_sizes", "latency_sequence_length", "measure_energy"}
     - {"energy_country", "energy_seconds"}
 ) | {"seed"}
-# Where results lie and how progress is shown: changes nothing that a baseline is.
-_SILENT = frozenset({"output_dir", "disable_tqdm", "log_level", "control"})
+# Fields that do not affect the baseline: where results are written, how progress is shown ...
+_NO_EFFECT = frozenset({"output_dir", "disable_tqdm", "log_level", "control"})
+# ... and everything about the compression and its measurement.
+_COMPRESSION_PREFIXES = ("prune_", "distill_", "vocab_", "card_", "latency_", "energy_")
 
 
 def common_fields(file: SweepFile, group: str, words: Sequence[str], scale: str | None) -> Fields:
-    """What all runs of a group have in common.
+    """Return the fields that all runs of a group share.
 
     Args:
         file: the sweep file.
-        group: one of its groups.
+        group: the name of one of its groups.
         words: `["--field", "value", ...]` of the command line.
         scale: the name of a scale of the sweep file, of its recipe, or of both.
 
     Raises:
-        InputError: no such scale, an unknown field, or one that varies.
+        InputError: There is no such scale, or a field is unknown or varies.
     """
-    scales = {*file.scales} | recipe_scales(file.base)
+    of_recipe = recipe_scales(file.base)
+    scales = of_recipe | {*file.scales}
     if scale is not None and scale not in scales:
         raise InputError(f"--scale {scale}: {file.path.name} has {', '.join(sorted(scales)) or 'no scales'}.")
     known = recipe_fields()
     given = read_words(words, known)
     for name in sorted(given.keys() & file.varied):
-        raise InputError(f"--{name} is what {file.path.name} varies; leave it out, or take it out of the file.")
-    base = read_values(file.base, known, scale if scale in recipe_scales(file.base) else None)
-    place = {"output_dir": file.output_dir} if file.output_dir else {}
-    return base | place | file.fields | (file.scales.get(scale, {}) if scale else {}) | file.groups[group] | given
+        raise InputError(f"--{name} cannot be given, because {file.path.name} varies it; leave the option out.")
+    base = read_values(file.base, known, scale if scale in of_recipe else None)
+    output = {"output_dir": file.output_dir} if file.output_dir else {}
+    fields = base | output | file.fields | (file.scales.get(scale, {}) if scale else {}) | file.groups[group] | given
+    return as_words(fields, known)
 
 
-def run_fields(common: Mapping[str, Any], job: Job, folder: Path, answers: Path) -> Fields:
-    """The fields of one run: what it shares, what sets it apart, and where it lies.
+def run_fields(common: Mapping[str, Any], job: Job, folder: Path, teacher_cache: Path) -> Fields:
+    """Return all fields of one run.
 
-    A teacher's answers are kept once for all runs. Where a run removes and distils nothing, it is a control: the
-    baseline, trained on with the same schedule.
+    The teacher's logits are cached once for all runs. A run without pruning and distillation is a control: the baseline,
+    trained further with the same schedule.
 
     Args:
         common: see `common_fields`.
         job: the run.
-        folder: where it lies.
-        answers: where teachers' answers are kept.
+        folder: of the run.
+        teacher_cache: the folder of the cached logits.
     """
     fields = {**common, **job.fields, "output_dir": str(folder)}
-    removes = fields.get("prune_method", "none") != "none" and (
+    prunes = fields.get("prune_method", "none") != "none" and (
         float(fields.get("prune_sparsity", 0.5) or 0) > 0 or fields.get("prune_speedup")
     )
     drops = fields.get("prune_layers") or fields.get("prune_layer_ids") or fields.get("vocab_size") is not None
     teaches = fields.get("distill_teacher") or fields.get("distill_teachers")
-    if not (removes or drops or teaches):
+    if not (prunes or drops or teaches):
         fields["control"] = True
-    inner = fields.get("distill_hidden") or fields.get("distill_relations")  # of every step: no store holds them
-    if teaches and not inner and not fields.get("distill_cache_dir"):
-        fields["distill_cache_dir"] = str(answers)
+    hidden = fields.get("distill_hidden") or fields.get("distill_relations")  # needed at every step, so never cached
+    if teaches and not hidden and not fields.get("distill_cache_dir"):
+        fields["distill_cache_dir"] = str(teacher_cache)
     return fields
 
 
 def baseline_fields(common: Mapping[str, Any], job: Job) -> Fields:
-    """The fields that the baseline of a run is trained by: what an axis says of the compression leaves it alone."""
-    own = {name: value for name, value in job.fields.items() if name in _MAKES_A_BASELINE}
-    kept = {name: value for name, value in (dict(common) | own).items() if name not in _SILENT}
-    about = ("prune_", "distill_", "vocab_", "card_", "latency_", "energy_")  # the compression and its measurement
-    bare = {name: value for name, value in kept.items() if not name.startswith(about)}
-    return bare | {"latency_sequence_length": 1} | _energy(common)
+    """Return the fields that the baseline of a run is trained with, without those about the compression.
+
+    Args:
+        common: see `common_fields`.
+        job: the run.
+    """
+    own = {name: value for name, value in job.fields.items() if name in _BASELINE_FIELDS}
+    fields = {
+        name: value
+        for name, value in {**common, **own}.items()
+        if name not in _NO_EFFECT and not name.startswith(_COMPRESSION_PREFIXES)
+    }
+    if common.get("measure_energy") and "energy_country" in common:
+        fields["energy_country"] = common["energy_country"]
+    return fields | {"latency_sequence_length": 1}
 
 
-def _energy(common: Mapping[str, Any]) -> Fields:
-    """Where the energy of its training is counted, if it is."""
-    return {name: common[name] for name in ("energy_country",) if name in common and common.get("measure_energy")}
+def recipe_from(fields: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with these fields.
 
-
-def checked(fields: Mapping[str, Any]) -> Recipe:
-    """The fields as a recipe.
+    Args:
+        fields: of a run.
 
     Raises:
-        InputError: an unknown field, or a value out of range.
+        InputError: A field is unknown, or a value is out of range.
     """
     with tempfile.TemporaryDirectory() as folder:
         return read_recipe(write_fields(Path(folder) / "recipe.yaml", fields))
 
 
 def write_fields(file: Path, fields: Mapping[str, Any]) -> Path:
-    """Write fields as a recipe file, which another process may read at this moment."""
-    write_text(file, yaml.safe_dump(dict(fields), allow_unicode=True, sort_keys=False))
+    """Write fields as a recipe file; other processes never see half of it."""
+    write_text(file, yaml.dump(fields))
     return file

@@ -1,10 +1,10 @@
-"""Sweep group: one group of a sweep, its runs with their fields, its folder, and what each child is told."""
+"""One group of a sweep: its runs with their fields, its folder, and what each child process is told."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,52 +17,59 @@ from ..hub.sanitize import fields as publishable_fields
 from ..pipeline.recipe import Recipe
 from ..tasks.dataset import load_data
 from ..utils.imports import require
-from .config import Fields, Job, SweepFile, baseline_fields, checked, common_fields, run_fields, write_fields
+from .config import Fields, Job, SweepFile, baseline_fields, common_fields, recipe_from, run_fields, write_fields
 from .storage import SweepDirectory, begin
 from .study import range_job
 from .worker import ChildJob
 
 
 class Group:
-    """One group of a sweep: runs with one baseline, one picture and one best model.
+    """Runs that share one baseline, one plot and one best model.
 
     Args:
         file: the sweep file.
-        name: of the group; empty where the file has none.
-        words: of the command line.
+        name: of the group; empty if the file has no groups.
+        words: `["--field", "value", ...]` of the command line.
         scale: the name of a scale.
-        command: the command line, as it may be published.
-        console: where progress goes.
+        command: the command line, without private values.
+        console: shows progress.
 
     Raises:
-        InputError: a field or the data of any run cannot work.
+        InputError: A field or the data of any run cannot work.
     """
 
-    def __init__(self, file: SweepFile, name: str, words, scale: str | None, command: str | None, console: Console):
+    def __init__(
+        self,
+        file: SweepFile,
+        name: str,
+        words: Sequence[str],
+        scale: str | None,
+        command: str | None,
+        console: Console,
+    ):
         self.file, self.name, self.scale, self.command, self.console = file, name, scale, command, console
         self.common = common_fields(file, name, words, scale)
-        out = self.common.get("output_dir")
-        if not out:
-            raise InputError(f"{file.path.name}: output_dir is not given; name the folder of the results.")
-        self.place = SweepDirectory(Path(out).expanduser() / Job(name).folder if name else Path(out).expanduser())
+        if not self.common.get("output_dir"):
+            raise InputError(f"{file.path.name}: output_dir is not given; name a folder for the results.")
+        root = Path(self.common["output_dir"]).expanduser()
+        self.directory = SweepDirectory(root / Job(name).folder if name else root)
         self.jobs = file.jobs()
-        sample = self.jobs or _ends(file.ranges)
-        recipes = [checked(self.fields(job)) for job in sample]
+        recipes = [recipe_from(self.fields(job)) for job in self.jobs or _sample(file.ranges)]
         self.recipe: Recipe = recipes[0]
         if self.recipe.model.measure_energy:
             check_country(self.recipe.model.energy_country)
             check_seconds(self.recipe.model.energy_seconds)
         for args in {repr(recipe.data): recipe.data for recipe in recipes}.values():
-            load_data(args)  # refused now, and not by every run
+            load_data(args)  # bad data is refused now, not by every run
         for module in dict.fromkeys(module for format_ in file.export for module in FORMATS[format_].needs):
             require(module, extra="export")
 
     def fields(self, job: Job) -> Fields:
-        """All fields of a run."""
-        return run_fields(self.common, job, self.place.run(job).root, self.place.answers)
+        """Return all fields of a run."""
+        return run_fields(self.common, job, self.directory.run(job).root, self.directory.teacher_cache)
 
     def definition(self) -> dict[str, Any]:
-        """Everything on which a result depends."""
+        """Return everything that a result depends on."""
         return {
             "base": self.file.base.name,
             "common": publishable_fields(self.common),
@@ -72,39 +79,46 @@ class Group:
         }
 
     def begin(self, more: Mapping[str, Any] | None = None) -> None:
-        """Make the folder, or see that it holds this very sweep."""
-        begin(self.place, self.definition() | dict(more or {}))
+        """Create the folder, or check that it holds this very sweep.
+
+        Args:
+            more: further values that a result depends on.
+        """
+        begin(self.directory, self.definition() | dict(more or {}))
 
     @property
     def study_name(self) -> str:
-        """One of a kind in a storage that several sweeps share, and the same on every machine."""
+        """Unique in a storage that several sweeps share, and the same on every machine."""
         text = json.dumps([self.name, self.definition()], sort_keys=True, default=str)
         return f"{self.file.path.stem}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
     def describe(self, job: Job, *, timed: bool = False) -> ChildJob:
-        """What the child of a run is told; its recipe lies beside its log."""
-        fields, below = self.fields(job), baseline_fields(self.common, job)
-        baseline = self.place.baseline(below)
-        recipes = self.place.shared / "recipes"
-        own = write_fields(recipes / f"{job.folder}.yaml", fields)
-        first = self.jobs[0].folder if self.jobs else range_job(0, {}).folder
+        """Write the recipes of a run and of its baseline, and return what its child process needs to know.
+
+        Args:
+            job: the run.
+            timed: whether to time exported files at once.
+        """
+        fields = baseline_fields(self.common, job)
+        baseline, recipes = self.directory.baseline(fields).root, self.directory.shared / "recipes"
+        recipe = write_fields(recipes / f"{job.folder}.yaml", self.fields(job))
+        baseline_recipe = write_fields(recipes / f"{baseline.name}.yaml", fields | {"output_dir": str(baseline)})
+        first = self.jobs[0] if self.jobs else range_job(0, {})
         return ChildJob(
-            root=str(self.place.root),
+            root=str(self.directory.root),
             folder=job.folder,
-            recipe=str(own),
-            baseline=baseline.root.name,
-            baseline_recipe=str(
-                write_fields(recipes / f"{baseline.root.name}.yaml", below | {"output_dir": str(baseline.root)})
-            ),
+            recipe=str(recipe),
+            baseline=baseline.name,
+            baseline_recipe=str(baseline_recipe),
             export=self.file.export,
-            export_baseline=job.folder == first,
+            export_baseline=job.folder == first.folder,
             timed=timed,
             command=self.command,
         )
 
 
-def _ends(ranges: Mapping[str, list]) -> list[Job]:
-    """Trials in which each end and each choice of every range comes up."""
+def _sample(ranges: Mapping[str, list]) -> list[Job]:
+    """Return trials that together have each end and each choice of every range."""
     count = max(map(len, ranges.values()), default=1)
     return [
         Job(f"trial {number}", fields={name: ends[min(number, len(ends) - 1)] for name, ends in ranges.items()})

@@ -1,4 +1,7 @@
-"""Sweep files: a sweep written as JSON, CSV, Markdown and pictures, each whole or not at all, and read back strictly."""
+"""Write the results of a sweep as JSON, CSV, Markdown and plots, and read the JSON back.
+
+No file is ever half written, and nothing that does not fit the schema is written or read.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..report import schema
+from ..report.io import decode, encode
 from ..utils.files import write_bytes, write_text
-from .plot import draw
+from .plot import FORMATS, draw
 from .results import SweepResult, as_csv
 from .tables import markdown
 
@@ -22,58 +25,66 @@ def write_sweep(result: SweepResult, folder: Path) -> list[str]:
 
     Args:
         result: of the sweep, with at least one row.
-        folder: made if absent; files of the same names are replaced.
+        folder: created if missing; files of the same names are replaced.
 
     Returns:
-        What the user should know: why there are no pictures. Older pictures are then removed, since they would show
+        Notes for the user: why there are no plots, if there are none. Older plots are then removed, since they would show
         other numbers.
 
     Raises:
-        ValueError: a number is not finite, or a field has the wrong type; nothing is written then.
+        ValueError: A number is not finite, or a field has the wrong type; nothing is written then.
     """
     text = to_json(result)
+    pictures: dict[str, bytes] = {}
+    notes = []
     try:
-        pictures, notes = draw(result), []
+        pictures = draw(result)
     except InputError as error:
-        pictures, notes = {}, [f"No picture: {error}"]
+        notes.append(f"No plot: {error}")
     write_text(folder / CSV, as_csv(result.rows))
-    for ending in ("png", "svg"):
+    for ending in FORMATS:
         file = folder / f"{PICTURE}.{ending}"
         if ending in pictures:
             write_bytes(file, pictures[ending])
         else:
             file.unlink(missing_ok=True)
     write_text(folder / PAGE, markdown(result, f"{PICTURE}.svg" if pictures else None))
-    write_text(folder / JSON, text)  # last: where it lies, the others do
+    write_text(folder / JSON, text)  # last: if it exists, so do the others
     return notes
 
 
 def read_sweep_json(folder: Path) -> SweepResult:
-    """The sweep of a folder, or of its `sweep.json`.
+    """Read the results of a sweep.
+
+    Args:
+        folder: of the sweep, or its `sweep.json`.
 
     Raises:
-        InputError: there is no such file, it is no sweep, or a newer version of this package wrote it.
+        InputError: There is no such file, it is not from a sweep, or a newer version of this package wrote it.
     """
     file = folder / JSON if folder.is_dir() else folder
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"There is no {file}; give the folder of a sweep.") from error
-    except (OSError, ValueError) as error:  # no UTF-8 and no JSON are ValueErrors
+    except (OSError, ValueError) as error:  # wrong encoding and wrong JSON are ValueErrors
         raise InputError(f"{file} cannot be read ({error}); give the folder of a sweep.") from error
     try:
         return _decode(values)
     except ValueError as error:
-        raise InputError(f"{file} is no sweep: {error}") from error
+        raise InputError(f"{file} is not the result of a sweep: {error}") from error
 
 
 def to_json(result: SweepResult) -> str:
-    """The text of `sweep.json`, seen to be readable.
+    """Return the text of `sweep.json`.
+
+    Args:
+        result: of the sweep.
 
     Raises:
-        ValueError: a number is not finite, or a field has the wrong type; the message has its dotted name.
+        ValueError: A number is not finite, or a field has the wrong type; the message has its dotted name.
     """
-    values = {"schema_version": SCHEMA_VERSION, **schema.encode(result)}
+    values = {"schema_version": SCHEMA_VERSION, **encode(result)}
     _decode(values)
     return json.dumps(values, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
@@ -89,4 +100,4 @@ def _decode(values: Any) -> SweepResult:
             f"schema_version is {version}, this package reads up to {SCHEMA_VERSION}; upgrade it: "
             "pip install -U trainer-ext"
         )
-    return schema.decode(SweepResult, {name: value for name, value in values.items() if name != "schema_version"})
+    return decode(SweepResult, {name: value for name, value in values.items() if name != "schema_version"})

@@ -1,4 +1,4 @@
-"""Sweep: many runs of one recipe that share their baseline and their teacher's answers, measured in one go at the end."""
+"""Do all runs of a sweep with a shared baseline and a shared teacher cache, then measure all models together."""
 
 from __future__ import annotations
 
@@ -12,24 +12,15 @@ from rich.text import Text
 from .. import report
 from ..errors import Busy, InputError
 from ..utils.imports import require
-from .collect import (
-    baseline_rows,
-    energy_of,
-    keep_best,
-    path_of,
-    rows_of,
-    sentence,
-    time_all,
-    with_times,
-    write_latency,
-)
+from .collect import baseline_rows, keep_best, measure_energy, rows_of, summary_line, time_all, with_times, write_latency
 from .config import Job, SweepFile
 from .group import Group
 from .output import read_sweep_json, write_sweep
 from .results import SweepResult, SweepRow, choose
-from .storage import SweepDirectory
 from .study import EXTRA, GridSource, RangeSource, open_study
-from .worker import ChildJob, Outcome, Workers
+from .worker import ChildJob, JobSource, Outcome, WorkerPool
+
+Chooser = Callable[[Sequence[SweepRow]], tuple[SweepRow, str] | None]
 
 
 def sweep(
@@ -42,68 +33,79 @@ def sweep(
     command: str | None = None,
     console: Console | None = None,
 ) -> list[tuple[Path, SweepResult]]:
-    """Do all runs of a sweep file that are not done yet, measure them together, and write the outcome.
+    """Do all runs of a sweep file that are not finished, measure them together, and write the results.
 
     Args:
         file: what to vary.
-        words: `["--field", "value", ...]`, laid over all runs.
+        words: `["--field", "value", ...]`, overriding the fields of all runs.
         scale: the name of a scale.
-        workers: runs at once; another start on the same folder joins in.
+        workers: number of runs at once; another start on the same folder joins in.
         storage: URL of Optuna's storage; a file in the folder by default.
-        command: the command line, as it may be published.
-        console: where progress goes; standard error by default.
+        command: the command line, without private values.
+        console: shows progress; standard error by default.
 
     Returns:
         `(folder, result)` per group.
 
     Raises:
-        InputError: something given cannot work; found before any run starts.
+        InputError: The sweep cannot work as given; this is found before any run starts.
     """
     console = console or Console(stderr=True)
     require("optuna", extra=EXTRA)
     if workers < 1:
         raise InputError(f"--workers must be 1 or more, got {workers}.")
     groups = [Group(file, name, words, scale, command, console) for name in file.groups]
-    if storage:  # a file in the folder can be opened only when there is one
-        open_study(groups[0].place, storage, name=groups[0].study_name)
+    if storage:  # check the storage first; the default one is a file in the folder, which may not exist yet
+        open_study(groups[0].directory, storage, name=groups[0].study_name)
     for group in groups:
         group.begin()
-    return [(group.place.root, run_group(group, workers, storage)) for group in groups]
+    return [(group.directory.root, _run_group(group, workers, storage)) for group in groups]
 
 
-def run_group(group: Group, workers: int, storage: str | None) -> SweepResult:
-    """Do the runs of a group that are not done, then measure and write."""
-    file, searching = group.file, bool(group.file.ranges)
-    study = open_study(group.place, storage, name=group.study_name)
-    total = file.trials if searching else len(group.jobs)
+def _run_group(group: Group, workers: int, storage: str | None) -> SweepResult:
+    file, directory = group.file, group.directory
+    study = open_study(directory, storage, name=group.study_name)
+    total = file.trials if file.ranges else len(group.jobs)
     title = f"{file.path.name}{f', {group.name}' if group.name else ''}"
     group.console.rule(Text(f"{title}: {total} runs, {workers} at once"))
-    source = RangeSource(file, group.place, study) if searching else GridSource(group.jobs, group.place, study)
-    failed = run_source(group, source, workers, total=total)
-    jobs = source.jobs() if searching else group.jobs
-    return finish(group, [job for job in jobs if group.place.is_finished(job)], failed, workers=workers)
+    if file.ranges:
+        source = RangeSource(file, directory, study)
+        failed = run_source(group, source, workers, total=total)
+        jobs = source.jobs()
+    else:
+        failed = run_source(group, GridSource(group.jobs, directory, study), workers, total=total)
+        jobs = group.jobs
+    return finish(group, [job for job in jobs if directory.is_finished(job)], failed, workers=workers)
 
 
-def run_source(group: Group, source, workers: int, *, total: int, timed: bool = False) -> dict[str, str]:
-    """Let the workers do what a source gives.
+def run_source(group: Group, source: JobSource, workers: int, *, total: int, timed: bool = False) -> dict[str, str]:
+    """Do the runs of a source.
+
+    Args:
+        group: of the runs.
+        source: of the runs.
+        workers: number of runs at once.
+        total: the largest possible number of runs.
+        timed: whether to time exported files at once.
 
     Returns:
-        The last words of what failed, by name.
+        The last message of each run that failed, by name.
     """
     failed: dict[str, str] = {}
 
     def finished(outcome: Outcome) -> str:
+        name = outcome.job.name
         if not outcome.ok:
-            failed[outcome.job.name] = outcome.words
-            return f"{outcome.job.name}: failed: {outcome.words}"
-        numbers = report.load(group.place.run(outcome.job).root)
-        return f"{outcome.job.name}: {sentence(numbers)} ({outcome.seconds:.0f} s)"
+            failed[name] = outcome.message
+            return f"{name}: failed: {outcome.message}"
+        numbers = report.load(group.directory.run(outcome.job).root)
+        return f"{name}: {summary_line(numbers)} ({outcome.seconds:.0f} s)"
 
     def describe(job: Job) -> ChildJob:
         return group.describe(job, timed=timed)
 
-    crew = Workers(group.place, describe, console=group.console, on_finished=finished, total=total)
-    crew.run(source, workers=workers, finished=[job for job in group.jobs if group.place.is_finished(job)])
+    pool = WorkerPool(group.directory, describe, console=group.console, on_finished=finished, total=total)
+    pool.run(source, workers=workers, finished=[job for job in group.jobs if group.directory.is_finished(job)])
     return failed
 
 
@@ -113,81 +115,82 @@ def finish(
     failed: dict[str, str],
     *,
     workers: int,
-    choice: Callable[[Sequence[SweepRow]], tuple[SweepRow, str] | None] = choose,
+    choice: Chooser = choose,
     notes: Sequence[str] = (),
 ) -> SweepResult:
-    """Measure all finished runs together, choose the best, and write everything; nothing is measured twice.
+    """Measure all finished runs together, choose the best, and write the results; nothing is measured twice.
 
-    Of several sweeps on one folder one measures, since two would disturb each other, and the others wait for it.
+    If several sweeps work on one folder, one of them measures and the others wait, since they would disturb each other.
+
+    Args:
+        group: of the runs.
+        jobs: the finished runs.
+        failed: last message of each run that failed, by name.
+        workers: number of runs at once, for a note.
+        choice: returns the best row, and why.
+        notes: for the results.
 
     Raises:
-        InputError: no run was finished.
+        InputError: No run was finished.
     """
     if not jobs:
-        words = next(iter(failed.values()), "none was started")
-        raise InputError(f"No run of {group.file.path.name} was finished: {words}")
+        message = next(iter(failed.values()), "none was started")
+        raise InputError(f"No run of {group.file.path.name} was finished: {message}")
     while True:
         try:
-            with group.place.claim("measuring"):
-                return _measure(group, jobs, failed, workers=workers, choice=choice, notes=notes)
+            with group.directory.claim("measuring"):
+                return _measure(group, jobs, failed, workers, choice, list(notes))
         except Busy:
             time.sleep(2)
 
 
-def _measure(group: Group, jobs: Sequence[Job], failed: dict[str, str], *, workers: int, choice, notes) -> SweepResult:
-    """What `finish` does while nobody else measures."""
-    place, first = group.place, jobs[0]
-    rows = baseline_rows(place, first) + [row for job in jobs for row in rows_of(place, job)]
-    owner = {job.folder: job for job in jobs}
-    paths = [path_of(place, owner.get(row.folder, first), row) for row in rows]
-    before = _earlier(place)
-    # What failed in another sweep on this folder, or in an earlier start, and was not made since, has still failed.
-    made = {row.name for row in rows}
-    failed = {name: said for name, said in {**(before.failed if before else {}), **failed}.items() if name not in made}
-    if before and [row.title for row in before.rows] == [row.title for row in rows] and before.failed == failed:
-        return before
-    group.console.rule("All models in turn")
-    recipe, console = group.recipe, group.console
-    models = [place.run(job).compressed for job in jobs]
-    times, machine = time_all(place.run(first).baseline, models, recipe, console=console)
-    notes = list(notes)
-    if recipe.model.measure_energy:
-        folders = [place.run(first).baseline, *models]
-        energy, estimated = energy_of(folders, recipe, console=console)
-        for path, (kwh, grams) in energy.items():
-            times[path].kwh_per_1000, times[path].g_per_1000 = kwh, grams
-        if estimated:
-            notes.append("Energy is estimated from the processor's load: it has no counter that can be read.")
+def _measure(
+    group: Group, jobs: Sequence[Job], failed: dict[str, str], workers: int, choice: Chooser, notes: list[str]
+) -> SweepResult:
+    """Do what `finish` promises, while no other process measures."""
+    directory, recipe, console = group.directory, group.recipe, group.console
+    rows = baseline_rows(directory, jobs[0])
+    for job in jobs:
+        rows |= rows_of(directory, job)
+    try:
+        before = read_sweep_json(directory.root)
+    except InputError:
+        before = None
+    # A run that failed earlier or in another sweep on this folder has still failed, unless it has a result by now.
+    names = {row.name for row in rows.values()}
+    failed = {**(before.failed if before else {}), **failed}
+    failed = {name: message for name, message in failed.items() if name not in names}
+    if before and [row.title for row in before.rows] == [row.title for row in rows.values()]:
+        if before.failed == failed:
+            return before
+    console.rule("All models in turn")
+    baseline, models = directory.run(jobs[0]).baseline, [directory.run(job).compressed for job in jobs]
+    times, machine = time_all(baseline, models, recipe, console=console)
+    if recipe.model.measure_energy and measure_energy(times, [baseline, *models], recipe, console=console):
+        notes.append("Energy is estimated from the processor's load, because it has no counter that can be read.")
     if workers > 1:
         notes.append(
             f"{workers} runs trained side by side: seconds and kWh of a training are those of a shared machine."
         )
-    rows = with_times(rows, paths, times)
-    for row, path in zip(rows, paths, strict=True):
+    owner = {job.folder: job for job in jobs}
+    rows = {path: with_times(row, times.get(path)) for path, row in rows.items()}
+    for path, row in rows.items():
         if row.folder:
-            write_latency(place, owner[row.folder], times[path].report)
-    chosen = choice(rows)
-    if chosen and chosen[0].folder:  # the baseline itself is kept anyway
-        keep_best(place, owner[chosen[0].folder])
+            write_latency(directory, owner[row.folder], times[path].report)
+    chosen = choice(list(rows.values()))
+    if chosen and chosen[0].folder:  # the baseline is kept in every run
+        keep_best(directory, owner[chosen[0].folder])
     result = SweepResult(
         created=report.utc_now(),
         command=group.command,
         recipe=group.file.path.name,
         scale=group.scale,
         machine=machine,
-        rows=rows,
+        rows=list(rows.values()),
         failed=failed,
         notes=notes,
         best={"title": chosen[0].title, "why": chosen[1]} if chosen else None,
     )
-    for note in write_sweep(result, place.root):
-        group.console.print(Text(note, style="yellow"))
+    for note in write_sweep(result, directory.root):
+        console.print(Text(note, style="yellow"))
     return result
-
-
-def _earlier(place: SweepDirectory) -> SweepResult | None:
-    """What was written when this folder was measured before."""
-    try:
-        return read_sweep_json(place.root)
-    except InputError:
-        return None

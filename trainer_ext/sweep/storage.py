@@ -1,11 +1,12 @@
-"""Sweep place: where everything of a sweep lies, who works on what, and what is finished.
+"""The folder of a sweep: where each file is, which process works on which run, and which runs are finished.
 
-    OUT/NAME/            a run, as trainer-ext compress makes it
-    OUT/sweep.*, pareto.*, best/      the outcome
-    OUT/shared/          what runs have in common: baselines, the teacher's answers, the study, logs and locks
+    OUT/NAME/            a run, as `trainer-ext compress` makes it
+    OUT/sweep.*, pareto.*, best/      the results
+    OUT/shared/          what the runs have in common: baselines, cached teacher logits, the study, logs and locks
 
-A run is worked on by who holds its lock, which the operating system lets go when that process ends, however it ends. So
-nothing is done twice and nothing waits for the dead. The folder may be shared by machines whose file system locks.
+A process works on a run only while it holds the run's lock. The operating system releases the lock when the process ends,
+even if it is killed. So no run is done twice, and none waits for a dead process. Several machines may share the folder if
+its file system supports locks.
 """
 
 from __future__ import annotations
@@ -39,59 +40,58 @@ class SweepDirectory:
 
     @property
     def shared(self) -> Path:
-        """What runs have in common."""
+        """What the runs have in common."""
         return self.root / "shared"
 
     @property
-    def answers(self) -> Path:
-        """The teacher's answers, kept once for all runs."""
+    def teacher_cache(self) -> Path:
+        """The teacher's logits, cached once for all runs."""
         return self.shared / "answers"
 
     @property
     def journal(self) -> Path:
-        """Optuna's record, where no other storage is named."""
+        """Optuna's study, unless another storage is given."""
         return self.shared / "study.journal"
 
     @property
     def best(self) -> Path:
-        """The chosen run, whole."""
+        """A copy of the chosen run."""
         return self.root / "best"
 
     def run(self, job: Job) -> RunDirectory:
-        """The folder of a run."""
+        """Return the folder of a run."""
         return RunDirectory(self.root / job.folder)
 
     def baseline(self, fields: dict[str, Any]) -> RunDirectory:
-        """Where the baseline of these fields lies: runs with the same ones share it."""
+        """Return the folder of the baseline with these fields; runs with the same ones share it."""
         text = json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str)
         return RunDirectory(self.shared / f"baseline-{hashlib.sha256(text.encode()).hexdigest()[:10]}")
 
     def log(self, name: str) -> Path:
-        """What a run said while it worked."""
+        """Return the file with the output of a run."""
         return self.shared / "logs" / f"{name}.log"
 
     def is_finished(self, job: Job) -> bool:
-        """Whether a run has its numbers, those of its exported files included."""
+        """Return whether a run has its report, and the results of its exported files."""
         return self.run(job).report.is_file() and (self.run(job).root / VARIANTS).is_file()
 
     def is_busy(self, name: str) -> bool:
-        """Whether some process works on it now."""
+        """Return whether a process works on this run now."""
         try:
             with self.claim(name):
                 return False
         except Busy:
             return True
 
-    def asking(self) -> FileLock:
-        """The lock under which a search is asked for another run, so that several sweeps do not ask for one too many."""
-        return FileLock(self._lock_file("asking"))
-
     @contextlib.contextmanager
     def claim(self, name: str) -> Iterator[None]:
         """Hold the lock of a run.
 
+        Args:
+            name: of the run's folder, or of another task that only one process may do.
+
         Raises:
-            Busy: another process holds it.
+            Busy: Another process holds it.
         """
         try:
             with FileLock(self._lock_file(name), timeout=0):
@@ -99,50 +99,57 @@ class SweepDirectory:
         except Timeout as error:
             raise Busy(name) from error
 
+    def search_lock(self) -> FileLock:
+        """Return the lock for asking the sampler, so that parallel sweeps never ask for more trials than wanted."""
+        return FileLock(self._lock_file("asking"))
+
     def _lock_file(self, name: str) -> Path:
         file = self.shared / "locks" / f"{name}.lock"
         file.parent.mkdir(parents=True, exist_ok=True)
         return file
 
 
-def begin(place: SweepDirectory, definition: dict[str, Any]) -> None:
-    """Make the folder and write down what the sweep is, or see that what lies there is the same one.
+def begin(directory: SweepDirectory, definition: dict[str, Any]) -> None:
+    """Create the folder and record what the sweep is, or check that the folder holds this very sweep.
 
     Args:
-        place: the folder.
-        definition: everything on which a result depends, as JSON values.
+        directory: of the sweep.
+        definition: everything that a result depends on, as JSON values.
 
     Raises:
-        InputError: the folder holds another sweep, or cannot be written.
+        InputError: The folder holds another sweep or other files, or cannot be written.
     """
-    file = place.shared / DEFINITION
+    root, file = directory.root, directory.shared / DEFINITION
     definition = json.loads(json.dumps(definition, default=str))
     try:
-        place.shared.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.shared / "definition.lock"):  # several workers may start at once
+        directory.shared.mkdir(parents=True, exist_ok=True)
+        with FileLock(directory.shared / "definition.lock"):  # several processes may start at once
             before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-            if before is None and {path.name for path in place.root.iterdir()} != {place.shared.name}:
-                raise InputError(
-                    f"output_dir {place.root} holds something else than a sweep; name another --output_dir."
-                )
             if before is None:
+                if {path.name for path in root.iterdir()} != {directory.shared.name}:
+                    raise InputError(f"output_dir {root} holds files of something else; name another --output_dir.")
                 write_json(file, definition)
     except InputError:
         raise
     except (OSError, ValueError) as error:
-        raise InputError(f"output_dir {place.root} cannot be used ({error}); name another --output_dir.") from error
+        raise InputError(f"output_dir {root} cannot be used ({error}); name another --output_dir.") from error
     if before not in (None, definition):
-        changed = sorted(key for key in {*before, *definition} if before.get(key) != definition.get(key))
+        changed = min(key for key in {*before, *definition} if before.get(key) != definition.get(key))
         raise InputError(
-            f"{place.root} holds another sweep ({changed[0]} differs); continue with the same file and fields, or name "
+            f"{root} holds another sweep ({changed} differs); continue with the same file and fields, or name "
             "another --output_dir."
         )
 
 
 def link_tree(source: Path, target: Path) -> None:
-    """The same files under another folder, whole or not at all: hard links where the disk can, else copies."""
+    """Copy a folder with hard links where the disk supports them; the copy appears only when complete.
 
-    def place(one: str, other: str) -> None:
+    Args:
+        source: the folder.
+        target: the new folder; left as it is if it exists.
+    """
+
+    def link(one: str, other: str) -> None:
         try:
             os.link(one, other)
         except OSError:
@@ -152,4 +159,4 @@ def link_tree(source: Path, target: Path) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(target) as folder:
-        shutil.copytree(source, folder, copy_function=place, dirs_exist_ok=True)
+        shutil.copytree(source, folder, copy_function=link, dirs_exist_ok=True)

@@ -1,8 +1,8 @@
-"""Sweep study: Optuna's record of a sweep, and of a search what to try next.
+"""Record a sweep in an Optuna study, and let Optuna choose the runs of a search over ranges.
 
-Of a grid the runs are known; each becomes a trial when it has ended. Of ranges Optuna's TPE sampler says what to try,
-with two aims: quality and speed-up. A trial that was running when its process was killed is taken up again: its number
-names its folder, so that the run continues where it was.
+The runs of a grid are known; each becomes a trial when it has ended. Over ranges, Optuna's TPE sampler chooses the fields of
+the next run, with two objectives: quality and speed-up (Bergstra et al., "Algorithms for Hyper-Parameter Optimization",
+2011). A trial whose process was killed is continued: its number is the name of its folder.
 """
 
 from __future__ import annotations
@@ -10,182 +10,190 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, one_line
 from ..utils.imports import require
+from .collect import objectives
 from .config import Job, SweepFile, is_range
 from .storage import SweepDirectory
 from .worker import Outcome
 
+if TYPE_CHECKING:
+    import optuna
+
 EXTRA = "sweep"
-AIMS = ("quality", "speedup")
-OPENINGS = 5  # of two that make the tables of a new database at once, one fails and has to try again
+TRIES = 5  # to open a new database: if two processes create its tables at once, one of them fails
 
 
-def open_study(place: SweepDirectory, storage: str | None, *, name: str = "sweep", seed: int = 0):
-    """The study of a sweep, made where it is new.
+def open_study(directory: SweepDirectory, storage: str | None, *, name: str = "sweep", seed: int = 0) -> optuna.Study:
+    """Open the study of a sweep; create it if it is new.
 
     Args:
-        place: whose journal is the storage by default.
+        directory: of the sweep; its journal file is the default storage.
         storage: URL of a database that several machines may share, such as `postgresql://...`.
         name: of the study in that storage.
         seed: of the sampler.
 
     Raises:
-        InputError: optuna is not installed, or the storage cannot be opened.
+        InputError: Optuna is not installed, or the storage cannot be opened.
     """
-    optuna = require("optuna", extra=EXTRA)
+    require("optuna", extra=EXTRA)
+    import optuna
     from sqlalchemy.exc import DBAPIError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    for attempt in range(1, OPENINGS + 1):
+    attempt = 0
+    while True:
+        attempt += 1
         try:
-            if storage is None:
-                from optuna.storages.journal import JournalFileBackend
-
-                storage = optuna.storages.JournalStorage(JournalFileBackend(str(place.journal)))
             with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-                # What constant_liar was called before Optuna 5.
+                # Optuna 5 has another name for constant_liar.
                 sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=True)
             return optuna.create_study(
-                storage=storage,
+                storage=_journal(directory) if storage is None else storage,
                 study_name=name,
                 sampler=sampler,
-                directions=["maximize"] * len(AIMS),
+                directions=["maximize", "maximize"],
                 load_if_exists=True,
             )
-        except Exception as error:  # SQLAlchemy's, the file system's and Optuna's own have no common base
-            if attempt < OPENINGS and isinstance(error, DBAPIError):
-                time.sleep(0.3)
-                continue
-            raise InputError(
-                f"--storage {storage}: Optuna cannot open it ({one_line(error)}); give a URL like sqlite:///study.db, "
-                "or leave it out for a file in output_dir."
-            ) from error
+        except Exception as error:  # SQLAlchemy's, the file system's and Optuna's own have no common base class
+            if attempt == TRIES or not isinstance(error, DBAPIError):
+                raise InputError(
+                    f"--storage {storage or directory.journal}: Optuna cannot open it ({one_line(error)}); give a URL "
+                    "like sqlite:///study.db, or leave it out for a file in output_dir."
+                ) from error
+            time.sleep(0.3)
+
+
+def _journal(directory: SweepDirectory) -> optuna.storages.BaseStorage:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return JournalStorage(JournalFileBackend(str(directory.journal)))
 
 
 class GridSource:
-    """The runs of a grid, in order; those that are finished are not given again."""
+    """The runs of a grid, in order, without those that are finished.
 
-    def __init__(self, jobs: Iterable[Job], place: SweepDirectory, study):
-        self._place, self._study = place, study
+    Args:
+        jobs: the runs.
+        directory: of the sweep.
+        study: records each run.
+    """
+
+    def __init__(self, jobs: Iterable[Job], directory: SweepDirectory, study: optuna.Study):
+        self._directory, self._study = directory, study
         self._waiting = list(jobs)
 
     def take(self) -> Job | None:
-        """The next one that is not finished."""
+        """Return the next run that is not finished."""
         while self._waiting:
             job = self._waiting.pop(0)
-            if not self._place.is_finished(job):
+            if not self._directory.is_finished(job):
                 return job
         return None
 
     def give(self, outcome: Outcome) -> None:
-        """Written into the study."""
-        import optuna
+        """Record a run in the study."""
+        from optuna.trial import TrialState, create_trial
 
-        about = _attributes(outcome)
+        job = outcome.job
+        about = {"run": job.name, "seconds": round(outcome.seconds, 1), **job.settings}
         if outcome.ok:
-            trial = optuna.trial.create_trial(values=_values(self._place, outcome.job), user_attrs=about)
+            trial = create_trial(values=objectives(self._directory, job), user_attrs=about)
         else:
-            trial = optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs=about)
+            trial = create_trial(state=TrialState.FAIL, user_attrs=about | {"failed": outcome.message})
         self._study.add_trial(trial)
 
     def give_back(self, job: Job) -> None:
-        """Looked at again when the others are through."""
+        """Look at a run again after all others."""
         self._waiting.append(job)
 
 
 class RangeSource:
-    """Runs that the sampler chooses, until there are as many as asked for and all of them have ended.
+    """Runs that the sampler chooses, until there are enough and all of them have ended.
 
-    Whatever another sweep on this folder works on is waited for, and taken over where that one is gone.
+    A run that another sweep on this folder works on is waited for, and continued if that sweep was killed.
+
+    Args:
+        file: the sweep file.
+        directory: of the sweep.
+        study: its trials are the runs.
     """
 
-    def __init__(self, file: SweepFile, place: SweepDirectory, study):
-        import optuna
-
-        self._place, self._study, self._most = place, study, file.trials
-        self._distributions = {name: _distribution(ends, optuna) for name, ends in file.ranges.items()}
-        self._running = optuna.trial.TrialState.RUNNING
-        self._ours: set[int] = set()  # what a worker of this sweep has
+    def __init__(self, file: SweepFile, directory: SweepDirectory, study: optuna.Study):
+        self._directory, self._study, self._trials = directory, study, file.trials
+        self._distributions = {name: _distribution(choices) for name, choices in file.ranges.items()}
+        self._ours: set[int] = set()  # trials that a worker of this sweep does
 
     def take(self) -> Job | None:
-        """A new trial; then one that a dead process left; then, to be waited for, one that another sweep works on."""
-        with self._place.asking():
-            trial = self._study.ask(self._distributions) if self._is_more_wanted() else self._next_running()
-        if trial is None:
-            return None
-        self._ours.add(trial.number)
-        return range_job(trial.number, trial.params)
+        """Return a new trial; else one that a killed sweep has left; else one that another sweep works on."""
+        with self._directory.search_lock():
+            if len(self._study.get_trials(deepcopy=False)) < self._trials:
+                trial = self._study.ask(self._distributions)
+                job = range_job(trial.number, trial.params)
+            elif (left := self._next_running()) is not None:
+                job = left
+            else:
+                return None
+        self._ours.add(_number(job))
+        return job
 
     def give(self, outcome: Outcome) -> None:
-        """The sampler is told."""
-        number = self._number(outcome.job)
-        with self._place.asking():
-            self._tell(number, outcome.job if outcome.ok else None)
-        self._ours.discard(number)
+        """Tell the sampler the result of a run."""
+        with self._directory.search_lock():
+            self._tell(outcome.job, ok=outcome.ok)
+        self._ours.discard(_number(outcome.job))
 
     def give_back(self, job: Job) -> None:
-        """Another process works on it, and will tell the sampler; looked at again when nothing else is left."""
-        self._ours.discard(self._number(job))
+        """Leave a run to the process that works on it; look at it again when nothing else is left."""
+        self._ours.discard(_number(job))
 
-    def _is_more_wanted(self) -> bool:
-        return len(self._study.get_trials(deepcopy=False)) < self._most
+    def jobs(self) -> list[Job]:
+        """Return all runs so far, in the order in which they were chosen."""
+        return [range_job(trial.number, trial.params) for trial in self._study.get_trials(deepcopy=False)]
 
-    def _next_running(self):
-        """Of the trials that no worker of this sweep has, one that nobody works on, else one that somebody does."""
+    def _next_running(self) -> Job | None:
+        """Return a running trial that no worker of this sweep does, if possible one that nobody works on."""
+        from optuna.trial import TrialState
+
         waiting = []
-        for trial in self._study.get_trials(deepcopy=False, states=[self._running]):
+        for trial in self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
             job = range_job(trial.number, trial.params)
             if trial.number in self._ours:
                 continue
-            if self._place.is_finished(job):  # the process that ran it did not come to tell
-                self._tell(trial.number, job)
+            if self._directory.is_finished(job):  # it ended, but its process was killed before it told the sampler
+                self._tell(job, ok=True)
             else:
-                waiting.append((self._place.is_busy(job.folder), trial.number, trial))
+                waiting.append((self._directory.is_busy(job.folder), trial.number, job))
         return min(waiting)[2] if waiting else None
 
-    def _tell(self, number: int, job: Job | None) -> None:
-        """The values of a finished run; of one that failed, only that."""
-        import optuna
+    def _tell(self, job: Job, *, ok: bool) -> None:
+        from optuna.trial import TrialState
 
-        if job is not None:
-            self._study.tell(number, _values(self._place, job), skip_if_finished=True)
+        if ok:
+            self._study.tell(_number(job), objectives(self._directory, job), skip_if_finished=True)
         else:
-            self._study.tell(number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
-
-    def _number(self, job: Job) -> int:
-        return int(job.name.rpartition(" ")[2])
-
-    def jobs(self) -> list[Job]:
-        """All runs so far, in the order in which they were chosen."""
-        return [range_job(trial.number, trial.params) for trial in self._study.get_trials(deepcopy=False)]
+            self._study.tell(_number(job), state=TrialState.FAIL, skip_if_finished=True)
 
 
 def range_job(number: int, params: dict[str, Any]) -> Job:
-    """The run of a trial; its number makes the name one of a kind."""
+    """Return the run of a trial; the number in its name makes it unique."""
     short = {name: f"{value:.3g}" if isinstance(value, float) else str(value) for name, value in params.items()}
     return Job(f"trial {number}", short, dict(params))
 
 
-def _distribution(ends: list, optuna):
-    """Two whole numbers or two numbers are a range, anything else are choices."""
-    if is_range(ends):
-        if all(isinstance(one, int) for one in ends):
-            return optuna.distributions.IntDistribution(*ends)
-        return optuna.distributions.FloatDistribution(*map(float, ends))
-    return optuna.distributions.CategoricalDistribution(ends)
+def _number(job: Job) -> int:
+    return int(job.name.rpartition(" ")[2])
 
 
-def _attributes(outcome: Outcome) -> dict[str, Any]:
-    """What the record says of a run beside its values."""
-    said = {} if outcome.ok else {"failed": outcome.words}
-    return {"run": outcome.job.name, "seconds": round(outcome.seconds, 1), **outcome.job.settings, **said}
+def _distribution(choices: list) -> optuna.distributions.BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-
-def _values(place: SweepDirectory, job: Job) -> list[float]:
-    """Quality, on the rows held out to choose by where there are any, and speed-up at the last shape."""
-    from .collect import judged_by
-
-    return judged_by(place, job)
+    if not is_range(choices):
+        return CategoricalDistribution(choices)
+    low, high = choices
+    if all(isinstance(one, int) for one in choices):
+        return IntDistribution(low, high)
+    return FloatDistribution(float(low), float(high))

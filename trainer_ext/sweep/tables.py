@@ -1,13 +1,14 @@
-"""Sweep columns: what a table of a sweep says of each row, and what its signs mean; for the screen and for Markdown.
+"""The tables of a sweep, for the terminal and as a page of Markdown.
 
-Sweep tables: what a sweep found, as tables for the screen that are as wide as it is, and as a page of Markdown.
+To add a column, add a `Column` to `quality_columns`, `time_columns` or `cost_columns`; terminal and Markdown both show
+these lists. To write a number to `sweep.csv` as well, add its field to `results.CSV_FIELDS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
@@ -17,34 +18,36 @@ from ..hub import markdown as card_markdown
 from ..report.energy_text import short
 from ..report.metric_names import TITLES, is_fraction
 from ..report.tables import number
-from .results import BASELINE, SweepResult, SweepRow, frontiers, shapes_of
+from .results import BASELINE, SweepResult, SweepRow, frontiers, last_shape, shapes_of
 
+T = TypeVar("T")
 NOISE = "noise"
-FRONTIER = "frontier"  # the heading of the signs
-LETTERS = {"speed-up": "s", "MB": "m", "energy": "e"}
+FRONTIER = "frontier"  # heading of the column of signs
+LETTERS = {"speed-up": "s", "MB": "m", "energy": "e"}  # sign of each frontier
 BEST = "*"
+NOT_MEASURED = "-"
+NAME_WIDTH = 34  # in a terminal; longer names are wrapped
 
 
 @dataclass(frozen=True)
 class Column:
-    """A heading of one or two lines, and what stands below it; None where nothing was measured."""
+    """A heading of one or two lines, and the text of each cell; None where nothing was measured."""
 
     heading: str
     cell: Callable[[SweepRow], str | None]
 
 
 def quality_columns(result: SweepResult) -> list[Column]:
-    """Quality, size and speed-up; columns that no row has are left out."""
-    sets = {row.split for row in result.rows if row.split}
-    percent = " %" if all(is_fraction(row.metric or "accuracy") for row in result.rows) else ""
+    """Return the columns of quality, size and speed-up; those that are empty in every row are left out."""
+    splits = {row.split for row in result.rows if row.split}
     signs = marks(result)
     return _measured(
         result,
         *([Column(FRONTIER, lambda row: signs[row.title])] if any(signs.values()) else []),
-        *([Column("test set", lambda row: row.split)] if len(sets) > 1 else []),
-        Column(metric_title(result) + percent, value),
-        Column("difference", difference),
-        Column("held out", holdout),
+        *([Column("test set", lambda row: row.split)] if len(splits) > 1 else []),
+        Column(metric_title(result) + (" %" if in_percent(result) else ""), _value),
+        Column("difference", _difference),
+        Column("held out", _holdout),
         Column("gone %", lambda row: _show(row.sparsity, lambda share: f"{100 * share:.1f}")),
         Column("MB", lambda row: _show(row.bytes, lambda size: f"{size / 1e6:,.1f}")),
         *(_of_shape(shape, "", "speedup", "{:.2f}x") for shape in shapes_of(result.rows)),
@@ -52,14 +55,14 @@ def quality_columns(result: SweepResult) -> list[Column]:
 
 
 def time_columns(result: SweepResult) -> list[Column]:
-    """Per shape the milliseconds, the speed-up, and that which the operations alone promise."""
+    """Return per shape the milliseconds, the speed-up, and the ratio of floating-point operations."""
     parts = (("ms", "median_ms", "{:,.2f}"), ("speed-up", "speedup", "{:.2f}x"), ("ideal", "ideal_speedup", "{:.2f}x"))
     shapes = shapes_of(result.rows)
     return _measured(result, *(_of_shape(shape, word, name, form) for shape in shapes for word, name, form in parts))
 
 
 def cost_columns(result: SweepResult) -> list[Column]:
-    """Memory, training and energy; columns that no row has are left out."""
+    """Return the columns of parameters, memory, training and energy; those that are empty in every row are left out."""
     return _measured(
         result,
         Column("million\nparam.", lambda row: _show(row.parameters, lambda count: f"{count / 1e6:,.2f}")),
@@ -72,62 +75,90 @@ def cost_columns(result: SweepResult) -> list[Column]:
     )
 
 
-def value(row: SweepRow) -> str | None:
-    """The main metric with its interval."""
+def _measured(result: SweepResult, *columns: Column) -> list[Column]:
+    return [column for column in columns if any(column.cell(row) is not None for row in result.rows)]
+
+
+def _of_shape(shape: str, word: str, name: str, form: str) -> Column:
+    return Column(f"{shape}\n{word}".strip(), lambda row: _show(getattr(row, name).get(shape), form.format))
+
+
+def _show(value: T | None, form: Callable[[T], str]) -> str | None:
+    return None if value is None else form(value)
+
+
+def _value(row: SweepRow) -> str | None:
     return _with_interval(row, row.value, row.low, row.high)
 
 
-def difference(row: SweepRow) -> str | None:
-    """From the baseline, with its paired interval, and whether that is noise."""
+def _difference(row: SweepRow) -> str | None:
     return _with_interval(row, row.difference, row.difference_low, row.difference_high, sign="+z")
 
 
-def holdout(row: SweepRow) -> str | None:
-    """The same difference on the rows that were held out to choose by."""
+def _holdout(row: SweepRow) -> str | None:
     return _with_interval(row, *((row.holdout or {}).get(key) for key in ("difference", "low", "high")), sign="+z")
 
 
+def _with_interval(
+    row: SweepRow, value: float | None, low: float | None, high: float | None, *, sign: str = ""
+) -> str | None:
+    """Return a number with its interval; a number with a sign is a difference, which may be noise."""
+    if value is None:
+        return None
+    text = number(row.metric_name, value, sign)
+    if low is None or high is None:
+        return text
+    noise = f" {NOISE}" if sign and low <= 0 <= high else ""
+    return f"{text} [{number(row.metric_name, low, sign)}, {number(row.metric_name, high, sign)}]{noise}"
+
+
 def metric_title(result: SweepResult) -> str:
-    """The name of the metric that all rows have, else the word for any."""
+    """Return the name of the main metric; `quality` if the rows have different ones."""
     found = {row.metric for row in result.rows if row.metric}
-    return TITLES.get(*found, *found) if len(found) == 1 else "quality"
+    return TITLES.get(name := found.pop(), name) if len(found) == 1 else "quality"
+
+
+def in_percent(result: SweepResult) -> bool:
+    """Return whether the main metric of all rows is a fraction, shown in per cent."""
+    return all(is_fraction(row.metric_name) for row in result.rows)
 
 
 def judged_on(result: SweepResult) -> str:
-    """The test sets, their rows and the seeds, in one line; empty where none is known."""
+    """Return the test sets with their rows, and the seeds, in one line; empty if neither is known."""
     sets = dict.fromkeys((row.split, row.rows) for row in result.rows if row.rows is not None)
-    words = [f"{split or 'test'}: n = {rows:,}" for split, rows in sets]
+    parts = [f"{split or 'test'}: n = {rows:,}" for split, rows in sets]
     seeds = list(dict.fromkeys(row.seed for row in result.rows if row.seed is not None))
     if seeds:
-        words.append(f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}")
-    return ", ".join(words)
+        parts.append(f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}")
+    return ", ".join(parts)
 
 
 def runtime_title(row: SweepRow) -> str:
-    """What runs a model, and in which precision."""
+    """Return the runtime and the precision of a row."""
     return f"{row.runtime} {row.precision}"
 
 
 def ordered(rows: Sequence[SweepRow]) -> list[SweepRow]:
-    """The baseline first, then the models in their order, each with all its runtimes."""
+    """Return the baseline first, then the models in their order, each with all its runtimes."""
     names = list(dict.fromkeys(row.name for row in sorted(rows, key=lambda row: not row.is_baseline)))
     return sorted(rows, key=lambda row: (names.index(row.name), not row.is_baseline))
 
 
 def marks(result: SweepResult) -> dict[str, str]:
-    """By title: the letters of the frontiers that a row is on, and the sign of the best one."""
-    found, best = frontiers(result.rows), (result.best or {}).get("title")
-    titles = {LETTERS[name]: {row.title for row in rows} for name, rows in found.items()}
-    titles[BEST] = {best}
+    """Return by title the letters of the frontiers that a row is on, and the sign of the best row."""
+    titles: dict[str, set[str | None]] = {
+        LETTERS[name]: {row.title for row in rows} for name, rows in frontiers(result.rows).items()
+    }
+    titles[BEST] = {result.best_title}
     return {row.title: "".join(sign for sign in titles if row.title in titles[sign]) for row in result.rows}
 
 
 def legend(result: SweepResult) -> list[str]:
-    """What the signs and the numbers mean."""
+    """Return lines that explain the signs and the numbers."""
     found, shapes, lines = frontiers(result.rows), shapes_of(result.rows), []
     if found:
-        names = {name: f"{name} at {shapes[-1]}" if name == "speed-up" else name for name in found}
-        letters = "; ".join(f"{LETTERS[name]}: {words}" for name, words in names.items())
+        names = {name: f"{name} at {last_shape(result.rows)}" if name == "speed-up" else name for name in found}
+        letters = "; ".join(f"{LETTERS[name]}: {title}" for name, title in names.items())
         lines.append(
             f"On the frontier, where no row is better in one and as good in the other: quality and {letters}."
         )
@@ -137,98 +168,47 @@ def legend(result: SweepResult) -> list[str]:
     return lines
 
 
-def _measured(result: SweepResult, *columns: Column) -> list[Column]:
-    return [column for column in columns if any(column.cell(row) is not None for row in result.rows)]
-
-
-def _of_shape(shape: str, word: str, name: str, form: str) -> Column:
-    return Column(f"{shape}\n{word}".strip(), lambda row: _show(getattr(row, name).get(shape), form.format))
-
-
-def _with_interval(
-    row: SweepRow, number_: float | None, low: float | None, high: float | None, *, sign: str = ""
-) -> str | None:
-    """A number with its interval; one with a sign is a difference, and may be noise."""
-    if number_ is None:
-        return None
-    metric = row.metric or "accuracy"
-    text = number(metric, number_, sign)
-    if low is None or high is None:
-        return text
-    noise = f" {NOISE}" if sign and low <= 0 <= high else ""
-    return f"{text} [{number(metric, low, sign)}, {number(metric, high, sign)}]{noise}"
-
-
-def _show(value_: Any, form: Callable[[Any], str]) -> str | None:
-    return None if value_ is None else form(value_)
-
-
-NOT_MEASURED = "-"
-LONGEST_NAME = 34  # of the columns of a screen; more is folded
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A sweep on the screen."""
-
-    result: SweepResult
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Both tables, the best row, what the signs mean, what failed, and the notes.
-
-        Where the screen is too narrow, intervals stand below their numbers.
-        """
-        for title, columns in _tables(self.result).items():
-            if columns:
-                wide = _table(title, columns, self.result, wide=True)
-                fits = console.measure(wide, options=options.update(max_width=10_000)).maximum <= options.max_width
-                yield wide if fits else _table(title, columns, self.result, wide=False)
-        for line, style in _below(self.result):
-            yield Text(line, style=style)
-
-
-def summary(result: SweepResult) -> Summary:
-    """The tables for the screen; names from outside are plain text, never markup."""
-    return Summary(result)
-
-
-def markdown(result: SweepResult, picture: str | None = None) -> str:
-    """A page: on what was measured, tables, what failed, notes; names from outside are words, never markup.
-
-    Args:
-        result: of the sweep.
-        picture: file name of the plot beside the page, where there is one.
-    """
-    escape, parts = card_markdown.escape, [f"# Sweep: {card_markdown.escape(result.recipe)}"]
-    facts = {"date": result.created, "machine": result.machine, "scale": result.scale, "judged on": judged_on(result)}
-    parts.append("\n".join(f"- {name}: {escape(text)}" for name, text in facts.items() if text))
-    if result.command:
-        parts.append(card_markdown.fenced(result.command, "sh"))
-    if result.best:
-        parts.append(f"**Best: {escape(result.best['title'])}**. Why: {escape(result.best['why'])}")
-    if picture:
-        parts.append(f"![{escape(_capital(metric_title(result)))} against speed-up, size and energy]({picture})")
-    for title, columns in (_tables(result) | {"Time per call": time_columns(result)}).items():
-        if columns:
-            parts += [f"## {escape(title)}", _markdown_table(columns, result)]
-    parts.append(" ".join(map(escape, legend(result))))
-    if result.failed:
-        table = card_markdown.table(("run", "the last it said"), result.failed.items(), right=(False, False))
-        parts += ["## Without a result", table]
-    if result.notes:
-        parts += ["## Notes", "\n".join(f"- {escape(note)}" for note in result.notes)]
-    return "\n\n".join(filter(None, parts)) + "\n"
-
-
 def _tables(result: SweepResult) -> dict[str, list[Column]]:
+    """Return the columns of the two tables that the terminal shows, by title."""
     where = judged_on(result)
     title = f"{_capital(metric_title(result))}, size and speed" + (f" ({where})" if where else "")
     return {title: quality_columns(result), "Cost": cost_columns(result)}
 
 
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The tables for the terminal; names from outside are plain text, never markup."""
+
+    result: SweepResult
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Yield the tables, the best row, the legend, the failed runs and the notes.
+
+        In a narrow terminal, intervals are below their numbers.
+        """
+        result = self.result
+        for title, columns in _tables(result).items():
+            if columns:
+                wide = _table(title, columns, result, wide=True)
+                fits = console.measure(wide, options=options.update(max_width=10_000)).maximum <= options.max_width
+                yield wide if fits else _table(title, columns, result, wide=False)
+        if result.best:
+            yield Text(f"{BEST} Best: {result.best['title']}. Why: {result.best['why']}", style="bold")
+        for line in (*legend(result), result.machine):
+            yield Text(line, style="dim")
+        for name, line in result.failed.items():
+            yield Text(f"Without a result: {name}: {line}", style="red")
+        for note in result.notes:
+            yield Text(f"Note: {note}")
+
+
 def _table(title: str, columns: list[Column], result: SweepResult, *, wide: bool) -> Table:
     table = Table(title=Text(title), title_justify="left", padding=(0, 1 if wide else 0))
-    table.add_column("model", overflow="fold", min_width=12, max_width=LONGEST_NAME)
+    table.add_column("model", overflow="fold", min_width=12, max_width=NAME_WIDTH)
     for column in columns:
         table.add_column(Text("" if column.heading == FRONTIER else column.heading), justify="right", no_wrap=True)
     signs, rows = marks(result), ordered(result.rows)
@@ -244,23 +224,39 @@ def _table(title: str, columns: list[Column], result: SweepResult, *, wide: bool
 def _cell(text: str | None, *, wide: bool) -> Text:
     if text is None:
         return Text(NOT_MEASURED, style="dim")
-    number, opened, interval = text.partition(" [")
+    value, opened, interval = text.partition(" [")
     if wide or not opened:
         return Text(text)
     interval, _, noise = interval.partition("]")
-    return Text(f"{number}{noise}\n[{interval}]")
+    return Text(f"{value}{noise}\n[{interval}]")
 
 
-def _below(result: SweepResult) -> Iterator[tuple[str, str]]:
-    """Lines with their styles."""
+def markdown(result: SweepResult, picture: str | None = None) -> str:
+    """Return a page with the conditions, tables, failed runs and notes; names from outside are text, never markup.
+
+    Args:
+        result: of the sweep.
+        picture: file name of the plot in the same folder, if there is one.
+    """
+    escape, parts = card_markdown.escape, [f"# Sweep: {card_markdown.escape(result.recipe)}"]
+    facts = {"date": result.created, "machine": result.machine, "scale": result.scale, "judged on": judged_on(result)}
+    parts.append("\n".join(f"- {name}: {escape(text)}" for name, text in facts.items() if text))
+    if result.command:
+        parts.append(card_markdown.fenced(result.command, "sh"))
     if result.best:
-        yield f"{BEST} Best: {result.best['title']}. Why: {result.best['why']}", "bold"
-    for line in (*legend(result), result.machine):
-        yield line, "dim"
-    for name, line in result.failed.items():
-        yield f"Without a result: {name}: {line}", "red"
-    for note in result.notes:
-        yield f"Note: {note}", ""
+        parts.append(f"**Best: {escape(result.best['title'])}**. Why: {escape(result.best['why'])}")
+    if picture:
+        parts.append(f"![{escape(_capital(metric_title(result)))} against speed-up, size and energy]({picture})")
+    for title, columns in (_tables(result) | {"Time per call": time_columns(result)}).items():
+        if columns:
+            parts += [f"## {escape(title)}", _markdown_table(columns, result)]
+    parts.append(" ".join(map(escape, legend(result))))
+    if result.failed:
+        table = card_markdown.table(("run", "last message"), result.failed.items(), right=(False, False))
+        parts += ["## Without a result", table]
+    if result.notes:
+        parts += ["## Notes", "\n".join(f"- {escape(note)}" for note in result.notes)]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _markdown_table(columns: list[Column], result: SweepResult) -> str:
@@ -270,7 +266,3 @@ def _markdown_table(columns: list[Column], result: SweepResult) -> str:
         cells = ["–" if (text := column.cell(row)) is None else text for column in columns]
         lines.append([row.name, runtime_title(row), *(cell.replace(f" {NOISE}", f", {NOISE}") for cell in cells)])
     return card_markdown.table(headings, lines, right=[index > 1 for index in range(len(headings))])
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]

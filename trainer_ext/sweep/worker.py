@@ -1,14 +1,11 @@
-"""Sweep child: one run of a sweep in a process of its own, so that what fails, hangs or dies takes nothing else along.
+"""Do the runs of a sweep, several at once, each in a process of its own, so that a crash stops nothing else.
+
+The pool starts each run as
 
     python -m trainer_ext.sweep.worker JOB.json PID_OF_THE_SWEEP
 
-The exit status says how it ended: 0 finished, 1 a check failed, 2 bad input, 75 another process works on this run. A child
-whose sweep is gone stops within a second, for nobody would record it: what it wrote is continued by the next start.
-
-Sweep workers: so many runs at once, each a process of its own, until none is left.
-
-A run that another process works on is left to it and looked at again later. What failed is tried once more, unless its
-input was refused: that would fail again.
+The exit status of that process is 0 (finished), 1 (a check failed), 2 (bad input) or 75 (another process works on this run).
+It stops within a second after the sweep has ended; the next start continues from its checkpoints.
 """
 
 from __future__ import annotations
@@ -24,33 +21,41 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from ..errors import Diverged, InputError, one_line
+from ..errors import Busy, CheckFailed, Diverged, ExportRefused, InputError, one_line
+from ..export.formats import export
+from ..pipeline.compress import compress, train_baseline
+from ..pipeline.recipe import read_recipe
+from ..report.run_directory import RunDirectory, start_run
 from ..utils.files import write_json
+from ..utils.logging import quiet
+from .collect import evaluate_exports, time_variants, write_variants
 from .config import Job
-from .storage import SweepDirectory
+from .storage import VARIANTS, SweepDirectory, link_tree
 
-BUSY = 75  # EX_TEMPFAIL of sysexits.h
+CHECK_FAILED, BAD_INPUT, BUSY = 1, 2, 75  # exit statuses; 75 is EX_TEMPFAIL of sysexits.h
+TRIES = 2
+_STEPS = re.compile(rb"(\d+)/(\d+) \[")  # as tqdm writes them
 
 
 @dataclass(frozen=True)
 class ChildJob:
-    """What a child is told.
+    """What a child process needs to know about its run.
 
     Attributes:
-        root: of the sweep or group.
-        folder: of the run below it.
-        recipe: a YAML file with the resolved fields of the run.
+        root: folder of the sweep or group.
+        folder: name of the run's folder.
+        recipe: a YAML file with all fields of the run.
         baseline: name of the folder of its baseline below `shared/`.
-        baseline_recipe: a YAML file with the fields that the baseline is trained by.
-        export: formats to write and judge.
-        export_baseline: whether the same is done with the baseline: what int8 alone is worth.
-        timed: whether exported files are timed at once, beside the baseline; a search decides by it.
+        baseline_recipe: a YAML file with the fields of the baseline.
+        export: formats to export and evaluate.
+        export_baseline: whether to do the same with the baseline, to see the effect of int8 alone.
+        timed: whether to time the exported files at once; a search decides by these times.
         command: the command line of the sweep, for the report.
     """
 
@@ -65,183 +70,148 @@ class ChildJob:
     command: str | None = None
 
 
-def work(job: ChildJob) -> None:
-    """Do one run to its end: baseline (if nobody has made it), compression, exports, judgement.
+def run_job(job: ChildJob) -> None:
+    """Do one run: train the baseline if it is missing, compress, export and evaluate.
+
+    Args:
+        job: the run.
 
     Raises:
-        InputError: something given cannot work.
-        Busy: another process works on this run, or has finished it since this one was started.
+        InputError: The recipe or its data cannot work.
+        Busy: Another process works on this run, or has finished it since this one was started.
     """
-    from ..errors import Busy
-    from .config import Job
-    from .storage import SweepDirectory
-
-    place = SweepDirectory(Path(job.root))
-    with place.claim(job.folder):
-        if place.is_finished(Job(job.folder)):
+    directory = SweepDirectory(Path(job.root))
+    with directory.claim(job.folder):
+        if directory.is_finished(Job(job.folder)):
             raise Busy(job.folder)
-        _baseline(place, job)
-        _run(place, job)
+        console = Console(stderr=True)
+        baseline = _train_baseline(directory, job, console)
+        recipe, run = read_recipe(job.recipe), RunDirectory(directory.root / job.folder)
+        start_run(run, recipe.resolved)
+        link_tree(baseline.baseline, run.baseline)
+        link_tree(baseline.log("baseline").parent, run.log("baseline").parent)
+        compress(recipe, resume=True, command=job.command, inference_energy=False, console=console)
+        variants = []
+        for part in ("compressed", "baseline") if job.export_baseline else ("compressed",):
+            if job.export:
+                # The table shows what int8 loses; a large loss is no reason to refuse the file.
+                export(run.root / part, job.export, max_drop=1.0, force=True, console=console)
+                variants += evaluate_exports(run, part, job.export, on_rows=lambda rows: None)
+        if job.timed:
+            variants = time_variants(run, recipe, variants, console=console)
+        write_variants(run.root / VARIANTS, variants)
 
 
-def _baseline(place, job: ChildJob) -> None:
-    """Train the shared baseline; who comes while another one does so waits for it."""
-    from rich.console import Console
-
-    from ..errors import Busy
-    from ..pipeline.compress import train_baseline
-    from ..pipeline.recipe import read_recipe
-    from ..report.run_directory import RunDirectory
-
-    run = RunDirectory(place.shared / job.baseline)
+def _train_baseline(directory: SweepDirectory, job: ChildJob, console: Console) -> RunDirectory:
+    """Return the shared baseline; train it, or wait while another process does."""
+    run = RunDirectory(directory.shared / job.baseline)
     while not run.baseline.is_dir():
         try:
-            with place.claim(f"{job.baseline}.training"):
-                recipe = read_recipe(job.baseline_recipe)
-                train_baseline(recipe, run, console=Console(stderr=True))
+            with directory.claim(f"{job.baseline}.training"):
+                train_baseline(read_recipe(job.baseline_recipe), run, console=console)
         except Busy:
             time.sleep(1)
+    return run
 
 
-def _run(place, job: ChildJob) -> None:
-    from rich.console import Console
+def main(arguments: list[str]) -> int:
+    """Do the run of a job file.
 
-    from ..export.formats import export
-    from ..pipeline.compress import compress
-    from ..pipeline.recipe import read_recipe
-    from ..report.run_directory import RunDirectory, start_run
-    from .collect import judge, write_variants
-    from .storage import VARIANTS, link_tree
+    Args:
+        arguments: the path of the job file, and the process id of the sweep.
 
-    console = Console(stderr=True)
-    recipe, shared = read_recipe(job.recipe), RunDirectory(place.shared / job.baseline)
-    run = RunDirectory(place.root / job.folder)
-    start_run(run, recipe.resolved)
-    link_tree(shared.baseline, run.baseline)
-    link_tree(shared.log("baseline").parent, run.log("baseline").parent)
-    compress(recipe, resume=True, command=job.command, inference_energy=False, console=console)
-    parts = ["compressed", *(["baseline"] if job.export_baseline else [])]
-    variants = []
-    for part in parts if job.export else []:
-        # Whatever int8 loses is to be seen in the table, not refused.
-        export(run.root / part, job.export, max_drop=1.0, force=True, console=console)
-        variants += judge(run, part, job.export, on_rows=lambda rows: None)
-    if job.timed:
-        from .collect import time_variants
-
-        variants = time_variants(run, recipe, variants, console=console)
-    write_variants(run.root / VARIANTS, variants)
+    Returns:
+        The exit status. The last line on standard error is the message of an error.
+    """
+    _stop_with(int(arguments[1]))
+    quiet()
+    try:
+        run_job(ChildJob(**json.loads(Path(arguments[0]).read_text(encoding="utf-8"))))
+    except Busy:
+        return BUSY
+    except (InputError, CheckFailed, Diverged, ExportRefused) as error:
+        sys.stderr.write(f"\n{one_line(error, most=1000)}\n")
+        return BAD_INPUT if isinstance(error, InputError) else CHECK_FAILED
+    return 0
 
 
-def _leave_with_the_sweep(sweep: int) -> None:
-    """End this process as soon as the one that started it is gone."""
+def _stop_with(parent: int) -> None:
+    """End this process as soon as its parent has ended."""
 
     def watch() -> None:
-        while os.getppid() == sweep:
+        while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def main(arguments: list[str]) -> int:
-    """Read the job, work, and say how it ended in the exit status and one last line."""
-    from ..utils.logging import quiet
-
-    _leave_with_the_sweep(int(arguments[1]))
-    quiet()
-    from ..errors import Busy, CheckFailed, ExportRefused
-
-    values: dict[str, Any] = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    try:
-        work(ChildJob(**values))
-    except Busy:
-        return BUSY
-    except InputError as error:
-        print(f"\n{one_line(error, most=1000)}", file=sys.stderr)
-        return 2
-    except (CheckFailed, Diverged, ExportRefused) as error:
-        print(f"\n{one_line(error, most=1000)}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
-
-
-TRIES = 2
-REFUSED = 2  # exit status of bad input
-_STEPS = re.compile(rb"(\d+)/(\d+) \[")  # as tqdm writes them
-
-
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; `words` is the last line that it said, where it failed."""
+    """How a run ended; `message` is its last line of output if it failed."""
 
     job: Job
     ok: bool
-    words: str = ""
+    message: str = ""
     seconds: float = 0.0
 
 
 class JobSource(Protocol):
-    """What is to be run: a list, or something that looks at results first."""
+    """Decides which runs are done: a list, or a search that looks at results first."""
 
     def take(self) -> Job | None:
-        """The next run; None where there is none now."""
+        """Return the next run; None if there is none now."""
 
     def give(self, outcome: Outcome) -> None:
-        """A run has ended."""
+        """Report that a run has ended."""
 
     def give_back(self, job: Job) -> None:
-        """Another process works on it."""
+        """Report that another process works on this run, so that it is offered again later."""
 
 
-class Workers:
-    """Runs what a source gives.
+class WorkerPool:
+    """Runs the jobs of a source.
+
+    A run that another process works on is looked at again later. A run that failed is tried once more, unless its input
+    was refused.
 
     Args:
-        place: where the runs lie.
-        describe: what a child is told of a run.
-        console: where progress goes.
+        directory: of the sweep.
+        describe: returns what the child process of a run needs.
+        console: shows progress.
         on_finished: called after each run, one at a time; returns a line about it.
-        total: how many runs there will be, at most.
+        total: the largest possible number of runs.
     """
 
     def __init__(
         self,
-        place: SweepDirectory,
+        directory: SweepDirectory,
         describe: Callable[[Job], ChildJob],
         *,
         console: Console,
         on_finished: Callable[[Outcome], str],
         total: int,
     ):
-        self._place, self._describe, self._on_finished = place, describe, on_finished
+        self._directory, self._describe, self._on_finished = directory, describe, on_finished
         self._children: set[subprocess.Popen] = set()
-        self._lock, self._stop, self._error = threading.Lock(), threading.Event(), None
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._error: Exception | None = None
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         self._progress = Progress(*columns, TimeElapsedColumn(), console=console)
-        self._console, self._total = console, total
+        self._bar = self._progress.add_task("runs", total=total)
 
     def run(self, source: JobSource, *, workers: int, finished: Iterable[Job] = ()) -> None:
-        """Work until the source has nothing left; an interruption ends the children too.
+        """Work until the source has no more runs; an interruption ends the child processes too.
 
         Args:
-            source: of runs.
-            workers: how many at once.
-            finished: runs that an earlier start finished, for the count.
+            source: of the runs.
+            workers: number of runs at once.
+            finished: runs that were finished before, for the progress bar.
         """
-        done = len(list(finished))
+        cores = max(1, (os.cpu_count() or 1) // workers)
         with self._progress:
-            self._all = self._progress.add_task("runs", total=self._total, completed=done)
-            threads = [
-                threading.Thread(
-                    target=self._work, args=(source, max(1, (os.cpu_count() or 1) // workers)), daemon=True
-                )
-                for _ in range(workers)
-            ]
+            self._progress.update(self._bar, completed=len(list(finished)))
+            threads = [threading.Thread(target=self._work, args=(source, cores), daemon=True) for _ in range(workers)]
             try:
                 for thread in threads:
                     thread.start()
@@ -254,17 +224,14 @@ class Workers:
         if self._error is not None:
             raise self._error
 
-    def _work(self, source: JobSource, threads: int) -> None:
+    def _work(self, source: JobSource, cores: int) -> None:
         try:
             while not self._stop.is_set():
                 with self._lock:
                     job = source.take()
                 if job is None:
                     return
-                if self._place.is_busy(job.folder):
-                    outcome = None
-                else:
-                    outcome = self._tried(job, threads)
+                outcome = None if self._directory.is_busy(job.folder) else self._try(job, cores)
                 if outcome is None:
                     time.sleep(2)
                 with self._lock:
@@ -273,24 +240,26 @@ class Workers:
                         continue
                     source.give(outcome)
                     line = self._on_finished(outcome)
-                    self._progress.advance(self._all)
+                    self._progress.advance(self._bar)
                     self._progress.console.print(Text(line, style="" if outcome.ok else "red"))
-        except Exception as error:  # a thread's own would be lost: the one that waits raises it
+        except Exception as error:  # an exception in a thread would be lost; `run` raises it
             self._error = error
             self._stop.set()
 
-    def _tried(self, job: Job, threads: int) -> Outcome | None:
-        for attempt in range(TRIES):
-            outcome, status = self._once(job, threads)
-            if outcome is None or outcome.ok or status == REFUSED or self._stop.is_set():
-                return outcome
-            if attempt + 1 < TRIES:
-                self._progress.console.print(Text(f"{job.name}: failed, tried again: {outcome.words}", style="yellow"))
+    def _try(self, job: Job, cores: int) -> Outcome | None:
+        """Return how a run ended, at the second attempt if need be; None if another process works on it."""
+        for attempt in range(1, TRIES + 1):
+            outcome, status = self._run_child(job, cores)
+            if outcome is None or outcome.ok or status == BAD_INPUT or self._stop.is_set():
+                break
+            if attempt < TRIES:
+                text = f"{job.name}: failed, trying again: {outcome.message}"
+                self._progress.console.print(Text(text, style="yellow"))
         return outcome
 
-    def _once(self, job: Job, threads: int) -> tuple[Outcome | None, int]:
-        """One process; None where another one works on the run."""
-        order, log = self._place.shared / "jobs" / f"{job.folder}.json", self._place.log(job.folder)
+    def _run_child(self, job: Job, cores: int) -> tuple[Outcome | None, int]:
+        order = self._directory.shared / "jobs" / f"{job.folder}.json"
+        log = self._directory.log(job.folder)
         write_json(order, asdict(self._describe(job)))
         log.parent.mkdir(parents=True, exist_ok=True)
         start, bar = time.monotonic(), self._progress.add_task(job.name, total=None)
@@ -300,22 +269,22 @@ class Workers:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env=_environment(threads),
+                env=_environment(cores),
             )
             self._children.add(child)
             while child.poll() is None:
                 time.sleep(0.2)
-                self._show_steps(bar, job.name, log)
+                self._show_steps(bar, log)
             self._children.discard(child)
         self._progress.remove_task(bar)
-        if child.returncode == BUSY:
-            return None, BUSY
-        ok = child.returncode == 0 and self._place.is_finished(job)
-        words = "" if ok else _why(child.returncode, log)
-        return Outcome(job, ok, words, time.monotonic() - start), child.returncode
+        status = child.returncode
+        if status == BUSY:
+            return None, status
+        ok = status == 0 and self._directory.is_finished(job)
+        return Outcome(job, ok, "" if ok else _why_failed(status, log), time.monotonic() - start), status
 
-    def _show_steps(self, bar, name: str, log: Path) -> None:
-        """What the bar of the training in the log says."""
+    def _show_steps(self, bar: TaskID, log: Path) -> None:
+        """Show the progress bar of the training, as the log has it."""
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 400))
             steps = _STEPS.findall(file.read())
@@ -324,19 +293,20 @@ class Workers:
             self._progress.update(bar, total=total, completed=done)
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """As it is, with this package's place and so many threads, where nobody has said how many."""
-    places = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {"OMP_NUM_THREADS": str(threads), **os.environ, "PYTHONPATH": places, "TOKENIZERS_PARALLELISM": "false"}
+def _environment(cores: int) -> dict[str, str]:
+    """Return the environment of a child: this package can be imported, and threads are limited unless the user set them."""
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {"OMP_NUM_THREADS": str(cores), **os.environ, "PYTHONPATH": paths, "TOKENIZERS_PARALLELISM": "false"}
 
 
-def _why(status: int, log: Path) -> str:
-    """What ended a child: the signal, which is often want of memory, or the last line that it said."""
+def _why_failed(status: int, log: Path) -> str:
+    """Return the signal that ended a child (often it needed too much memory), or the last line of its output."""
     if status < 0:
-        return f"killed by signal {-status} ({signal.strsignal(-status)}); {log.name} has what it said before"
-    return _last_words(log) or f"ended with exit status {status}"
-
-
-def _last_words(log: Path) -> str:
+        return f"killed by signal {-status} ({signal.strsignal(-status)}); see {log.name}"
     lines = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
-    return next((" ".join(line.split())[:300] for line in reversed(lines) if line.strip()), "")
+    last = next((" ".join(line.split())[:300] for line in reversed(lines) if line.strip()), "")
+    return last or f"ended with exit status {status}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,9 +1,7 @@
-"""Search goal: what a search is to find, and whether a measured model may be the answer.
+"""What a search looks for, the results of its runs, and whether a measured model may be the answer.
 
-Quality is judged on rows that were held out to choose by, never on the test file: the best of many tries looks better
-on the rows that chose it than it is.
-
-Search results: the runs that ended, and the best of what came out.
+Quality is judged on rows that were held out of the training data, never on the test set: the best of many models looks
+better than it is on the rows that chose it.
 """
 
 from __future__ import annotations
@@ -16,46 +14,54 @@ from typing import Literal
 from ...errors import InputError
 from .space import Candidate
 
-OPTIONS = {"smallest": "--smallest-within", "fastest": "--fastest-within", "best": "--best-at"}
+Kind = Literal["smallest", "fastest", "best"]
+Word = Literal["shown", "not refuted", "refuted", "fast enough", "too slow"]
+OPTIONS: dict[Kind, str] = {"smallest": "--smallest-within", "fastest": "--fastest-within", "best": "--best-at"}
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What to find.
+    """What to look for.
 
     Attributes:
-        kind: `smallest` (bytes) or `fastest` (measured speed-up) within `points` of the baseline, or `best`: the smallest
-            loss at `speedup` or more.
-        points: of the metric, hundredths, that may be lost; of `smallest` and `fastest`.
-        speedup: of the baseline in PyTorch, at least; of `best`.
-        sure: accept only what is shown to be within the points, not what is merely not refuted.
+        kind: `smallest` (on disk) or `fastest` (as measured) that loses at most `points`, or `best`: the smallest loss
+            of all that reach `speedup`.
+        points: of the main metric (hundredths) that may be lost; for `smallest` and `fastest`.
+        speedup: over the baseline in PyTorch that must be reached; for `best`.
+        sure: whether the whole interval must be within the points, instead of the estimate alone.
 
     Raises:
-        InputError: a number that is missing, not to be given, or out of range.
+        InputError: A number is missing, not allowed, or out of range.
     """
 
-    kind: Literal["smallest", "fastest", "best"]
+    kind: Kind
     points: float | None = None
     speedup: float | None = None
     sure: bool = False
 
     def __post_init__(self):
-        option = OPTIONS[self.kind]
-        value, other = (self.speedup, self.points) if self.kind == "best" else (self.points, self.speedup)
-        least, unit = (1, "times the baseline's speed") if self.kind == "best" else (0, "points that may be lost")
-        if value is None or not least <= value < math.inf:
-            raise InputError(f"{option} must be a number of {least} or more, {unit}; it is {value!r}.")
-        if other is not None or (self.sure and self.kind == "best"):
+        option, is_best = OPTIONS[self.kind], self.kind == "best"
+        least, unit = (1, "times the baseline's speed") if is_best else (0, "points that may be lost")
+        if not least <= self.limit < math.inf:
+            raise InputError(f"{option} must be a number of {least} or more, {unit}; it is {self.limit!r}.")
+        other = self.points if is_best else self.speedup
+        if other is not None or (self.sure and is_best):
             raise InputError(
-                f"{option} {value:g} takes no second limit; give one of {', '.join(OPTIONS.values())} alone."
+                f"{option} {self.limit:g} takes no second limit; give one of {', '.join(OPTIONS.values())} alone."
             )
 
     @property
+    def limit(self) -> float:
+        """The speed-up to reach for `best`, else the points that may be lost; NaN if it is missing."""
+        value = self.speedup if self.kind == "best" else self.points
+        return math.nan if value is None else value
+
+    @property
     def words(self) -> str:
-        """The goal, for people to read."""
+        """The goal in words."""
         if self.kind == "best":
-            return f"the best at {self.speedup:g}x or faster"
-        return f"the {self.kind} within {self.points:g} points" + (", shown by its interval" if self.sure else "")
+            return f"the best at {self.limit:g}x or faster"
+        return f"the {self.kind} within {self.limit:g} points" + (", shown by its interval" if self.sure else "")
 
 
 @dataclass(frozen=True)
@@ -63,12 +69,12 @@ class Variant:
     """One trained candidate in one runtime, as measured.
 
     Attributes:
-        runtime: `torch`, or the format of an export, such as `openvino-int8`.
+        runtime: `torch`, or an export format such as `openvino-int8`.
         bytes: of its weights on disk.
-        speedup: of the baseline's median time in PyTorch.
-        difference: its metric minus the baseline's on the same held-out rows, as a fraction; below 0 is a loss.
+        speedup: over the median time of the baseline in PyTorch.
+        difference: its metric minus that of the baseline on the same held-out rows, as a fraction; negative is a loss.
         low, high: the paired 95 % interval of the difference.
-        rows: how many were held out.
+        rows: number of held-out rows.
     """
 
     runtime: str
@@ -81,12 +87,12 @@ class Variant:
 
     @property
     def loss(self) -> float:
-        """Points lost; below 0 is a gain."""
+        """Points lost; negative is a gain."""
         return -100 * self.difference
 
     @property
     def words(self) -> str:
-        """What it lost, with its interval, for people to read."""
+        """The loss and its interval in words."""
         interval = f"[{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
         points = f"{abs(self.loss):.1f} points"
         verb = "loses nothing" if points == "0.0 points" else ("gains " if self.loss < 0 else "loses ") + points
@@ -98,32 +104,32 @@ class Verdict:
     """Whether a variant may be the answer, and how sure that is.
 
     Attributes:
-        accepted: it may.
-        word: `shown` (the whole interval is within the points), `not refuted` (the estimate is, or is not, but the
-            interval holds both), `refuted` (the whole interval is below), or for a speed `fast enough` and `too slow`.
+        accepted: whether it may.
+        word: `shown` (the whole interval is within the points), `refuted` (none of it is), `not refuted` (a part of it
+            is), or for a speed-up `fast enough` and `too slow`.
     """
 
     accepted: bool
-    word: Literal["shown", "not refuted", "refuted", "fast enough", "too slow"]
+    word: Word
 
 
 def judge(goal: Goal, variant: Variant) -> Verdict:
-    """Hold a variant against the goal's limit; a value on the limit is within it."""
+    """Compare a variant with the limit of the goal; a value on the limit is accepted."""
     if goal.kind == "best":
-        fast = variant.speedup >= goal.speedup
+        fast = variant.speedup >= goal.limit
         return Verdict(fast, "fast enough" if fast else "too slow")
-    limit = -goal.points
-    # Differences are fractions with rounding errors: 0.5 points of 200 rows must be within 0.5 points.
+    # Differences are fractions with rounding errors: one of 200 rows must count as 0.5 points.
     difference, low, high = (round(100 * value, 6) for value in (variant.difference, variant.low, variant.high))
-    if low >= limit:
+    word: Word = "not refuted"
+    if low >= -goal.limit:
         word = "shown"
-    else:
-        word = "refuted" if high < limit else "not refuted"
-    return Verdict(word == "shown" if goal.sure else difference >= limit, word)
+    elif high < -goal.limit:
+        word = "refuted"
+    return Verdict(word == "shown" if goal.sure else difference >= -goal.limit, word)
 
 
 def cost(goal: Goal, variant: Variant) -> tuple[float, float]:
-    """What the goal wants least of, then what it takes as a tie-break; smaller is better."""
+    """Return what the goal minimizes, and a tie-breaker."""
     if goal.kind == "smallest":
         return variant.bytes, variant.loss
     if goal.kind == "fastest":
@@ -136,9 +142,9 @@ class Finished:
     """A run that ended.
 
     Attributes:
-        candidate: what was run.
-        variants: what came out, one per runtime; none where it failed.
-        error: what it said when it failed.
+        candidate: what was trained.
+        variants: the measurements, one per runtime; none if the run failed.
+        error: its last message if it failed.
     """
 
     candidate: Candidate
@@ -146,18 +152,18 @@ class Finished:
     error: str = ""
 
     def of(self, runtime: str) -> Variant | None:
-        """The variant in one runtime."""
+        """Return the variant in one runtime."""
         return next((variant for variant in self.variants if variant.runtime == runtime), None)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A variant, and what the goal says of it.
+    """A variant of a candidate and its verdict.
 
     Attributes:
-        candidate: what was trained; its name is `baseline` where nothing was.
-        variant: in which runtime, and what was measured.
-        verdict: whether it may be the answer, and how sure that is.
+        candidate: what was trained; without fields it is the baseline.
+        variant: the measurements in one runtime.
+        verdict: whether it may be the answer.
     """
 
     candidate: Candidate
@@ -165,8 +171,8 @@ class Choice:
     verdict: Verdict
 
 
-def judged(goal: Goal, results: Sequence[Finished]) -> list[Choice]:
-    """Every variant of every run with its verdict; not the baseline in PyTorch, with which all are compared."""
+def judge_all(goal: Goal, results: Sequence[Finished]) -> list[Choice]:
+    """Return every variant of every run with its verdict, without the baseline in PyTorch."""
     return [
         Choice(result.candidate, variant, judge(goal, variant))
         for result in results
@@ -176,6 +182,6 @@ def judged(goal: Goal, results: Sequence[Finished]) -> list[Choice]:
 
 
 def best_of(goal: Goal, results: Sequence[Finished]) -> Choice | None:
-    """The accepted variant that costs least; of equals, the first by name."""
-    accepted = [choice for choice in judged(goal, results) if choice.verdict.accepted]
+    """Return the accepted variant with the lowest cost; of equal ones the first by name."""
+    accepted = [choice for choice in judge_all(goal, results) if choice.verdict.accepted]
     return min(accepted, key=lambda one: (cost(goal, one.variant), one.candidate.name), default=None)

@@ -1,12 +1,12 @@
-"""Search: the smallest, the fastest or the best model that a goal allows, found in as few runs as it can.
+"""Search for the smallest, fastest or best model that a goal allows, in as few runs as possible.
 
-What is run next, and when it ends, follows from the results alone (search_plan.py). So a search that was killed goes on
-where it was: finished runs are read, not repeated.
+Which run is next, and when the search ends, follows from the results alone (planner.py). So a search that was killed
+continues where it was: finished runs are read, not repeated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -17,114 +17,113 @@ from ...pipeline.baseline import open_baseline
 from ...pipeline.recipe import recipe_fields
 from ...pipeline.recipe_file import read_values, read_words
 from ...utils.imports import require
-from ..collect import EXPORT_RUNTIMES, baseline_rows, rows_of
+from ..collect import EXPORT_RUNTIMES, baseline_rows, required, rows_of
 from ..config import Job, SweepFile
 from ..group import Group
 from ..results import BASELINE, SweepResult, SweepRow, difference_of
 from ..runner import finish, run_source
 from ..study import EXTRA, GridSource, open_study
-from .goal import OPTIONS, Finished, Goal, Variant
-from .planner import NextRun, Stop, next_step, space_for
+from .goal import OPTIONS, Finished, Goal, Kind, Variant
+from .planner import MOST_RUNS, NextRun, Stop, next_step, space_for
 from .space import Candidate, Space, facts_of
 
 HOLDOUT_SHARE = 0.15
-INT8 = ("openvino-int8", "onnx-int8")  # the first that is installed
 
 
 def search(
     recipe: Path,
-    kind: str,
+    kind: Kind,
     value: float,
     *,
     sure: bool = False,
-    most_runs: int = 12,
+    most_runs: int = MOST_RUNS,
     words: Sequence[str] = (),
     scale: str | None = None,
     storage: str | None = None,
     command: str | None = None,
     console: Console | None = None,
 ) -> tuple[Path, SweepResult]:
-    """Look for a model, one run after the other, and measure all that were tried.
+    """Search for a model, one run after the other, and measure all that were trained.
 
     Args:
-        recipe: what is compressed, and on which texts.
+        recipe: what to compress, and on which texts.
         kind: `smallest`, `fastest` or `best`.
-        value: points that may be lost; of `best` the speed-up that is wanted.
-        sure: accept only what the interval shows.
-        most_runs: runs at most.
-        words: `["--field", "value", ...]`, laid over the recipe.
-        scale: one of its scales.
+        value: points that may be lost; for `best` the speed-up to reach.
+        sure: whether the whole interval must be within the points.
+        most_runs: limit of runs.
+        words: `["--field", "value", ...]`, overriding the recipe.
+        scale: the name of one of its scales.
         storage: URL of Optuna's storage.
-        command: the command line, as it may be published.
-        console: where progress goes.
+        command: the command line, without private values.
+        console: shows progress.
 
     Returns:
-        `(folder, result)`; its notes say why the search stopped.
+        `(folder, result)`; the notes of the result say why the search stopped.
 
     Raises:
-        InputError: something given cannot work; found before any run starts.
+        InputError: The search cannot work as given; this is found before any run starts.
     """
     console = console or Console(stderr=True)
-    goal = Goal(kind, sure=sure, **({"speedup": value} if kind == "best" else {"points": value}))
+    goal = Goal(kind, speedup=value, sure=sure) if kind == "best" else Goal(kind, points=value, sure=sure)
     if most_runs < 1:
         raise InputError(f"--max-runs must be 1 or more, got {most_runs}.")
     require("optuna", extra=EXTRA)
     known = recipe_fields()
     own = read_values(Path(recipe), known, scale) | read_words(words, known)
     fields = {} if own.get("holdout_share") else {"holdout_share": HOLDOUT_SHARE}
-    file = SweepFile(Path(recipe), Path(recipe), fields=fields, export=[_int8()])
+    file = SweepFile(Path(recipe), Path(recipe), fields=fields, export=[_int8_format()])
     group = Group(file, "", words, scale, command, console)
     space = _space(group, goal)
     group.begin({"goal": vars(goal)})
-    study = open_study(group.place, storage, name=group.study_name)
+    directory = group.directory
+    study = open_study(directory, storage, name=group.study_name)
     console.rule(Text(f"{file.path.name}: {goal.words}, at most {most_runs} runs"))
-    jobs, failed, results = [], {}, []
+    jobs: list[Job] = []
+    failed: dict[str, str] = {}
+    results: list[Finished] = []
     while isinstance(step := next_step(goal, space, results, most_runs), NextRun):
         job = _job(step.candidate)
         console.print(Text(f"Run {len(jobs) + 1}: {step.candidate.words}. {step.why}"))
         jobs.append(job)
         group.jobs = jobs
-        if not group.place.is_finished(job):
-            source = GridSource([job], group.place, study)
-            failed |= run_source(group, source, 1, total=len(jobs), timed=True)
-        results = _results(group, space, jobs, failed)
+        if not directory.is_finished(job):
+            failed |= run_source(group, GridSource([job], directory, study), 1, total=len(jobs), timed=True)
+        results = _results(group, space, failed)
     console.print(Text(f"Stopped: {step.reason}"))
-    done = [job for job in jobs if group.place.is_finished(job)]
+    done = [job for job in jobs if directory.is_finished(job)]
     notes = [f"{OPTIONS[kind]} {value:g}: stopped after {len(jobs)} runs: {step.reason}"]
 
     def choice(rows: Sequence[SweepRow]) -> tuple[SweepRow, str] | None:
         return _chosen(step, rows)
 
-    return group.place.root, finish(group, done, failed, workers=1, choice=choice, notes=notes)
+    return directory.root, finish(group, done, failed, workers=1, choice=choice, notes=notes)
 
 
-def _int8() -> str:
-    """The int8 format whose runtime is installed.
+def _int8_format() -> str:
+    """Return the int8 format whose runtime is installed: OpenVINO's, or else ONNX's.
 
     Raises:
-        InputError: neither is.
+        InputError: Neither is installed.
     """
-    for name in INT8[:-1]:
-        try:
-            for module in ("openvino", "nncf"):
-                require(module, extra="export")
-            return name
-        except InputError:
-            continue
-    require("onnxruntime", extra="export")
-    return INT8[-1]
+    try:
+        for module in ("openvino", "nncf"):
+            require(module, extra="export")
+        return "openvino-int8"
+    except InputError:
+        require("onnxruntime", extra="export")
+        return "onnx-int8"
 
 
 def _space(group: Group, goal: Goal) -> Space:
-    """What may be tried, from the baseline as it will be and the texts that it is trained on."""
+    """Return the candidates, from the baseline as it will be and the texts that it is trained on."""
     model, tokenizer, data, _ = open_baseline(group.recipe)
-    runtimes = ("torch", *group.file.export)
     try:
-        return space_for(goal, facts_of(model, tokenizer, data, group.recipe, runtimes=runtimes))
+        facts = facts_of(model, tokenizer, data, group.recipe, runtimes=("torch", *group.file.export))
     except InputError:
         raise
     except ValueError as error:
         raise InputError(one_line(error, most=400)) from error
+    return space_for(goal, facts)
 
 
 def _job(candidate: Candidate) -> Job:
@@ -137,37 +136,37 @@ def _job(candidate: Candidate) -> Job:
     return Job(candidate.name, settings, candidate.fields)
 
 
-def _results(group: Group, space: Space, jobs: Sequence[Job], failed: dict[str, str]) -> list[Finished]:
-    """Every run that has ended, and the exported baseline, as the plan reads them."""
+def _results(group: Group, space: Space, failed: dict[str, str]) -> list[Finished]:
+    """Return every run that has ended, and the exported baseline, as the planner reads them."""
     found = []
-    for job in jobs:
+    finished = [job for job in group.jobs if group.directory.is_finished(job)]
+    for job in group.jobs:
         candidate = space.candidates[job.name]
-        if group.place.is_finished(job):
-            found.append(Finished(candidate, _variants(group, rows_of(group.place, job))))
+        if job in finished:
+            found.append(Finished(candidate, _variants(rows_of(group.directory, job).values())))
         elif job.name in failed:
             found.append(Finished(candidate, error=failed[job.name]))
-    first = next((job for job in jobs if group.place.is_finished(job)), None)
-    if first is not None:
-        rows = [row for row in baseline_rows(group.place, first) if row.runtime != "torch"]
-        found.append(Finished(space.baseline, _variants(group, rows)))
+    if finished:
+        rows = baseline_rows(group.directory, finished[0]).values()
+        found.append(Finished(space.baseline, _variants(row for row in rows if row.runtime != "torch")))
     return found
 
 
-def _variants(group: Group, rows: Sequence[SweepRow]) -> tuple[Variant, ...]:
-    """What was measured of a run; speed at the recipe's largest batch."""
-    names = {kind: name for name, kind in EXPORT_RUNTIMES.items()}
+def _variants(rows: Iterable[SweepRow]) -> tuple[Variant, ...]:
+    """Return the measurements of a run; speed-ups are those of the recipe's last batch size."""
+    formats = {runtime: name for name, runtime in EXPORT_RUNTIMES.items()}
     found = []
     for row in rows:
-        difference, low, high = difference_of(row)
-        count = int(row.holdout["rows"]) if row.holdout else row.rows
-        runtime = names.get((row.runtime, row.precision), "torch")
-        speed = list(row.speedup.values())[-1]
-        found.append(Variant(runtime, row.bytes, speed, difference, low, high, count))
+        difference, low, high = required(difference_of(row), "interval of the difference")
+        count = row.holdout["rows"] if row.holdout else required(row.rows, "rows")
+        runtime = formats.get((row.runtime, row.precision), "torch")
+        speedup = list(row.speedup.values())[-1]
+        found.append(Variant(runtime, required(row.bytes, "size"), speedup, difference, low, high, int(count)))
     return tuple(found)
 
 
 def _chosen(step: Stop, rows: Sequence[SweepRow]) -> tuple[SweepRow, str] | None:
-    """The row that the plan chose, with its verdict."""
+    """Return the row of the planner's answer, with its verdict."""
     if step.best is None:
         return None
     runtime, precision = EXPORT_RUNTIMES.get(step.best.variant.runtime, ("torch", "fp32"))
