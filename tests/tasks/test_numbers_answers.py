@@ -11,7 +11,7 @@ from tests.helpers.training import PRUNE, Rows, logged, make_trainer, new_model
 from tests.helpers.vocabularies import tokenizer_of
 from trainer_ext.data.arguments import DataArguments
 from trainer_ext.errors import Diverged
-from trainer_ext.report import schema
+from trainer_ext.report.io import encode
 from trainer_ext.tasks import evaluate
 from trainer_ext.tasks.registry import TASKS
 
@@ -42,8 +42,8 @@ def material(task, kind, rows):
 def test_answers_of_one_kind_have_a_quality(task, kind, rows):
     baseline, compressed, references, labels = material(task, kind, rows)
     options = {"task": task, "args": DataArguments(), "labels": labels}
-    found = evaluate.quality("test", baseline, compressed, references, **options)
-    values = schema.encode(found)
+    found = evaluate.compare_quality("test", baseline, compressed, references, **options)
+    values = encode(found)
     assert values["rows"] == rows
     numbers = [value for value in flat(values) if isinstance(value, float)]
     assert numbers
@@ -80,7 +80,7 @@ def test_a_metric_without_a_value_is_left_out_and_named(tmp_path, monkeypatch, c
     script.write_text(NO_VALUE, encoding="utf-8")
     baseline, compressed, references, labels = material(TASKS[0], "all wrong", 3)
     options = {"task": TASKS[0], "args": DataArguments(), "labels": labels, "metrics": [str(script)]}
-    found = evaluate.quality("test", baseline, compressed, references, **options)
+    found = evaluate.compare_quality("test", baseline, compressed, references, **options)
     assert found.compressed.other == {"half": 0.5}
     assert "nothing=nan" in caplog.text
     assert "infinite=inf" in caplog.text

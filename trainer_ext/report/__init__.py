@@ -9,6 +9,7 @@ if TYPE_CHECKING:
         FILE_NAME as FILE_NAME,
         from_dict as from_dict,
         from_json as from_json,
+        json_schema as json_schema,
         load as load,
         save as save,
         to_dict as to_dict,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "io": ["FILE_NAME", "from_dict", "from_json", "load", "save", "to_dict", "to_json", "utc_now"],
+        "io": ["FILE_NAME", "from_dict", "from_json", "json_schema", "load", "save", "to_dict", "to_json", "utc_now"],
         "schema": [
             "ClassPair",
             "ClassScores",
