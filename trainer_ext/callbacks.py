@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 
 from .benchmark.energy import Meter, check_country
 from .pruning import latency_table, masks, schedules
-from .pruning.units import PruningSpec
+from .pruning.config import PruningSpec
 
 logger = logging.getLogger(__name__)
 

@@ -175,7 +175,7 @@ class DistillPruneMixin(HubMixin):
     """What makes a `Trainer` prune and distil; for a Trainer of your own, put it first among the base classes.
 
     Args:
-        model: as in `Trainer`; with pruning on, of an architecture in `trainer_ext.FAMILIES`.
+        model: as in `Trainer`; with pruning on, of an architecture in `trainer_ext.ARCHITECTURES`.
         args: `DistillPruneTrainingArguments`, or plain `TrainingArguments` for no pruning.
         *positional: the further positional arguments of `Trainer`.
         teacher: a live teacher model, or a list of them; instead of `args.distill_teacher`. It reads what the model

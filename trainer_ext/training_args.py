@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from transformers import TrainingArguments
 
-from .pruning.units import PruningSpec
+from .pruning.config import PruningSpec
 
 CHOICES = {
     "prune_method": ("none", "movement", "soft_movement", "magnitude"),

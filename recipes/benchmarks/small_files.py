@@ -26,7 +26,7 @@ from trainer_ext.benchmark.size import weight_bytes
 from trainer_ext.data.corpus import read_corpus
 from trainer_ext.export.formats import export
 from trainer_ext.utils.files import write_text
-from trainer_ext.vocabulary.checkpoint import table as trim_table, trim_checkpoint
+from trainer_ext.vocabulary.checkpoint import trim_checkpoint, trimming_table as trim_table
 
 MIB = 2**20
 TARGET_MIB = {"half": 58, "quarter": 38}

@@ -6,7 +6,8 @@ import torch
 from trainer_ext.models.architectures import layers_of
 from trainer_ext.models.compact.registration import MODEL_TYPES
 from trainer_ext.models.layers import LINEARS
-from trainer_ext.pruning.units import PruningSpec, one_hot, open_units
+from trainer_ext.pruning.config import PruningSpec
+from trainer_ext.pruning.units import ids_to_mask, units_of_heads
 
 ATTENTION = LINEARS[:4]
 every_family = pytest.mark.parametrize("model_type", MODEL_TYPES)
@@ -62,7 +63,7 @@ def dead_heads(layer, head_size=8):
 def choose(model, structure):
     """Fix the masks of a model to a structure of our choice, as `masks.freeze_structure` does with the best one."""
     layers, spec = layers_of(model), PruningSpec(**model.config.pruning)
-    units = [open_units(layer, heads, spec) for layer, heads in zip(layers, structure.heads, strict=True)]
+    units = [units_of_heads(layer, heads, spec) for layer, heads in zip(layers, structure.heads, strict=True)]
     model.pruning.attention.freeze(torch.cat(units))
-    neurons = [one_hot(layer.neurons, ids) for layer, ids in zip(layers, structure.neurons, strict=True)]
+    neurons = [ids_to_mask(layer.neurons, ids) for layer, ids in zip(layers, structure.neurons, strict=True)]
     model.pruning.ffn.freeze(torch.cat(neurons))

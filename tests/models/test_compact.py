@@ -130,7 +130,7 @@ def test_a_configuration_that_forgets_a_size_is_refused(edited):
 )
 def test_a_path_that_is_no_linear_is_refused(edited, path):
     folder = edited(lambda linears: linears.update({path: [4, 4]}))
-    with pytest.raises(ValueError, match=f"compact_linears names '{path}', which is no Linear of CompactBert"):
+    with pytest.raises(ValueError, match=f"compact_linears names '{path}', which is not a Linear of CompactBert"):
         AutoModelForSequenceClassification.from_pretrained(folder)
 
 
@@ -165,7 +165,10 @@ def test_heads_that_the_linears_do_not_hold_are_refused(edited, model_type, chan
 
 def test_heads_of_what_is_no_attention_are_refused(edited):
     folder = edited(lambda heads: heads.update({"encoder.layer.0": [0]}), "mpnet", "compact_heads")
-    with pytest.raises(ValueError, match=r"compact_heads names \['encoder.layer.0'\], no attention of CompactMPNet"):
+    with pytest.raises(
+        ValueError,
+        match=r"compact_heads names \['encoder.layer.0'\], which is not an attention module of CompactMPNet",
+    ):
         AutoModelForSequenceClassification.from_pretrained(folder)
 
 

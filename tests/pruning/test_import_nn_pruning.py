@@ -204,7 +204,7 @@ def test_another_function_is_status_1_and_nothing_is_written(tiny_model, tmp_pat
         ({"pruned_heads": None}, "does not fit the weights"),
         ({"num_hidden_layers": 1}, "has unknown weights"),
         ({"num_hidden_layers": 3}, "lacks weights"),
-        ({"hidden_size": "wide"}, "its config makes no"),
+        ({"hidden_size": "wide"}, "its config does not fit"),
     ],
 )
 def test_what_cannot_be_computed_is_refused_in_one_line(config, message, tiny_model, tmp_path, monkeypatch, capsys):
@@ -227,7 +227,7 @@ class Runs:
 )
 def test_what_is_no_checkpoint_of_it_is_refused(what, tiny_model, tmp_path, monkeypatch, capsys):
     old, new = tmp_path / "old", tmp_path / "new"
-    message = {"nothing there": "cannot be opened", "not pruned": "nothing pruned", "no weights": "holds neither"}
+    message = {"nothing there": "cannot be opened", "not pruned": "nothing pruned", "no weights": "has neither"}
     if what == "nothing there":
         old = tmp_path / "missing"
     elif what == "not pruned":

@@ -42,7 +42,7 @@ def test_a_resumed_run_finds_the_same_structure(student, tmp_path):
     latency_table.recalibrate_and_freeze(first, args)
     assert torch.equal(torch.get_rng_state(), state)
     assert first.pruning.is_frozen
-    file = tmp_path / latency_table.FILE_NAME
+    file = tmp_path / latency_table.CORRECTION_FILE
     kept = json.loads(file.read_text())
     assert kept["correction"] == correction_of(first)
     file.write_text(json.dumps(kept | {"correction": 0.5}))  # the control: a number that no clock gave, easy to meet
@@ -57,10 +57,10 @@ def test_a_resumed_run_finds_the_same_structure(student, tmp_path):
 @pytest.mark.parametrize("broken", ["", "{", "[]", '{"key": 1}'])
 def test_a_broken_file_is_measured_again(student, tmp_path, broken):
     model, args = student
-    (tmp_path / latency_table.FILE_NAME).write_text(broken)
+    (tmp_path / latency_table.CORRECTION_FILE).write_text(broken)
     model = scrambled(model, 0)
     latency_table.recalibrate_and_freeze(model, args)
-    assert json.loads((tmp_path / latency_table.FILE_NAME).read_text())["correction"] == correction_of(model)
+    assert json.loads((tmp_path / latency_table.CORRECTION_FILE).read_text())["correction"] == correction_of(model)
 
 
 def test_without_a_speed_nothing_is_timed(tmp_path):
@@ -68,4 +68,4 @@ def test_without_a_speed_nothing_is_timed(tmp_path):
     model = prepare_model(new_model(), args)
     latency_table.recalibrate_and_freeze(model, args)
     assert model.pruning.is_frozen
-    assert not (tmp_path / latency_table.FILE_NAME).exists()
+    assert not (tmp_path / latency_table.CORRECTION_FILE).exists()

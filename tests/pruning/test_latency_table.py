@@ -13,6 +13,7 @@ from tests.helpers.training import PRUNE, arguments, differing, make_trainer, ne
 from trainer_ext.benchmark.latency import measure_latency
 from trainer_ext.models.architectures import layers_of
 from trainer_ext.pruning import latency_table, masks
+from trainer_ext.pruning.config import PruningSpec
 from trainer_ext.pruning.latency_table import HEAD_SHARES, NEURON_SHARES, cached, machine, shaped
 from trainer_ext.pruning.latency_target import LatencyTable
 from trainer_ext.pruning.prepare import TABLE_NAME, prepare_model
@@ -203,7 +204,7 @@ def test_what_dropped_layers_save_counts(tmp_path):
     """Half of the layers gone already."""
     fields = {**SPEED, "prune_layers": 2, "prune_speedup": 1.1}
     student = prepare_model(wide(), arguments(tmp_path, **fields))
-    spec = masks.PruningSpec(**student.config.pruning)
+    spec = PruningSpec(**student.config.pruning)
     assert spec.dense_weights == 4 * (4 * 128 * 128 + 2 * 128 * 512)
     assert spec.sparsity == pytest.approx(latency_table.expected_sparsity(student, replace(spec, sparsity=0.0)))
     assert spec.sparsity >= 0.5

@@ -11,7 +11,8 @@ from tests.helpers.masking import ATTENTION, closed_fraction, dead_heads, every_
 from trainer_ext.models import outputs
 from trainer_ext.models.architectures import layers_of
 from trainer_ext.models.layers import LINEARS
-from trainer_ext.pruning import masks, units
+from trainer_ext.pruning import masks
+from trainer_ext.pruning.scores import refresh_scores
 
 # Attaching
 
@@ -200,7 +201,7 @@ def test_magnitude_follows_the_weights_until_it_is_frozen(masked):
     scores = model.pruning.ffn.scores.clone()
     with torch.no_grad():
         layer.ffn_in.original[7] = 0.0
-    units.refresh_magnitudes(model, layers_of(model))
+    refresh_scores(model, layers_of(model))
     assert torch.equal(model.pruning.ffn.scores, scores)
 
 

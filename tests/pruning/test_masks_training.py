@@ -9,8 +9,7 @@ from tests.helpers.masking import ATTENTION, every_family
 from tests.helpers.training import PRUNE, differing, make_trainer, without_timing
 from trainer_ext.models.architectures import layers_of
 from trainer_ext.pruning import masks
-from trainer_ext.pruning.scores import UnitScores
-from trainer_ext.pruning.structure import METHODS
+from trainer_ext.pruning.scores import METHODS, UnitScores
 
 # Gradients
 

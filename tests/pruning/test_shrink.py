@@ -247,7 +247,7 @@ def test_linears_without_bias(tiny_model, tiny_batch, model_type, without):
 
 
 def test_masks_must_be_merged_first(tiny_model, make_spec):
-    with pytest.raises(ValueError, match=r"still has masks; call trainer_ext\.masks\.merge"):
+    with pytest.raises(ValueError, match=r"still has masks; call trainer_ext\.pruning\.masks\.merge"):
         shrink(masks.attach(tiny_model(), make_spec()))
 
 

@@ -1,5 +1,6 @@
 """Check: the chain holds for what compress made, and breaks where one form of the model is another function."""
 
+import hashlib
 import shutil
 
 import pytest
@@ -7,7 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from tests.helpers.commands import run_command
 from tests.helpers.precision import bf16_products
-from trainer_ext.pruning import masks
+from trainer_ext.errors import InputError
+from trainer_ext.pruning import masks, verify
 from trainer_ext.pruning.shrinking import shrink
 from trainer_ext.pruning.verify import check, shrink_and_verify
 
@@ -82,6 +84,15 @@ def test_code_that_is_not_ours_runs_only_with_the_flag(run, monkeypatch, capsys)
     status, _, _ = run_command(monkeypatch, capsys, "check", run, "--trust-remote-code")
     assert status == 0
     assert (run / "ran").exists(), "the flag must really let it run, or the refusal shows nothing"
+
+
+def test_code_that_an_earlier_version_wrote_is_ours(run, monkeypatch):
+    code = run / "compressed" / "modeling_compact.py"
+    code.write_text(code.read_text() + "\n")
+    with pytest.raises(InputError, match="differs from the code"):
+        check(run)
+    monkeypatch.setattr(verify, "EARLIER_CODE", (hashlib.sha256(code.read_bytes()).hexdigest(),))
+    assert all(link.holds for link in check(run))
 
 
 @pytest.mark.parametrize("what", ["nothing", "no weights", "cut weights"])

@@ -7,7 +7,7 @@ from transformers import Trainer, TrainerControl, TrainerState, TrainingArgument
 from tests.helpers.training import PRUNE, differing, logged, make_trainer, new_model
 from trainer_ext import PruningCallback, attach, callbacks
 from trainer_ext.pruning import masks, schedules
-from trainer_ext.pruning.units import PruningSpec
+from trainer_ext.pruning.config import PruningSpec
 
 SPEC = PruningSpec("movement", 0.5, "block", 8, "neuron", 0.1, 0.6)
 STEPS, FIRST, LAST = 20, 2, 12

@@ -51,7 +51,7 @@ def test_a_model_is_cut_and_written_with_its_tokenizer(kind, auto_class, size, f
     reloaded = auto_class.from_pretrained(model.parent / "out").eval()
     assert len(tokenizer) == reloaded.config.vocab_size == size
     assert re.search(rf"vocabulary, tokens +│ +{len(tokenizer_of(kind))} +│ +{size} ", out)
-    assert "cut otherwise, of 21 held-out texts" in out
+    assert "tokenized differently, of 21 held-out texts" in out
     batches = (old(MARATHI[0], return_tensors="pt") for old in (tokenizer_of(kind), tokenizer))
     models = (auto_class.from_pretrained(model).eval(), reloaded)
     with torch.no_grad():
@@ -76,7 +76,7 @@ def test_a_model_that_answers_differently_is_not_written(folder, monkeypatch, ca
     model = folder()
     status, _, err = trim(monkeypatch, capsys, model, 250)
     assert status == 1
-    assert "Texts whose pieces all stay differ by" in err
+    assert "texts whose tokens are all kept differ by" in err
     assert {path.name for path in model.parent.iterdir()} == {"model", "corpus.txt", "unseen.txt"}
 
 

@@ -167,10 +167,10 @@ def trim(
         trainer-ext trim google/muril-base-cased muril-mr --size 20000 --corpus marathi.txt.gz
     """
     quiet()
-    from ..vocabulary.checkpoint import table, trim_checkpoint
+    from ..vocabulary.checkpoint import trim_checkpoint, trimming_table
 
     trimming = trim_checkpoint(model, target, size=size, corpus=corpus, held_out=held_out, console=err)
-    out.print(table(trimming, f"{model} -> {target}"))
+    out.print(trimming_table(trimming, f"{model} -> {target}"))
 
 
 @app.command()

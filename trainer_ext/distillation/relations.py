@@ -25,7 +25,7 @@ def depth_of(model) -> int:
     """How many layers a text runs through; layers that share weights count each time.
 
     Raises:
-        ValueError: if the architecture has no row in `families.FAMILIES`.
+        ValueError: if the architecture has no row in `models.architectures.ARCHITECTURES`.
     """
     return sum(layer.uses for layer in layers_of(model))
 
@@ -35,7 +35,7 @@ def projection_outputs(model, numbers: Sequence[int]) -> Iterator[Projections]:
     """Watch the queries, keys and values of some layers while the model runs once.
 
     Args:
-        model: of an architecture in `families.FAMILIES`.
+        model: of an architecture in `models.architectures.ARCHITECTURES`.
         numbers: which layers, from 1 on.
 
     Yields:

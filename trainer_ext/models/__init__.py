@@ -1,4 +1,4 @@
-"""Architectures that can be pruned: where their parts lie, how models are loaded, and the compact classes."""
+"""Models: the architectures that can be pruned, loading of models and exported files, and the compact classes."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Families: one frozen row per architecture says where its attention heads and feed-forward neurons live."""
+"""Architectures: one `ArchitectureSpec` per model type says where its attention heads and feed-forward neurons are."""
 
 from __future__ import annotations
 
@@ -13,36 +13,31 @@ from .layers import EncoderLayer, LinearView
 
 @dataclass(frozen=True)
 class MatrixSlice:
-    """One matrix of several that share the rows of a Linear, equal in height: number `index` of `of`."""
+    """Matrix number `index` of `of` matrices of equal height that one Linear stores, one below the other."""
 
     path: str
     index: int
     of: int
 
 
-def _once(config) -> int:
-    """How often a forward pass runs one of the listed layers, where each runs once."""
-    return 1
-
-
 @dataclass(frozen=True)
 class ArchitectureSpec:
-    """Names of the prunable parts of one architecture.
+    """Paths of the prunable parts of one architecture, and what shrinking and layer dropping must know of its config.
 
     Attributes:
-        layers: the encoder layers, as a path below `model.base_model` with a star for each numbered step.
-        query, key, value: projections `[heads * head_size, hidden]`, as paths below one layer.
-        attention_output: projection `[hidden, heads * head_size]`, below one layer.
-        ffn_in: first feed-forward matrix `[neurons, hidden]`, below one layer: the one under the activation.
-        ffn_out: second feed-forward matrix `[hidden, neurons]`, below one layer.
-        activation: the function between the two, below one layer.
-        ffn_gate: the matrix `[neurons, hidden]` whose product multiplies the activations, where there is one.
-        positions: further projections with the rows of the heads; each is there or not, as the config says.
-        attention: the module that must be told which heads stay, below one layer; None where sizes alone tell it.
-        width: the config field of the feed-forward width.
+        layers: path of the encoder layers below `model.base_model`, with a star for each numbered step.
+        query, key, value: paths of the projections `[heads * head_size, hidden]`, below one layer.
+        attention_output: path of the projection `[hidden, heads * head_size]`, below one layer.
+        ffn_in: path of the first feed-forward matrix `[neurons, hidden]`, whose output goes through the activation.
+        ffn_out: path of the last feed-forward matrix `[hidden, neurons]`.
+        activation: path of the activation function.
+        ffn_gate: the matrix `[neurons, hidden]` whose output multiplies the activations, if there is one.
+        positions: paths of further projections with the rows of the heads, which only some configs have.
+        attention: path of the module that must know which heads stay, or None if the sizes are enough.
+        width: config field of the feed-forward width.
         per_layer: config fields that list one value per layer.
-        droppable_from: index of the first layer that may be dropped; None where layers share their weights.
-        uses: how often a forward pass runs one of the listed layers, from the config.
+        droppable_from: index of the first layer that may be dropped; None if layers share their weights.
+        uses: function from the config to how often a forward pass runs each layer.
     """
 
     layers: str
@@ -59,7 +54,7 @@ class ArchitectureSpec:
     width: str = "intermediate_size"
     per_layer: tuple[str, ...] = ()
     droppable_from: int | None = 0
-    uses: Callable[..., int] = _once
+    uses: Callable[..., int] = lambda config: 1
 
 
 _BERT = ArchitectureSpec(
@@ -119,7 +114,7 @@ ARCHITECTURES: dict[str, ArchitectureSpec] = {
         ffn_out="mlp.Wo",
         activation="mlp.act",
         per_layer=("layer_types",),
-        droppable_from=1,  # the first has no norm before its attention: none of the others can take its place
+        droppable_from=1,  # the first layer has no norm before its attention, so no other can replace it
     ),
     "mpnet": replace(
         _BERT,
@@ -133,42 +128,47 @@ ARCHITECTURES: dict[str, ArchitectureSpec] = {
     "xlm-roberta": _BERT,
 }
 
-
-# The names that they had before, which scripts import.
+# Their earlier names, kept as aliases.
 Family, FAMILIES = ArchitectureSpec, ARCHITECTURES
 
 
 def stock_type(model_type: str) -> str:
-    """The architecture that a compact model was cut from: `compact-bert` -> `bert`."""
+    """Return the stock model type of a model type: `compact-bert` -> `bert`."""
     return model_type.removeprefix(COMPACT_PREFIX)
 
 
 def architecture_of(config) -> ArchitectureSpec:
-    """The row of a model's architecture.
+    """Return the specification of a model's architecture.
+
+    Args:
+        config: the config of the model.
 
     Raises:
-        ValueError: if the architecture has no row.
+        ValueError: If the architecture is not in `ARCHITECTURES`.
     """
     model_type = stock_type(config.model_type)
     if model_type not in ARCHITECTURES:
         raise ValueError(
             f"No pruning layout for model_type={model_type!r}; known: {sorted(ARCHITECTURES)}. "
-            "Add one row to trainer_ext.models.architectures.FAMILIES."
+            "Add one row to trainer_ext.models.architectures.ARCHITECTURES."
         )
     return ARCHITECTURES[model_type]
 
 
 def layers_of(model) -> list[EncoderLayer]:
-    """The prunable layers of a transformers model, first layer first; of layers that share weights, each once.
+    """Return the prunable layers of a transformers model in order; layers that share weights appear once.
+
+    Args:
+        model: a transformers model.
 
     Raises:
-        ValueError: if the architecture has no row.
+        ValueError: If the architecture is not in `ARCHITECTURES`.
     """
-    family, base, config = architecture_of(model.config), model.base_model, model.config
-    own = getattr(config, "attention_head_size", None)  # DeBERTa may set it apart from the other two
+    spec, base, config = architecture_of(model.config), model.base_model, model.config
+    own = getattr(config, "attention_head_size", None)  # in DeBERTa it is independent of the other two
     head_size = own or config.hidden_size // config.num_attention_heads
     layers = []
-    for path, layer in _numbered(base, family.layers):
+    for path, layer in _numbered(base, spec.layers):
         children = dict(layer.named_modules())
 
         def matrix(place: str | MatrixSlice, *, path=path, children=children) -> LinearView:
@@ -176,34 +176,34 @@ def layers_of(model) -> list[EncoderLayer]:
             return LinearView(children[part.path], f"{path}.{part.path}", part.index, part.of)
 
         activation = layer
-        for step in family.activation.split("."):  # a plain function in some heads, so not get_submodule
+        for step in spec.activation.split("."):  # sometimes a plain function, so not get_submodule
             activation = getattr(activation, step)
         layers.append(
             EncoderLayer(
-                query=matrix(family.query),
-                key=matrix(family.key),
-                value=matrix(family.value),
-                positions=tuple(matrix(place) for place in family.positions if place in children),
-                attention_output=matrix(family.attention_output),
-                ffn_in=matrix(family.ffn_in),
-                ffn_gate=matrix(family.ffn_gate) if family.ffn_gate else None,
-                ffn_out=matrix(family.ffn_out),
+                query=matrix(spec.query),
+                key=matrix(spec.key),
+                value=matrix(spec.value),
+                positions=tuple(matrix(place) for place in spec.positions if place in children),
+                attention_output=matrix(spec.attention_output),
+                ffn_in=matrix(spec.ffn_in),
+                ffn_gate=matrix(spec.ffn_gate) if spec.ffn_gate else None,
+                ffn_out=matrix(spec.ffn_out),
                 activation=activation,
-                attention=f"{path}.{family.attention}" if family.attention else None,
+                attention=f"{path}.{spec.attention}" if spec.attention else None,
                 head_size=head_size,
-                uses=family.uses(config),
+                uses=spec.uses(config),
             )
         )
     return layers
 
 
 def prunable_weights(layers: list[EncoderLayer]) -> int:
-    """Weights that pruning may remove: the attention and feed-forward matrices, without biases."""
+    """Return the number of weights that pruning may remove: attention and feed-forward matrices, without biases."""
     return sum(layer.heads * layer.head_cost + layer.neurons * layer.neuron_cost for layer in layers)
 
 
 def _numbered(base: nn.Module, pattern: str) -> list[tuple[str, nn.Module]]:
-    """Path and module of everything that matches a path whose stars stand for all children."""
+    """Return path and module of everything that matches a path in which a star stands for all children."""
     found = [("", base)]
     for step in pattern.split("."):
         found = [

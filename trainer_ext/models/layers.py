@@ -1,4 +1,4 @@
-"""Matrices: one encoder layer as pruning sees it, whatever Linears its matrices are stored in."""
+"""Layers: the prunable matrices of one encoder layer, whichever Linears store them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ LINEARS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
 
 @dataclass(frozen=True)
 class LinearView:
-    """A matrix `[out, in]`: a whole Linear, or one of several equal shares of its rows (a fused projection).
+    """A matrix `[out, in]`: a whole Linear, or an equal share of the rows of a fused projection.
 
     Attributes:
         linear: the module that stores it.
-        path: of the module, below `model.base_model`.
-        part, parts: which share of the rows.
+        path: path of the module below `model.base_model`.
+        part: index of the share.
+        parts: number of shares.
     """
 
     linear: nn.Linear
@@ -29,34 +30,34 @@ class LinearView:
 
     @property
     def out_features(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return self.linear.out_features // self.parts
 
     @property
     def in_features(self) -> int:
-        """Columns."""
+        """Number of columns."""
         return self.linear.in_features
 
     @property
     def weight(self) -> torch.Tensor:
-        """`[out, in]` as the forward pass sees it, masks applied; a view."""
+        """The weight `[out, in]` with its mask applied, as in the forward pass; a view."""
         return self._share(self.linear.weight)
 
     @property
     def original(self) -> torch.Tensor:
-        """`[out, in]` without masks; a view."""
-        linear = self.linear
-        masked = parametrize.is_parametrized(linear, "weight")
-        return self._share(linear.parametrizations.weight.original if masked else linear.weight)
+        """The weight `[out, in]` without its mask; a view."""
+        if not parametrize.is_parametrized(self.linear, "weight"):
+            return self.weight
+        return self._share(self.linear.get_parameter("parametrizations.weight.original"))
 
     @property
     def bias(self) -> torch.Tensor | None:
-        """`[out]`, a view, or None."""
+        """The bias `[out]`, a view, or None."""
         return None if self.linear.bias is None else self._share(self.linear.bias)
 
     @property
     def bias_or_zeros(self) -> torch.Tensor:
-        """`[out]`."""
+        """The bias `[out]`, or zeros."""
         return self.bias if self.bias is not None else self.linear.weight.new_zeros(self.out_features)
 
     def _share(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -69,13 +70,13 @@ class EncoderLayer:
 
     Attributes:
         query, key, value: `[heads * head_size, hidden]`.
-        positions: further matrices with the rows of the heads, which carry no mask but go with their head.
+        positions: further matrices with the rows of the heads; they have no mask, but are cut with their heads.
         attention_output: `[hidden, heads * head_size]`.
         ffn_in: `[neurons, hidden]`.
-        ffn_gate: `[neurons, hidden]` or None; a neuron is then `activation(in) * gate`.
+        ffn_gate: `[neurons, hidden]`, or None; with it, a neuron is `activation(in) * gate`.
         ffn_out: `[hidden, neurons]`.
-        activation: the function of `ffn_in`.
-        attention: path of the module that must be told which heads stay, or None.
+        activation: the function applied to the output of `ffn_in`.
+        attention: path of the module that must know which heads stay, or None.
         head_size: rows of a head.
         uses: how often a forward pass runs this layer.
     """
@@ -111,7 +112,7 @@ class EncoderLayer:
 
     @property
     def heads(self) -> int:
-        """Number of attention heads, read from the value projection: configs lie after shrinking."""
+        """Number of attention heads, from the value projection: after shrinking, the config is not right."""
         return self.value.out_features // self.head_size
 
     @property
@@ -133,7 +134,7 @@ class EncoderLayer:
 
 
 def rows_by_linear(matrices: tuple[LinearView, ...]) -> dict[str, list[LinearView]]:
-    """Matrices grouped by the Linear that stores them, by path, each group in the order of its rows."""
+    """Return matrices grouped by the path of the Linear that stores them, each group in the order of its rows."""
     groups: dict[str, list[LinearView]] = {}
     for matrix in sorted(matrices, key=lambda matrix: matrix.part):
         groups.setdefault(matrix.path, []).append(matrix)

@@ -1,9 +1,8 @@
-"""Opening: a model with its head, and a tokenizer, by folder or Hub id, or one readable line that says why not.
+"""Loading: load a model with its head, or a tokenizer, from a folder or the Hub, and raise one readable error if it fails.
 
-Sound weights: no pickle, no file outside the folder, every tensor there, of its shape, of numbers, and finite.
-
-`from_pretrained` fills what a file lacks with random numbers, leaves out what it has too much, casts whatever it holds,
-and opens a pickle where there is nothing else; a model that came so answers, but something else.
+`from_pretrained` initialises missing tensors at random, ignores unexpected ones, casts what it finds and falls back to
+pickles, so a damaged model loads but gives other logits. Here the weights are checked: no pickle, no file outside the
+folder, and every tensor present, of the right shape and dtype, and finite.
 """
 
 from __future__ import annotations
@@ -19,159 +18,91 @@ from safetensors import safe_open
 from ..errors import InputError, one_line
 from .architectures import stock_type
 
+# Endings of the class names of transformers: AutoModelForTokenClassification, BertForTokenClassification.
+HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
+SIZES = (
+    "hidden_size",
+    "intermediate_size",
+    "num_attention_heads",
+    "vocab_size",
+)  # config fields that must be positive
+POSITIONS_BEHIND_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
 _INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _LAYER = re.compile(r"(layers?|groups)\.\d+\.")
 _SHOWN = 3
-
-
-def check_files(folder: Path) -> None:
-    """Look at the files of a local model before it is opened.
-
-    Raises:
-        ValueError: its weights are a pickle or complex numbers, or its index names files outside the folder.
-    """
-    if not any(folder.glob("*.safetensors")):
-        pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
-        if pickles:
-            raise ValueError(
-                f"its weights are a pickle, {pickles[0]}, which may hold code, and no model.safetensors: whoever made it can "
-                "write one with save_pretrained"
-            )
-    complex_ones = sorted(name for name, kind in _kinds(folder).items() if kind.startswith("C"))
-    if complex_ones:
-        raise ValueError(f"{complex_ones[0]} holds complex numbers, weights are one of {', '.join(_FLOATS)}")
-    if (folder / _INDEX).is_file():
-        found = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-        named = found.get("weight_map") if isinstance(found, dict) else None
-        if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
-            raise ValueError(f"{_INDEX} has no weight_map of file names")
-        if outside := sorted({name for name in named.values() if Path(name).name != name}):
-            raise ValueError(f"{_INDEX} names files outside the folder: {outside[0]}")
-
-
-def check_loaded(model: Any, info: Mapping[str, Any], folder: Path | None, *, with_head: bool) -> None:
-    """Look at what `from_pretrained` made of the weights.
-
-    Args:
-        model: a transformers model as it was opened, with mismatched sizes ignored.
-        info: its loading info.
-        folder: where it lies, if it lies here.
-        with_head: whether it was saved with the head that it was opened with; else head and pooler may be new.
-
-    Raises:
-        ValueError: a tensor is missing, belongs to no layer, has another shape or kind, or is not finite.
-    """
-    import torch  # here, because exported files are opened without it
-
-    if odd := sorted(info["mismatched_keys"]):
-        name, stored, wanted = odd[0]
-        raise ValueError(f"{name} is {[*stored]}, and its config makes it {[*wanted]}{_more(odd[1:])}")
-    base = f"{model.base_model_prefix}."
-    missing = sorted(
-        name for name in info["missing_keys"] if with_head or (name.startswith(base) and "pooler" not in name)
-    )
-    if missing:
-        raise ValueError(f"its weights lack {', '.join(missing[:_SHOWN])}{_more(missing[_SHOWN:])}")
-    if extra := sorted(name for name in info["unexpected_keys"] if _LAYER.search(name)):
-        raise ValueError(f"its weights have {extra[0]}, of which its config knows nothing{_more(extra[1:])}")
-    kinds = _kinds(folder) if folder else {}
-    for name, parameter in model.named_parameters():
-        if kinds.get(name, "F32") not in _FLOATS:
-            raise ValueError(f"{name} is stored as {kinds[name]}, weights are one of {', '.join(_FLOATS)}")
-        if not torch.isfinite(parameter).all():
-            raise ValueError(f"{name} holds NaN or infinite numbers")
-
-
-def _kinds(folder: Path) -> dict[str, str]:
-    """How each tensor of a folder is stored."""
-    found = {}
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, framework="pt") as opened:
-            found |= {name: opened.get_slice(name).get_dtype() for name in opened.keys()}
-    return found
-
-
-def _more(names: list) -> str:
-    return f", and {len(names)} more" if names else ""
-
-
-# What the names of transformers' classes end in: AutoModelForTokenClassification, BertForTokenClassification.
-HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
-
-_UNKNOWN = "\U00012000"  # cuneiform
-SIZES = ("hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
+_RARE_CHARACTER = "\U00012000"  # cuneiform
 
 
 def auto_class(head: str):
-    """The Auto class of transformers that opens models with this head, one of `HEADS`."""
+    """Return the Auto class of transformers for a head, one of `HEADS`."""
     import transformers
 
     return getattr(transformers, f"AutoModel{head}")
 
 
 def head_of(config) -> str | None:
-    """The head that a model was saved with, one of `HEADS`; None where it had none of them."""
+    """Return the head that a model was saved with, one of `HEADS`, or None."""
     named = [head for name in config.architectures or () for head in HEADS if name.endswith(head)]
     return named[0] if named else None
 
 
 def load_model(name: str | Path, *, option: str, way_out: str, head: str | None = None, **kwargs: Any):
-    """Open a model that classifies texts, their tokens, or the tokens where an answer starts and ends.
+    """Load a model that classifies texts or tokens, or that finds where an answer starts and ends.
 
     Args:
         name: a folder or a Hub id.
-        option: what the user gave it as, for the message.
-        way_out: what to do instead, for the message.
-        head: one of `HEADS`; None takes the one that the model was saved with, and else the first.
-        **kwargs: handed whole to `from_pretrained`.
+        option: the option that the user gave it with, for the error message.
+        way_out: what the user can do instead, for the error message.
+        head: one of `HEADS`. Defaults to the one that the model was saved with, or else the first.
+        **kwargs: passed to `from_pretrained`.
 
     Raises:
-        InputError: if it cannot be opened, whatever the reason, or its weights are not sound.
+        InputError: If the model cannot be loaded, for any reason, or its weights are damaged.
     """
     from transformers import AutoConfig
 
     text = str(name)
-    folder = _local(text)
+    folder = Path(text).expanduser() if Path(text).expanduser().is_dir() else None
     if folder is None and (text.startswith((".", "/", "~")) or text.count("/") > 1):
         raise InputError(f"{option} {text}: there is no such folder; {way_out}.")
     try:
         if folder:
-            check_files(folder)
-        kwargs = {"trust_remote_code": False, **kwargs}  # None would ask at the terminal
+            _check_files(folder)
+        kwargs = {"trust_remote_code": False, **kwargs}  # with None, transformers would ask at the terminal
         config = AutoConfig.from_pretrained(name, trust_remote_code=kwargs["trust_remote_code"])
         _check_config(config)
         saved = head_of(config)
         model, info = auto_class(head or saved or HEADS[0]).from_pretrained(
             name, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True, **kwargs
         )
-        check_loaded(model, info, folder, with_head=saved is not None and saved == (head or saved))
+        _check_loaded(model, info, folder, with_head=saved is not None and saved == (head or saved))
         return model
-    except Exception as error:  # a file of somebody can make any of a dozen libraries fail in any way
+    except Exception as error:  # damaged files make a dozen libraries fail in any way
         raise InputError(f"{option} {text} cannot be opened ({_reason(error)}); {way_out}.") from error
 
 
 def load_tokenizer(name: str | Path, *, way_out: str, rows: int | None = None, **kwargs: Any):
-    """Open the tokenizer of a model.
+    """Load the tokenizer of a model.
 
     Args:
         name: a folder or a Hub id.
-        way_out: what to do instead, for the message.
-        rows: embeddings of the model that reads its tokens, where that is known.
-        **kwargs: handed whole to `from_pretrained`.
+        way_out: what the user can do instead, for the error message.
+        rows: number of embeddings of the model that reads its tokens, if known.
+        **kwargs: passed to `from_pretrained`.
 
     Raises:
-        InputError: there is none, it cannot be opened, or it has tokens that the model has no embeddings for.
+        InputError: If there is no tokenizer, it cannot be loaded, or it has more tokens than the model has embeddings.
     """
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **kwargs)
-        tokenizer(_UNKNOWN)  # one that lacks its own unknown token fails at the first character that it does not know
-    except Exception as error:  # the tokenizers library raises nothing more exact
+        tokenizer(_RARE_CHARACTER)  # a tokenizer without its own unknown token fails at an unknown character
+    except Exception as error:  # the tokenizers library raises nothing more specific
         raise InputError(f"The tokenizer of {name} cannot be opened ({_reason(error)}); {way_out}.") from error
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes where it finds no file
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes if it finds no file
         raise InputError(f"There is no tokenizer with {name}; {way_out}.")
     if rows is not None and len(tokenizer) > rows:
         raise InputError(
@@ -182,13 +113,77 @@ def load_tokenizer(name: str | Path, *, way_out: str, rows: int | None = None, *
 
 
 def rows_of(model) -> int:
-    """How many tokens a model has embeddings for."""
+    """Return the number of tokens that a model has embeddings for."""
     return model.get_input_embeddings().num_embeddings
 
 
-def _local(text: str) -> Path | None:
-    folder = Path(text).expanduser()
-    return folder if folder.is_dir() else None
+def longest_text(config) -> int | None:
+    """Return the maximum number of tokens that a model can read, or None if its config does not say."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and stock_type(config.model_type) in POSITIONS_BEHIND_PADDING:
+        return positions - config.pad_token_id - 1
+    return positions
+
+
+def _check_files(folder: Path) -> None:
+    """Raise a ValueError if the weights of a local model are a pickle, complex, or in files outside the folder."""
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
+        if pickles:
+            raise ValueError(
+                f"its weights are a pickle, {pickles[0]}, which can run code when it is loaded; convert it to "
+                "model.safetensors with save_pretrained"
+            )
+    complex_ones = sorted(name for name, kind in _dtypes(folder).items() if kind.startswith("C"))
+    if complex_ones:
+        raise ValueError(f"{complex_ones[0]} holds complex numbers; weights must be one of {', '.join(_FLOATS)}")
+    if (folder / _INDEX).is_file():
+        found = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        named = found.get("weight_map") if isinstance(found, dict) else None
+        if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
+            raise ValueError(f"{_INDEX} has no weight_map of file names")
+        if outside := sorted({name for name in named.values() if Path(name).name != name}):
+            raise ValueError(f"{_INDEX} names files outside the folder: {outside[0]}")
+
+
+def _check_loaded(model: Any, info: Mapping[str, Any], folder: Path | None, *, with_head: bool) -> None:
+    """Raise a ValueError if a tensor is missing, belongs to no layer, has another shape or dtype, or is not finite.
+
+    With another head than the saved one (not `with_head`), head and pooler may be missing.
+    """
+    import torch  # not at the top: exported files are loaded without torch
+
+    if mismatched := sorted(info["mismatched_keys"]):
+        name, stored, wanted = mismatched[0]
+        others = _and_more(mismatched[1:])
+        raise ValueError(f"{name} has the shape {[*stored]}, but its config asks for {[*wanted]}{others}")
+    base = f"{model.base_model_prefix}."
+    missing = sorted(
+        name for name in info["missing_keys"] if with_head or (name.startswith(base) and "pooler" not in name)
+    )
+    if missing:
+        raise ValueError(f"its weights lack {', '.join(missing[:_SHOWN])}{_and_more(missing[_SHOWN:])}")
+    if extra := sorted(name for name in info["unexpected_keys"] if _LAYER.search(name)):
+        raise ValueError(f"its weights have {extra[0]}, which its config does not have{_and_more(extra[1:])}")
+    dtypes = _dtypes(folder) if folder else {}
+    for name, parameter in model.named_parameters():
+        if dtypes.get(name, "F32") not in _FLOATS:
+            raise ValueError(f"{name} is stored as {dtypes[name]}; weights must be one of {', '.join(_FLOATS)}")
+        if not torch.isfinite(parameter).all():
+            raise ValueError(f"{name} holds NaN or infinite numbers")
+
+
+def _dtypes(folder: Path) -> dict[str, str]:
+    """Return the stored dtype of each tensor of a folder."""
+    found: dict[str, str] = {}
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as opened:
+            found |= {name: opened.get_slice(name).get_dtype() for name in opened.keys()}
+    return found
+
+
+def _and_more(names: list) -> str:
+    return f", and {len(names)} more" if names else ""
 
 
 def _reason(error: Exception) -> str:
@@ -197,16 +192,12 @@ def _reason(error: Exception) -> str:
 
 
 def _check_config(config) -> None:
-    """See that a configuration can be about a classifier.
-
-    Raises:
-        ValueError: it cannot.
-    """
+    """Raise a ValueError if a config cannot be that of a classifier."""
     named = config.architectures
     if named is not None and not (isinstance(named, list) and all(isinstance(one, str) for one in named)):
-        raise ValueError(f"architectures in its config is {named!r}, no list of names")
+        raise ValueError(f"architectures in its config is {named!r}; it must be a list of names")
     if getattr(config, "quantization_config", None):
-        raise ValueError("its config has a quantization_config; take the model in full precision")
+        raise ValueError("its config has a quantization_config; use the model in full precision")
     for name in SIZES:
         value = getattr(config, name, 1)
         if not isinstance(value, int) or value < 1:
@@ -219,17 +210,6 @@ def _check_config(config) -> None:
         raise ValueError(f"compact_linears in its config is {sizes!r}; it must be {{path: [outputs, inputs]}}")
     labels = config.id2label or {}
     if config.id2label is not None and not labels:
-        raise ValueError("id2label in its config is {}, which names no output")
+        raise ValueError("id2label in its config is {}; it must name at least one output")
     if sorted(labels) != list(range(len(labels))) or not all(isinstance(label, str) for label in labels.values()):
-        raise ValueError(f"id2label in its config is {labels!r}, which does not name the outputs 0, 1, 2, ...")
-
-
-POSITIONS_BEHIND_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
-
-
-def longest_text(config) -> int | None:
-    """The most tokens that a model reads, None where its config does not say."""
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and stock_type(config.model_type) in POSITIONS_BEHIND_PADDING:
-        return positions - config.pad_token_id - 1
-    return positions
+        raise ValueError(f"id2label in its config is {labels!r}; it must name the outputs 0, 1, 2, ...")

@@ -1,4 +1,4 @@
-"""Equivalence: how far the logits of two models are apart on the same batch."""
+"""Outputs: compute the logits of two models on the same batch and compare them in full precision."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ _FP32_PRECISION = attrgetter(
 
 
 def allowed_difference(logits: torch.Tensor) -> float:
-    """How far two computations of these logits may be apart: 1e-5, or 1e-5 of the largest where that is above 1.
+    """Return the difference allowed between two computations of the same logits: 1e-5, times the largest if above 1.
 
-    Two ways to sum the same numbers differ in the last bits of fp32, in proportion to the numbers.
+    Sums of the same numbers in another order differ in the last bits of fp32, in proportion to the numbers.
 
     Args:
-        logits: of the reference.
+        logits: logits of the reference.
     """
     return TOLERANCE * max(1.0, logits.abs().max().item())
 
 
 def synthetic_batch(model, *, rows: int = 8, length: int = 32, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Random token ids with padding on half of the rows, the same on every machine.
+    """Return random token ids with padding in half of the rows, the same on every machine.
 
     Args:
-        model: a transformers model; gives vocabulary, longest text and device.
-        rows: examples.
-        length: tokens, cut to what the model can read.
-        seed: of the generator.
+        model: a transformers model, for the vocabulary size, the maximum length and the device.
+        rows: number of rows.
+        length: tokens per row, reduced to what the model can read.
+        seed: seed of the generator.
 
     Returns:
         `input_ids` and `attention_mask`, each `[rows, length]`.
     """
     config = model.config
-    # RoBERTa counts positions from its padding index, so two of them are never used by tokens.
+    # RoBERTa counts positions from its padding index, so tokens never use two of them.
     length = min(length, getattr(config, "max_position_embeddings", length) - 2)
     vocabulary = model.get_input_embeddings().num_embeddings
     ids = torch.randint(vocabulary, (rows, length), generator=torch.Generator().manual_seed(seed))
@@ -51,13 +51,15 @@ def synthetic_batch(model, *, rows: int = 8, length: int = 32, seed: int = 0) ->
 
 
 def logits(model, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Logits in evaluation mode, `[rows, labels]` or `[rows, length, labels]`; the mode is restored.
-
-    Of a head with several outputs, as start and end logits `[rows, length]` of an answer, the last axis holds them.
+    """Return the logits in evaluation mode; the mode of the model is restored.
 
     Args:
         model: a transformers model with a head.
         batch: its inputs.
+
+    Returns:
+        fp32 logits `[rows, labels]` or `[rows, length, labels]`. If the head has several outputs, such as the start and
+        end logits `[rows, length]` of question answering, they are the last axis.
     """
     was_training = model.training
     model.eval()
@@ -105,5 +107,5 @@ def full_precision() -> Iterator[None]:
 
 @full_precision()
 def max_logit_difference(first, second, batch: Mapping[str, torch.Tensor]) -> float:
-    """Largest absolute difference of the logits of two models on one batch."""
+    """Return the largest absolute difference of the logits of two models on one batch, in full fp32."""
     return (logits(first, batch) - logits(second, batch)).abs().max().item()

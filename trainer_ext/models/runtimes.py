@@ -1,4 +1,4 @@
-"""Runtimes: an exported model file as a function from a batch to logits, whatever runs it."""
+"""Runtimes: load an exported model file as a function from a batch to logits."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Batch = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Runtime:
-    """A model ready to answer.
+    """An exported model that is ready to run.
 
     Attributes:
-        name: of what runs it, as reports call it.
-        inputs: names of its inputs; a batch may hold more.
-        run: logits of a batch of int64 arrays `[rows, length]`.
+        name: name of the runtime, for reports.
+        inputs: names of the inputs; a batch may have more.
+        run: function from a batch of int64 arrays `[rows, length]` to the logits.
     """
 
     name: str
@@ -30,11 +30,14 @@ class Runtime:
 
 
 def open_onnx(file: Path, *, threads: int | None = None) -> Runtime:
-    """Open an ONNX file with ONNX Runtime on the CPU.
+    """Load an ONNX file with ONNX Runtime on the CPU.
 
     Args:
-        file: the file.
-        threads: processor threads; None leaves the choice to the runtime.
+        file: the `.onnx` file.
+        threads: CPU threads; None for the default of the runtime.
+
+    Raises:
+        InputError: If ONNX Runtime is not installed.
     """
     ort = require("onnxruntime", extra="export")
     options = ort.SessionOptions()
@@ -46,20 +49,23 @@ def open_onnx(file: Path, *, threads: int | None = None) -> Runtime:
 
 
 def open_openvino(file: Path, *, threads: int | None = None) -> Runtime:
-    """Open an OpenVINO model on the CPU.
+    """Load an OpenVINO model on the CPU.
 
-    A model of floating-point numbers is computed in fp32. What an int8 model does not quantise is computed in what the
-    processor does best, bf16 where it has the units: its answers are approximate in any case, and judged as such.
+    A floating-point model runs in fp32. The parts of an int8 model that are not quantised run in the fastest precision of
+    the CPU, such as bf16: its logits are approximate in any case, and checked as such.
 
     Args:
-        file: the `.xml` file; its weights lie in the `.bin` beside it.
-        threads: processor threads; None leaves the choice to the runtime.
+        file: the `.xml` file, with its weights in the `.bin` file of the same name.
+        threads: CPU threads; None for the default of the runtime.
+
+    Raises:
+        InputError: If OpenVINO is not installed.
     """
     ov = require("openvino", extra="export")
     core, options = ov.Core(), {"PERFORMANCE_HINT": "LATENCY"}
     model = core.read_model(file)
     if not any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops()):
-        # Without the hint, processors with bf16 units compute in bf16, and no equality holds.
+        # Without the hint, CPUs with bf16 units compute in bf16, which is not exact enough.
         options["INFERENCE_PRECISION_HINT"] = "f32"
     if threads:
         options["INFERENCE_NUM_THREADS"] = str(threads)
@@ -72,12 +78,16 @@ RUNTIMES = {".onnx": open_onnx, ".xml": open_openvino}
 
 
 def open_runtime(file: str | Path, *, threads: int | None = None) -> Runtime:
-    """Open an exported model by the ending of its file.
+    """Load an exported model with the runtime for the suffix of its file name.
+
+    Args:
+        file: an `.onnx` or `.xml` file.
+        threads: CPU threads; None for the default of the runtime.
 
     Raises:
-        InputError: an ending that no runtime here reads, or its runtime is not installed.
+        InputError: If no runtime reads such a file, or the runtime is not installed.
     """
     file = Path(file)
     if file.suffix not in RUNTIMES:
-        raise InputError(f"{file} is no exported model; its name must end in one of {', '.join(RUNTIMES)}.")
+        raise InputError(f"{file} is not an exported model; its name must end in one of {', '.join(RUNTIMES)}.")
     return RUNTIMES[file.suffix](file, threads=threads)

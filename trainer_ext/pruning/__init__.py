@@ -1,10 +1,25 @@
-"""Pruning: learned scores become masks, masks become a smaller model, and the two are shown to be equal."""
+"""Pruning: learned scores become masks, masks become a smaller model, and the two are shown to compute the same.
+
+In the order of a run:
+
+- `config`: `PruningSpec`, what to prune and when; `prepare` drops layers and attaches masks as the arguments say.
+- `scores`: where units are scored, with the table of pruning methods, `METHODS`; `units` says where units lie.
+- `schedules`: the sparsity at each training step.
+- `masks`: attach the masks, close units step by step, freeze the structure, merge the masks into the weights.
+- `selection`, `structure`: which heads and neurons stay, given scores and a sparsity. If the target is a speed-up,
+  `latency_target` decides with the times that `latency_table` measures.
+- `shrinking`: cut the dead heads and neurons out of the matrices.
+- `verify`: compare the logits of the masked, the shrunk and the reloaded model.
+
+Beside the run: `layer_dropping` removes whole layers, `import_nn_pruning` converts checkpoints of nn_pruning.
+"""
 
 from typing import TYPE_CHECKING
 
 from ..utils.imports import lazy_names
 
 if TYPE_CHECKING:
+    from .config import PruningSpec as PruningSpec
     from .latency_table import measure_latency_table as measure_latency_table
     from .layer_dropping import drop_layers as drop_layers
     from .masks import (
@@ -15,7 +30,6 @@ if TYPE_CHECKING:
         set_sparsity as set_sparsity,
     )
     from .shrinking import shrink as shrink, shrink_plain as shrink_plain
-    from .units import PruningSpec as PruningSpec
     from .verify import (
         CompressionResult as CompressionResult,
         check as check,
@@ -25,11 +39,11 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "config": ["PruningSpec"],
         "latency_table": ["measure_latency_table"],
         "layer_dropping": ["drop_layers"],
         "masks": ["attach", "freeze_structure", "load_masked", "merge", "set_sparsity"],
         "shrinking": ["shrink", "shrink_plain"],
-        "units": ["PruningSpec"],
         "verify": ["CompressionResult", "check", "shrink_and_verify"],
     },
 )

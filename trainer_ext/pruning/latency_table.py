@@ -1,23 +1,20 @@
-"""Layer timing: what heads and neurons cost on this machine, measured on whole models of several shapes.
+"""Latency table: measure what heads and neurons cost on this machine, and correct the table for a structure.
 
-Whole models and not single layers, because a layer alone finds its weights in the cache. All shapes are timed in turn,
-so that a busy moment meets all of them.
-
-Speed closing: where the target is a speed, the structure that training found is timed before it is fixed.
-
-The latency table was corrected on a structure by random scores. Learned ones spread otherwise over the layers, and what
-the parts take, alone, does not quite add up: so the correction is found again for the structure that is at hand.
+Whole models of several shapes are timed, because a layer alone finds its weights in the cache. All shapes are timed in
+turn, so that a slow moment of the machine affects all of them. The table is corrected twice: when it is measured, for a
+structure by random scores, and when training freezes the structure, for the one by the learned scores.
 """
 
 from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,36 +25,41 @@ from ..models.architectures import architecture_of, layers_of, prunable_weights
 from ..models.layers import EncoderLayer, rows_by_linear
 from ..utils.files import write_json
 from . import masks
+from .config import PruningSpec
 from .latency_target import LatencyTable
 from .selection import Structure
 from .shrinking import compact_outline
 from .structure import select_structure
-from .units import PruningSpec
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 HEAD_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75)
 NEURON_SHARES = (0.0, 0.03, 0.125, 0.25, 0.5, 0.75)
-# Timed rounds of the table and of each structure that is compared with the target, and how many of those.
+# Timed rounds of the table and of each structure that is compared with the target, and the number of these structures.
 ROUNDS, CHECK_ROUNDS, WARMUP, CORRECTIONS = 9, 25, 2, 4
-LARGEST_CORRECTION = 1.15  # of one round: a disturbed moment must not put the target out of reach
-SECONDS = 120.0  # no further round starts after it
-CLOSE_ENOUGH = 0.01  # a structure that is this near to the speed-up asked for is taken
+LARGEST_CORRECTION = 1.15  # per step: one slow moment must not put the target out of reach
+SECONDS = 120.0  # no further round starts after this time
+CLOSE_ENOUGH = 0.01  # relative distance to the target speed-up at which a structure is accepted
+CORRECTION_FILE = "latency_correction.json"
 
 
 def shaped(model, heads: list[int], neurons: list[int], *, width: str | None = None):
-    """A model like `model` with random weights and so many heads and neurons per layer.
+    """Return a model like `model` with random weights and so many heads and neurons per layer.
 
     Args:
-        model: a transformers model of a known family.
-        heads: how many, per layer.
-        neurons: how many, per layer.
-        width: the config field of the feed-forward width: a stock model is made, with all heads.
+        model: a transformers model whose architecture is in `ARCHITECTURES`.
+        heads: number of heads, per layer.
+        neurons: number of neurons, per layer.
+        width: config field of the feed-forward width, to make a stock model with all heads instead of a compact one.
     """
     layers = layers_of(model)
     if width is not None:
         config = copy.deepcopy(model.config)
         setattr(config, width, neurons[0])
         return type(model)(config)
-    sizes, chosen = {}, {}
+    sizes: dict[str, list[int]] = {}
+    chosen: dict[str, list[int]] = {}
     for layer, kept_heads, kept_neurons in zip(layers, heads, neurons, strict=True):
         sizes |= _sizes(layer, kept_heads * layer.head_size, kept_neurons)
         if layer.attention:
@@ -75,8 +77,16 @@ def _sizes(layer: EncoderLayer, rows: int, neurons: int) -> dict[str, list[int]]
     }
 
 
-def machine(model, *, device: str, dtype: str, batch_size: int, sequence_length: int) -> dict:
-    """What a table is of: two tables with the same machine may stand for each other."""
+def machine(model, *, device: str, dtype: str, batch_size: int, sequence_length: int) -> dict[str, Any]:
+    """Return a description of what a table measures. A table can be reused where this is the same.
+
+    Args:
+        model: the model to be pruned.
+        device: where it runs.
+        dtype: name of its dtype.
+        batch_size: rows of a batch.
+        sequence_length: tokens of a row.
+    """
     place = torch.device(device)
     layers = layers_of(model)
     return {
@@ -93,79 +103,99 @@ def machine(model, *, device: str, dtype: str, batch_size: int, sequence_length:
 
 
 def measure_latency_table(
-    dense, model, spec, place: dict, *, on_step: Callable[[int, int], None] = lambda done, total: None
-):
-    """Measure a latency table and what a budget must be corrected by, so that the speed-up asked for comes out.
+    dense,
+    model,
+    spec: PruningSpec,
+    place: dict[str, Any],
+    *,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Measure a latency table, and correct it so that the target speed-up is reached.
 
     Args:
-        dense: the model that the speed-up is counted from.
-        model: the one to be pruned: the same, or with layers dropped.
+        dense: the model that the speed-up is relative to.
+        model: the model to be pruned: the same, or with layers dropped.
         spec: what to prune, with the speed-up.
-        place: from `machine`.
-        on_step: called with the number of timed rounds done and their number.
+        place: what to measure, from `machine`.
+        on_step: called with the number of timed rounds done and their total.
 
     Returns:
         The value of `PruningSpec.latency`: `{"table": ..., "dense_ms": ...}`, plain JSON.
 
     Raises:
-        ValueError: if the speed-up cannot be reached.
+        ValueError: If the speed-up cannot be reached.
     """
     layers = layers_of(model)
-    heads, neurons = _whole(layers)
-    steps = iter(range(1, 1_000_000))
+    heads, neurons = _largest_sizes(layers)
+    steps = itertools.count(1)
     total = ROUNDS + WARMUP + CORRECTIONS * (CHECK_ROUNDS + WARMUP)
 
     def tick() -> None:
         on_step(next(steps), total)
 
-    whole = {"dense": type(dense)(copy.deepcopy(dense.config)), "whole": shaped(model, heads, neurons)}
-    whole["empty"] = shaped(model, [0] * len(layers), [0] * len(layers))
-    by_heads = {f"heads {x}": shaped(model, [int(x * h) for h in heads], neurons) for x in HEAD_SHARES}
-    by_neurons = {f"neurons {x}": shaped(model, heads, [int(x * n) for n in neurons]) for x in NEURON_SHARES}
-    measured = _median_ms({**whole, **by_heads, **by_neurons}, place, ROUNDS, tick)
+    shapes = {"dense": type(dense)(copy.deepcopy(dense.config)), "whole": shaped(model, heads, neurons)}
+    shapes["empty"] = shaped(model, [0] * len(layers), [0] * len(layers))
+    shapes |= {f"heads {x}": shaped(model, [int(x * h) for h in heads], neurons) for x in HEAD_SHARES}
+    shapes |= {f"neurons {x}": shaped(model, heads, [int(x * n) for n in neurons]) for x in NEURON_SHARES}
+    measured = _median_ms(shapes, place, ROUNDS, tick)
     if not spec.dense_weights:  # no layer was dropped: the two are the same model
         measured["dense"] = measured["whole"] = (measured["dense"] + measured["whole"]) / 2
-    uses = sum(layer.uses for layer in layers)
-    table = _table(measured, heads[0], neurons[0], uses, place)
+    dense_ms = measured["dense"]
 
     def speedup_of(found: Structure) -> float:
-        again = _median_ms({"dense": whole["dense"], "found": _built(model, spec, found)}, place, CHECK_ROUNDS, tick)
+        pair = {"dense": shapes["dense"], "found": _built(model, spec, found)}
+        again = _median_ms(pair, place, CHECK_ROUNDS, tick)
         return again["dense"] / again["found"]
 
-    found = partial(_solve, layers, spec, dense_ms=measured["dense"])
-    return {"table": asdict(_corrected(table, spec.speedup, found, speedup_of)), "dense_ms": measured["dense"]}
+    def find(table: LatencyTable) -> Structure:
+        return _structure_by_random_scores(layers, _with_table(spec, table, dense_ms))
+
+    table = _table(measured, heads[0], neurons[0], sum(layer.uses for layer in layers), place)
+    return {"table": asdict(_corrected(table, spec.speedup or 1.0, find, speedup_of)), "dense_ms": dense_ms}
 
 
-def correct_for(model, spec: PruningSpec, heads, neurons) -> float:
-    """The correction for a structure by these scores, which may be spread otherwise than those of `measure_latency_table`.
+def correct_for(model, spec: PruningSpec, heads: Sequence[torch.Tensor], neurons: Sequence[torch.Tensor]) -> float:
+    """Return the correction for the structure by these scores.
 
     Args:
-        model: the one to be pruned.
+        model: the model to be pruned.
         spec: what to prune, with its latency table.
         heads: scores per layer `[heads]`.
         neurons: scores per layer `[neurons]`.
     """
-    table, dense_ms, layers = LatencyTable(**spec.latency["table"]), spec.latency["dense_ms"], layers_of(model)
-    whole = shaped(model, *_whole(layers))
-    # The dense model is not here any more, but how much slower than this one it is was measured beside it.
-    dense_over_whole = dense_ms / table.total_ms(*_whole(layers), [layer.uses for layer in layers])
+    layers = layers_of(model)
+    table, dense_ms = _table_of(spec)
+    whole = shaped(model, *_largest_sizes(layers))
+    # The dense model is no longer there, but its time relative to this one was measured together with the table.
+    dense_over_whole = dense_ms / table.total_ms(*_largest_sizes(layers), [layer.uses for layer in layers])
 
     def speedup_of(found: Structure) -> float:
         pair = {"whole": whole, "found": _built(model, spec, found)}
         again = _median_ms(pair, table.machine, CHECK_ROUNDS, lambda: None)
         return dense_over_whole * again["whole"] / again["found"]
 
-    def found(table: LatencyTable) -> Structure:
-        return select_structure(layers, _priced(spec, table, dense_ms), heads, neurons)
+    def find(table: LatencyTable) -> Structure:
+        return select_structure(layers, _with_table(spec, table, dense_ms), heads, neurons)
 
-    return _corrected(table, spec.speedup, found, speedup_of).correction
+    return _corrected(table, spec.speedup or 1.0, find, speedup_of).correction
 
 
-def _corrected(table: LatencyTable, wanted: float, find, speedup_of) -> LatencyTable:
-    """The table with the correction whose structure came nearest to the speed-up that is wanted."""
+def _table_of(spec: PruningSpec) -> tuple[LatencyTable, float]:
+    """Return the latency table of a spec and the time of the dense model."""
+    latency = spec.latency or {}
+    return LatencyTable(**latency["table"]), latency["dense_ms"]
+
+
+def _corrected(
+    table: LatencyTable,
+    target: float,
+    find: Callable[[LatencyTable], Structure],
+    speedup_of: Callable[[Structure], float],
+) -> LatencyTable:
+    """Return the table with the correction whose structure came nearest to the target speed-up."""
     tried: list[tuple[float, LatencyTable]] = []
     for _ in range(CORRECTIONS):
-        off = wanted / speedup_of(find(table))
+        off = target / speedup_of(find(table))
         tried.append((abs(off - 1), table))
         if abs(off - 1) < CLOSE_ENOUGH:
             break
@@ -174,20 +204,24 @@ def _corrected(table: LatencyTable, wanted: float, find, speedup_of) -> LatencyT
     return min(tried, key=lambda pair: pair[0])[1]
 
 
-def _whole(layers: list[EncoderLayer]) -> tuple[list[int], list[int]]:
-    """Heads and neurons of every layer; of a compact model the layer with most stands for all."""
+def _largest_sizes(layers: list[EncoderLayer]) -> tuple[list[int], list[int]]:
+    """Return the heads and neurons of every layer; in a compact model those of the largest layer, for all."""
     return [max(x.heads for x in layers)] * len(layers), [max(x.neurons for x in layers)] * len(layers)
 
 
 def _built(model, spec: PruningSpec, found: Structure):
-    kept = [[len(ids) for ids in found.heads], [len(ids) for ids in found.neurons]]
-    return shaped(model, *kept, width=architecture_of(model.config).width if spec.structure == "plain" else None)
+    heads, neurons = [len(ids) for ids in found.heads], [len(ids) for ids in found.neurons]
+    width = architecture_of(model.config).width if spec.structure == "plain" else None
+    return shaped(model, heads, neurons, width=width)
 
 
-def _median_ms(shapes: dict, place: dict, rounds: int, on_step: Callable[[], None]) -> dict[str, float]:
-    """Milliseconds of each model, all timed in turn."""
+def _median_ms(
+    shapes: dict[str, Any], place: dict[str, Any], rounds: int, on_step: Callable[[], None]
+) -> dict[str, float]:
+    """Return the milliseconds of each model, all timed in turn."""
+    dtype = getattr(torch, place["dtype"])
     stats = measure_latency(
-        {name: _placed(shape, place) for name, shape in shapes.items()},
+        {name: shape.to(device=place["device"], dtype=dtype).eval() for name, shape in shapes.items()},
         batch_size=place["batch_size"],
         sequence_length=place["sequence_length"],
         repeats=rounds,
@@ -198,16 +232,16 @@ def _median_ms(shapes: dict, place: dict, rounds: int, on_step: Callable[[], Non
     return {name: row.median_ms for name, row in stats.items()}
 
 
-def _table(measured: dict[str, float], heads: int, neurons: int, uses: int, place: dict) -> LatencyTable:
-    def curve(shares, name, size):
+def _table(measured: dict[str, float], heads: int, neurons: int, uses: int, place: dict[str, Any]) -> LatencyTable:
+    def curve(shares: Sequence[float], name: str, size: int) -> tuple[list[int], list[float]]:
         counts = [int(share * size) for share in shares]
         times = [measured[f"{name} {share}"] for share in shares]
-        points = dict(zip([*counts, size], [*times, measured["whole"]], strict=True))  # small sizes may fall together
+        points = dict(zip([*counts, size], [*times, measured["whole"]], strict=True))  # small sizes may coincide
         rising = np.maximum.accumulate(list(points.values()))
         return list(points), [float(value) for value in (rising - rising[0]) / uses]
 
     points, widths = curve(HEAD_SHARES, "heads", heads), curve(NEURON_SHARES, "neurons", neurons)
-    # What each part takes, alone, does not quite add up: shared out so that the whole and the empty model are right.
+    # The times of the parts do not exactly add up: scale them so that the whole and the empty model are right.
     parts = uses * (points[1][-1] + widths[1][-1])
     scale = max(measured["whole"] - measured["empty"], 0.0) / parts if parts else 0.0
     (counts, attention_ms), (sizes, ffn_ms) = (
@@ -216,22 +250,27 @@ def _table(measured: dict[str, float], heads: int, neurons: int, uses: int, plac
     return LatencyTable(counts, attention_ms, sizes, ffn_ms, fixed_ms=measured["empty"], correction=1.0, machine=place)
 
 
-def _solve(layers: list[EncoderLayer], spec: PruningSpec, table: LatencyTable, *, dense_ms: float) -> Structure:
-    """A structure as training would find it: random scores spread over all layers, the same on every machine."""
+def _structure_by_random_scores(layers: list[EncoderLayer], spec: PruningSpec) -> Structure:
+    """Choose a structure as training would: random scores spread over all layers, the same on every machine."""
     generator = torch.Generator().manual_seed(0)
     heads = [torch.rand(layer.heads, generator=generator) for layer in layers]
     neurons = [torch.rand(layer.neurons, generator=generator) for layer in layers]
-    return select_structure(layers, _priced(spec, table, dense_ms), heads, neurons)
+    return select_structure(layers, spec, heads, neurons)
 
 
-def _priced(spec: PruningSpec, table: LatencyTable, dense_ms: float) -> PruningSpec:
+def _with_table(spec: PruningSpec, table: LatencyTable, dense_ms: float) -> PruningSpec:
     return replace(spec, latency={"table": asdict(table), "dense_ms": dense_ms})
 
 
-def expected_sparsity(model, spec) -> float:
-    """Fraction of the prunable weights that the table's structure removes, where all scores are alike."""
+def expected_sparsity(model, spec: PruningSpec) -> float:
+    """Return the fraction of the prunable weights that the latency table of a spec removes, with random scores.
+
+    Args:
+        model: the model to be pruned.
+        spec: what to prune, with its latency table.
+    """
     layers = layers_of(model)
-    found = _solve(layers, spec, LatencyTable(**spec.latency["table"]), dense_ms=spec.latency["dense_ms"])
+    found = _structure_by_random_scores(layers, spec)
     kept = sum(
         len(h) * layer.head_cost + len(n) * layer.neuron_cost
         for layer, h, n in zip(layers, found.heads, found.neurons, strict=True)
@@ -239,8 +278,13 @@ def expected_sparsity(model, spec) -> float:
     return 1.0 - kept / max(spec.dense_weights, prunable_weights(layers))
 
 
-def cached(file: Path, place: dict) -> dict | None:
-    """The latency of an earlier measurement of the same model on the same machine, from a file."""
+def cached(file: Path, place: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the latency that was measured earlier for the same model on the same machine, if a file holds it.
+
+    Args:
+        file: written by an earlier run.
+        place: what to measure, from `machine`.
+    """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         return found if found["table"]["machine"] == json.loads(json.dumps(place)) else None
@@ -248,40 +292,33 @@ def cached(file: Path, place: dict) -> dict | None:
         return None
 
 
-def _placed(model, place: dict):
-    return model.to(device=place["device"], dtype=getattr(torch, place["dtype"])).eval()
-
-
-FILE_NAME = "latency_correction.json"
-
-
-def recalibrate_and_freeze(model, args) -> None:
-    """Fix the final structure of a model with masks; where its target is a speed, after timing it.
+def recalibrate_and_freeze(model, args: TrainingArguments) -> None:
+    """Freeze the structure of a model with masks; if the target is a speed-up, after correcting the latency table.
 
     Args:
-        model: on the device it is trained on.
-        args: a `TrainingArguments`. What was measured is kept in `output_dir`, so that a run that is killed here and
-            resumed finds the same structure; the main process measures for all.
+        model: a model with masks, on the device that it is trained on.
+        args: training arguments. The correction is kept in `output_dir`, so that a run that is interrupted here and
+            resumed finds the same structure. The main process measures for all.
     """
     spec = PruningSpec(**model.config.pruning)
     if spec.latency is not None:
         scores = masks.final_scores(model)
         structure = select_structure(layers_of(model), spec, *scores)
         key = hashlib.sha256(json.dumps([spec.latency, structure.heads, structure.neurons]).encode()).hexdigest()
-        found = [None]
+        found: list[float | None] = [None]
         if args.process_index == 0:
-            file = Path(args.output_dir) / FILE_NAME
-            found = [_kept(file, key)]
+            file = Path(str(args.output_dir)) / CORRECTION_FILE
+            found = [_earlier_correction(file, key)]
             if found[0] is None:
-                with torch.random.fork_rng():  # a resumed run that need not measure draws the same numbers afterwards
+                with torch.random.fork_rng():  # a resumed run that does not measure must draw the same numbers
                     found = [correct_for(model, spec, *scores)]
                 write_json(file, {"key": key, "correction": found[0]})
         model.config.pruning["latency"]["table"]["correction"] = broadcast_object_list(found)[0]
     masks.freeze_structure(model)
 
 
-def _kept(file: Path, key: str) -> float | None:
-    """The correction that was found for this very structure before."""
+def _earlier_correction(file: Path, key: str) -> float | None:
+    """Return the correction that was measured before for the same structure."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         return float(found["correction"]) if found["key"] == key else None

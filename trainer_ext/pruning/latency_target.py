@@ -1,34 +1,37 @@
-"""Speed budgets: what stays so that a model runs a given number of times faster, by a table of measured times.
+"""Latency target: choose what stays so that a model becomes a given number of times faster, from a table of times.
 
-A block of a layer has a price for being there at all and a price per head or neuron, so whole blocks compete with
-narrower ones: depth and width are one problem, solved exactly (up to a thousandth of the budget) as a knapsack with
-one choice per block. After Kurtic, Frantar and Alistarh 2023 (ZipLM, arXiv 2302.04089, section 3.2).
+An attention or feed-forward block costs time for being there, and more per head or neuron, so removing a block competes
+with narrowing several: depth and width are one knapsack problem with one choice per block, solved exactly up to a
+thousandth of the budget. After Kurtic, Frantar and Alistarh 2023 (ZipLM, arXiv 2302.04089, section 3.2).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from .selection import Structure, best_ids
 
-BINS = 4000  # steps of time within a budget
-WIDTHS = 64  # feed-forward widths that are considered per layer
+BINS = 4000  # time steps of a budget
+WIDTHS = 64  # feed-forward widths that are tried per layer
 
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """What the blocks of one layer cost, in milliseconds of a forward pass, on the machine that measured them.
+    """Time of the blocks of a layer, in milliseconds of a forward pass, on the machine that measured it.
 
     Attributes:
-        heads, attention_ms: time of an attention block with so many heads, ascending, beyond that of none.
-        neurons, ffn_ms: time of a feed-forward block with so many neurons, ascending, beyond that of none.
-        fixed_ms: everything else.
-        correction: what budgets are divided by, since the parts do not quite add up.
-        machine: what the times are of: device, dtype, batch size and so on.
+        heads: numbers of heads, ascending.
+        attention_ms: time that an attention block with so many heads adds.
+        neurons: numbers of neurons, ascending.
+        ffn_ms: time that a feed-forward block with so many neurons adds.
+        fixed_ms: time of a model without any block.
+        correction: divisor of the budget, because the times of the parts do not exactly add up.
+        machine: what was measured and where: model, device, dtype, batch size and so on.
     """
 
     heads: list[int]
@@ -37,18 +40,24 @@ class LatencyTable:
     ffn_ms: list[float]
     fixed_ms: float
     correction: float
-    machine: dict
+    machine: dict[str, Any]
 
     def attention(self, heads: int | np.ndarray) -> float | np.ndarray:
-        """Milliseconds of one attention block with so many heads."""
+        """Return the milliseconds of one attention block with so many heads."""
         return np.interp(heads, self.heads, self.attention_ms)
 
     def ffn(self, neurons: int | np.ndarray) -> float | np.ndarray:
-        """Milliseconds of one feed-forward block with so many neurons."""
+        """Return the milliseconds of one feed-forward block with so many neurons."""
         return np.interp(neurons, self.neurons, self.ffn_ms)
 
     def total_ms(self, heads: Sequence[int], neurons: Sequence[int], uses: Sequence[int]) -> float:
-        """Milliseconds of a model with so many heads and neurons per layer, each layer run `uses` times."""
+        """Return the milliseconds of a model.
+
+        Args:
+            heads: number of heads, per layer.
+            neurons: number of neurons, per layer.
+            uses: how often each layer runs.
+        """
         blocks = self.attention(np.asarray(heads)) + self.ffn(np.asarray(neurons))
         return self.fixed_ms + float((np.asarray(uses) * blocks).sum())
 
@@ -67,10 +76,10 @@ def fastest_structure(
     prune_neurons: bool,
     equal: bool,
 ) -> Structure:
-    """The most valuable units that fit into `dense_ms / speedup`.
+    """Choose the most valuable units that fit into `dense_ms / speedup`.
 
-    The value of a unit is its weights times its rank among its kind in the whole model, from 0 to 1: scores of blocks
-    and of neurons have no common scale, ranks have.
+    The value of a unit is its number of weights times its rank in the whole model, from 0 to 1, among heads or among
+    neurons. Ranks have a common scale; the scores of blocks and of neurons do not.
 
     Args:
         head_scores: per layer `[heads]`.
@@ -79,14 +88,14 @@ def fastest_structure(
         neuron_costs: weights of one neuron, per layer.
         uses: how often each layer runs.
         table: the measured times.
-        dense_ms: time of the model that the speed-up is counted from.
-        speedup: at least 1.
-        prune_heads: whether heads may close.
-        prune_neurons: whether neurons may close.
-        equal: whether every layer keeps the same number of neurons, and all heads.
+        dense_ms: time of the model that the speed-up is relative to.
+        speedup: target, at least 1.
+        prune_heads: whether heads may be removed.
+        prune_neurons: whether neurons may be removed.
+        equal: whether every layer keeps all heads and the same number of neurons.
 
     Raises:
-        ValueError: naming the highest speed-up that can be reached.
+        ValueError: If the speed-up cannot be reached, with the highest one that can.
     """
     sizes = [len(part) for part in head_scores], [len(part) for part in neuron_scores]
     budget = dense_ms / (speedup * table.correction) - table.fixed_ms
@@ -95,9 +104,9 @@ def fastest_structure(
     if least > budget:
         highest = dense_ms / (table.fixed_ms + least) / table.correction
         raise ValueError(
-            f"prune_speedup={speedup} cannot be reached: with everything closed that may close, the model runs "
-            f"{highest:.2f} times as fast on this machine. Ask for less, let more parts be pruned, or drop layers with "
-            "prune_layers."
+            f"prune_speedup={speedup} cannot be reached: with everything removed that may be, the model runs "
+            f"{highest:.2f} times as fast on this machine. Lower the speed-up, let more parts be pruned, or drop layers "
+            "with prune_layers."
         )
     if equal:
         return _equal(head_scores, neuron_scores, table, uses, budget)
@@ -111,7 +120,7 @@ def fastest_structure(
 
 
 def _options(scores, costs, uses, price, *, steps: int | None, free: bool):
-    """Per layer `(counts, milliseconds, values)` of what may stay of it."""
+    """Return per layer `(counts, milliseconds, values)`: how many units may stay, their time and their value."""
     flat = torch.cat([part.detach().double().cpu() for part in scores])
     ranks = torch.empty_like(flat)
     ranks[flat.argsort(stable=True)] = torch.arange(1, len(flat) + 1, dtype=flat.dtype) / max(1, len(flat))
@@ -125,7 +134,7 @@ def _options(scores, costs, uses, price, *, steps: int | None, free: bool):
 
 
 def _knapsack(options, budget: float) -> list[int]:
-    """One count per block, the values as high as possible within the budget."""
+    """Return one count per block, such that the sum of the values is as high as possible within the budget."""
     bin_ms = max(budget, 1e-9) / BINS
     best, choices = np.zeros(BINS + 1), []
     for _, milliseconds, values in options:
@@ -143,7 +152,7 @@ def _knapsack(options, budget: float) -> list[int]:
 
 
 def _equal(head_scores, neuron_scores, table: LatencyTable, uses, budget: float) -> Structure:
-    """All heads, and the largest width that fits in every layer; at least one neuron, which a stock config needs."""
+    """Choose all heads and the largest common width that fits; at least one neuron, which a stock config needs."""
     heads = [len(part) for part in head_scores]
     widths = np.arange(1, len(neuron_scores[0]) + 1)
     times = sum(uses) * table.ffn(widths) + sum(u * table.attention(h) for u, h in zip(uses, heads, strict=True))

@@ -1,7 +1,6 @@
-"""Depth: whole encoder layers taken out of a model, the baseline that every finer pruning must beat.
+"""Layer dropping: remove whole encoder layers, the baseline for every finer pruning method.
 
-Of all ways to choose by hand, dropping the middle layers is the best known: arXiv 2501.00733 finds it for Marathi
-encoders.
+By default the middle layers go, which arXiv 2501.00733 found to be best for Marathi encoders.
 """
 
 from __future__ import annotations
@@ -17,10 +16,14 @@ from .shrinking import filled
 
 
 def middle_layers(layers: int, count: int) -> list[int]:
-    """Ids of the `count` middle ones of so many layers.
+    """Return the ids of the `count` middle layers.
+
+    Args:
+        layers: number of layers of the model.
+        count: number of layers to drop.
 
     Raises:
-        ValueError: if none would be left.
+        ValueError: If no layer would be left.
     """
     if not 0 <= count < layers:
         raise ValueError(f"prune_layers={count} is out of range: this model has {layers} layers and one must stay.")
@@ -30,43 +33,43 @@ def middle_layers(layers: int, count: int) -> list[int]:
 
 @torch.no_grad()
 def drop_layers(model, count: int, ids: Sequence[int] | None = None):
-    """A copy of a model with fewer encoder layers, everything else as it was.
+    """Return a copy of a model with fewer encoder layers.
 
     Args:
-        model: a transformers model of a known family, without masks; not changed.
-        count: how many layers to take out; the middle ones unless `ids` says which.
-        ids: the layers to take out, counted from 0; their number is `count`, or `count` is 0.
+        model: a transformers model whose architecture is in `ARCHITECTURES`, without masks; not changed.
+        count: number of layers to drop, the middle ones unless `ids` is given.
+        ids: the layers to drop, counted from 0; `count` must be their number, or 0.
 
     Raises:
-        ValueError: ids that are not there or may not go, or layers that share their weights.
+        ValueError: If a layer does not exist or cannot be dropped, or if layers that share their weights do not fit.
     """
-    family, config = architecture_of(model.config), copy.deepcopy(model.config)
+    architecture, config = architecture_of(model.config), copy.deepcopy(model.config)
     layers = config.num_hidden_layers
     dropped = sorted(set(ids)) if ids else middle_layers(layers, count)
     if ids and (len(dropped) != len(ids) or (count and count != len(ids))):
         raise ValueError(f"prune_layer_ids={list(ids)} must name each layer once, as many as prune_layers={count}.")
-    if family.droppable_from is None:
+    if architecture.droppable_from is None:
         return _fewer_runs(model, config, dropped, ids)
-    wrong = [index for index in dropped if not family.droppable_from <= index < layers]
+    wrong = [index for index in dropped if not architecture.droppable_from <= index < layers]
     if wrong or len(dropped) >= layers:
         raise ValueError(
-            f"prune_layer_ids={dropped}: layers {family.droppable_from} to {layers - 1} of this model may be dropped, "
+            f"prune_layer_ids={dropped}: layers {architecture.droppable_from} to {layers - 1} of this model may be dropped, "
             "and one must stay."
         )
     kept = [index for index in range(layers) if index not in dropped]
     config.num_hidden_layers = len(kept)
-    for name in family.per_layer:
+    for name in architecture.per_layer:
         setattr(config, name, [getattr(config, name)[index] for index in kept])
-    for name in ("compact_linears", "compact_heads"):  # of a model that was compressed before
+    for name in ("compact_linears", "compact_heads"):  # of a model that is already compact
         if getattr(config, name, None):
-            setattr(config, name, _renumber(getattr(config, name), family.layers, kept))
+            setattr(config, name, _renumber(getattr(config, name), architecture.layers, kept))
     config._attn_implementation = model.config._attn_implementation
     prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
-    return filled(type(model)(config), model, _renumber(model.state_dict(), prefix + family.layers, kept))
+    return filled(type(model)(config), model, _renumber(model.state_dict(), prefix + architecture.layers, kept))
 
 
 def _fewer_runs(model, config, dropped: list[int], ids):
-    """Layers that share weights cannot be told apart: the same weights run fewer times."""
+    """Run layers that share their weights fewer times; they cannot be dropped one by one."""
     groups = config.num_hidden_groups
     left = config.num_hidden_layers - len(dropped)
     if ids or left % groups:
@@ -80,14 +83,14 @@ def _fewer_runs(model, config, dropped: list[int], ids):
 
 
 def _renumber(values: dict, pattern: str, kept: list[int]) -> dict:
-    """Entries of layers that stay under their new number, all others as they are, dropped ones not at all."""
+    """Return the entries of the layers that stay under their new number, and all entries of other modules."""
     number = re.compile(rf"^({re.escape(pattern.removesuffix('*'))})(\d+)(?=\.)")
-    place = {old: new for new, old in enumerate(kept)}
+    new_number = {old: new for new, old in enumerate(kept)}
     found = {}
     for name, value in values.items():
         match = number.match(name)
         if match is None:
             found[name] = value
-        elif int(match[2]) in place:
-            found[number.sub(rf"\g<1>{place[int(match[2])]}", name)] = value
+        elif int(match[2]) in new_number:
+            found[number.sub(rf"\g<1>{new_number[int(match[2])]}", name)] = value
     return found

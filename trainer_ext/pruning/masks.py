@@ -1,7 +1,7 @@
-"""Masks: attach scores to plain Linears, close their units step by step, and merge back into plain weights.
+"""Masks: attach scores to plain Linears, close units step by step, freeze the structure, merge into plain weights.
 
-Block movement pruning (Lagunas et al. 2021, arXiv 2109.04838, section 3), with the ranking over the whole model and a
-final structure of whole heads and neurons, because only what is physically gone makes a model faster.
+Block movement pruning (Lagunas et al. 2021, arXiv 2109.04838, section 3), with one ranking for the whole model and a
+final structure of whole heads and neurons, because only removed rows and columns make a model faster.
 """
 
 from __future__ import annotations
@@ -17,23 +17,16 @@ from ..models.architectures import layers_of, prunable_weights
 from ..models.compact import modeling_compact
 from ..models.layers import EncoderLayer
 from . import selection
-from .scores import Pruning, UnitScores
-from .selection import check_scores
+from .config import PruningSpec
+from .scores import METHODS, Pruning, UnitScores, head_scores, refresh_scores
 from .structure import check_spec, select_structure
-from .units import (
-    MaskPlace,
-    PruningSpec,
-    attention_units,
-    head_scores,
-    mask_places,
-    one_hot,
-    open_units,
-    refresh_magnitudes,
-)
+from .units import MaskPlace, attention_units, ids_to_mask, mask_places, units_of_heads
 
 
 class Masked(nn.Module):
-    """Parametrization of one weight: `weight * mask`, blocks spread over their rows and columns by broadcasting."""
+    """Parametrization of one weight: `weight * mask`, each unit broadcast over its block of rows and columns."""
+
+    pruning: Pruning
 
     def __init__(self, pruning: Pruning, place: MaskPlace):
         super().__init__()
@@ -41,7 +34,11 @@ class Masked(nn.Module):
         self.place = place
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        """Mask `weight [out, in]` with `grid = (row groups, column groups)` of equal blocks."""
+        """Return the masked weight.
+
+        Args:
+            weight: `[out, in]`.
+        """
         place = self.place
         rows, columns = place.grid
         mask = self.pruning.mask(place.group)[place.units].to(weight.dtype)
@@ -52,18 +49,20 @@ class Masked(nn.Module):
 
 
 def attach(model, spec: PruningSpec):
-    """Give a model scores and masks; it computes the same function until the sparsity rises. Idempotent.
+    """Add scores and masks to a model. It computes the same function until its sparsity rises.
+
+    A model that already has masks for the same spec is returned as it is.
 
     Args:
-        model: a transformers model of a known family; changed in place.
+        model: a transformers model whose architecture is in `ARCHITECTURES`; changed in place.
         spec: what to prune.
 
     Returns:
         The model.
 
     Raises:
-        ValueError: unknown architecture, a block size that does not divide the head size, a target out of reach, or
-            masks of another spec already in place.
+        ValueError: If the architecture is unknown, the block size does not divide the head size, the target is out of
+            reach, or the model has masks for another spec.
     """
     if hasattr(model, "pruning"):
         if model.config.pruning != asdict(spec):
@@ -71,17 +70,17 @@ def attach(model, spec: PruningSpec):
         return model
     layers = layers_of(model)
     check_spec(model, spec, layers)
-    kind = {
-        "learned": spec.method != "magnitude",
-        "soft": spec.method == "soft_movement",
-        "uniform": spec.structure == "plain",
-        "device": model.device,
-    }
+    method = METHODS[spec.method]
+
+    def new_scores(sizes: list[int]) -> UnitScores:
+        learned, uniform = method.measure is None, spec.structure == "plain"
+        return UnitScores(sizes, learned=learned, device=model.device, soft=method.soft, uniform=uniform)
+
     attention = ffn = None
     if spec.attention != "none":
-        attention = UnitScores([n for layer in layers for n in attention_units(layer, spec)], **kind)
+        attention = new_scores([n for layer in layers for n in attention_units(layer, spec)])
     if spec.ffn != "none":
-        ffn = UnitScores([layer.neurons for layer in layers], **kind)
+        ffn = new_scores([layer.neurons for layer in layers])
     model.pruning = Pruning(attention, ffn)
     model.config.pruning = asdict(spec)
 
@@ -97,76 +96,95 @@ def attach(model, spec: PruningSpec):
 
 
 def set_sparsity(model, sparsity: float) -> None:
-    """Close this fraction of every group of units by rank, without fixing anything yet.
+    """Close the same fraction of every group of units, without freezing the structure.
 
     Args:
         model: a model with masks.
-        sparsity: fraction of prunable weights gone in all, dropped layers included, in [0, 1).
+        sparsity: fraction of the prunable weights to close, dropped layers included, in [0, 1).
     """
     layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
-    refresh_magnitudes(model, layers)
+    refresh_scores(model, layers)
     weights = prunable_weights(layers)
-    share = spec.sparsity_of(weights, sparsity) * weights / _prunable_here(layers, pruning)
+    share = spec.sparsity_of(weights, sparsity) * weights / sum(_group_weights(layers, pruning).values())
     for group in pruning.groups.values():
         group.close_fraction(share, progress=sparsity / spec.sparsity if spec.sparsity else 1.0)
 
 
 def freeze_structure(model) -> selection.Structure:
-    """Fix the final structure: close whole heads and neurons to the exact target, reopen the blocks of what stays.
+    """Freeze the structure: close whole heads and neurons to reach the target exactly, reopen the blocks that stay.
 
-    Block movement pruning leaves holes in heads that stay; nn_pruning fills them in a second run ("hybrid-filled").
+    Block movement pruning leaves holes in the heads that stay; nn_pruning fills them in a second run ("hybrid-filled").
     Here they reopen with the weights they had, and the rest of the run trains them.
+
+    Args:
+        model: a model with masks.
+
+    Returns:
+        The ids of the heads and neurons that stay.
+
+    Raises:
+        Diverged: If scores are NaN or infinite.
     """
     layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
     structure = select_structure(layers, spec, *final_scores(model))
     if pruning.attention:
-        pruning.attention.freeze(
-            torch.cat([open_units(*pair, spec) for pair in zip(layers, structure.heads, strict=True)])
-        )
+        heads = zip(layers, structure.heads, strict=True)
+        pruning.attention.freeze(torch.cat([units_of_heads(layer, ids, spec) for layer, ids in heads]))
     if pruning.ffn:
-        pruning.ffn.freeze(
-            torch.cat([one_hot(n, ids) for n, ids in zip(pruning.ffn.sizes, structure.neurons, strict=True)])
-        )
+        neurons = zip(pruning.ffn.sizes, structure.neurons, strict=True)
+        pruning.ffn.freeze(torch.cat([ids_to_mask(size, ids) for size, ids in neurons]))
     return structure
 
 
 def final_scores(model) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """The scores that the final structure is chosen by: `[heads]` and `[neurons]`, per layer.
+    """Return the scores that the structure is chosen by: of heads `[heads]` and of neurons `[neurons]`, per layer.
+
+    Args:
+        model: a model with masks.
 
     Raises:
-        Diverged: there are scores that nothing can be chosen by.
+        Diverged: If scores are NaN or infinite.
     """
     layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
-    refresh_magnitudes(model, layers)
+    refresh_scores(model, layers)
     neurons = [torch.zeros(layer.neurons) for layer in layers]
     if pruning.ffn:
         neurons = list(pruning.ffn.scores.detach().split(pruning.ffn.sizes))
     heads = head_scores(layers, spec, pruning.attention)
-    check_scores(heads, "heads")
-    check_scores(neurons, "neurons")
+    selection.check_scores(heads, "heads")
+    selection.check_scores(neurons, "neurons")
     return heads, neurons
 
 
 def current_sparsity(model) -> float:
-    """Fraction of the prunable weights that are dropped or closed by masks now; no device is read but by the soft method."""
+    """Return the fraction of the prunable weights that is closed now, dropped layers included.
+
+    Only the soft method reads it from the device.
+    """
     layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
     weights = prunable_weights(layers)
-    closed = pruning.attention.sparsity * sum(x.heads * x.head_cost for x in layers) if pruning.attention else 0.0
-    closed += pruning.ffn.sparsity * sum(x.neurons * x.neuron_cost for x in layers) if pruning.ffn else 0.0
+    closed = sum(pruning.groups[name].sparsity * count for name, count in _group_weights(layers, pruning).items())
     return 1.0 - (weights - closed) / max(spec.dense_weights, weights)
 
 
+@torch.no_grad()
 def merge(model):
-    """Write the masks into the weights and remove scores, masks and spec: a plain full-size model with zeros."""
-    with torch.no_grad():
-        _pruning_of(model).begin_forward()
-        for layer in layers_of(model):
-            for linear in layer.linears.values():
-                if parametrize.is_parametrized(linear, "weight"):
-                    # A deep copy shares this class, and torch removes the weight from the class: use one of our own.
-                    shared = type(linear)
-                    linear.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
-                    parametrize.remove_parametrizations(linear, "weight", leave_parametrized=True)
+    """Multiply the masks into the weights and remove scores, masks and spec.
+
+    Args:
+        model: a model with masks; changed in place.
+
+    Returns:
+        The model: plain, of full size, with zeros where units are closed.
+    """
+    _pruning_of(model).begin_forward()
+    for layer in layers_of(model):
+        for linear in layer.linears.values():
+            if parametrize.is_parametrized(linear, "weight"):
+                # A deep copy shares this class, and torch removes the weight from the class: give this one its own.
+                shared = type(linear)
+                linear.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
+                parametrize.remove_parametrizations(linear, "weight", leave_parametrized=True)
     for hooks, ours in ((model._forward_pre_hooks, _begin_forward), (model._forward_hooks, _end_forward)):
         for key in [key for key, hook in hooks.items() if hook is ours]:
             del hooks[key]
@@ -176,15 +194,15 @@ def merge(model):
 
 
 def load_masked(folder: str | Path):
-    """Open a checkpoint of a run with masks: the full-size model with the scores and masks it had.
+    """Load a checkpoint of a run with masks: the full-size model with its scores and masks.
 
-    `from_pretrained` must not be used for it: the masked weights have other names, so it would start them at random.
+    Do not use `from_pretrained` for it: masked weights have other names, and it would initialise them at random.
 
     Args:
         folder: a `checkpoint-N` folder.
 
     Raises:
-        ValueError: if the checkpoint has no masks.
+        ValueError: If the checkpoint has no masks.
     """
     import transformers
     from safetensors.torch import load_file
@@ -196,11 +214,11 @@ def load_masked(folder: str | Path):
     name = config.architectures[0]
     home = modeling_compact if name.startswith(modeling_compact.PREFIX) else transformers
     model = getattr(home, name)(config)
-    for parameter in model.parameters():  # and no buffers, as from_pretrained: rotary frequencies stay fp32
+    for parameter in model.parameters():  # not the buffers, like from_pretrained: rotary frequencies stay in fp32
         parameter.data = parameter.data.to(config.dtype or torch.float32)
     del model.config.pruning
     state = load_file(Path(folder) / "model.safetensors")
-    # A checkpoint of a distilled model may hold a map to the teacher's width, which is no part of the model.
+    # A checkpoint of a distillation may hold a projection to the width of the teacher, which the model does not have.
     state = {name: value for name, value in state.items() if not name.startswith("distillation.")}
     attach(model, spec).load_state_dict(state)
     return model.eval()
@@ -208,15 +226,17 @@ def load_masked(folder: str | Path):
 
 def _pruning_of(model) -> Pruning:
     if not hasattr(model, "pruning"):
-        raise ValueError(
-            f"This {type(model).__name__} has no masks; give it some with trainer_ext.attach(model, spec)."
-        )
+        raise ValueError(f"This {type(model).__name__} has no masks; add them with trainer_ext.attach(model, spec).")
     return model.pruning
 
 
-def _prunable_here(layers: list[EncoderLayer], pruning: Pruning) -> int:
-    attention = sum(layer.heads * layer.head_cost for layer in layers) if pruning.attention else 0
-    return attention + (sum(layer.neurons * layer.neuron_cost for layer in layers) if pruning.ffn else 0)
+def _group_weights(layers: list[EncoderLayer], pruning: Pruning) -> dict[str, int]:
+    """Return the number of prunable weights of each group in use."""
+    weights = {
+        "attention": sum(layer.heads * layer.head_cost for layer in layers),
+        "ffn": sum(layer.neurons * layer.neuron_cost for layer in layers),
+    }
+    return {name: weights[name] for name in pruning.groups}
 
 
 def _begin_forward(model, args) -> None:

@@ -1,7 +1,7 @@
-"""Budgets: which units stay, as pure functions of scores, costs and a target.
+"""Selection: which units stay, as pure functions of scores, costs and a target sparsity.
 
 A unit is a block of an attention matrix, an attention head or a feed-forward neuron. Sparsity is the fraction of
-prunable weights that is gone; density is one minus it.
+prunable weights that is removed.
 """
 
 from __future__ import annotations
@@ -14,80 +14,85 @@ import torch
 from ..errors import Diverged
 from ..utils.finite import DIVERGED_HINT
 
-# nn_pruning keeps at least half a percent of every matrix alive (its `min_elements`); so do we, and never less than one.
+# As in nn_pruning (its `min_elements`), at least half a percent of every matrix stays, and never less than one unit.
 FLOOR_FRACTION = 0.005
-# Far above any learned score, still exact in fp32 as a sign: lifts a unit over all others, or sinks it below them.
+# Far above any learned score, and exact in fp32: it moves a unit above all others, or below them.
 LIFT = 1e6
-# Kernels compute vectors of outputs: a matrix of 1,539 rows takes a third longer than one of 1,536 (fp32, AVX-512). A
-# layer narrower than this is over so quickly that nothing is gained, and eight neurons are a visible share of it.
+# Kernels compute vectors of outputs: a matrix of 1,539 rows takes a third longer than one of 1,536 (fp32, AVX-512). Layers
+# narrower than `WIDE` are left alone: they are fast in any case, and eight neurons are a visible share of them.
 VECTOR, WIDE = 8, 1024
 
 
 @dataclass(frozen=True)
 class Structure:
-    """What physically stays: ids of heads and neurons, per layer, in ascending order."""
+    """What stays after shrinking: ids of heads and neurons, per layer, in ascending order."""
 
     heads: list[list[int]]
     neurons: list[list[int]]
 
 
 def floor_of(units: int) -> int:
-    """How many of a matrix's units must stay open, whatever their scores."""
+    """Return how many of the units of a matrix must stay open, whatever their scores."""
     return min(units, max(1, int(FLOOR_FRACTION * units)))
 
 
 def best(scores: torch.Tensor, kept: int) -> torch.Tensor:
-    """Bool `[units]`: the `kept` highest scores; ties go to the lower id, on every device."""
-    # A stable sort and not topk, which breaks ties as it likes.
+    """Return a bool mask `[units]` of the `kept` highest scores; ties go to the lower id, on every device."""
+    # A stable sort, because topk breaks ties in any order.
     order = scores.argsort(descending=True, stable=True)[:kept]
     return torch.zeros_like(scores, dtype=torch.bool).index_fill(0, order, True)
 
 
 def best_ids(scores: torch.Tensor, kept: int) -> list[int]:
-    """Their ids, ascending."""
+    """Return the ids of the `kept` highest scores, in ascending order."""
     return best(scores, kept).nonzero().flatten().tolist()
 
 
 def as_offsets(keep: torch.Tensor) -> torch.Tensor:
-    """Offsets `[units]` that lift what stays above all scores and sink the rest below them."""
+    """Return offsets `[units]` that move the kept units above all scores and the others below them."""
     return torch.where(keep, LIFT, -LIFT)
 
 
 def whole_vectors(kept: int, size: int) -> int:
-    """The number of neurons nearest to `kept` that fills whole vectors; all and none stay, and so do narrow layers."""
+    """Return the number of neurons nearest to `kept` that fills whole vectors.
+
+    Args:
+        kept: number of neurons to round. All, none, and any number in a narrow layer are returned as they are.
+        size: number of neurons of the layer.
+    """
     if size < WIDE or kept in (0, size):
         return kept
     return min(size, max(VECTOR, VECTOR * round(kept / VECTOR)))
 
 
 def floor_offsets(scores: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
-    """Offsets `[units]` that lift the best units of every matrix above all others: the floor of a global ranking.
+    """Return offsets `[units]` that move the best units of every matrix above all others, the floor of a global ranking.
 
     Args:
         scores: `[units]`, the matrices one after the other.
-        sizes: units of each matrix; their sum is `units`.
+        sizes: number of units of each matrix.
     """
     return LIFT * torch.cat([best(part, floor_of(part.numel())) for part in scores.split(list(sizes))]).to(scores)
 
 
 def kept_units(sizes: Sequence[int], fraction_gone: float) -> int:
-    """How many of all units stay open when a fraction of them closes, never fewer than the floors.
+    """Return how many units stay open when a fraction of them closes, never fewer than the floors.
 
     Args:
-        sizes: units of each matrix.
-        fraction_gone: in [0, 1].
+        sizes: number of units of each matrix.
+        fraction_gone: fraction of all units to close, in [0, 1].
     """
     total = sum(sizes)
     return max(total - round(fraction_gone * total), sum(floor_of(size) for size in sizes))
 
 
 def top_units(scores: torch.Tensor, sizes: Sequence[int], kept: int) -> list[list[int]]:
-    """Ids of the `kept` best units per matrix, ranked globally with the floor respected.
+    """Return the ids of the best units per matrix, ranked over the whole model above the floor of each matrix.
 
     Args:
         scores: `[units]`, the matrices one after the other; ties go to the lower id, on every device.
-        sizes: units of each matrix.
-        kept: how many stay in all; at least the sum of the floors.
+        sizes: number of units of each matrix.
+        kept: how many units stay in all; at least the sum of the floors.
     """
     scores = scores.detach().double().cpu()
     mask = best(scores + floor_offsets(scores, sizes), kept)
@@ -104,27 +109,27 @@ def structure_for(
     prune_heads: bool,
     prune_neurons: bool,
 ) -> Structure:
-    """Close whole heads and neurons, lowest score first, until the requested share of weights is gone.
+    """Choose whole heads and neurons by global ranking, so that a given fraction of the weights is removed.
 
-    Attention and feed-forward part give the same fraction. Heads are coarse, so they are rounded first and neurons
-    (where they may be pruned) make up the difference: the target is met to within one neuron.
+    Attention and feed-forward part lose the same fraction. Heads are coarse, so they are chosen first, and neurons (if
+    they may be pruned) make up the difference: the target is met to within one neuron.
 
     Args:
         head_scores: per layer `[heads]`.
         neuron_scores: per layer `[neurons]`.
         head_costs: weights of one head, per layer.
         neuron_costs: weights of one neuron, per layer.
-        sparsity: fraction of all prunable weights that must go, in [0, 1).
-        prune_heads: whether heads may close.
-        prune_neurons: whether neurons may close.
+        sparsity: fraction of all prunable weights to remove, in [0, 1).
+        prune_heads: whether heads may be removed.
+        prune_neurons: whether neurons may be removed.
 
     Raises:
-        ValueError: if the target cannot be reached with what may be pruned.
+        ValueError: If the target cannot be reached with what may be pruned.
     """
     head_sizes, neuron_sizes = [len(part) for part in head_scores], [len(part) for part in neuron_scores]
     attention = sum(size * cost for size, cost in zip(head_sizes, head_costs, strict=True))
     ffn = sum(size * cost for size, cost in zip(neuron_sizes, neuron_costs, strict=True))
-    check_reachable(head_sizes, neuron_sizes, head_costs, neuron_costs, sparsity, prune_heads, prune_neurons)
+    _check_reachable(head_sizes, neuron_sizes, head_costs, neuron_costs, sparsity, prune_heads, prune_neurons)
     target = sparsity * (attention + ffn)
     share = target / (attention * prune_heads + ffn * prune_neurons)
 
@@ -144,27 +149,27 @@ def equal_structure(
     neuron_costs: Sequence[int],
     sparsity: float,
 ) -> Structure:
-    """Keep all heads and the same number of neurons in every layer, the best of each, as a stock config can say it.
+    """Choose all heads and the same number of neurons in every layer, which a stock config can describe.
 
     Args:
-        head_scores: per layer `[heads]`; only their number is read.
-        neuron_scores: per layer `[neurons]`, equally many in each.
+        head_scores: per layer `[heads]`; only their number is used.
+        neuron_scores: per layer `[neurons]`, the same number in each.
         head_costs: weights of one head, per layer.
         neuron_costs: weights of one neuron, per layer.
-        sparsity: fraction of all prunable weights that must go, in [0, 1).
+        sparsity: fraction of all prunable weights to remove, in [0, 1).
 
     Raises:
-        ValueError: if the target cannot be reached with what may be pruned.
+        ValueError: If the target cannot be reached with neurons alone.
     """
     head_sizes, neuron_sizes = [len(part) for part in head_scores], [len(part) for part in neuron_scores]
-    check_reachable(head_sizes, neuron_sizes, head_costs, neuron_costs, sparsity, False, True)
+    _check_reachable(head_sizes, neuron_sizes, head_costs, neuron_costs, sparsity, False, True)
     weights = [size * cost for size, cost in zip(head_sizes + neuron_sizes, [*head_costs, *neuron_costs], strict=True)]
     width = max(1, neuron_sizes[0] - round(sparsity * sum(weights) / sum(neuron_costs)))
     kept = [best_ids(scores, width) for scores in neuron_scores]
     return Structure([list(range(size)) for size in head_sizes], kept)
 
 
-def check_reachable(
+def _check_reachable(
     head_sizes: Sequence[int],
     neuron_sizes: Sequence[int],
     head_costs: Sequence[int],
@@ -173,11 +178,7 @@ def check_reachable(
     prune_heads: bool,
     prune_neurons: bool,
 ) -> None:
-    """Refuse a target that the floors, or what may be pruned, put out of reach.
-
-    Raises:
-        ValueError: naming the highest sparsity that can be reached.
-    """
+    """Raise an error if a target is out of reach, because of the floors or of what may be pruned."""
     sizes, costs = [*head_sizes, *neuron_sizes], [*head_costs, *neuron_costs]
     allowed = [prune_heads] * len(head_sizes) + [prune_neurons] * len(neuron_sizes)
     total = sum(size * cost for size, cost in zip(sizes, costs, strict=True))
@@ -187,23 +188,23 @@ def check_reachable(
         raise ValueError(
             f"prune_sparsity={sparsity} cannot be reached: with prune_attention {'on' if prune_heads else 'off'} and "
             f"prune_ffn {'on' if prune_neurons else 'off'} at most {highest:.3f} of the encoder's prunable "
-            "weights can go. Ask for less, or let both parts be pruned."
+            "weights can be removed. Lower the sparsity, or let both parts be pruned."
         )
 
 
 def check_scores(scores: Sequence[torch.Tensor], what: str) -> None:
-    """Refuse to choose by scores that say nothing: NaN sorts above all numbers, so the ranking would be by chance.
+    """Raise an error if units cannot be ranked by their scores: NaN would sort above all numbers.
 
     Args:
         scores: `[units]` per layer.
-        what: the units are called.
+        what: name of the units, for the message.
 
     Raises:
-        Diverged: a score is NaN, infinite, or too large for the floor of a ranking to be above it.
+        Diverged: If a score is NaN, infinite, or so large that the floor of a ranking would not be above it.
     """
     values = torch.cat([part.detach().reshape(-1) for part in scores])
     if bad := int((~(values.abs() < LIFT)).sum()):
         raise Diverged(
-            f"The scores of {bad} of {len(values)} {what} are NaN, infinite or above {LIFT:.0e}, so none can be chosen: "
+            f"The scores of {bad} of {len(values)} {what} are NaN, infinite or above {LIFT:.0e}, so they cannot be ranked: "
             f"the training diverged; {DIVERGED_HINT}."
         )

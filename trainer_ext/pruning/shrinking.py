@@ -1,9 +1,9 @@
-"""Shrink: a model with dead units becomes a smaller model that computes the same function.
+"""Shrinking: turn a model with dead units into a smaller model that computes the same function.
 
-The rule is exact. A head is dead when its value rows are zero (then it adds a constant, its value bias sent through the
-output projection) or when its columns of the output projection are zero. A dead query or key alone does not kill a
-head: it then attends evenly. A neuron is dead when its input row is zero (it adds the constant `activation(bias)`) or
-when its output column is zero. Constants are folded into the next bias, never dropped.
+The rule is exact. A head is dead if its value rows are zero (then it adds a constant, its value bias times the output
+projection) or if its columns of the output projection are zero. A head whose query or key is zero is not dead: it attends
+evenly. A neuron is dead if its input row is zero (then it adds the constant `activation(bias)`) or if its output column is
+zero. Constants are added to the next bias.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Affine = tuple[torch.Tensor, torch.Tensor | None]
 
 
 def surviving_heads(layer: EncoderLayer) -> list[int]:
-    """Ids of the heads that can change the output."""
+    """Return the ids of the heads that can change the output of a layer."""
     value = layer.value.weight.unflatten(0, (layer.heads, layer.head_size))
     output = layer.attention_output.weight.unflatten(1, (layer.heads, layer.head_size))
     alive = value.ne(0).any(2).any(1) & output.ne(0).any(2).any(0)
@@ -30,26 +30,26 @@ def surviving_heads(layer: EncoderLayer) -> list[int]:
 
 
 def surviving_neurons(layer: EncoderLayer) -> list[int]:
-    """Ids of the neurons that can change the output."""
+    """Return the ids of the neurons that can change the output of a layer."""
     alive = layer.ffn_out.weight.ne(0).any(0)
     alive &= torch.stack([matrix.weight.ne(0).any(1) for matrix in layer.neuron_rows]).any(0)
     return alive.nonzero().flatten().tolist()
 
 
 @torch.no_grad()
-@full_precision()  # constants are products
+@full_precision()  # constants are matrix products
 def shrink(model):
-    """Build the compact model that computes what `model` computes.
+    """Build the compact model that computes the same as `model`.
 
     Args:
-        model: a transformers model of a known family, masks merged; not changed.
+        model: a transformers model whose architecture is in `ARCHITECTURES`, with its masks merged; not changed.
 
     Returns:
         `(compact, heads, neurons)`: the new model on the same device and in the same mode, and the ids of the heads
-        and neurons that stayed, per layer.
+        and neurons that stay, per layer.
 
     Raises:
-        ValueError: unknown architecture, or masks that are not merged yet.
+        ValueError: If the architecture is unknown, or the masks are not merged yet.
     """
     layers = _unmasked_layers(model)
     heads, neurons = [surviving_heads(x) for x in layers], [surviving_neurons(x) for x in layers]
@@ -65,13 +65,18 @@ def shrink(model):
 @torch.no_grad()
 @full_precision()
 def shrink_plain(model):
-    """The same as a stock model: all heads stay, and every layer keeps as many neurons as the one with most.
+    """Build the smaller stock model that computes the same as `model`.
+
+    All heads stay, and every layer keeps as many neurons as the layer that needs most.
+
+    Args:
+        model: as for `shrink`.
 
     Returns:
-        `(plain, heads, neurons)` as `shrink` does; `plain` has the class of `model`.
+        `(plain, heads, neurons)` as `shrink`; `plain` has the class of `model`.
 
     Raises:
-        ValueError: unknown architecture, masks that are not merged yet, or a model that is compact already.
+        ValueError: If the architecture is unknown, the masks are not merged yet, or the model is already compact.
     """
     layers = _unmasked_layers(model)
     if stock_type(model.config.model_type) != model.config.model_type:
@@ -79,7 +84,7 @@ def shrink_plain(model):
     heads, alive = [list(range(x.heads)) for x in layers], [surviving_neurons(x) for x in layers]
     width = max(1, *map(len, alive))
     neurons = []
-    for layer, ids in zip(layers, alive, strict=True):  # filled up with dead ones
+    for layer, ids in zip(layers, alive, strict=True):  # dead neurons fill the other layers up
         dead = sorted(set(range(layer.neurons)).difference(ids))
         neurons.append(sorted(ids + dead[: width - len(ids)]))
     state, _ = _cut_state(model, layers, heads, neurons)
@@ -90,12 +95,12 @@ def shrink_plain(model):
 
 
 def compact_outline(model, sizes: dict[str, list[int]], heads: dict[str, list[int]]):
-    """A model of the compact class of `model` with Linears of these sizes and random weights.
+    """Return a model of the compact class of `model` with Linears of these sizes and random weights.
 
     Args:
-        model: a transformers model of a known family.
+        model: a transformers model whose architecture is in `ARCHITECTURES`.
         sizes: `{path below model.base_model: [out_features, in_features]}`.
-        heads: ids of the dense model's heads by path of the attention module, where it must be told.
+        heads: ids of the remaining heads by path of the attention module, for architectures that need them.
     """
     register(stock_type(model.config.model_type))
     stock = type(model)
@@ -105,7 +110,7 @@ def compact_outline(model, sizes: dict[str, list[int]], heads: dict[str, list[in
         values.pop(key, None)
     config = compact.config_class(**{**values, "compact_linears": sizes, "compact_heads": heads or None})
     config.architectures = [compact.__name__]
-    # Which attention kernel runs is no part of the function but of the speed: take the one of the model.
+    # The attention kernel is not part of the config: copy it.
     config._attn_implementation = model.config._attn_implementation
     return compact(config)
 
@@ -117,7 +122,7 @@ def _unmasked_layers(model) -> list[EncoderLayer]:
 
 
 def _cut_state(model, layers, heads, neurons) -> tuple[dict[str, torch.Tensor], dict[str, list[int]]]:
-    """The state dict of the smaller model, and the sizes of the Linears that changed."""
+    """Return the state dict of the smaller model, and the sizes of the Linears that changed."""
     state, sizes = dict(model.state_dict()), {}
     prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
     for layer, kept_heads, kept_neurons in zip(layers, heads, neurons, strict=True):
@@ -130,18 +135,24 @@ def _cut_state(model, layers, heads, neurons) -> tuple[dict[str, torch.Tensor], 
 
 
 def filled(smaller, model, state: dict[str, torch.Tensor]):
-    """The smaller model with the weights in `state`, on the device, in the precision and in the mode of `model`."""
+    """Load a state dict into the smaller model and give it the device, dtype and mode of `model`.
+
+    Args:
+        smaller: the model to fill.
+        model: the model that it was made from.
+        state: the state dict; missing biases become zero.
+    """
     smaller = smaller.to(device=model.device, dtype=model.dtype)
-    for name, buffer in smaller.named_buffers():  # rotary frequencies stay fp32 in a model opened in bf16
+    for name, buffer in smaller.named_buffers():  # rotary frequencies stay in fp32 in a bf16 model
         buffer.data = model.get_buffer(name).clone()
-    # A Linear of the model may have lost the bias that its class has: zero is the same.
+    # A Linear of `model` may have no bias where its class has one: zero is the same.
     missing = {k: v for k, v in smaller.state_dict().items() if k.endswith(".bias") and k not in state}
     smaller.load_state_dict(state | {name: torch.zeros_like(bias) for name, bias in missing.items()})
     return smaller.train(model.training)
 
 
 def _cut(layer: EncoderLayer, heads: list[int], neurons: list[int]) -> dict[str, Affine]:
-    """Weight and bias of a layer's Linears with only the rows and columns that stay, constants folded, by path."""
+    """Return weight and bias of the Linears of a layer, by path, cut to what stays and with constants folded in."""
     device = layer.value.weight.device
     neuron_ids = torch.tensor(neurons, device=device, dtype=torch.long)
     head_rows = torch.arange(layer.heads * layer.head_size, device=device).view(layer.heads, layer.head_size)
@@ -153,7 +164,7 @@ def _cut(layer: EncoderLayer, heads: list[int], neurons: list[int]) -> dict[str,
     activations = layer.activation(layer.ffn_in.bias_or_zeros[dead_neurons])
     if layer.ffn_gate is not None:
         activations = activations * layer.ffn_gate.bias_or_zeros[dead_neurons]
-    # A neuron that is dead on its output side alone is not constant, but its zero columns fold to nothing.
+    # A neuron that is dead only by its output column is not constant, but that column is zero.
     ffn_bias = layer.ffn_out.weight[:, dead_neurons] @ activations
     by_head = {path: _rows(parts, rows) for path, parts in rows_by_linear(layer.head_rows).items()}
     by_neuron = {path: _rows(parts, neuron_ids) for path, parts in rows_by_linear(layer.neuron_rows).items()}
@@ -172,12 +183,12 @@ def _complement(ids: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def _rows(matrices: list[LinearView], rows: torch.Tensor) -> Affine:
-    """The rows that stay of every matrix that one Linear stores."""
+    """Return the rows that stay, of every matrix that a Linear stores."""
     biases = [matrix.bias[rows] for matrix in matrices if matrix.bias is not None]
     return torch.cat([matrix.weight[rows] for matrix in matrices]), torch.cat(biases) if biases else None
 
 
 def _columns(matrix: LinearView, columns: torch.Tensor, constant: torch.Tensor) -> Affine:
-    """Columns that stay; the constant goes into the bias, which is made where there was none."""
+    """Return the columns that stay, and the bias with the constant added (a new one if there was none)."""
     has_bias = matrix.bias is not None or constant.ne(0).any()
     return matrix.weight[:, columns], matrix.bias_or_zeros + constant if has_bias else None

@@ -1,4 +1,4 @@
-"""Structures: which budget a pruning spec asks for, and what it refuses before any step is trained."""
+"""Structure: which heads and neurons a pruning spec keeps, and the specs that a model cannot follow."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from ..models.architectures import prunable_weights
 from ..models.layers import EncoderLayer
 from . import selection
+from .config import PruningSpec
 from .latency_target import LatencyTable, fastest_structure
-from .units import PruningSpec
+from .scores import METHODS
 
-METHODS = ("movement", "soft_movement", "magnitude")
-KNOWN = {
-    "method": METHODS,
+CHOICES = {
+    "method": tuple(METHODS),
     "attention": ("block", "head", "none"),
     "ffn": ("neuron", "none"),
     "structure": ("compact", "plain"),
@@ -24,57 +24,70 @@ KNOWN = {
 def select_structure(
     layers: list[EncoderLayer], spec: PruningSpec, heads: Sequence[torch.Tensor], neurons: Sequence[torch.Tensor]
 ) -> selection.Structure:
-    """What stays, by the scores of heads and neurons and the target of the spec.
+    """Return the heads and neurons that stay, given their scores and the target of the spec.
 
     Args:
-        layers: of the model.
+        layers: the layers of the model.
         spec: what to prune.
         heads: scores per layer `[heads]`.
         neurons: scores per layer `[neurons]`.
 
     Returns:
-        The structure that the budget finds, the width of its wide layers rounded to what kernels are fast at.
+        The structure that meets the target; the width of wide layers is rounded to a number that kernels are fast at.
     """
-    found = _by_budget(layers, spec, heads, neurons)
-    widths = [
-        selection.whole_vectors(len(ids), len(scores)) for ids, scores in zip(found.neurons, neurons, strict=True)
-    ]
-    best = [selection.best_ids(scores, width) for scores, width in zip(neurons, widths, strict=True)]
+    found = _within_budget(layers, spec, heads, neurons)
+    best = []
+    for ids, scores in zip(found.neurons, neurons, strict=True):
+        best.append(selection.best_ids(scores, selection.whole_vectors(len(ids), len(scores))))
     return selection.Structure(found.heads, best)
 
 
-def _by_budget(
+def _within_budget(
     layers: list[EncoderLayer], spec: PruningSpec, heads: Sequence[torch.Tensor], neurons: Sequence[torch.Tensor]
 ) -> selection.Structure:
-    costs = {
-        "head_costs": [layer.head_cost for layer in layers],
-        "neuron_costs": [layer.neuron_cost for layer in layers],
-    }
-    free = {"prune_heads": spec.attention != "none", "prune_neurons": spec.ffn != "none"}
-    if spec.latency is not None:
+    head_costs, neuron_costs = [layer.head_cost for layer in layers], [layer.neuron_cost for layer in layers]
+    if spec.latency is not None and spec.speedup is not None:
         return fastest_structure(
-            *(heads, neurons),
-            **costs,
-            **free,
+            heads,
+            neurons,
+            head_costs=head_costs,
+            neuron_costs=neuron_costs,
             uses=[layer.uses for layer in layers],
             table=LatencyTable(**spec.latency["table"]),
             dense_ms=spec.latency["dense_ms"],
             speedup=spec.speedup,
+            prune_heads=spec.attention != "none",
+            prune_neurons=spec.ffn != "none",
             equal=spec.structure == "plain",
         )
     sparsity = spec.sparsity_of(prunable_weights(layers))
     if spec.structure == "plain":
-        return selection.equal_structure(heads, neurons, **costs, sparsity=sparsity)
-    return selection.structure_for(heads, neurons, **costs, **free, sparsity=sparsity)
+        return selection.equal_structure(
+            heads, neurons, head_costs=head_costs, neuron_costs=neuron_costs, sparsity=sparsity
+        )
+    return selection.structure_for(
+        heads,
+        neurons,
+        head_costs=head_costs,
+        neuron_costs=neuron_costs,
+        sparsity=sparsity,
+        prune_heads=spec.attention != "none",
+        prune_neurons=spec.ffn != "none",
+    )
 
 
 def check_spec(model, spec: PruningSpec, layers: list[EncoderLayer]) -> None:
-    """Refuse a spec that this model cannot follow.
+    """Raise an error if this model cannot follow a spec.
+
+    Args:
+        model: a transformers model.
+        spec: what to prune.
+        layers: the layers of the model.
 
     Raises:
-        ValueError: naming the field, its value and the way out.
+        ValueError: If a field has an unknown value or does not fit the model, or if the target is out of reach.
     """
-    for name, known in KNOWN.items():
+    for name, known in CHOICES.items():
         if getattr(spec, name) not in known:
             raise ValueError(f"prune_{name}={getattr(spec, name)!r}; known: {', '.join(known)}.")
     if spec.attention == spec.ffn == "none":
@@ -83,19 +96,19 @@ def check_spec(model, spec: PruningSpec, layers: list[EncoderLayer]) -> None:
         raise ValueError("prune_structure=plain keeps all heads and prunes neurons: attention 'none', ffn 'neuron'.")
     if spec.structure == "plain" and len({layer.neurons for layer in layers}) > 1:
         raise ValueError(
-            "prune_structure=plain needs a model whose layers are equally wide; this one is compact already. "
+            "prune_structure=plain needs a model whose layers are equally wide; this one is already compact. "
             "Use prune_structure=compact."
         )
     head_size = layers[0].head_size
     if spec.attention == "block" and head_size % spec.block_size:
         raise ValueError(
             f"prune_block_size={spec.block_size} does not divide the head size {head_size} of this model: blocks would "
-            "straddle heads. Choose a divisor, or prune_attention=head."
+            "overlap several heads. Choose a divisor, or prune_attention=head."
         )
     frozen = [
         name for name, p in model.base_model.named_parameters() if not p.requires_grad and "embedding" not in name
     ]
-    if spec.method != "magnitude" and frozen:
+    if METHODS[spec.method].measure is None and frozen:
         raise ValueError(
             f"prune_method={spec.method} learns from weight gradients, but {frozen[0]} (and {len(frozen) - 1} more) "
             "has requires_grad=False. Unfreeze the encoder or use prune_method=magnitude."
@@ -106,10 +119,6 @@ def check_spec(model, spec: PruningSpec, layers: list[EncoderLayer]) -> None:
             f"prune_layers alone removes {dropped:.3f} of the weights, more than prune_sparsity={spec.sparsity}: drop "
             "fewer layers, ask for more, or use prune_method=none."
         )
-    # The target itself is the check: with equal scores it is met, or refused with what can be.
-    select_structure(
-        layers,
-        spec,
-        [torch.zeros(layer.heads) for layer in layers],
-        [torch.zeros(layer.neurons) for layer in layers],
-    )
+    # Raises if the target is out of reach; the scores do not matter.
+    heads, neurons = [torch.zeros(layer.heads) for layer in layers], [torch.zeros(layer.neurons) for layer in layers]
+    select_structure(layers, spec, heads, neurons)

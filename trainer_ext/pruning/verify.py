@@ -1,177 +1,47 @@
-"""Check: the chain masked = shrunk = reloaded, each link computed from what lies on disk.
+"""Verify: shrink a model and show that it computes the same, then show it again from the files of a run.
 
-Proven: a model with masks becomes the small one, and both are shown to compute the same.
+The chain is masked = shrunk = reloaded = reloaded in a fresh process. Each link is the largest difference of the logits.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 
+import torch
+
 from ..errors import Diverged, InputError, one_line
-from ..models import outputs, outputs as equivalence
-from ..models.compact import fresh_process, modeling_compact
+from ..models import outputs
+from ..models.compact import modeling_compact
+from ..models.compact.fresh_process import fresh_logits
 from ..models.loading import head_of, load_model
 from ..report.run_directory import RunDirectory
 from ..report.schema import Equivalence
 from ..utils.finite import DIVERGED_HINT, check_trained
 from . import masks
+from .config import PruningSpec
 from .shrinking import shrink, shrink_plain
-from .units import PruningSpec
 
-ROWS = 64
-
-
-@dataclass(frozen=True)
-class Link:
-    """One link of the chain: two forms of the model, the largest difference of their logits, and what is allowed."""
-
-    name: str
-    difference: float
-    allowed: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether the two compute the same function."""
-        return self.difference <= self.allowed  # false for NaN
-
-
-@outputs.full_precision()
-def check(path: str | Path, *, trust_remote_code: bool = False, copy: Path | None = None) -> list[Link]:
-    """Compare every form of a model that a folder holds, on 64 texts of random tokens.
-
-    Args:
-        path: a run, or the folder of one model (then only the last link can be made).
-        trust_remote_code: run a code file beside the weights even if it differs from the one this package writes.
-        copy: a folder that must hold the same model; it is what the fresh process opens.
-
-    Returns:
-        The links, in the order of the chain.
-
-    Raises:
-        InputError: no model there, or a code file that this package did not write.
-    """
-    run = RunDirectory(Path(path).expanduser())
-    folder = run.compressed if run.compressed.is_dir() else run.root
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{path} holds no model (no config.json) and no finished run (no compressed/).")
-    for place in filter(None, (folder, copy)):
-        _check_code(place, trust_remote_code)
-    way_out = "name a finished run or the folder of a classifier"
-    reloaded = load_model(folder, option="The model", way_out=way_out, trust_remote_code=trust_remote_code).eval()
-    if head_of(reloaded.config) is None:
-        raise InputError(f"{folder} was saved as {reloaded.config.architectures}, which is no classifier; {way_out}.")
-    batch = equivalence.synthetic_batch(reloaded, rows=ROWS)
-    proof, recovered = _masked_and_shrunk(run.masked, batch) if run.masked.is_dir() else None, run.recovered
-    answers = {
-        "reloaded here": equivalence.logits(reloaded, batch),
-        "reloaded in a fresh process": fresh_logits((copy or folder).resolve(), batch, HF_HUB_OFFLINE="1"),
-    }
-    if proof is None:
-        return _chain(answers)
-    if recovered:  # trained after it was shrunk: these are two functions, each with its own proof
-        return _chain(proof) + _chain(answers)
-    return _chain({**proof, **answers})
-
-
-def _chain(answers: dict) -> list[Link]:
-    """Each form of a model against the next."""
-    names = list(answers)
-    return [
-        Link(
-            f"{first} = {second}",
-            (answers[first] - answers[second]).abs().max().item(),
-            equivalence.allowed_difference(answers[first]),
-        )
-        for first, second in zip(names, names[1:], strict=False)
-    ]
-
-
-def as_equivalence(links: list[Link]) -> Equivalence:
-    """The links of a whole run as the report states them."""
-    return Equivalence(
-        masked_vs_shrunk=links[0].difference, shrunk_vs_reloaded=max(x.difference for x in links[1:]), rows=ROWS
-    )
-
-
-def _masked_and_shrunk(folder: Path, batch) -> dict:
-    from . import masks
-
-    try:
-        masked = masks.load_masked(folder)
-        before = equivalence.logits(masked, batch)
-        smaller, _, _ = smaller_of(masked)
-    except Exception as error:  # what lies there may be anything
-        raise InputError(
-            f"The proof {folder} cannot be opened ({type(error).__name__}: {one_line(error)}); the run must be made anew."
-        ) from error
-    return {"masked": before, "shrunk": equivalence.logits(smaller, batch)}
-
-
-def fresh_logits(name: str | Path, batch, **variables: str):
-    """The logits of a model that a process of its own opens, which cannot import this package.
-
-    Args:
-        name: a folder, or a Hub id.
-        batch: inputs by name.
-        **variables: of the environment of that process.
-
-    Raises:
-        InputError: it does not open there.
-    """
-    from safetensors.torch import load_file, save_file
-
-    with tempfile.TemporaryDirectory() as scratch:
-        inputs, outputs = Path(scratch) / "batch.safetensors", Path(scratch) / "logits.safetensors"
-        save_file({name: value.cpu().contiguous() for name, value in batch.items()}, inputs)
-        command = [sys.executable, "-I", fresh_process.__file__, str(name), str(inputs), str(outputs)]
-        # Its own module cache: a copy of the code file left by another model must not answer for this one.
-        environment = {**os.environ, **variables, "HF_MODULES_CACHE": scratch, "CUDA_VISIBLE_DEVICES": ""}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise InputError(f"{name} does not open in a fresh process: {reason}")
-        return load_file(outputs)["logits"].to(next(iter(batch.values())).device)
-
-
-def _check_code(folder: Path, trust_remote_code: bool) -> None:
-    """Refuse code that this package did not write: beside the weights, or elsewhere, where the configuration points."""
-    if trust_remote_code:
-        return
-    way_out = "and checking would run it; read it, then pass --trust-remote-code."
-    ours = Path(modeling_compact.__file__)
-    for code in sorted(folder.glob("*.py")):
-        if code.read_bytes() != ours.read_bytes():
-            raise InputError(f"{code} differs from the code that this version of trainer_ext writes, {way_out}")
-    try:
-        named = json.loads((folder / "config.json").read_text(encoding="utf-8"))["auto_map"]
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        RecursionError,
-    ):  # none; what opens it says what is wrong with it
-        return
-    for name in named.values() if isinstance(named, dict) else [named]:
-        if not re.fullmatch(rf"{ours.stem}\.\w+", str(name)):
-            raise InputError(f"auto_map in {folder / 'config.json'} names {name!r}, code that is not ours, {way_out}")
-
-
+ROWS = 64  # texts that the files of a run are compared on
+# SHA-256 of `modeling_compact.py` as earlier versions saved it beside the weights.
+EARLIER_CODE = ("eb4a0a9164ad8f607fd04ab98c1af102a17afcae18498f090dbabfaad9771520",)
 SHRINK = {"compact": shrink, "plain": shrink_plain}
 
 
 @dataclass(frozen=True)
 class CompressionResult:
-    """What `train()` made of the model: heads and neurons that stayed per layer, sparsity, and the equality found.
+    """How `train()` compressed the model.
 
-    `masked_vs_shrunk` is the largest difference of logits over `rows` texts of random tokens.
+    Attributes:
+        heads: ids of the heads that stay, per layer.
+        neurons: ids of the feed-forward neurons that stay, per layer.
+        sparsity: fraction of the prunable weights that was removed.
+        masked_vs_shrunk: largest difference of the logits of the masked and the shrunk model.
+        rows: number of texts of random tokens that they were compared on.
     """
 
     heads: list[list[int]]
@@ -182,26 +52,33 @@ class CompressionResult:
 
 
 def smaller_of(masked) -> tuple:
-    """`(smaller, heads, neurons)` of a model with masks, which loses them, by the structure that its spec asks for."""
+    """Merge the masks of a model and shrink it to the structure that its spec asks for.
+
+    Args:
+        masked: a model with masks; it loses them.
+
+    Returns:
+        `(smaller, heads, neurons)`, as `shrink`.
+    """
     structure = PruningSpec(**masked.config.pruning).structure
     return SHRINK[structure](masks.merge(masked))
 
 
 @outputs.full_precision()
 def shrink_and_verify(masked) -> tuple:
-    """Fix the structure where that has not happened, merge the masks, shrink, and compare the logits.
+    """Freeze the structure if it is still open, merge the masks, shrink, and compare the logits in full fp32.
 
     Args:
         masked: a model with masks; it loses them, and is left in fp32.
 
     Returns:
-        `(smaller, compression)`; the smaller model has the precision that `masked` had.
+        `(smaller, result)`: the smaller model in the precision that `masked` had, and its `CompressionResult`.
 
     Raises:
-        Diverged: if the model is left with NaN or infinite numbers.
-        RuntimeError: if the outputs differ by more than rounding explains.
+        Diverged: If weights or logits are NaN or infinite.
+        RuntimeError: If the logits differ by more than rounding explains.
     """
-    # In fp32: other shapes sum in another order, and rounding to half precision is far above the tolerance.
+    # In fp32: matrices of another shape sum in another order, and half precision rounds far above the tolerance.
     precision = masked.dtype
     masked.float()
     if not masked.pruning.is_frozen:
@@ -211,7 +88,7 @@ def shrink_and_verify(masked) -> tuple:
     before = outputs.logits(masked, batch)
     if not before.isfinite().all():
         check_trained(masked, "The training")
-        raise Diverged(f"The model with masks answers NaN or infinite logits; {DIVERGED_HINT}.")
+        raise Diverged(f"The logits of the model with masks are NaN or infinite; {DIVERGED_HINT}.")
     smaller, heads, neurons = smaller_of(masked)
     difference = (outputs.logits(smaller, batch) - before).abs().max().item()
     allowed = outputs.allowed_difference(before)
@@ -221,3 +98,103 @@ def shrink_and_verify(masked) -> tuple:
             "the last checkpoint still holds the masked one (trainer_ext.load_masked)."
         )
     return smaller.to(precision), CompressionResult(heads, neurons, sparsity, difference, len(before))
+
+
+@dataclass(frozen=True)
+class Link:
+    """One link of the chain: two forms of a model, the largest difference of their logits, and the difference allowed."""
+
+    name: str
+    difference: float
+    allowed: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the two forms compute the same function."""
+        return self.difference <= self.allowed  # false for NaN
+
+
+@outputs.full_precision()
+def check(path: str | Path, *, trust_remote_code: bool = False, copy: Path | None = None) -> list[Link]:
+    """Compare every form of a model that a folder holds, on 64 texts of random tokens, in full fp32.
+
+    Args:
+        path: a run, or the folder of one model (then only the last link can be made).
+        trust_remote_code: run the code file of the model even if it differs from the one that this package writes.
+        copy: another folder with the same model, which the fresh process loads instead.
+
+    Returns:
+        The links, in the order of the chain.
+
+    Raises:
+        InputError: If there is no model, or if its code file was not written by this package.
+    """
+    run = RunDirectory(Path(path).expanduser())
+    folder = run.compressed if run.compressed.is_dir() else run.root
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{path} holds no model (no config.json) and no finished run (no compressed/).")
+    if not trust_remote_code:
+        for each in filter(None, (folder, copy)):
+            _check_code(each)
+    way_out = "name a finished run or the folder of a classifier"
+    reloaded = load_model(folder, option="The model", way_out=way_out, trust_remote_code=trust_remote_code).eval()
+    if head_of(reloaded.config) is None:
+        raise InputError(
+            f"{folder} was saved as {reloaded.config.architectures}, which is not a classifier; {way_out}."
+        )
+    batch = outputs.synthetic_batch(reloaded, rows=ROWS)
+    before = _masked_and_shrunk(run.masked, batch) if run.masked.is_dir() else {}
+    after = {
+        "reloaded here": outputs.logits(reloaded, batch),
+        "reloaded in a fresh process": fresh_logits((copy or folder).resolve(), batch, HF_HUB_OFFLINE="1"),
+    }
+    if run.recovered:  # the shrunk model was trained further: before and after it are two functions
+        return _chain(before) + _chain(after)
+    return _chain(before | after)
+
+
+def _chain(logits: dict[str, torch.Tensor]) -> list[Link]:
+    """Compare each form of a model with the next."""
+    links = []
+    for (first, expected), (second, found) in pairwise(logits.items()):
+        difference = (expected - found).abs().max().item()
+        links.append(Link(f"{first} = {second}", difference, outputs.allowed_difference(expected)))
+    return links
+
+
+def as_equivalence(links: list[Link]) -> Equivalence:
+    """Return the links of a complete run in the form of the report."""
+    return Equivalence(
+        masked_vs_shrunk=links[0].difference, shrunk_vs_reloaded=max(x.difference for x in links[1:]), rows=ROWS
+    )
+
+
+def _masked_and_shrunk(folder: Path, batch) -> dict[str, torch.Tensor]:
+    try:
+        masked = masks.load_masked(folder)
+        before = outputs.logits(masked, batch)
+        smaller, _, _ = smaller_of(masked)
+    except Exception as error:  # a damaged file can raise anything
+        raise InputError(
+            f"The masked model in {folder} cannot be loaded ({type(error).__name__}: {one_line(error)}); "
+            "start the run again."
+        ) from error
+    return {"masked": before, "shrunk": outputs.logits(smaller, batch)}
+
+
+def _check_code(folder: Path) -> None:
+    """Raise an error if loading the model would run code that this package did not write."""
+    way_out = "and checking would run it; read it, then pass --trust-remote-code."
+    ours = Path(modeling_compact.__file__)
+    for code in sorted(folder.glob("*.py")):
+        if code.read_bytes() != ours.read_bytes() and sha256(code.read_bytes()).hexdigest() not in EARLIER_CODE:
+            raise InputError(f"{code} differs from the code that this version of trainer_ext writes, {way_out}")
+    try:
+        named = json.loads((folder / "config.json").read_text(encoding="utf-8"))["auto_map"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return  # it names no code, or loading it says what is wrong
+    for name in named.values() if isinstance(named, dict) else [named]:
+        if not re.fullmatch(rf"{ours.stem}\.\w+", str(name)):
+            raise InputError(
+                f"auto_map in {folder / 'config.json'} names {name!r}, code that is not written by trainer_ext, {way_out}"
+            )

@@ -1,4 +1,4 @@
-"""Vocabulary: a tokenizer and its embeddings, trimmed to the tokens that the texts need."""
+"""Vocabulary: trim a tokenizer and the embeddings of its model to the tokens that a corpus uses."""
 
 from typing import TYPE_CHECKING
 

@@ -1,11 +1,6 @@
-"""Merges: which pieces byte pair encoding passes on its way to a piece (Sennrich et al. 2016, algorithm 1).
+"""tokenizer.json: what each tokenizer algorithm says about its vocabulary, and the file with only some of its tokens.
 
-A text's pieces never merge across their borders, so what happens inside one of them is the same in any text: the pieces
-passed on the way to it, kept with it, are enough for every text to be cut as before.
-
-Pieces: what each tokenizer algorithm says of its vocabulary in tokenizer.json; one row per `model.type`.
-
-Renumbering: tokenizer.json with only some of its tokens, wherever the file repeats their ids.
+To support another algorithm, add a row to `ALGORITHMS`, by the `model.type` of the file.
 """
 
 from __future__ import annotations
@@ -19,50 +14,22 @@ from tokenizers import decoders, pre_tokenizers
 
 from ..errors import InputError
 
-
-def derivation(piece: str, ranks: dict[tuple[str, str], int]) -> set[str]:
-    """The symbols passed when the characters of a piece merge, its characters and itself included.
-
-    Args:
-        piece: a piece without marks of its place in a word.
-        ranks: the number of each merge, a pair of neighbours; lower comes first.
-    """
-    symbols = list(piece)
-    passed = {*symbols, piece}
-    while True:
-        pairs = [pair for pair in zip(symbols, symbols[1:], strict=False) if pair in ranks]
-        if not pairs:
-            return passed
-        first = min(pairs, key=ranks.__getitem__)
-        passed.add("".join(first))
-        symbols = _merged(symbols, first)
-
-
-def _merged(symbols: list[str], pair: tuple[str, str]) -> list[str]:
-    """The symbols after one merge of every place where the pair stands, from the left."""
-    merged, index = [], 0
-    while index < len(symbols):
-        step = 2 if tuple(symbols[index : index + 2]) == pair else 1
-        merged.append("".join(symbols[index : index + step]))
-        index += step
-    return merged
-
-
 Json = dict[str, Any]
-WORD_START = "▁"  # SentencePiece writes a space so
+Ids = dict[int, int]  # new id by old id
+WORD_START = "▁"  # SentencePiece writes spaces with it
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What trimming must know of one algorithm; each function takes the whole tokenizer.json, `data`.
+    """What trimming needs to know about one algorithm. Each function takes the content of tokenizer.json, `data`.
 
     Attributes:
-        pieces: data -> the piece of each id of the model; tokens that were added behind it are not among them.
-        text: data -> function from a piece to what it stands for, its mark of a word's start or inside taken off;
-            empty where it is no whole character.
-        letters: data -> function from a piece to the smallest pieces that it could fall into.
-        needs: data -> function from a piece to the pieces without which it cannot be reached.
-        fixed: data -> ids that stay whatever the corpus says.
+        pieces: data -> the piece of each id of the model, without tokens that were added to it.
+        text: data -> function from a piece to its text, without the marks for the start or the inside of a word; empty
+            if it is not a whole character.
+        letters: data -> function from a piece to the smallest pieces that it can be split into.
+        needs: data -> function from a piece to the pieces that it is merged from.
+        fixed: data -> ids that always stay.
         rebuild: (data, kept) -> the `model` of the trimmed tokenizer, where `kept` lists old ids by new id.
     """
 
@@ -75,14 +42,17 @@ class Algorithm:
 
 
 def algorithm_of(data: Json) -> Algorithm:
-    """The row of a tokenizer.
+    """Return the algorithm of a tokenizer.
+
+    Args:
+        data: the content of tokenizer.json.
 
     Raises:
-        InputError: there is none.
+        InputError: If the algorithm is not in `ALGORITHMS`.
     """
     kind = data["model"]["type"]
     if kind not in ALGORITHMS:
-        raise InputError(f"A vocabulary of type {kind!r} cannot be trimmed; those that can: {sorted(ALGORITHMS)}.")
+        raise InputError(f"A vocabulary of type {kind!r} cannot be trimmed; supported: {sorted(ALGORITHMS)}.")
     return ALGORITHMS[kind]
 
 
@@ -105,11 +75,11 @@ def _renumbered(data: Json, kept: list[int]) -> dict[str, int]:
 
 
 def _byte_pieces(data: Json) -> set[str]:
-    """The pieces that a character without a piece of its own falls into."""
+    """Return the byte pieces, into which a character without its own piece is split."""
     return {f"<0x{byte:02X}>" for byte in range(256)} if data["model"].get("byte_fallback") else set()
 
 
-# WordPiece: greedy, the longest piece first; pieces inside a word have a prefix.
+# WordPiece: greedy, longest piece first; pieces inside a word have a prefix.
 
 
 def _wordpiece_text(data: Json) -> Callable[[str], str]:
@@ -135,7 +105,7 @@ def _wordpiece_rebuild(data: Json, kept: list[int]) -> Json:
     return data["model"] | {"vocab": _renumbered(data, kept)}
 
 
-# Unigram: the most probable way to cut a text; scores stay as they are.
+# Unigram: the most probable split of a text; the scores stay as they are.
 
 
 def _unigram_pieces(data: Json) -> dict[int, str]:
@@ -143,7 +113,7 @@ def _unigram_pieces(data: Json) -> dict[int, str]:
 
 
 def _unigram_fixed(data: Json) -> set[int]:
-    """The unknown, the bytes, the bare word start, and the least probable piece: an unknown scores 10 below it."""
+    """Return the unknown token, the bytes, the word start, and the least probable piece: unknown scores 10 below it."""
     vocabulary, unknown = data["model"]["vocab"], data["model"]["unk_id"]
     least = min(range(len(vocabulary)), key=lambda index: vocabulary[index][1])
     pieces = _byte_pieces(data) | {WORD_START}
@@ -159,7 +129,39 @@ def _unigram_rebuild(data: Json, kept: list[int]) -> Json:
     }
 
 
-# BPE: neighbours merge, the earliest merge of the list first; over characters, or over bytes written as characters.
+# BPE: neighbours merge, in the order of the list of merges; over characters, or over bytes written as characters.
+
+
+def derivation(piece: str, ranks: dict[tuple[str, str], int]) -> set[str]:
+    """Return the symbols on the way from the characters of a piece to the piece, both included.
+
+    Byte pair encoding merges pairs of neighbours (Sennrich et al. 2016, algorithm 1). Merges never cross the border of a
+    token, so they are the same in every text: with these symbols kept, every text that contains the piece is tokenized as
+    before.
+
+    Args:
+        piece: a piece without marks for its place in a word.
+        ranks: number of each merge, a pair of neighbours; lower numbers merge first.
+    """
+    symbols = list(piece)
+    passed = {*symbols, piece}
+    while True:
+        pairs = [pair for pair in zip(symbols, symbols[1:], strict=False) if pair in ranks]
+        if not pairs:
+            return passed
+        first = min(pairs, key=ranks.__getitem__)
+        passed.add("".join(first))
+        symbols = _merged(symbols, first)
+
+
+def _merged(symbols: list[str], pair: tuple[str, str]) -> list[str]:
+    """Return the symbols after merging every occurrence of a pair, from the left."""
+    merged, index = [], 0
+    while index < len(symbols):
+        step = 2 if tuple(symbols[index : index + 2]) == pair else 1
+        merged.append("".join(symbols[index : index + step]))
+        index += step
+    return merged
 
 
 def _byte_level(data: Json) -> bool:
@@ -188,7 +190,7 @@ def _bpe_needs(data: Json) -> Callable[[str], Collection[str]]:
     if model["continuing_subword_prefix"] or model["end_of_word_suffix"]:
         raise InputError(
             "A BPE vocabulary whose pieces are marked inside or at the end of a word cannot be trimmed; use a tokenizer "
-            "that marks the start of a word, or none."
+            "that marks the start of words, or has no marks."
         )
     ranks = {tuple(pair): rank for rank, pair in enumerate(model["merges"])}
     return lambda piece: derivation(piece, ranks)
@@ -237,15 +239,12 @@ ALGORITHMS: dict[str, Algorithm] = {
 }
 
 
-Ids = dict[int, int]  # new by old
-
-
 def renumber(data: Json, kept_ids: list[int]) -> Json:
-    """A tokenizer.json with only these tokens.
+    """Return the content of a tokenizer.json with only these tokens.
 
     Args:
-        data: the file.
-        kept_ids: old ids by new id: first those of the model's vocabulary, then the tokens added behind it.
+        data: the content of the file.
+        kept_ids: old ids by new id, those of the model first, then the tokens that were added to it.
     """
     algorithm = algorithm_of(data)
     pieces = algorithm.pieces(data)
@@ -262,7 +261,7 @@ def renumber(data: Json, kept_ids: list[int]) -> Json:
 
 
 def _post_processor(part: Json | None, new: Ids) -> Json | None:
-    """A post-processor with new ids; one without a row holds none."""
+    """Return a post-processor with new ids; types that are not in the table have no ids."""
     return part and part | POST_PROCESSORS.get(part["type"], _no_ids)(part, new)
 
 

@@ -1,1 +1,1 @@
-"""Compact models: what loads a shrunk model, here and where this package is not installed."""
+"""Compact models: the classes of shrunk models, which also load where this package is not installed."""

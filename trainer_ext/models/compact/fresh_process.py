@@ -1,21 +1,56 @@
-"""Fresh process: open a model as a stranger would, without the package that made it, and write down its logits.
+"""Compute logits in a fresh process that cannot import this package, as a user who only has the model folder would.
 
-Run as a script: `python -I fresh.py MODEL_FOLDER BATCH.safetensors LOGITS.safetensors`.
+`fresh_logits` runs this same file as a script in isolated mode, so it must import nothing of the package at its top.
 """
 
+from __future__ import annotations
+
+import os
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+
+def fresh_logits(name: str | Path, batch, **variables: str):
+    """Return the logits of a model loaded in a fresh process, on the device of the batch.
+
+    Args:
+        name: a folder, or a Hub id.
+        batch: inputs by name.
+        **variables: environment variables of that process.
+
+    Raises:
+        InputError: If the model cannot be loaded there.
+    """
+    from safetensors.torch import load_file, save_file
+
+    from ...errors import InputError
+
+    with tempfile.TemporaryDirectory() as scratch:
+        inputs, outputs = Path(scratch) / "batch.safetensors", Path(scratch) / "logits.safetensors"
+        save_file({name: value.cpu().contiguous() for name, value in batch.items()}, inputs)
+        command = [sys.executable, "-I", __file__, str(name), str(inputs), str(outputs)]
+        # A module cache of its own, so that it cannot load a code file cached from another model.
+        environment = {**os.environ, **variables, "HF_MODULES_CACHE": scratch, "CUDA_VISIBLE_DEVICES": ""}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise InputError(f"{name} cannot be loaded in a fresh process: {reason}")
+        return load_file(outputs)["logits"].to(next(iter(batch.values())).device)
 
 
 def main(folder: str, batch_file: str, logits_file: str) -> None:
-    """Answer one stored batch with the model in `folder`.
+    """Load the model in a folder without this package, run one batch and save the logits.
 
     Args:
-        folder: a saved model, with or without its own code beside it.
-        batch_file: its inputs.
-        logits_file: written here in fp32, `[rows, labels]` or `[rows, length, labels]`; of a head with several outputs
-            the last axis holds them.
+        folder: a saved model, with or without its own code file.
+        batch_file: the inputs, safetensors.
+        logits_file: written in fp32, `[rows, labels]` or `[rows, length, labels]`; if the head has several outputs, they
+            are the last axis.
     """
-    sys.modules["trainer_ext"] = None  # importing it now fails: what loads here loads without it
+    sys.modules["trainer_ext"] = cast(Any, None)  # makes every import of the package fail
     import torch
     import transformers
     from safetensors.torch import load_file, save_file

@@ -1,9 +1,9 @@
 """Compact models: a stock transformers model whose Linears have the sizes that pruning left them.
 
-This one file travels beside the weights, so that a compact model opens with `trust_remote_code=True` where the package
-that made it is not installed. It needs nothing but transformers and torch. For every stock class `X` it offers
-`CompactX`: the same model and the same configuration, built with the sizes listed in `config.compact_linears`. A few
-architectures also read which heads are there: `config.compact_heads` lists them.
+This file is saved with the weights, so that a compact model loads with `trust_remote_code=True` where the package that
+made it is not installed. It needs only transformers and torch. For every stock class `X` there is a `CompactX`: the same
+model, built with the sizes in `config.compact_linears`. A few architectures also need the ids of the remaining heads,
+which are in `config.compact_heads`.
 """
 
 import copy
@@ -13,11 +13,11 @@ import transformers
 from torch import nn
 
 PREFIX = "Compact"
-_BUILT = {}
+_BUILT: dict[str, type] = {}
 
 
 class NoHeads(nn.Module):
-    """Attention without a head, for code that cannot reshape nothing into heads; it keeps the empty Linears."""
+    """Attention without any head, for models that cannot reshape an empty tensor; it keeps the empty Linears."""
 
     def __init__(self, attention):
         super().__init__()
@@ -25,7 +25,7 @@ class NoHeads(nn.Module):
             self.add_module(name, child)
 
     def forward(self, hidden_states, *args, **kwargs):
-        """An empty context, `[batch, tokens, 0]`."""
+        """Return an empty context, `[batch, tokens, 0]`."""
         return hidden_states[..., :0], None
 
 
@@ -35,7 +35,7 @@ def _count_heads(attention, heads):
 
 
 def _choose_heads(attention, heads):
-    """The position bias comes with one plane per head of the dense model."""
+    """The position bias has one plane per head of the dense model: select those of the remaining heads."""
     attention.num_attention_heads = len(heads)
     attention.all_head_size = len(heads) * attention.attention_head_size
 
@@ -49,25 +49,27 @@ def _choose_heads(attention, heads):
     return attention
 
 
-# What an attention module must be told where the sizes of its Linears do not say it, by architecture.
+# How to set up an attention module that cannot tell its heads from the sizes of its Linears, by architecture.
 CHOOSE_HEADS = {"deberta-v2": _count_heads, "mpnet": _choose_heads}
 
 
 def choose_heads(model, heads):
-    """Tell attention modules which heads of the dense model they have.
+    """Set up the attention modules for the heads of the dense model that they have.
 
     Args:
-        model: a transformers model whose Linears have their sizes already.
+        model: a transformers model whose Linears already have their sizes.
         heads: `{path below model.base_model: [ids]}`.
 
     Raises:
-        ValueError: if the heads are not those that the Linears hold: the model would run, and answer something else.
+        ValueError: If the heads do not match the Linears. The model would run, but give other logits.
     """
     choose = CHOOSE_HEADS.get(model.config.model_type.removeprefix("compact-"))
     base, dense = model.base_model, range(model.config.num_attention_heads)
     known = [path for path, module in base.named_modules() if choose and hasattr(module, "attention_head_size")]
     if unknown := set(heads) - set(known):
-        raise ValueError(f"compact_heads names {sorted(unknown)}, no attention of {type(model).__name__}.")
+        raise ValueError(
+            f"compact_heads names {sorted(unknown)}, which is not an attention module of {type(model).__name__}."
+        )
     for path in known:
         attention, ids = base.get_submodule(path), heads.get(path, list(dense))
         rows = next(child.out_features for child in attention.children() if isinstance(child, nn.Linear))
@@ -81,14 +83,14 @@ def choose_heads(model, heads):
 
 
 def resize(model, sizes):
-    """Give Linears of a freshly built model other sizes.
+    """Change the sizes of Linears of a newly built model.
 
     Args:
         model: any transformers model.
         sizes: `{path below model.base_model: [out_features, in_features]}`.
 
     Raises:
-        ValueError: if a path names no Linear, or a size is not a pair of whole numbers.
+        ValueError: If a path does not name a Linear, or a size is not a pair of integers.
     """
     for path, size in sizes.items():
         try:
@@ -96,10 +98,10 @@ def resize(model, sizes):
         except AttributeError:
             linear = None
         if not isinstance(linear, nn.Linear):
-            raise ValueError(f"compact_linears names {path!r}, which is no Linear of {type(model).__name__}.")
+            raise ValueError(f"compact_linears names {path!r}, which is not a Linear of {type(model).__name__}.")
         if len(size) != 2 or not all(isinstance(side, int) and side >= 0 for side in size):
             raise ValueError(f"compact_linears[{path!r}] must be [out_features, in_features], got {size!r}.")
-        # In place: a new Linear would fill itself, and warn where it is empty; post_init or the checkpoint fills this one.
+        # In place: a new Linear would initialise itself, and warn if it is empty. post_init or the checkpoint fills this one.
         linear.out_features, linear.in_features = size
         linear.weight = nn.Parameter(linear.weight.new_empty(size))
         if linear.bias is not None:
@@ -110,7 +112,7 @@ def resize(model, sizes):
 
 
 def _attend_to_nothing(attention):
-    """Products of nothing are defined everywhere; PyTorch's fused attention without a head gives None on a GPU."""
+    """Use eager attention, which is defined for zero heads; fused attention of PyTorch returns None on a GPU then."""
     config = getattr(attention, "config", None)
     if config is not None:
         attention.config = copy.copy(config)  # the other layers keep theirs
@@ -118,7 +120,7 @@ def _attend_to_nothing(attention):
 
 
 def compact_config(stock):
-    """The configuration class of compact models of one architecture, made once.
+    """Return the configuration class of the compact models of one architecture; it is made once.
 
     Args:
         stock: a configuration class of transformers, such as `BertConfig`.
@@ -139,7 +141,7 @@ def compact_config(stock):
 
 
 def compact_model(stock):
-    """The compact model class of one architecture and task, made once.
+    """Return the compact model class of one architecture and task; it is made once.
 
     Args:
         stock: a model class of transformers, such as `BertForSequenceClassification`.

@@ -1,10 +1,8 @@
-"""Registration: transformers' Auto classes know the compact models, and `import trainer_ext` does not wait for torch.
+"""Registration: add the compact models to the Auto classes of transformers without importing torch.
 
-Making a compact class needs its stock class, and that needs torch. So the registry of configurations gets a stand-in
-for each, at the moment it is imported itself (wrapt's post-import hook), and the first use of a stand-in registers the
-real configuration and models. Nothing may be imported in the hook: transformers' own modules are half loaded then.
-
-Architectures that can be pruned, by `model_type`; apart from their layouts, because this list must import fast.
+A compact class is made from its stock class, which needs torch. So the registry of configurations gets a placeholder for
+each when it is imported (a post-import hook of wrapt), and the first use of a placeholder registers the real classes. The
+hook must not import anything, because the modules of transformers are only partly loaded at that time.
 """
 
 from __future__ import annotations
@@ -13,39 +11,37 @@ import functools
 
 import wrapt
 
+# The `model_type` of every architecture that can be pruned; here, because this module imports fast.
 MODEL_TYPES = (
     *("albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta"),
     "xlm-roberta",
 )
 
-# The model_type of a compact model is this and that of its stock architecture.
-COMPACT_PREFIX = "compact-"
-
-
+COMPACT_PREFIX = "compact-"  # before the model_type of the stock architecture
 _CONFIGS = "transformers.models.auto.configuration_auto"
 
 
 class DeferredConfig:
-    """Stands in for the configuration class of one compact architecture until it is used."""
+    """Placeholder for the configuration class of one compact architecture until it is used."""
 
     def __init__(self, model_type: str, name: str):
         self.model_type, self.__name__ = model_type, name
 
     def __call__(self, *args, **kwargs):
-        """Make a configuration, as the class itself does."""
+        """Make a configuration, like the class itself."""
         return register(self.model_type)(*args, **kwargs)
 
     def from_dict(self, config_dict, **kwargs):
-        """Make a configuration from a mapping, as the class itself does."""
+        """Make a configuration from a mapping, like the class itself."""
         return register(self.model_type).from_dict(config_dict, **kwargs)
 
 
 @functools.cache
 def register(model_type: str) -> type:
-    """Register the compact configuration, encoder and heads of one architecture in the Auto classes.
+    """Register the compact configuration, encoder and heads of one architecture with the Auto classes.
 
     Args:
-        model_type: of the stock architecture, such as `bert`.
+        model_type: the stock architecture, such as `bert`.
 
     Returns:
         The compact configuration class.
@@ -68,12 +64,12 @@ def register(model_type: str) -> type:
 
 
 def register_on_import() -> None:
-    """Give the registry of configurations its stand-ins, now if it is imported already, else when it is."""
-    wrapt.register_post_import_hook(_add_stand_ins, _CONFIGS)
+    """Add the placeholders to the registry of configurations, now or when it is imported."""
+    wrapt.register_post_import_hook(_add_placeholders, _CONFIGS)
 
 
-def _add_stand_ins(configuration_auto) -> None:
+def _add_placeholders(configuration_auto) -> None:
     for model_type in MODEL_TYPES:
         name = "Compact" + configuration_auto.CONFIG_MAPPING_NAMES[model_type]
-        stand_in = DeferredConfig(model_type, name)
-        configuration_auto.CONFIG_MAPPING.register(COMPACT_PREFIX + model_type, stand_in, exist_ok=True)
+        placeholder = DeferredConfig(model_type, name)
+        configuration_auto.CONFIG_MAPPING.register(COMPACT_PREFIX + model_type, placeholder, exist_ok=True)
