@@ -24,7 +24,7 @@ ARGUMENTS = {
         lambda g: ["trim", g.model("baseline"), g.out, "--size", 0, "--corpus", corpus(g)], ("size of 0",)
     ),
     "compress without a recipe": Bad(lambda g: ["compress"], ("RECIPE.yaml",)),
-    "a word that is no field": Bad(lambda g: [*g.recipe(), "0.5"], ("'0.5' is no field",)),
+    "a word that is no field": Bad(lambda g: [*g.recipe(), "0.5"], ("'0.5' is not a field",)),
     "an unknown field": Bad(
         lambda g: [*g.recipe(), "--prune_sparsty", 0.5], ("prune_sparsty", "did you mean 'prune_sparsity'")
     ),

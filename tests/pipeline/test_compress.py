@@ -22,6 +22,7 @@ from trainer_ext import InputError, report
 from trainer_ext.pipeline.compress import compress
 from trainer_ext.pipeline.recipe import read_recipe
 from trainer_ext.pruning.masks import load_masked
+from trainer_ext.trainer import DistillPruneTrainer
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,36 @@ def test_killed_in_the_ramp_and_resumed_it_ends_with_the_same_bits(finished, tas
     assert report.load(tmp_path / "run").training.compressed.seconds is None, "a part was timed, not the whole"
 
 
+def test_a_run_without_checkpoints_ends_with_the_same_bits_and_starts_an_unfinished_stage_again(
+    finished, task, tmp_path, caplog, monkeypatch
+):
+    _, reference, _ = finished
+    fields = recipe_fields(task, tmp_path / "run", metrics=["macro_f1"], save_strategy="no", save_steps=None)
+    recipe = read_recipe(write_recipe(tmp_path / "recipe.yaml", fields))
+    train = DistillPruneTrainer.train
+    monkeypatch.setattr(DistillPruneTrainer, "train", interrupt_after_training)
+    with pytest.raises(KeyboardInterrupt):
+        compress(recipe)
+    assert [message for message in caplog.messages if "save_strategy=no" in message] == [
+        "save_strategy=no: no checkpoints are written. --resume starts an interrupted stage again."
+    ]
+    assert not list((tmp_path / "run").rglob("checkpoint-*"))
+    before = (tmp_path / "run" / "baseline" / "model.safetensors").stat().st_mtime_ns
+    monkeypatch.setattr(DistillPruneTrainer, "train", train)
+    numbers, run = compress(recipe, resume=True)
+    assert (run.baseline / "model.safetensors").stat().st_mtime_ns == before, "a finished stage is kept"
+    assert_same_weights(reference.root, run.root)
+    assert numbers.training.compressed.seconds > 0, "the whole stage was timed"
+    assert numbers.equivalence.masked_vs_shrunk <= 1e-5
+    assert not (run.root / "checkpoints").exists()
+
+
+def interrupt_after_training(trainer, *args, **kwargs):
+    """`train` of a process that is killed before it writes its result."""
+    DistillPruneTrainer._train(trainer, None, None, None)
+    raise KeyboardInterrupt
+
+
 def test_each_stage_has_its_learning_rate(finished):
     _, run, _ = finished
     rates = {
@@ -210,7 +241,7 @@ BAD_INPUT = {
     "block size": (lambda t: None, {"prune_block_size": 5}, "does not divide"),
     "missing teacher": (lambda t: None, {"distill_teacher": "./nowhere"}, "distill_teacher"),
     "missing model": (lambda t: None, {"model_name_or_path": "./nowhere"}, "model_name_or_path"),
-    "nothing to resume from": (lambda t: None, {"save_strategy": "no"}, "save_strategy"),
+    "nothing to resume from": (lambda data: None, {"save_only_model": True}, "save_only_model"),
     "evaluation while training": (lambda t: None, {"eval_strategy": "epoch"}, "eval_strategy"),
     "publishing": (lambda t: None, {"push_to_hub": True}, "push_to_hub"),
     "max_length": (lambda t: None, {"max_length": 2, "latency_sequence_length": 1}, "max_length"),

@@ -161,7 +161,7 @@ def test_a_missing_folder_or_undecodable_file_is_refused(tmp_path):
 
 
 def test_words_that_are_no_fields_are_refused(recipe):
-    with pytest.raises(InputError, match="'0.5' is no field"):
+    with pytest.raises(InputError, match="'0.5' is not a field"):
         recipe("0.5")
 
 

@@ -11,7 +11,14 @@ from recipes import results, stand_in
 from trainer_ext import InputError
 from trainer_ext.pipeline.compress import compress
 from trainer_ext.pipeline.recipe import read_recipe
-from trainer_ext.sweep.config import common_fields, is_sweep_file, read_sweep_file, recipe_from, recipe_scales, run_fields
+from trainer_ext.sweep.config import (
+    common_fields,
+    is_sweep_file,
+    read_sweep_file,
+    recipe_from,
+    recipe_scales,
+    run_fields,
+)
 from trainer_ext.utils.yaml import read_yaml
 
 FILES = [path for path in results.recipe_files() if path.stem != "quickstart"]

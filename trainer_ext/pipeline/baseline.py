@@ -1,8 +1,10 @@
-"""Baseline: the model that is to be compressed, taken as it is, fine-tuned, or made from scratch."""
+"""Open the baseline, the model to compress: as it is, to be fine-tuned, or made from scratch."""
 
 from __future__ import annotations
 
-from transformers import Trainer, set_seed
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase, Trainer, set_seed
 
 from ..errors import InputError
 from ..models.loading import head_of, load_model, load_tokenizer, rows_of
@@ -14,32 +16,35 @@ from .scratch import label_names, small_bert, train_tokenizer
 
 
 class BaselineTrainer(Trainer):
-    """Trainer, but a finished run that is resumed makes no further step."""
+    """Trainer that takes no further step when a finished training is resumed."""
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """No batch where no step is left."""
+        """Return no batch if no step is left."""
         if is_past_the_end(self):
             return [], None
         return super().get_batch_samples(epoch_iterator, num_batches, device)
 
 
-def open_baseline(recipe: Recipe):
-    """Read the data and make the model and tokenizer that fit them; nothing is trained or written yet.
+def open_baseline(recipe: Recipe) -> tuple[Any, PreTrainedTokenizerBase, Data, float]:
+    """Read the data, and load or make the model and tokenizer for them; nothing is trained or written yet.
+
+    Args:
+        recipe: what to do.
 
     Returns:
-        `(model, tokenizer, data, epochs)`: epochs to train before compressing, 0 for a model taken as it is.
+        `(model, tokenizer, data, epochs)`; epochs to train before compressing, 0 for a model that is taken as it is.
 
     Raises:
-        InputError: data or a model that cannot be used.
+        InputError: The data or the model cannot be used.
     """
     set_seed(recipe.training.seed)
     task = task_of(recipe.data)
-    data = load_data(recipe.data)  # first, because it costs nothing: a model may have to be downloaded
+    data = load_data(recipe.data)  # first: it is cheap, and the model may have to be downloaded
     if recipe.from_scratch:
         return *_from_scratch(recipe, task, data), data, recipe.model.scratch_epochs
-    name, epochs = recipe.model.model_name_or_path, recipe.model.baseline_epochs
+    name, epochs = recipe.model.model_name_or_path or "", recipe.model.baseline_epochs
     way_out = "give a folder or a Hub id that can be reached, or 'scratch' to train a small model from the texts"
-    changes = {"dtype": "float32"}  # what is learned has fp32 weights: mixed precision cannot scale fp16 gradients
+    changes: dict[str, Any] = {"dtype": "float32"}  # mixed precision cannot scale the gradients of fp16 weights
     if epochs:  # a fresh head with the labels of the data
         changes |= label_names(data.labels) | {"problem_type": task.problem_type}
     model = load_model(name, option="--model_name_or_path", way_out=way_out, head=task.head, **changes)
@@ -53,7 +58,7 @@ def open_baseline(recipe: Recipe):
 
 
 def _check_head(config, task: Task, data: Data, name: str) -> None:
-    """A model taken as it is must have been trained for the task: `from_pretrained` makes up a head that is missing."""
+    """Refuse a model that was not trained for the task: `from_pretrained` would make a random head."""
     way_out = "fine-tune it first with --baseline_epochs"
     if head_of(config) != task.head:
         raise InputError(f"{name} was not saved with a head for {task.title} ({config.architectures}); {way_out}.")
@@ -67,7 +72,7 @@ def _check_head(config, task: Task, data: Data, name: str) -> None:
 
 
 def _name_labels(config, names: list[str]) -> None:
-    """Give a model without label names those of the recipe; names of its own win."""
+    """Give a model without label names those of the recipe."""
     if any(name != f"LABEL_{index}" for index, name in config.id2label.items()):
         return
     if len(names) != config.num_labels:

@@ -1,15 +1,16 @@
-"""Compress: a recipe becomes a run, stage by stage, each stage skipped where an earlier start finished it."""
+"""Run a recipe: baseline, compression, check and measurement. A stage that an earlier start finished is skipped."""
 
 from __future__ import annotations
 
 import copy
+import logging
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rich.console import Console
-from transformers import AutoTokenizer, Trainer
+from transformers import AutoTokenizer, Trainer, TrainerCallback
 
 from .. import report
 from ..callbacks import EmissionsCallback
@@ -24,6 +25,7 @@ from ..report.run_directory import RunDirectory, find_run, start_run
 from ..tasks.dataset import Data, tokenize
 from ..tasks.registry import task_of
 from ..trainer import DistillPruneTrainer
+from ..training_args import DistillPruneTrainingArguments
 from ..utils.checkpoints import last_checkpoint
 from ..utils.files import room_in, whole_folder, write_json, writing_to
 from ..utils.finite import check_trained
@@ -31,7 +33,9 @@ from ..vocabulary.trim import trim_model
 from .baseline import BaselineTrainer, open_baseline
 from .measure_run import run_report
 from .recipe import Recipe, check_strategy
-from .run_vocabulary import RunVocabulary, keep_vocabulary, open_vocabulary, reads_trimmed
+from .run_vocabulary import Encodings, RunVocabulary, keep_vocabulary, open_vocabulary, reads_trimmed
+
+logger = logging.getLogger(__name__)
 
 
 def compress(
@@ -41,37 +45,39 @@ def compress(
     command: str | None = None,
     inference_energy: bool = True,
     console: Console | None = None,
-):
-    """Run a recipe: baseline, compression (of its vocabulary first), check, measurement.
+) -> tuple[report.CompressionReport, RunDirectory]:
+    """Run a recipe.
 
     Args:
         recipe: what to do; its `output_dir` is the folder of the run.
-        resume: continue an interrupted run there.
+        resume: continue an interrupted run in that folder.
         command: the command line, written into the report.
-        inference_energy: whether `measure_energy` includes the predictions; a sweep measures those of all its models
-            in one go, when nothing else runs.
-        console: where headings and progress go; standard error by default.
+        inference_energy: whether `measure_energy` includes predictions. A sweep measures those of all its models later,
+            when nothing else runs.
+        console: for headings and progress; standard error by default.
 
     Returns:
-        `(report, run)`: the numbers and the folder that holds everything.
+        `(report, run)`: the numbers, and the folder of the run.
 
     Raises:
-        InputError: something given cannot work; found before training starts.
-        CheckFailed: the shrunk model is not the masked one.
-        Diverged: a training left NaN or infinite numbers.
+        InputError: Something in the recipe cannot work; most of it is found before training starts.
+        CheckFailed: The shrunk model does not compute what the masked one does.
+        Diverged: Training left NaN or infinite numbers.
     """
     console = console or Console(stderr=True)
     check_strategy(recipe)
-    run = find_run(recipe.training.output_dir, recipe.resolved, resume=resume)
+    run = find_run(str(recipe.training.output_dir), recipe.resolved, resume=resume)
     if run.report.exists():
-        shutil.rmtree(run.root / "checkpoints", ignore_errors=True)  # where the start that finished it was cut off
+        shutil.rmtree(run.root / "checkpoints", ignore_errors=True)  # the start that finished the run was killed here
         return report.load(run.root), run
     model, tokenizer, data, epochs = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, recipe.data)
     vocabulary = open_vocabulary(run, recipe.vocabulary, data, tokenizer)
     trimmed = encoded if vocabulary is None else tokenize(data, vocabulary.trimmed.tokenizer, recipe.data)
-    encodings = report.Pair(encoded, trimmed)
+    encodings = Encodings(encoded, trimmed)
     _check_before_training(recipe, run, model, tokenizer, encodings, vocabulary)
+    if recipe.training.save_strategy == "no":
+        logger.warning("save_strategy=no: no checkpoints are written. --resume starts an interrupted stage again.")
     start_run(run, recipe.resolved)
     with room_in(run.root):
         vocabulary = keep_vocabulary(run, vocabulary)
@@ -89,21 +95,21 @@ def compress(
             console=console,
         )
         write_card(run.compressed, card_of(numbers, run.compressed.name), None)
-        report.save(numbers, run.root)  # last: a run that has it is finished
+        report.save(numbers, run.root)  # last: a run with a report is finished
     shutil.rmtree(run.root / "checkpoints", ignore_errors=True)
     return numbers, run
 
 
 def train_baseline(recipe: Recipe, run: RunDirectory, *, console: Console) -> None:
-    """The first stage of `compress` alone, for runs that share their baseline; what is finished is left as it is.
+    """Run the first stage of `compress` alone, for runs that share their baseline; a finished one is kept.
 
     Args:
-        recipe: of which only the fields about the model, the data and the training count.
+        recipe: only its fields about the model, the data and the training count.
         run: where `baseline/` and its log go.
-        console: where headings and progress go.
+        console: for headings and progress.
 
     Raises:
-        InputError: data or a model that cannot be used.
+        InputError: The data or the model cannot be used.
     """
     if run.baseline.is_dir():
         return
@@ -115,14 +121,9 @@ def train_baseline(recipe: Recipe, run: RunDirectory, *, console: Console) -> No
 
 
 def _check_before_training(
-    recipe: Recipe,
-    run: RunDirectory,
-    model,
-    tokenizer,
-    encodings: report.Pair[Data],
-    vocabulary: RunVocabulary | None,
+    recipe: Recipe, run: RunDirectory, model, tokenizer, encodings: Encodings, vocabulary: RunVocabulary | None
 ) -> None:
-    """Refuse now what would fail after hours: vocabulary, layout, target and teachers."""
+    """Refuse now what would fail after hours: devices, vocabulary, architecture, target and teachers."""
     args = recipe.training
     if args.n_gpu > 1:
         raise InputError(
@@ -153,33 +154,32 @@ def _train_baseline(
         return
     if epochs:
         console.rule(f"Baseline: {epochs:g} epochs on {len(encoded.train):,} texts")
-        args = _arguments(
-            recipe,
-            run,
-            "baseline",
-            num_train_epochs=epochs,
-            **({"learning_rate": recipe.model.scratch_learning_rate} if recipe.from_scratch else {}),
-            max_steps=-1,
-            prune_method="none",
-            prune_speedup=None,
-            distill_teacher=None,
-            distill_teachers=None,
-        )
-        collator = task_of(recipe.data).collator(tokenizer)
+        changes: dict[str, Any] = {
+            "num_train_epochs": epochs,
+            "max_steps": -1,
+            "prune_method": "none",
+            "prune_speedup": None,
+            "distill_teacher": None,
+            "distill_teachers": None,
+        }
+        if recipe.from_scratch:
+            changes["learning_rate"] = recipe.model.scratch_learning_rate
         trainer = BaselineTrainer(
-            model, args, data_collator=collator, train_dataset=encoded.train, processing_class=tokenizer
+            model,
+            _arguments(recipe, run, "baseline", **changes),
+            data_collator=task_of(recipe.data).collator(tokenizer),
+            train_dataset=encoded.train,
+            processing_class=tokenizer,
         )
         _train(trainer, run, "baseline", recipe)
     else:
         write_json(run.log("baseline"), {"seconds": None, "log_history": []})
-    with whole_folder(run.baseline) as folder, writing_to(run.root):
-        model.to("cpu").save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+    _save(model, tokenizer, run, run.baseline)
     shutil.rmtree(run.checkpoints("baseline"), ignore_errors=True)
 
 
 def _train_compressed(
-    run: RunDirectory, recipe: Recipe, encodings: report.Pair[Data], vocabulary: RunVocabulary | None, console: Console
+    run: RunDirectory, recipe: Recipe, encodings: Encodings, vocabulary: RunVocabulary | None, console: Console
 ) -> None:
     if run.compressed.is_dir():
         return
@@ -191,40 +191,51 @@ def _train_compressed(
     changes: dict[str, Any] = {}
     if vocabulary is not None:
         trim_model(model, vocabulary.trimmed)
-        theirs, tokenizer = collator, vocabulary.trimmed.tokenizer
+        teacher_collator, tokenizer = collator, vocabulary.trimmed.tokenizer
         collator = task.collator(tokenizer)
         if names and not reads_trimmed(model, recipe.training, encodings, vocabulary.trimmed):
-            # They read the baseline's tokens, and 'self' is the baseline.
-            train = put_beside(train, encodings.baseline.train, theirs.tokenizer)
-            collator = TeacherCollator(collator, theirs)
+            # The teachers read the baseline's tokens, and 'self' is the baseline.
+            train = put_beside(train, encodings.baseline.train, teacher_collator.tokenizer)
+            collator = TeacherCollator(collator, teacher_collator)
             folders = [str(run.baseline) if name == "self" else name for name in names]
             changes = {"remove_unused_columns": False, "distill_teacher": None, "distill_teachers": folders}
     if recipe.from_scratch and recipe.model.scratch_compression_rate is not None:
         changes["learning_rate"] = recipe.model.scratch_compression_rate
     args = _arguments(recipe, run, "compressed", **changes)
-    console.rule(f"Compression: {_asked(args, vocabulary)}, teacher {' and '.join(names) or 'none'}")
+    console.rule(f"Compression: {_summary(args, vocabulary)}, teacher {' and '.join(names) or 'none'}")
     trainer = DistillPruneTrainer(model, args, data_collator=collator, train_dataset=train, processing_class=tokenizer)
+    if args.save_strategy == "no":
+        trainer.add_callback(_SaveMasked())
     _train(trainer, run, "compressed", recipe)
     if trainer.compression is not None:
         checkpoint = trainer.state.best_model_checkpoint if args.load_best_model_at_end else None
-        checkpoint = Path(checkpoint) if checkpoint else last_checkpoint(run.checkpoints("compressed"))
-        shutil.rmtree(run.masked, ignore_errors=True)  # of a start that was cut off between this folder and the next
+        masked = Path(checkpoint) if checkpoint else last_checkpoint(run.checkpoints("compressed"))
+        shutil.rmtree(run.masked, ignore_errors=True)  # an earlier start was killed before it wrote `compressed/`
         with whole_folder(run.masked) as folder:
             for name in ("config.json", "model.safetensors"):
-                shutil.copy2(checkpoint / name, folder)
-    with whole_folder(run.compressed) as folder, writing_to(run.root):
-        trainer.model.to("cpu").save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+                shutil.copy2((masked or _SaveMasked.folder(args)) / name, folder)
+    _save(trainer.model, tokenizer, run, run.compressed)
 
 
-def _asked(args, vocabulary: RunVocabulary | None) -> str:
-    """What is to be removed, in words."""
+class _SaveMasked(TrainerCallback):
+    """Saves the model with its masks before it is shrunk, for runs that write no checkpoints."""
+
+    @staticmethod
+    def folder(args) -> Path:
+        return Path(args.output_dir) / "masked"
+
+    def on_train_end(self, args, state, control, model=None, **kwargs):
+        if hasattr(model, "pruning"):  # not at the end of the recovery
+            model.save_pretrained(self.folder(args))
+
+
+def _summary(args: DistillPruneTrainingArguments, vocabulary: RunVocabulary | None) -> str:
+    """Return in words what is to be removed."""
     parts = []
-    if vocabulary is not None:
-        tokens = vocabulary.numbers.tokens
+    if vocabulary is not None and (tokens := vocabulary.numbers.tokens):
         parts.append(f"{tokens.compressed:,} of {tokens.baseline:,} tokens kept")
     if args.prune_layers or args.prune_layer_ids:
-        count = int(args.prune_layers) or len(args.prune_layer_ids)
+        count = int(args.prune_layers) or len(args.prune_layer_ids or [])
         parts.append(f"{count} layer{'s' if count > 1 else ''} dropped")
     if args.pruning_spec and args.prune_speedup:
         parts.append(f"{args.prune_method} to {args.prune_speedup:g} times the speed")
@@ -233,8 +244,8 @@ def _asked(args, vocabulary: RunVocabulary | None) -> str:
     return ", ".join(parts) or ("no pruning" if args.teacher_names else "nothing removed (control)")
 
 
-def _arguments(recipe: Recipe, run: RunDirectory, stage: str, **changes: Any):
-    """The training arguments of a stage; pinned memory only where there is a device to copy to."""
+def _arguments(recipe: Recipe, run: RunDirectory, stage: str, **changes: Any) -> DistillPruneTrainingArguments:
+    """Return the training arguments of a stage; memory is pinned only where there is a device to copy to."""
     pin = recipe.training.dataloader_pin_memory and torch.accelerator.is_available()
     return recipe.training_arguments(
         output_dir=str(run.checkpoints(stage)), dataloader_pin_memory=pin, report_to="none", **changes
@@ -248,7 +259,13 @@ def _train(trainer: Trainer, run: RunDirectory, stage: str, recipe: Recipe) -> N
     checkpoint = last_checkpoint(run.checkpoints(stage))
     with writing_to(run.root):
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    check_trained(trainer.model, f"The training of {stage}/")
-    # Of an interrupted run only the last part was timed: that is no measurement of the whole.
+    check_trained(cast(torch.nn.Module, trainer.model), f"The training of {stage}/")
+    # After a resume only the last part was timed, which is not the time of the whole training.
     seconds = None if checkpoint else result.metrics["train_runtime"]
     write_json(run.log(stage), {"seconds": seconds, "log_history": trainer.state.log_history})
+
+
+def _save(model, tokenizer, run: RunDirectory, target: Path) -> None:
+    with whole_folder(target) as folder, writing_to(run.root):
+        model.to("cpu").save_pretrained(folder)
+        tokenizer.save_pretrained(folder)

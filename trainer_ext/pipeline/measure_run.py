@@ -1,7 +1,4 @@
-"""Run energy: the inference energy of a finished run's two models, measured on this machine and put into its report.
-
-Run report: what lies in the folder of a run is checked, measured and put into one CompressionReport.
-"""
+"""Check and measure a run: its two models become one report, and the energy of predictions can be added later."""
 
 from __future__ import annotations
 
@@ -30,52 +27,7 @@ from ..tasks.dataset import Data
 from ..tasks.evaluate import compare_quality, predict
 from ..tasks.registry import task_of
 from .recipe import Recipe
-from .run_vocabulary import RunVocabulary
-
-
-def measure_run(path: str | Path, *, country: str | None, seconds: float, console: Console):
-    """Measure what predictions of both models draw, in calls of the size of the first latency row.
-
-    Args:
-        path: a finished run; its compression.json is written anew, with `inference`.
-        country: ISO 3166 alpha-3 code for grams of CO2; None measures kWh alone.
-        seconds: for each model.
-        console: where progress goes.
-
-    Returns:
-        The report with what was found.
-
-    Raises:
-        InputError: no finished run there, too few seconds, an unknown country, or codecarbon is not installed.
-    """
-    check_country(country)
-    check_seconds(seconds)
-    run = RunDirectory(Path(path).expanduser())
-    if not (run.report.is_file() and run.baseline.is_dir() and run.compressed.is_dir()):
-        raise InputError(f"{path} holds no finished run; name the output_dir of trainer-ext compress.")
-    numbers = report.load(run.root)
-    if not numbers.latency:
-        raise InputError(f"{run.report} has no latency row, so it is not known what size a call has; run it again.")
-    models = [
-        load_model(folder, option="The model", way_out="name a finished run").eval()
-        for folder in (run.baseline, run.compressed)
-    ]
-    cost = (numbers.training or report.Pair()).compressed or report.TrainingCost()
-    with Progress(console=console) as progress:
-        bar = progress.add_task("energy", total=len(models) * BLOCKS)
-        found = compare_inference(
-            *models,
-            batch_size=numbers.latency[0].batch_size,
-            sequence_length=numbers.latency[0].sequence_length,
-            extra_training_kwh=cost.energy_kwh,
-            seconds=seconds,
-            country=country,
-            on_block=lambda: progress.advance(bar),
-        )
-    numbers = replace(numbers, inference=found)
-    report.save(numbers, run.root)
-    return numbers
-
+from .run_vocabulary import Encodings, RunVocabulary
 
 LATENCY_REPEATS, LATENCY_WARMUP = 30, 5
 
@@ -84,7 +36,7 @@ def run_report(
     run: RunDirectory,
     recipe: Recipe,
     data: Data,
-    encodings: report.Pair[Data],
+    encodings: Encodings,
     vocabulary: RunVocabulary | None = None,
     *,
     command: str | None,
@@ -94,17 +46,17 @@ def run_report(
     """Check and measure the two models of a run.
 
     Args:
-        run: its folder, with `baseline/` and `compressed/` complete.
+        run: the folder of the run, with `baseline/` and `compressed/` complete.
         recipe: what was asked for.
-        data: the texts, for the counts of what was left out.
-        encodings: the same data as inputs of each model.
-        vocabulary: the student's, where tokens were left out.
-        command: the command line, as it may be published.
-        inference_energy: whether to measure what predictions draw.
-        console: where progress goes.
+        data: the texts, and the counts of dropped rows.
+        encodings: the data as inputs of each model.
+        vocabulary: the trimmed vocabulary, if tokens were left out.
+        command: the command line, without private words.
+        inference_energy: whether to measure the energy of predictions.
+        console: for progress.
 
     Raises:
-        CheckFailed: masked, shrunk and reloaded model are not one function.
+        CheckFailed: Masked, shrunk and reloaded model do not compute the same.
     """
     links = check(run.root)
     if not all(link.holds for link in links):
@@ -132,7 +84,7 @@ def run_report(
             warmup=LATENCY_WARMUP,
             on_step=lambda: progress.advance(bar),
         )
-        training = report.Pair(_cost(run, "baseline"), _cost(run, "compressed"))
+        cost = _cost(run, "compressed")
         inference = None
         if inference_energy:
             bar = progress.add_task("energy", total=len(models) * BLOCKS)
@@ -140,7 +92,7 @@ def run_report(
                 *models.values(),
                 batch_size=sizes[0],
                 sequence_length=options.latency_sequence_length,
-                extra_training_kwh=training.compressed.energy_kwh,
+                extra_training_kwh=cost.energy_kwh,
                 seconds=options.energy_seconds,
                 country=options.energy_country,
                 on_block=lambda: progress.advance(bar),
@@ -162,14 +114,14 @@ def run_report(
         ),
         data=report.Data(train_rows=len(data.train), dropped=data.dropped),
         sparsity=_sparsity(run, recipe, **models),
-        vocabulary=vocabulary and vocabulary.numbers,
+        vocabulary=vocabulary.numbers if vocabulary else None,
         parameters=report.Pair(*(count_parameters(model) for model in models.values())),
         bytes=report.Pair(weight_bytes(run.baseline), weight_bytes(run.compressed)),
         quality=qualities[0],
         other_quality=qualities[1:],
         latency=latency,
         equivalence=as_equivalence(links) if run.masked.is_dir() else None,
-        training=training,
+        training=report.Pair(_cost(run, "baseline"), cost),
         inference=inference,
     )
 
@@ -179,7 +131,7 @@ def _qualities(
     recipe: Recipe,
     models: dict,
     data: Data,
-    encodings: report.Pair[Data],
+    encodings: Encodings,
     on_rows: Callable[[int], None],
 ) -> list[report.Quality]:
     task, found = task_of(recipe.data), []
@@ -190,13 +142,23 @@ def _qualities(
             logits = predict(model, encoded.tests[name], tokenizer, on_rows=on_rows)
             answers.append(task.answer(logits, encoded.tests[name], rows, data.labels, recipe.data))
         references = task.references(list(rows["label"]), data.labels)
-        options = {"task": task, "args": recipe.data, "labels": data.labels, "metrics": recipe.model.metrics}
-        found.append(compare_quality(name, *answers, references, **options))
+        found.append(
+            compare_quality(
+                name,
+                answers[0],
+                answers[1],
+                references,
+                task=task,
+                args=recipe.data,
+                labels=data.labels,
+                metrics=recipe.model.metrics,
+            )
+        )
     return found
 
 
 def _sparsity(run: RunDirectory, recipe: Recipe, baseline, compressed) -> report.Sparsity | None:
-    """What was asked for, and what is gone: counted in the two models, not taken from the training."""
+    """Return the requested and the achieved sparsity, counted in the two models and not taken from the training."""
     args = recipe.training
     layers, dense = layers_of(compressed), layers_of(baseline)
     achieved = 1.0 - prunable_weights(layers) / prunable_weights(dense)
@@ -220,3 +182,49 @@ def _sparsity(run: RunDirectory, recipe: Recipe, baseline, compressed) -> report
 def _cost(run: RunDirectory, stage: str) -> report.TrainingCost:
     log = json.loads(run.log(stage).read_text(encoding="utf-8"))
     return report.TrainingCost(log["seconds"], *training_energy(log["log_history"]))
+
+
+def measure_run(
+    path: str | Path, *, country: str | None, seconds: float, console: Console
+) -> report.CompressionReport:
+    """Measure the energy of predictions of both models, in batches of the size of the first latency row.
+
+    Args:
+        path: a finished run; its compression.json is written again, with `inference`.
+        country: ISO 3166 alpha-3 code for grams of CO2; None measures kWh alone.
+        seconds: per model.
+        console: for progress.
+
+    Returns:
+        The report with the energy.
+
+    Raises:
+        InputError: There is no finished run, too few seconds, an unknown country, or codecarbon is not installed.
+    """
+    check_country(country)
+    check_seconds(seconds)
+    run = RunDirectory(Path(path).expanduser())
+    if not (run.report.is_file() and run.baseline.is_dir() and run.compressed.is_dir()):
+        raise InputError(f"{path} holds no finished run; name the output_dir of trainer-ext compress.")
+    numbers = report.load(run.root)
+    if not numbers.latency:
+        raise InputError(f"{run.report} has no latency row to take the batch size from; run it again.")
+    models = [
+        load_model(folder, option="The model", way_out="name a finished run").eval()
+        for folder in (run.baseline, run.compressed)
+    ]
+    cost = (numbers.training or report.Pair()).compressed or report.TrainingCost()
+    with Progress(console=console) as progress:
+        bar = progress.add_task("energy", total=len(models) * BLOCKS)
+        found = compare_inference(
+            *models,
+            batch_size=numbers.latency[0].batch_size,
+            sequence_length=numbers.latency[0].sequence_length,
+            extra_training_kwh=cost.energy_kwh,
+            seconds=seconds,
+            country=country,
+            on_block=lambda: progress.advance(bar),
+        )
+    numbers = replace(numbers, inference=found)
+    report.save(numbers, run.root)
+    return numbers

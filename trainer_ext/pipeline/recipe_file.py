@@ -1,4 +1,4 @@
-"""Recipe file: what a YAML file, one of its scales and the words of a command line give, as fields and values."""
+"""Read the fields of a recipe from a YAML file, one of its scales and the words of a command line."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Fields = Mapping[str, dataclasses.Field]
 
 
 def read_values(path: Path, known: Fields, scale: str | None = None) -> dict[str, Any]:
-    """The fields of a recipe, with those of a scale laid over them.
+    """Return the fields of a recipe file, with those of one scale in place of the same fields.
 
     Args:
-        path: a YAML file of `field: value` lines; under `scales` it may name further such mappings, by name.
-        known: the fields that there are, for their types; names are not checked.
-        scale: which of the scales; None for none.
+        path: a YAML file of `field: value` lines; `scales` may hold further such mappings by name.
+        known: all fields, for their types; names are not checked.
+        scale: the name of a scale, or None.
 
     Raises:
-        InputError: a file that cannot be read, or a scale that it does not have.
+        InputError: The file cannot be read, or does not have the scale.
     """
     values = yaml.read_yaml(path)
     scales = values.pop(SCALES, {})
@@ -40,10 +40,14 @@ def read_values(path: Path, known: Fields, scale: str | None = None) -> dict[str
 
 
 def as_words(values: Mapping[str, Any], known: Fields) -> dict[str, Any]:
-    """Read yes, no, on and off as recipes always could: as true or false where a field is one, else as a word.
+    """Return the fields with yes, no, on and off as booleans in boolean fields, and as words in others.
 
-    `save_strategy: no` is the word, `use_cpu: no` is false. A boolean in a field of words, as YAML 1.1 made of `no`, is
-    the word again.
+    YAML 1.2 reads them as words, but recipes were first written for YAML 1.1, which reads them as booleans. So
+    `use_cpu: no` is false, and both `save_strategy: no` and `save_strategy: false` are the word no.
+
+    Args:
+        values: fields by name.
+        known: all fields, for their types.
     """
 
     def convert(name: str, value: Any) -> Any:
@@ -59,10 +63,14 @@ def as_words(values: Mapping[str, Any], known: Fields) -> dict[str, Any]:
 
 
 def read_words(words: Sequence[str], known: Fields) -> dict[str, Any]:
-    """The fields of `["--field", "value", ...]`: a flag alone means true, one word is a value, several are a list.
+    """Return the fields of `["--field", "value", ...]`. A flag alone is true, one word is a value, several are a list.
+
+    Args:
+        words: the words of a command line.
+        known: all fields, for their types.
 
     Raises:
-        InputError: a first word that names no field.
+        InputError: The first word does not name a field.
     """
     given: dict[str, Any] = {}
     name = None
@@ -72,7 +80,7 @@ def read_words(words: Sequence[str], known: Fields) -> dict[str, Any]:
             name = name.replace("-", "_")
             given[name] = [value] if joined else []
         elif name is None:
-            raise InputError(f"{word!r} is no field; write --field value.")
+            raise InputError(f"{word!r} is not a field; write --field value.")
         else:
             given[name].append(word)
     return {name: _value([_number_or_word(word) for word in words], known.get(name)) for name, words in given.items()}

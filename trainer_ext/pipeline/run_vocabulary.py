@@ -1,7 +1,4 @@
-"""Run teacher: whose tokens the teachers of a run read, where the student's vocabulary was cut.
-
-Vocabulary of a run: the student's tokenizer, cut before anything is trained, and kept for a start that resumes.
-"""
+"""The trimmed vocabulary of a run: made before training, kept for a resumed start, and which tokens the teachers read."""
 
 from __future__ import annotations
 
@@ -17,65 +14,30 @@ from ..data.cleaning import text_key
 from ..data.corpus import read_corpus
 from ..distillation.collator import check_comparable
 from ..errors import InputError
-from ..report import schema
+from ..report.io import decode, encode
 from ..report.run_directory import RunDirectory
 from ..tasks.dataset import Data
 from ..utils.files import whole_folder, write_json
 from ..vocabulary.trim import Trimmed, VocabularyArguments, measure_vocabulary, trim_tokenizer
 
-
-def reads_trimmed(student, options, encodings: report.Pair[Data], trimmed: Trimmed) -> bool:
-    """Whether the teacher is the trimmed baseline, which reads the student's tokens.
-
-    Otherwise it goes on reading its own, so that it teaches what trimming changed. But where it is compared token by
-    token, both must read the same. That the baseline does if every piece of the train texts stays: cut to these, it gives
-    the answers and the inner states that it gave before.
-
-    Args:
-        student: the model that learns.
-        options: whatever has the `distill_*` fields and `teacher_names`.
-        encodings: the data with all tokens and with those that stay.
-        trimmed: the vocabulary that stays.
-
-    Raises:
-        InputError: tokens are to be compared, and train texts are cut otherwise, or the teacher is another model.
-    """
-    if not options.teacher_names:
-        return False
-    try:
-        check_comparable(student, options)
-    except InputError as error:
-        if options.teacher_names != ["self"]:
-            raise
-        if not _cut_alike(encodings, trimmed):
-            raise InputError(
-                f"{error} Or ask for so many tokens that no train text is cut into other pieces, as some are with "
-                f"{len(trimmed.kept_ids)}."
-            ) from error
-        return True
-    return False
-
-
-def _cut_alike(encodings: report.Pair[Data], trimmed: Trimmed) -> bool:
-    """Whether every train row is the same tokens, under their new ids."""
-    before, after = (data.train["input_ids"] for data in (encodings.baseline, encodings.compressed))
-
-    def alike(old: list[int], new: list[int]) -> bool:
-        return old == [trimmed.kept_ids[index] for index in new]
-
-    return len(before) == len(after) and all(starmap(alike, zip(before, after, strict=True)))
-
-
 _FILE = "vocabulary.json"
 
 
 @dataclass(frozen=True)
+class Encodings:
+    """The data as inputs of each model; both are the same unless the vocabulary was trimmed."""
+
+    baseline: Data
+    compressed: Data
+
+
+@dataclass(frozen=True)
 class RunVocabulary:
-    """The student's vocabulary.
+    """The vocabulary of the compressed model.
 
     Attributes:
-        trimmed: its tokenizer, and where its tokens come from.
-        numbers: what trimming did, as the report states it.
+        trimmed: the tokenizer, and the ids that its tokens had before.
+        numbers: what trimming changed, as the report states it.
     """
 
     trimmed: Trimmed
@@ -85,19 +47,19 @@ class RunVocabulary:
 def open_vocabulary(
     run: RunDirectory, args: VocabularyArguments, data: Data, tokenizer: PreTrainedTokenizerBase
 ) -> RunVocabulary | None:
-    """What an earlier start of the run has kept, or else a vocabulary cut now; nothing is written yet.
+    """Return the vocabulary that an earlier start of the run kept, or else trim one now; nothing is written yet.
 
     Args:
         run: the folder of the run.
-        args: how many tokens are asked for.
-        data: the texts. Trimming is judged by the test texts that do not occur in the corpus.
+        args: how many tokens to keep.
+        data: the texts. What trimming changed is measured on the test texts that do not occur in the corpus.
         tokenizer: the tokenizer of the baseline.
 
     Returns:
-        The vocabulary; None where all tokens stay.
+        The vocabulary, or None if all tokens are kept.
 
     Raises:
-        InputError: a corpus that cannot be read, or a size that cannot be.
+        InputError: The corpus cannot be read, or the number of tokens is not possible.
     """
     if args.vocab_size is None:
         return None
@@ -114,21 +76,62 @@ def open_vocabulary(
 
 
 def keep_vocabulary(run: RunDirectory, found: RunVocabulary | None) -> RunVocabulary | None:
-    """Write it down, once, and return what a start that resumes will read."""
+    """Save the vocabulary, unless it is already, and return what a resumed start will read."""
     if found is None:
         return None
     if not run.vocabulary.is_dir():
         with whole_folder(run.vocabulary) as folder:
             found.trimmed.tokenizer.save_pretrained(folder)
-            write_json(folder / _FILE, {"kept_ids": found.trimmed.kept_ids, "numbers": schema.encode(found.numbers)})
+            write_json(folder / _FILE, {"kept_ids": found.trimmed.kept_ids, "numbers": encode(found.numbers)})
     return _load(run)
 
 
 def _load(run: RunDirectory) -> RunVocabulary:
     kept = json.loads((run.vocabulary / _FILE).read_text(encoding="utf-8"))
     trimmed = Trimmed(AutoTokenizer.from_pretrained(run.vocabulary), kept["kept_ids"])
-    return RunVocabulary(trimmed, schema.decode(report.Vocabulary, kept["numbers"]))
+    return RunVocabulary(trimmed, decode(report.Vocabulary, kept["numbers"]))
 
 
 def _texts(rows: Dataset) -> list[str]:
     return [text for name in ("text", "text_pair") if name in rows.column_names for text in rows[name]]
+
+
+def reads_trimmed(student, options, encodings: Encodings, trimmed: Trimmed) -> bool:
+    """Return whether the teacher reads the student's trimmed tokens rather than its own.
+
+    A teacher usually reads its own tokens, so that it teaches what trimming changed. A comparison token by token (hidden
+    states, tags, answers) needs the same tokens for both. It is possible with the teacher 'self' if trimming split no
+    train text differently: the trimmed baseline then computes what the baseline does.
+
+    Args:
+        student: the model that learns.
+        options: an object with the `distill_*` fields and `teacher_names`.
+        encodings: the data with all tokens and with the kept ones.
+        trimmed: the kept vocabulary.
+
+    Raises:
+        InputError: Tokens are to be compared, but some train text is split differently or the teacher is another model.
+    """
+    if not options.teacher_names:
+        return False
+    try:
+        check_comparable(student, options)
+    except InputError as error:
+        if options.teacher_names != ["self"]:
+            raise
+        if not _split_alike(encodings, trimmed):
+            raise InputError(
+                f"{error} Or keep more than {len(trimmed.kept_ids)} tokens, so that every train text is split as before."
+            ) from error
+        return True
+    return False
+
+
+def _split_alike(encodings: Encodings, trimmed: Trimmed) -> bool:
+    """Return whether every train row has the same tokens, under their new ids."""
+    before, after = (data.train["input_ids"] for data in (encodings.baseline, encodings.compressed))
+
+    def alike(old: list[int], new: list[int]) -> bool:
+        return old == [trimmed.kept_ids[index] for index in new]
+
+    return len(before) == len(after) and all(starmap(alike, zip(before, after, strict=True)))

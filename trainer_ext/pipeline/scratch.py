@@ -1,8 +1,8 @@
-"""From scratch: a tokenizer and a small BERT made from the texts alone, for machines without pre-trained models.
+"""Make a tokenizer and a small BERT from the texts alone, for machines without pre-trained models.
 
 The tokenizer is WordPiece (Schuster & Nakajima 2012; Devlin et al. 2019, https://arxiv.org/abs/1810.04805) that keeps
 case, accents and vowel signs. A lower-casing BERT tokenizer with `strip_accents=None` deletes the vowel signs and the
-virama of Devanagari and its sisters, as they are combining marks.
+virama of Devanagari and related scripts, because they are combining marks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,14 +24,14 @@ SPECIAL_TOKENS = {
     "mask_token": "[MASK]",
 }
 CONTINUES = "##"
-MOST_PARAMETERS = 10**9  # of a small model; 4 bytes each, and as many again for each moment of the optimizer
+MAX_PARAMETERS = 10**9  # 4 bytes each, and as many for each moment of the optimizer
 
 
 @dataclass
 class ScratchArguments:
-    """Shape of the model that is made where no pre-trained one is named.
+    """Shape of the model that is made when no pre-trained one is named.
 
-    Heads are 64 wide by default. Width rather than depth: only then does half an encoder take about half the time.
+    It is wide rather than deep: only then does half an encoder take about half the time. Heads are 64 wide by default.
     """
 
     scratch_vocab_size: int = field(
@@ -61,21 +61,21 @@ class ScratchArguments:
 
 
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int = 8000, max_length: int = 128) -> PreTrainedTokenizerFast:
-    """Learns a WordPiece vocabulary that has every character of the texts.
+    """Learn a WordPiece vocabulary that has every character of the texts.
 
-    Each character is in the vocabulary as the start of a word and as its continuation (`##`), so that no text made of
-    known characters holds an unknown token. The same texts give the same vocabulary, in any process.
+    Each character is a token at the start of a word and as a continuation (`##`), so a text of known characters has no
+    unknown token. The same texts give the same vocabulary in any process.
 
     Args:
-        texts: What to learn from.
-        vocab_size: Most tokens, special ones included.
-        max_length: Longest input, in tokens (the tokenizer's `model_max_length`).
+        texts: the texts to learn from.
+        vocab_size: largest number of tokens, with the special ones.
+        max_length: longest input in tokens (the tokenizer's `model_max_length`).
 
     Returns:
-        A tokenizer that `save_pretrained` writes and `AutoTokenizer` reads back as it is.
+        A tokenizer that `save_pretrained` writes and `AutoTokenizer` reads back unchanged.
 
     Raises:
-        InputError: `vocab_size` has no room for the characters, or the texts hold none.
+        InputError: `vocab_size` is too small for the characters, or there are none.
     """
     texts = list(texts)
     tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS["unk_token"]))
@@ -91,8 +91,8 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int = 8000, max_length:
     tokenizer.decoder = decoders.WordPiece(prefix=CONTINUES)
 
     characters = sorted({char for text in texts for char in tokenizer.normalizer.normalize_str(text) if char != " "})
-    # The trainer numbers continued characters in the random order of a hash map and breaks ties by number, so two runs
-    # would differ. Given as fixed tokens, all characters have their numbers beforehand.
+    # The trainer numbers continuations in the random order of a hash map and breaks ties by number, so two runs would
+    # differ. As special tokens all characters have fixed numbers.
     fixed = [*SPECIAL_TOKENS.values(), *characters, *(CONTINUES + char for char in characters)]
     if not characters:
         raise InputError("the texts hold no characters to learn a vocabulary from; check --text_column.")
@@ -110,7 +110,7 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int = 8000, max_length:
     )
     tokenizer.train_from_iterator(texts, trainer)
 
-    # Without this the characters would stay "special": cut out of every word, and left out when decoding.
+    # Otherwise the characters would stay special tokens: split off every word, and skipped in decoding.
     tokenizer = _with_vocabulary(tokenizer, tokenizer.get_vocab(with_added_tokens=True))
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -133,25 +133,25 @@ def small_bert(
     head: str = HEADS[0],
     problem_type: str | None = None,
 ) -> PreTrainedModel:
-    """Makes a BERT with a head and random weights.
+    """Return a BERT with a head and random weights.
 
     Args:
-        tokenizer: Gives the vocabulary size, the padding token and the longest input.
-        labels: Class names in the order of their ids; none for a head whose outputs have no names.
-        hidden_size: Width of the model, a multiple of `num_attention_heads`.
-        num_hidden_layers: Number of encoder layers.
-        num_attention_heads: Heads per layer.
+        tokenizer: gives the vocabulary size, the padding token and the longest input.
+        labels: class names in the order of their ids; empty for a head without named outputs.
+        hidden_size: width of the model, a multiple of `num_attention_heads`.
+        num_hidden_layers: number of encoder layers.
+        num_attention_heads: heads per layer.
         intermediate_size: FFN neurons per layer.
-        dropout: Probability, in [0, 1), for hidden states, attention and the classifier.
-        seed: Seed of the weights. The random state of the caller is left as it was.
-        head: One of `opening.HEADS`.
-        problem_type: Of a sequence classifier; None leaves it to the first labels it sees.
+        dropout: probability in [0, 1), for hidden states, attention and the classifier.
+        seed: of the weights; the random state of the caller is not changed.
+        head: one of `trainer_ext.models.loading.HEADS`.
+        problem_type: of a sequence classifier; with None transformers infers it from the first labels.
 
     Returns:
         The model, in training mode, on the CPU, in fp32.
 
     Raises:
-        InputError: A size is below 1 or makes a giant of the model, the dropout is no probability, or the heads do not divide the width.
+        InputError: A size is below 1 or too large, the dropout is not in [0, 1), or the heads do not divide the width.
     """
     sizes = {
         "--scratch_hidden_size": hidden_size,
@@ -171,10 +171,10 @@ def small_bert(
         )
     entries = len(tokenizer) + tokenizer.model_max_length
     parameters = hidden_size * (entries + num_hidden_layers * (4 * hidden_size + 2 * intermediate_size))
-    if parameters > MOST_PARAMETERS:
+    if parameters > MAX_PARAMETERS:
         raise InputError(
             f"--max_length {tokenizer.model_max_length} and the sizes {sizes} make a model of {parameters:.1e} "
-            f"parameters; one from scratch has at most {MOST_PARAMETERS:.0e}: give smaller ones."
+            f"parameters; a model from scratch may have {MAX_PARAMETERS:.0e}. Give smaller sizes."
         )
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -186,8 +186,7 @@ def small_bert(
         attention_probs_dropout_prob=dropout,
         max_position_embeddings=tokenizer.model_max_length,
         pad_token_id=tokenizer.pad_token_id,
-        problem_type=problem_type,
-        **label_names(labels),
+        **label_names(labels) | {"problem_type": problem_type},
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -195,7 +194,7 @@ def small_bert(
 
 
 def label_names(labels: Sequence[str]) -> dict[str, Any]:
-    """What a configuration says of its outputs, given their names; nothing where they have none."""
+    """Return the fields of a model configuration for named outputs; empty without names."""
     if not labels:
         return {}
     named = dict(enumerate(labels))
@@ -203,7 +202,7 @@ def label_names(labels: Sequence[str]) -> dict[str, Any]:
 
 
 def _with_vocabulary(tokenizer: Tokenizer, vocabulary: dict[str, int]) -> Tokenizer:
-    """The same pipeline with this vocabulary and no added tokens, and [CLS] ... [SEP] around each text."""
+    """Return the same pipeline with this vocabulary, no added tokens, and [CLS] ... [SEP] around each text."""
     cls, sep = SPECIAL_TOKENS["cls_token"], SPECIAL_TOKENS["sep_token"]
     fresh = Tokenizer(
         models.WordPiece(vocab=vocabulary, unk_token=SPECIAL_TOKENS["unk_token"], continuing_subword_prefix=CONTINUES)
