@@ -1,4 +1,4 @@
-"""The command line: help that teaches, one line for bad input, the exit statuses that were promised."""
+"""The command line: help with an example, one line for bad input, and the exit statuses."""
 
 import subprocess
 import sys
@@ -9,12 +9,13 @@ from tests.helpers.commands import run_command
 
 
 @pytest.mark.parametrize(
-    "command", ["compress", "check", "benchmark", "demo", "energy", "import-nn-pruning", "push", "trim"]
+    "command",
+    ["benchmark", "check", "compress", "demo", "energy", "export", "import-nn-pruning", "push", "sweep", "trim"],
 )
-def test_every_command_explains_itself(command, monkeypatch, capsys):
+def test_the_help_of_every_command_has_an_example(command, monkeypatch, capsys):
     status, out, _ = run_command(monkeypatch, capsys, command, "--help")
     assert status == 0
-    assert f"trainer-ext {command}" in out
+    assert out.count(f"trainer-ext {command} ") >= 2, "the usage line and an example"
     assert "--debug" in out
 
 
@@ -43,7 +44,7 @@ def test_several_processes_are_refused(monkeypatch, capsys, variable, command):
     monkeypatch.setenv(variable, "2")
     status, out, err = run_command(monkeypatch, capsys, command, "gone")
     assert (status, out, len(err.strip().splitlines())) == (2, "", 1)
-    assert "works in one process and 2 were started: leave torchrun" in err
+    assert "needs one process, but 2 were started: run it without torchrun" in err
     monkeypatch.setenv(variable, "1")
     status, _, err = run_command(monkeypatch, capsys, command, "gone")
     assert (status, "gone" in err) == (2, True)

@@ -4,7 +4,15 @@ import pytest
 import yaml
 
 from trainer_ext import InputError
-from trainer_ext.sweep.config import Job, baseline_fields, common_fields, is_sweep_file, read_sweep_file, recipe_from, run_fields
+from trainer_ext.sweep.config import (
+    Job,
+    baseline_fields,
+    common_fields,
+    is_sweep_file,
+    read_sweep_file,
+    recipe_from,
+    run_fields,
+)
 
 RECIPE = {"model_name_or_path": "scratch", "prune_method": "movement", "num_train_epochs": 8, "max_length": 64}
 GRID = {

@@ -185,7 +185,7 @@ def test_another_sweep_in_the_same_folder_is_refused(swept, monkeypatch, capsys)
         (["--scale", "huge"], "--scale huge: grid.yaml has no scales"),
         (["--num_train_epoch", "3"], "did you mean 'num_train_epochs'"),
         (["--workers", "0"], "--workers must be 1 or more"),
-        (["--smallest-within", "0.5"], "a search for a goal takes a recipe"),
+        (["--smallest-within", "0.5"], "a search with a goal takes a recipe"),
         (["--smallest-within", "0.5", "--best-at", "2"], "give one of them"),
         (["--storage", "nonsense://x", "--output_dir", "elsewhere"], "--storage nonsense://x: Optuna cannot open it"),
     ],

@@ -1,1 +1,1 @@
-"""Command line: `trainer-ext`, one module per command."""
+"""The command line `trainer-ext`: thin commands over the library."""

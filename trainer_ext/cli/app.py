@@ -1,29 +1,62 @@
-"""The ground of the command line: the app, its two screens, and what every command does first and last."""
+"""What all commands share: the typer app, output and errors, the `--debug` option, and how a command line is recorded."""
 
 from __future__ import annotations
 
+import shlex
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NoReturn, cast
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from ..errors import one_line
+from ..hub import sanitize
 
-# Typer would show its own tracebacks and wrap errors in boxes; ours are one line.
+# Errors are one line here, so typer's tracebacks and boxes are off.
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Make a text classifier smaller and faster, prove that it still computes the same, and measure what it lost.",
+    help="Make a text classifier smaller and faster, check that the result is correct, and measure what was lost.",
 )
 out, err = Console(), Console(stderr=True, soft_wrap=True)
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+# The base of typer's errors about a command's arguments; not every version of typer has a public name for it.
+UsageError = cast("type[Exception]", typer.BadParameter.__base__)
 
 
-def fail(error: object, status: int) -> None:
-    """End with one line on standard error."""
+def fail(error: object, status: int) -> NoReturn:
+    """Print an error in one line on standard error, and exit.
+
+    Args:
+        error: the message.
+        status: exit status.
+    """
     err.print(Text(f"trainer-ext: {one_line(error, most=1000)}", style="red"))
     sys.exit(status)
+
+
+def usage_message(error) -> str:
+    """Return what is wrong with the arguments of a command, with the value that was given.
+
+    Args:
+        error: a `UsageError`.
+    """
+    options = getattr(getattr(error, "param", None), "opts", ())
+    given = [value for word, value in zip(sys.argv, [*sys.argv[1:], ""], strict=True) if word in options]
+    got = f", got {given[-1]!r}" if given else ""
+    command = error.ctx.command_path if error.ctx else "trainer-ext"
+    return f"{error.format_message().rstrip('.')}{got}; see `{command} --help`."
+
+
+def command_line(command: str, words: Sequence[str]) -> str:
+    """Return a command line as reports and tables show it, without private paths and tokens.
+
+    Args:
+        command: its name.
+        words: the arguments.
+    """
+    return shlex.join(["trainer-ext", command, *sanitize.command(words)])

@@ -1,9 +1,10 @@
-"""Commands on runs: compress makes one, check proves it, energy measures its predictions."""
+"""Commands on runs: compress makes one, check verifies it, energy measures its predictions, demo shows it."""
 
 from __future__ import annotations
 
 import dataclasses
-import shlex
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +12,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import InputError
-from ..hub import sanitize
-from ..utils.logging import quiet
-from .app import Debug, app, err, fail, out
+from ..errors import CheckFailed, InputError
+from ..hub.space import space_folder
+from ..utils.imports import quiet
+from .app import Debug, app, command_line, err, fail, out
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -24,21 +25,21 @@ def compress(
         Path | None, typer.Argument(help="A YAML file of `field: value` lines.", show_default=False)
     ] = None,
     scale: Annotated[
-        str | None, typer.Option(help="A name under `scales` in the recipe: its fields win over the others there.")
+        str | None, typer.Option(help="A name under `scales` in the recipe, whose fields override the recipe.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in output_dir.")] = False,
-    fields: Annotated[bool, typer.Option("--fields", help="List every field of a recipe, and leave.")] = False,
+    fields: Annotated[bool, typer.Option("--fields", help="List every field of a recipe and exit.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Make a classifier smaller, check it, measure it.
+    """Make a classifier smaller, check it and measure it.
 
-    Baseline (trained or taken), pruning with distillation, equality check, quality and latency.
-
-    Every field of the recipe can be given as --field value and wins over the file, for example
+    A run trains the baseline (or takes a given model), prunes it with distillation, checks that the small model computes
+    the same as the pruned one, and measures quality and latency. For example
 
         trainer-ext compress recipe.yaml --prune_sparsity 0.75 --output_dir runs/small
 
-    The output directory then holds baseline/, compressed/, compression.json and the proof that nothing changed.
+    Every field of a recipe can be given as --field value, which overrides the file. The output directory then holds
+    baseline/, compressed/ and all numbers in compression.json.
     """
     if fields:
         _print_fields()
@@ -49,12 +50,10 @@ def compress(
 
     quiet()
     read = read_recipe(recipe, context.args, scale)
-    from ..errors import CheckFailed
     from ..pipeline.compress import compress as run_recipe
     from ..report.tables import summary
 
-    words = [*(("--scale", scale) if scale else ()), *sanitize.command(context.args)]
-    command = shlex.join(["trainer-ext", "compress", recipe.name, *words])
+    command = command_line("compress", [recipe.name, *(("--scale", scale) if scale else ()), *context.args])
     try:
         report, run = run_recipe(read, resume=resume, command=command, console=err)
     except CheckFailed as error:
@@ -63,18 +62,35 @@ def compress(
     out.print(Text(f"{run.root}: baseline/, compressed/, compression.json"))
 
 
+def _print_fields() -> None:
+    from ..pipeline.recipe import recipe_fields
+
+    table = Table(title=Text("Fields of a recipe"), title_justify="left")
+    for heading in ("field", "default", "meaning"):
+        table.add_column(heading, overflow="fold")
+    for name, field in recipe_fields().items():
+        default = field.default if field.default is not dataclasses.MISSING else None
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        help_text = " ".join(str(field.metadata.get("help", "see transformers.TrainingArguments")).split())
+        table.add_row(Text(name), Text(str(default)), Text(help_text))
+    out.print(table)
+
+
 @app.command()
 def check(
     path: Annotated[Path, typer.Argument(help="A run, or the folder of one model.", show_default=False)],
     trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run a code file beside the weights that is not ours.")
+        bool, typer.Option("--trust-remote-code", help="Run the model's own code file, even if it is not ours.")
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Prove that shrinking and saving changed nothing.
+    """Check that shrinking and saving did not change the model.
 
-    Masked, shrunk and reloaded model must give the same logits; the last is opened in a fresh process without this
-    package.
+    The masked, the shrunk and the reloaded model must give the same logits. The last one is loaded in a new process
+    without this package. For example
+
+        trainer-ext check runs/small
     """
     quiet()
     from ..pruning.verify import check as find_links
@@ -95,14 +111,16 @@ def check(
 def energy(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run.", show_default=False)],
     country: Annotated[
-        str | None, typer.Option(help="Where this machine stands, as ISO 3166 alpha-3 (IND), for grams of CO2.")
+        str | None, typer.Option(help="Country of this machine as ISO 3166 alpha-3 (IND), to compute grams of CO2.")
     ] = None,
     seconds: Annotated[float, typer.Option(help="Seconds of predictions per model, at least 10.")] = 60.0,
     debug: Debug = False,
 ) -> None:
-    """Measure what predictions of a run's two models draw.
+    """Measure the energy of predictions by both models of a run.
 
-    They predict in turn on this machine; what was found goes into the run's compression.json.
+    The models take turns on this machine, and the numbers are stored in the run's compression.json. For example
+
+        trainer-ext energy runs/small --country IND
     """
     quiet()
     from ..pipeline.measure_run import measure_run
@@ -111,16 +129,26 @@ def energy(
     out.print(energy_table(measure_run(run, country=country, seconds=seconds, console=err)))
 
 
-def _print_fields() -> None:
-    from ..pipeline.recipe import recipe_fields
+@app.command()
+def demo(
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A finished run; default: that of the quickstart, which is made first if it is missing.",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the page; default: 7860, or the next free one.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Serve a page that compares both models of a run.
 
-    table = Table(title=Text("Fields of a recipe"), title_justify="left")
-    for heading in ("field", "default", "meaning"):
-        table.add_column(heading, overflow="fold")
-    for name, field in recipe_fields().items():
-        default = field.default if field.default is not dataclasses.MISSING else None
-        if field.default_factory is not dataclasses.MISSING:
-            default = field.default_factory()
-        help_text = " ".join(str(field.metadata.get("help", "see transformers.TrainingArguments")).split())
-        table.add_row(Text(name), Text(str(default)), Text(help_text))
-    out.print(table)
+    The page is reachable from this machine only, sends nothing elsewhere, and stops with Ctrl-C. For example
+
+        trainer-ext demo runs/small --port 8000
+    """
+    variables = os.environ if port is None else {**os.environ, "GRADIO_SERVER_PORT": str(port)}
+    words = [sys.executable, str(space_folder() / "app.py"), *([] if run is None else [str(run)])]
+    os.execve(words[0], words, variables)  # the page replaces this process, so stopping it stops the page

@@ -1,108 +1,110 @@
-"""Command: sweep runs what a sweep file varies, or looks for the smallest, fastest or best model by itself."""
+"""The command `sweep`: train what a sweep file varies, or search for the smallest, fastest or best model."""
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from ..errors import InputError
-from ..hub import sanitize
-from ..utils.logging import quiet
-from .app import Debug, app, err, out
+from ..utils.imports import quiet
+from .app import Debug, app, command_line, err, out
+
+if TYPE_CHECKING:
+    from ..sweep.search.goal import Kind
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def sweep(
     context: typer.Context,
     file: Annotated[
-        Path, typer.Argument(help="A sweep file, or with one of the three goals a recipe.", show_default=False)
+        Path, typer.Argument(help="A sweep file; for a search with a goal, a recipe.", show_default=False)
     ],
     scale: Annotated[str | None, typer.Option(help="One of the file's scales, such as small.")] = None,
     workers: Annotated[
-        int, typer.Option(help="Runs at once; the same command, started again elsewhere, joins in too.")
+        int, typer.Option(help="Number of runs at once. The same command, started elsewhere, joins in too.")
     ] = 1,
     storage: Annotated[
-        str | None,
-        typer.Option(help="Optuna's storage as the URL of a database; default: a file in output_dir."),
+        str | None, typer.Option(help="URL of a database for Optuna; default: a file in output_dir.")
     ] = None,
     smallest_within: Annotated[
         float | None,
         typer.Option(
-            help="Search the smallest model on disk that loses at most POINTS, hundredths of the main metric, on rows held out "
-            "of the train texts.",
+            help="Search for the smallest model on disk that loses at most POINTS (hundredths) of the main metric, on "
+            "held-out training texts.",
             metavar="POINTS",
         ),
     ] = None,
     fastest_within: Annotated[
         float | None,
         typer.Option(
-            help="Search the model with the largest measured speed-up that loses at most POINTS on those rows.",
+            help="Search for the model with the largest measured speed-up that loses at most POINTS on these texts.",
             metavar="POINTS",
         ),
     ] = None,
     best_at: Annotated[
         float | None,
         typer.Option(
-            help="Search the model that loses least among those measured at SPEEDUP times the baseline's speed in PyTorch.",
+            help="Search for the model that loses least, among those that are SPEEDUP times as fast as the baseline.",
             metavar="SPEEDUP",
         ),
     ] = None,
-    max_runs: Annotated[int, typer.Option(help="Runs that a search may take, at most.")] = 12,
+    max_runs: Annotated[int, typer.Option(help="Limit of the runs of a search.")] = 12,
     sure: Annotated[
-        bool, typer.Option("--sure", help="Accept only what the 95 % interval shows to be within POINTS.")
+        bool, typer.Option("--sure", help="Accept a model only if its whole 95 % interval is within POINTS.")
     ] = False,
     debug: Debug = False,
 ) -> None:
     """Train and compare many compressions of one model.
 
-    The baseline is trained once, a teacher answers once, and at the end all models are timed in one go. An interrupted
-    sweep continues with the same command; runs that are finished are not repeated. Out come sweep.csv, sweep.md,
-    sweep.json, pareto.png, pareto.svg and best/. For example
+    A sweep file names a recipe as `base`, and either `axes` (a grid) or `ranges` and `trials` (a search by Optuna). For
+    example
 
         trainer-ext sweep recipes/paper_grid.yaml --scale small --data_dir DATA --workers 2
 
+    With a goal, give a recipe instead. The search varies method, sparsity, depth, vocabulary and int8, judges by training
+    texts that were held out, and explains why it stopped. For example
+
         trainer-ext sweep recipes/trec6_minilm.yaml --smallest-within 0.5 --data_dir DATA --model_name_or_path MODEL
 
-    A sweep file names a recipe as `base`, and `axes` (a grid) or `ranges` and `trials` (a search by Optuna); every field
-    of the recipe can be given as --field value. A search for a goal takes a recipe, varies method, sparsity, depth,
-    vocabulary and int8, judges by rows held out of the train texts, and says why it stopped.
+    The baseline is trained once, the teacher runs once per text, and all models are timed together at the end. Every
+    field of the recipe can be given as --field value. After an interruption, the same command continues; finished runs
+    are not repeated. The results are sweep.csv, sweep.md, sweep.json, pareto.png, pareto.svg and best/.
     """
     quiet()
-    goals = {"smallest": smallest_within, "fastest": fastest_within, "best": best_at}
-    given = {name: value for name, value in goals.items() if value is not None}
+    goals: dict[Kind, float | None] = {"smallest": smallest_within, "fastest": fastest_within, "best": best_at}
+    given = [(kind, value) for kind, value in goals.items() if value is not None]
     if len(given) > 1:
-        raise InputError("--smallest-within, --fastest-within and --best-at are three searches; give one of them.")
+        raise InputError("--smallest-within, --fastest-within and --best-at exclude each other; give one of them.")
     if given and workers != 1:
-        raise InputError("--workers: a search decides by each result what to run next; leave it out.")
+        raise InputError("--workers: a search needs the result of each run to choose the next one; leave it out.")
     if sure and not given:
-        raise InputError("--sure is about --smallest-within and --fastest-within; give one of them.")
+        raise InputError("--sure needs --smallest-within or --fastest-within; give one of them.")
     from ..sweep.config import is_sweep_file, read_sweep_file
-    from ..sweep.tables import summary
+    from ..sweep.tables import Summary
 
     shown = [file.name if word == str(file) else word for word in sys.argv[2:]]
-    words = shlex.join(["trainer-ext", "sweep", *sanitize.command(shown)])
+    command = command_line("sweep", shown)
     if given:
         from ..sweep.search.runner import search
 
         if is_sweep_file(file):
-            raise InputError(f"{file.name} is a sweep file; a search for a goal takes a recipe, such as its base.")
-        name, value = next(iter(given.items()))
+            raise InputError(f"{file.name} is a sweep file; a search with a goal takes a recipe, such as its base.")
+        kind, value = given[0]
         results = [
             search(
                 file,
-                name,
+                kind,
                 value,
                 sure=sure,
                 most_runs=max_runs,
                 words=context.args,
                 scale=scale,
                 storage=storage,
-                command=words,
+                command=command,
                 console=err,
             )
         ]
@@ -113,10 +115,17 @@ def sweep(
             raise InputError(
                 f"{file.name} is a recipe; give a sweep file (with base and axes), or a goal such as --smallest-within."
             )
-        options = {"words": context.args, "scale": scale, "workers": workers, "storage": storage}
-        results = run_sweep(read_sweep_file(file), command=words, console=err, **options)
+        results = run_sweep(
+            read_sweep_file(file),
+            words=context.args,
+            scale=scale,
+            workers=workers,
+            storage=storage,
+            command=command,
+            console=err,
+        )
     for folder, result in results:
-        out.print(summary(result))
+        out.print(Summary(result))
         out.print(Text(f"{folder}: sweep.csv, sweep.md, sweep.json, pareto.png, pareto.svg, best/"))
     if any(result.failed for _, result in results):
         raise typer.Exit(1)

@@ -1,9 +1,9 @@
-"""Commands on models: export writes files, benchmark times them, trim and import-nn-pruning make models of others."""
+"""Commands on models: export, benchmark, trim and import-nn-pruning."""
 
 from __future__ import annotations
 
-import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +11,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ..hub import sanitize
-from ..utils.logging import quiet
-from .app import Debug, app, err, fail, out
+from ..errors import ExportRefused
+from ..utils.imports import quiet
+from .app import Debug, app, command_line, err, fail, out
 
 
 @app.command()
@@ -28,27 +28,28 @@ def export(
         list[str], typer.Option(help="onnx, onnx-int8, openvino or openvino-int8; may be repeated.")
     ] = ["onnx"],  # noqa: B006
     data_dir: Annotated[
-        str | None, typer.Option("--data_dir", help="Where the data of the run lies now; default: where it lay.")
+        str | None, typer.Option("--data_dir", help="Folder of the run's data; default: where it was during training.")
     ] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option(help="A file of one text per line to quantise with; default: train texts of the run."),
+        typer.Option(help="A file with one text per line, to quantise with; default: training texts of the run."),
     ] = None,
-    calibration_rows: Annotated[int, typer.Option(help="Texts to quantise with, at most.")] = 300,
+    calibration_rows: Annotated[int, typer.Option(help="Largest number of texts to quantise with.")] = 300,
     max_drop: Annotated[
-        float, typer.Option(help="How far the main metric of an int8 file may fall: 0.01 is one point.")
+        float, typer.Option(help="Largest loss of the main metric of an int8 file: 0.01 is one point.")
     ] = 0.01,
-    force: Annotated[bool, typer.Option("--force", help="Keep an int8 file that falls further.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Keep an int8 file that loses more.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Write the model as files that run without torch.
+    """Export the model to files that run without torch.
 
-    Each file is compared with the model before it is kept: fp32 files must give the same logits, int8 files answers as
-    good on the test texts. They lie in onnx/ and openvino/ below the model, with a tokenizer and a script that needs
-    neither torch nor transformers.
+    Each file is compared with the model before it is kept: an fp32 file must give the same logits, an int8 file may lose
+    at most --max-drop on the test texts. The files are in onnx/ and openvino/ below the model, with a tokenizer and a
+    script that needs neither torch nor transformers. For example
+
+        trainer-ext export runs/small --format onnx --format openvino-int8
     """
     quiet()
-    from ..errors import ExportRefused
     from ..export.formats import export as run_export
     from ..export.table import table
 
@@ -80,54 +81,55 @@ def benchmark(
     batch_size: Annotated[list[int], typer.Option(help="Texts per call; may be repeated.")] = [1, 32],  # noqa: B006
     sequence_length: Annotated[
         list[int] | None,
-        typer.Option(help="Tokens per text; may be repeated. Default: 64, or the most that all models read."),
+        typer.Option(
+            help="Tokens per text; may be repeated. Default: 64, or the longest text that all models accept."
+        ),
     ] = None,
     texts: Annotated[
         Path | None,
         typer.Option(
-            help="Read the texts of this file instead: one per line, or a column of a .csv, .tsv or .jsonl file."
+            help="Time the texts of this file instead: one per line, or a column of a .csv, .tsv or .jsonl file."
         ),
     ] = None,
-    text_column: Annotated[str, typer.Option(help="That column.")] = "text",
+    text_column: Annotated[str, typer.Option(help="Name of the column of texts.")] = "text",
     precision: Annotated[
-        list[str], typer.Option(help="What PyTorch computes in; may be repeated: fp32, bf16, on CUDA fp16.")
+        list[str], typer.Option(help="Precision in PyTorch: fp32, bf16, on CUDA fp16; may be repeated.")
     ] = ["fp32"],  # noqa: B006
-    device: Annotated[str, typer.Option(help="cpu or cuda; exported files run on cpu alone.")] = "cpu",
-    repeats: Annotated[int, typer.Option(help="Timed calls of each participant, at least 3.")] = 30,
+    device: Annotated[str, typer.Option(help="cpu or cuda; exported files run on cpu only.")] = "cpu",
+    repeats: Annotated[int, typer.Option(help="Timed calls per model, at least 3.")] = 30,
     threads: Annotated[
-        int | None, typer.Option(help="Processor threads of every runtime; default: what torch takes.")
+        int | None, typer.Option(help="Processor threads of every runtime; default: that of torch.")
     ] = None,
-    memory: Annotated[
-        bool, typer.Option(help="Measure peak memory too, in a new process for each participant.")
-    ] = True,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write every number to this file.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the times in this .png or .svg file.")] = None,
-    save: Annotated[bool, typer.Option("--save", help="Put the times into the run's compression.json.")] = False,
+    memory: Annotated[bool, typer.Option(help="Measure peak memory too, in a new process per model.")] = True,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Plot the times to this .png or .svg file.")] = None,
+    save: Annotated[bool, typer.Option("--save", help="Store the times in the run's compression.json.")] = False,
     debug: Debug = False,
 ) -> None:
     """Time models and exported files side by side.
 
-    Five calls of each in turn, so that all meet the same machine, after some that are not counted, until the threads of
-    the one before sleep. The first is 1.00x: of a run its baseline, in PyTorch and fp32. Leave the machine alone
+    The models take turns, five calls each, so that all meet the same conditions; the first calls are not counted.
+    Speed-ups are relative to the first model: of a run, its baseline in PyTorch and fp32. Do not use the machine
     meanwhile. For example
 
         trainer-ext benchmark runs/small --batch-size 1 --plot times.png
 
         trainer-ext benchmark runs/small --texts data/test.csv --threads 2
 
-    With --texts each model reads the same texts by its own tokenizer, a batch padded to its longest; tokenising is not
-    timed. Two --batch-size and two --sequence-length make four tables.
+    With --texts, each model reads the same texts with its own tokenizer, and a batch is padded to its longest text;
+    tokenization is not timed. Two values of --batch-size and two of --sequence-length make four tables.
     """
     quiet()
     from ..benchmark.output import check_files, write_files
     from ..benchmark.runner import benchmark as run_benchmark
     from ..benchmark.tables import tables
 
+    lengths: Sequence[int | None] = sequence_length or [None]
     files = {"json": json_file, "plot": plot, "run": Path(paths[0]) if save else None}
     check_files(paths, texts=texts, **files)
     results = run_benchmark(
         paths,
-        shapes=[(size, length) for length in sequence_length or [None] for size in batch_size],
+        shapes=[(size, length) for length in lengths for size in batch_size],
         texts=texts,
         text_column=text_column,
         precisions=precision,
@@ -135,7 +137,7 @@ def benchmark(
         repeats=repeats,
         threads=threads,
         memory=memory,
-        command=shlex.join(["trainer-ext", "benchmark", *sanitize.command(sys.argv[2:])]),
+        command=command_line("benchmark", sys.argv[2:]),
         console=err,
     )
     write_files(results, **files)
@@ -147,22 +149,22 @@ def trim(
     model: Annotated[
         str, typer.Argument(help="A model with its tokenizer: a folder or a Hub id.", show_default=False)
     ],
-    target: Annotated[Path, typer.Argument(help="The folder to write; must not exist, or be empty.", metavar="OUT")],
-    size: Annotated[int, typer.Option(help="Tokens of the new vocabulary.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="OUT")],
+    size: Annotated[int, typer.Option(help="Number of tokens of the new vocabulary.", show_default=False)],
     corpus: Annotated[
         list[Path],
         typer.Option(help="Texts, one per line: a .txt or .txt.gz file or a folder of them; may be repeated."),
     ],
     held_out: Annotated[
-        Path | None, typer.Option(help="Texts to measure by; default: every tenth of the corpus, held out of it.")
+        Path | None, typer.Option(help="Texts to measure with; default: every tenth text, held out of the corpus.")
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Cut the vocabulary of a model to the pieces that a corpus uses.
+    """Reduce the vocabulary of a model to the tokens that a corpus uses.
 
-    Special tokens, single characters and what is needed to reach a piece stay, then the most frequent pieces up to
-    --size. For a multilingual model this is most of its file; it is no faster. Texts whose pieces all stay are
-    answered as before, which is checked before anything is written. For example
+    Special tokens, single characters and the parts of larger tokens stay, then the most frequent tokens up to --size. For a
+    multilingual model this removes most of the file, but makes it no faster. Texts whose tokens all stay must give the
+    same logits as before; this is checked before anything is written. For example
 
         trainer-ext trim google/muril-base-cased muril-mr --size 20000 --corpus marathi.txt.gz
     """
@@ -175,14 +177,18 @@ def trim(
 
 @app.command()
 def import_nn_pruning(
-    source: Annotated[str, typer.Argument(help="A model that nn_pruning made: a folder or a Hub id.")],
-    target: Annotated[Path, typer.Argument(help="The folder to write; must not exist, or be empty.")],
+    source: Annotated[
+        str, typer.Argument(help="A model made with nn_pruning: a folder or a Hub id.", show_default=False)
+    ],
+    target: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     debug: Debug = False,
 ) -> None:
-    """Open a model that nn_pruning published, and write it as a compact model with the same answers.
+    """Convert a model made with nn_pruning to a compact model with the same logits.
 
-    transformers 5 cannot open such a model once heads were removed. Dead heads and neurons are cut, and the result is
-    compared with the full-size original before it is kept.
+    transformers 5 cannot load such a model if heads were removed. The removed heads and neurons are cut out, and the
+    result is compared with the full-size original before it is kept. For example
+
+        trainer-ext import-nn-pruning madlag/bert-base-uncased-squad1.1-block-sparse-0.07-v1 compact-squad
     """
     quiet()
     from ..pruning.import_nn_pruning import import_nn_pruning as run_import

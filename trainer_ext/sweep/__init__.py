@@ -1,4 +1,4 @@
-"""Sweep: many runs from one file, a grid or a search, resumable, as one table and one plot."""
+"""Train and compare many compressions of one model: a grid, or a search; resumable, with one table and one plot."""
 
 from typing import TYPE_CHECKING
 
@@ -7,9 +7,4 @@ from ..utils.imports import lazy_names
 if TYPE_CHECKING:
     from .runner import sweep as sweep
 
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "runner": ["sweep"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_names(__name__, {"runner": ["sweep"]})

@@ -16,8 +16,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..errors import InputError
-from ..report.metric_names import is_fraction
-from ..report.tables import number
+from ..report.formatting import is_fraction, number
 from ..utils.imports import require
 from .plot_labels import Box, place_labels
 from .results import BASELINE, SweepResult, SweepRow, axes_of, frontiers, last_shape

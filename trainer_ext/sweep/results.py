@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ..report.metric_names import is_fraction
+from ..report.formatting import is_fraction
 
 BASELINE = "baseline"
 # The columns of sweep.csv: first those that the demo page reads (space/sweep.py), then the settings of the sweep, then

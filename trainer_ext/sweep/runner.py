@@ -12,7 +12,16 @@ from rich.text import Text
 from .. import report
 from ..errors import Busy, InputError
 from ..utils.imports import require
-from .collect import baseline_rows, keep_best, measure_energy, rows_of, summary_line, time_all, with_times, write_latency
+from .collect import (
+    baseline_rows,
+    keep_best,
+    measure_energy,
+    rows_of,
+    summary_line,
+    time_all,
+    with_times,
+    write_latency,
+)
 from .config import Job, SweepFile
 from .group import Group
 from .output import read_sweep_json, write_sweep

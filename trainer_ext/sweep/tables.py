@@ -15,9 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..hub import markdown as card_markdown
-from ..report.energy_text import short
-from ..report.metric_names import TITLES, is_fraction
-from ..report.tables import number
+from ..report.formatting import TITLES, is_fraction, number, short
 from .results import BASELINE, SweepResult, SweepRow, frontiers, last_shape, shapes_of
 
 T = TypeVar("T")

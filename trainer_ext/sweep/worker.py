@@ -33,7 +33,7 @@ from ..pipeline.compress import compress, train_baseline
 from ..pipeline.recipe import read_recipe
 from ..report.run_directory import RunDirectory, start_run
 from ..utils.files import write_json
-from ..utils.logging import quiet
+from ..utils.imports import quiet
 from .collect import evaluate_exports, time_variants, write_variants
 from .config import Job
 from .storage import VARIANTS, SweepDirectory, link_tree
