@@ -1,4 +1,4 @@
-"""Fuzzed reports: whatever compression.json holds, it is a report that can be written again, or refused in one line."""
+"""Fuzzed reports: any compression.json is either read and written again, or refused with a one-line message."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ TOKENS = (
 )
 
 
-def places(value, path=()):
-    """The path of every value of nested lists and mappings."""
+def paths_of(value, path=()):
+    """Yield the path of every value in nested lists and dictionaries."""
     yield path
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
-        yield from places(inner, (*path, key))
+        yield from paths_of(inner, (*path, key))
 
 
 def put(value, path, new, *, name=None):
-    """The same with another value at a path, or with a further name there."""
+    """Return a copy with another value at a path, or with one more field there."""
     value = copy.deepcopy(value)
-    place = value
+    parent = value
     for key in path[:-1]:
-        place = place[key]
+        parent = parent[key]
     if name is None:
-        place[path[-1]] = new
-    elif isinstance(place[path[-1]], dict):
-        place[path[-1]][name] = new
+        parent[path[-1]] = new
+    elif isinstance(parent[path[-1]], dict):
+        parent[path[-1]][name] = new
     return value
 
 
 @pytest.fixture(scope="module")
 def good(finished_run):
-    """The report of a finished run, and where its values are."""
+    """The report of a finished run, and the paths of its values."""
     values = json.loads((finished_run / report.FILE_NAME).read_text())
-    return values, [path for path in places(values) if path]
+    return values, [path for path in paths_of(values) if path]
 
 
 def read(folder, text: bytes):
-    """What is read of a report can be written and read again, and a card can be made of it or it says why not."""
+    """A report that can be read can be written and read again, and a card is made from it or refused in one line."""
     (folder / report.FILE_NAME).write_bytes(text)
     found = value_or_line(report.load, folder)
     if found is None:
@@ -88,17 +88,17 @@ def test_any_value_anywhere(data, good, tmp_path):
         path, new = data.draw(st.sampled_from(paths)), data.draw(VALUES)
         try:
             values = put(values, path, new, name=data.draw(st.none() | WORDS))
-        except (KeyError, IndexError, TypeError):  # an earlier change took it away
+        except (KeyError, IndexError, TypeError):  # an earlier change removed it
             continue
     read(tmp_path, json.dumps(values).encode())
 
 
-def test_the_good_one_is_read(good, tmp_path):
+def test_the_unchanged_report_is_read(good, tmp_path):
     (tmp_path / report.FILE_NAME).write_text(json.dumps(good[0]))
     assert value_or_line(report.load, tmp_path) is not None
 
 
-def test_a_reader_that_lets_an_error_through_is_found():
-    """The control: reading JSON alone does not have the property."""
+def test_the_check_finds_a_reader_that_raises_other_errors():
+    """Negative control: `json.loads` alone raises another error."""
     with pytest.raises(RecursionError):
         value_or_line(json.loads, "[" * 10**5)

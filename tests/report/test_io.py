@@ -179,7 +179,7 @@ def test_broken_reports_are_not_written(full, changes, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_save_leaves_the_old_file(full, tmp_path, monkeypatch):
+def test_a_failed_save_keeps_the_old_file(full, tmp_path, monkeypatch):
     old = report.save(full, tmp_path).read_text(encoding="utf-8")
     monkeypatch.setattr(Path, "replace", _disk_full)
     with pytest.raises(OSError, match="disk full"):

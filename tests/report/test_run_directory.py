@@ -1,4 +1,4 @@
-"""Run directories: a run is not written over, is continued only with the fields it was started with, and whole."""
+"""A run is never overwritten, and is resumed only with the fields that it was started with."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ def open_run(root, recipe, *, resume):
     return run
 
 
-def test_a_folder_that_holds_a_run_is_refused_without_resume(tmp_path):
+def test_a_folder_with_a_run_is_refused_without_resume(tmp_path):
     open_run(tmp_path, RECIPE, resume=False)
     with pytest.raises(InputError, match="already holds a run.*--resume"):
         open_run(tmp_path, RECIPE, resume=False)
@@ -35,7 +35,7 @@ def test_other_files_in_the_folder_do_not_make_it_a_run(tmp_path):
 
 
 @pytest.mark.parametrize("same", [{"prune_sparsity": "5e-1"}, {"seed": "1"}, {"output_dir": "elsewhere"}])
-def test_the_same_fields_written_differently_continue_a_run(tmp_path, same):
+def test_a_run_resumes_with_the_same_fields_in_another_spelling(tmp_path, same):
     open_run(tmp_path, RECIPE, resume=False)
     open_run(tmp_path, {**RECIPE, **same}, resume=True)
 
@@ -43,19 +43,19 @@ def test_the_same_fields_written_differently_continue_a_run(tmp_path, same):
 @pytest.mark.parametrize(
     ("other", "word"), [({"prune_sparsity": 0.4}, "prune_sparsity=0.5"), ({"bf16": True}, "bf16=None")]
 )
-def test_other_fields_do_not(tmp_path, other, word):
+def test_a_run_does_not_resume_with_other_fields(tmp_path, other, word):
     open_run(tmp_path, RECIPE, resume=False)
     with pytest.raises(InputError, match=f"was started with {word}"):
         open_run(tmp_path, {**RECIPE, **other}, resume=True)
 
 
-def test_results_without_a_recipe_cannot_be_continued(tmp_path):
+def test_results_without_a_recipe_cannot_be_resumed(tmp_path):
     (tmp_path / "compressed").mkdir()
     with pytest.raises(InputError, match=r"no recipe\.yaml"):
         open_run(tmp_path, RECIPE, resume=True)
 
 
-def test_a_file_in_the_way_is_refused(tmp_path):
+def test_a_file_instead_of_a_folder_is_refused(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(InputError, match="is a file"):
         open_run(tmp_path / "run", RECIPE, resume=False)
@@ -64,12 +64,12 @@ def test_a_file_in_the_way_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that nobody may write to, /proc")
-def test_a_folder_that_cannot_be_written_is_refused():
+def test_a_read_only_folder_is_refused():
     with pytest.raises(InputError, match="Cannot write to output_dir"):
         open_run("/proc/self/fd/run", RECIPE, resume=False)
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+def test_a_folder_is_never_half_written(tmp_path):
     def fill_half():
         with whole_folder(tmp_path / "model") as folder:
             (folder / "half").write_text("")
@@ -84,8 +84,8 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["all"]
 
 
-def test_a_folder_takes_nobodys_place(tmp_path):
-    """Whatever was put there in the meantime stays."""
+def test_a_folder_does_not_replace_another_one(tmp_path):
+    """A folder that another process made in the meantime stays."""
     with pytest.raises(OSError, match="not empty"), whole_folder(tmp_path / "model") as folder:  # noqa: PT012
         (folder / "ours").write_text("")
         (tmp_path / "model").mkdir()
@@ -93,13 +93,13 @@ def test_a_folder_takes_nobodys_place(tmp_path):
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["model", "model/theirs"]
 
 
-def test_a_file_is_replaced_whole(tmp_path):
+def test_a_file_is_replaced(tmp_path):
     write_text(tmp_path / "a", "old")
     write_text(tmp_path / "a", "new")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "new")]
 
 
-def test_a_file_that_several_write_at_once_is_whole(tmp_path):
+def test_a_file_that_several_threads_write_is_never_mixed(tmp_path):
     failed, read = [], set()
 
     def write(text):
@@ -120,7 +120,7 @@ def test_a_file_that_several_write_at_once_is_whole(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_path):
+def test_leftovers_of_killed_processes_are_removed_and_files_of_running_ones_stay(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     left, live = (tmp_path / f".a.{platform.node()}-{number}-1.part" for number in (gone.pid, os.getpid()))

@@ -1,4 +1,4 @@
-"""The tables show every number of the report once, with its unit, and fit 80 columns."""
+"""The tables show the numbers of the report with their units, and fit 80 columns."""
 
 import io
 from dataclasses import replace
@@ -8,7 +8,7 @@ from rich.console import Console
 
 from trainer_ext import report
 from trainer_ext.report import tables
-from trainer_ext.report.energy_text import in_words, overlap
+from trainer_ext.report.formatting import in_words, overlap
 
 
 def render(item, width=80, encoding="utf-8"):
@@ -63,11 +63,11 @@ def test_quality_rows():
 
 
 @pytest.mark.parametrize(("interval", "noise"), [((-0.01, 0.0), True), ((-0.02, -0.001), False), (None, False)])
-def test_noise_is_named_only_where_the_interval_holds_zero(interval, noise):
+def test_a_difference_is_noise_if_its_interval_contains_zero(interval, noise):
     assert (tables.WITHIN_NOISE in render(tables.quality_table(example(interval)))) is noise
 
 
-def test_further_splits_follow():
+def test_other_splits_follow_the_main_one():
     text = render(tables.quality_table(example()), width=120)
     second = text[text.index("documents [long] (300 rows)") :]
     assert row(second, "accuracy %") == ["90.0", "91.0", "+1.0"]
@@ -80,7 +80,7 @@ def test_size_rows():
     assert row(text, "parameters, head") == ["20", "20", "+0.0 %"]
     assert row(text, "weights on disk") == ["950.2 MB", "470.2 MB", "-50.5 %"]
     assert row(text, "sparsity requested") == ["", "50.0 %", ""]
-    assert row(text, "sparsity achieved") == ["", "50.2 %", "gone"]
+    assert row(text, "sparsity achieved") == ["", "50.2 %", "removed"]
     assert row(text, "density, 1 - sparsity") == ["", "49.8 %", "kept"]
     assert row(text, "method, structure") == ["", "movement, compact", ""]
 
@@ -93,7 +93,7 @@ def test_vocabulary_rows():
     assert row(text, "vocabulary, tokens") == ["197,285", "20,000", "-89.9 %"]
     assert row(text, "unknown tokens") == ["0.01 %", "0.00 %", ""]
     assert row(text, "tokens per word") == ["1.50", "1.53", "+2.0 %"]
-    assert row(text, "new texts cut otherwise") == ["", "2.6 %", ""]
+    assert row(text, "texts tokenized differently") == ["", "2.6 %", ""]
     unknown = render(tables.size_table(replace(example(), vocabulary=report.Vocabulary())))
     assert row(unknown, "tokens per word")[:2] == ["not measured"] * 2
     assert "vocabulary" not in render(tables.size_table(example()))
@@ -106,7 +106,7 @@ def test_latency_rows():
     assert "Some CPU, cpu, 2 threads" in text
 
 
-def test_what_was_not_measured_says_so():
+def test_missing_numbers_are_shown_as_not_measured():
     empty = report.CompressionReport("2026-01-01", report.Model())
     text = render(tables.summary(empty))
     assert row(text, "quality") == [tables.NOT_MEASURED] * 3
@@ -143,25 +143,25 @@ def test_energy_rows():
     assert "713 g CO2e per kWh" in text
 
 
-def test_energy_that_was_not_asked_for_has_no_table():
+def test_no_energy_table_without_measurements():
     assert "kWh" not in render(tables.summary(example()))
     assert "kWh" in render(tables.summary(with_energy()))
 
 
-def test_energy_without_a_country_says_how_to_get_grams():
+def test_energy_without_a_country_asks_for_one():
     text = render(tables.energy_table(with_energy(country=None, grid_g_per_kwh=None, emissions_g_per_1000=None)))
     assert "g CO2e" not in text
     assert "ISO 3166" in text
 
 
-def test_energy_that_is_not_paid_back_says_why():
+def test_energy_that_is_never_saved_is_explained():
     never = with_energy(break_even_inferences=None)
     assert "never paid back" in render(tables.energy_table(never))
     unknown = replace(never, training=None)
     assert "was not measured" in render(tables.energy_table(unknown))
 
 
-def test_energy_within_what_the_blocks_spread_is_labelled():
+def test_energy_within_the_range_of_the_blocks_is_noise():
     text = render(tables.energy_table(with_energy(range_kwh_per_1000=report.Pair((0.0001, 0.0003), (0.0001, 0.0002)))))
     assert row(text, "kWh per 1,000 texts")[2] == f"-44.7 % {tables.WITHIN_NOISE}"
     assert "paid back after: unknown" in text

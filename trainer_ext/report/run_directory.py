@@ -1,4 +1,4 @@
-"""Run directory: where each result of a run lies, written whole or not at all, and what may be continued."""
+"""The folder of a run: where its files are, and whether an earlier run in it can be resumed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..utils import yaml
 from ..utils.files import write_text
 from .io import FILE_NAME
 
-# Which of a run's fields may differ when it is continued: none of them changes a result.
+# Fields that may change when a run is resumed, because they do not affect its results.
 FREE_ON_RESUME = frozenset(
     {
         *("disable_tqdm", "log_level", "output_dir", "dataloader_num_workers"),
@@ -23,29 +23,28 @@ FREE_ON_RESUME = frozenset(
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """The layout of one run.
+    """The paths of one run.
 
-    `baseline/` and `compressed/` are models with tokenizer; `masked/` is the full-size compressed model with its
-    scores and masks, kept as the proof that nothing changed when it was shrunk; `vocabulary/` is the trimmed tokenizer
-    with the ids that its tokens had before; `logs/` holds the training logs and `checkpoints/` what an interrupted run
-    continues from.
+    `baseline/` and `compressed/` are models with their tokenizers. `masked/` is the full-size compressed model with its
+    scores and masks, against which the shrunk one is verified. `vocabulary/` is the trimmed tokenizer with the former ids
+    of its tokens. `logs/` contains the training logs, `checkpoints/` what an interrupted run resumes from.
     """
 
     root: Path
 
     @property
     def baseline(self) -> Path:
-        """The model that was given or trained first."""
+        """The model before compression."""
         return self.root / "baseline"
 
     @property
     def vocabulary(self) -> Path:
-        """The trimmed tokenizer, where tokens were left out."""
+        """The trimmed tokenizer, if the vocabulary was trimmed."""
         return self.root / "vocabulary"
 
     @property
     def masked(self) -> Path:
-        """The full-size model with masks, as the last checkpoint had it."""
+        """The full-size model with masks, as in the last checkpoint."""
         return self.root / "masked"
 
     @property
@@ -55,59 +54,59 @@ class RunDirectory:
 
     @property
     def report(self) -> Path:
-        """The numbers; a run that has them is finished."""
+        """The report; it is written last, so a run that has one is finished."""
         return self.root / FILE_NAME
 
     @property
     def recipe(self) -> Path:
-        """The resolved recipe; a folder that has one holds a run."""
+        """The resolved recipe."""
         return self.root / "recipe.yaml"
 
     def log(self, stage: str) -> Path:
-        """The training log of a stage, `baseline` or `compressed`."""
+        """Return the file of the training log of a stage, `baseline` or `compressed`."""
         return self.root / "logs" / f"{stage}.json"
 
     def checkpoints(self, stage: str) -> Path:
-        """Where a stage keeps its checkpoints."""
+        """Return the folder of the checkpoints of a stage."""
         return self.root / "checkpoints" / stage
 
     @property
     def recovered(self) -> bool:
-        """Whether the shrunk model was trained further, so that it no longer computes what the masked one does."""
+        """Whether the shrunk model was trained further, so that its logits differ from those of the masked model."""
         if not self.recipe.exists():
             return False
         epochs = yaml.read_yaml(self.recipe).get("prune_recovery_epochs") or 0
         try:
             return float(epochs) > 0
         except (TypeError, ValueError):
-            raise InputError(f"{self.recipe}: prune_recovery_epochs is {epochs!r}, which is no number.") from None
+            raise InputError(f"{self.recipe}: prune_recovery_epochs is {epochs!r}, which is not a number.") from None
 
     @property
     def holds_run(self) -> bool:
-        """Whether anything of a run lies here."""
+        """Whether the folder contains any result of a run."""
         return any(path.exists() for path in (self.recipe, self.report, self.baseline, self.compressed, self.masked))
 
 
 def find_run(root: str | Path, recipe: dict[str, Any], *, resume: bool) -> RunDirectory:
-    """The folder of a new run, or of one that may be continued; nothing is written.
+    """Return the folder of a new run, or of one that can be resumed; nothing is written.
 
     Args:
         root: the folder.
-        recipe: the resolved fields, compared with what an earlier start wrote down.
-        resume: whether to continue what lies there.
+        recipe: the resolved fields; a resumed run must have been started with the same ones.
+        resume: whether to continue the run in the folder.
 
     Raises:
-        InputError: a run lies there and `resume` is off, or it was started with other fields.
+        InputError: The folder contains a run and `resume` is False, or the run was started with other fields.
     """
     run = RunDirectory(Path(root).expanduser())
     if run.root.exists() and not run.root.is_dir():
-        raise InputError(f"output_dir {run.root} is a file; name a folder.")
+        raise InputError(f"output_dir {run.root} is a file; give a folder.")
     if not run.holds_run:
         return run
     if not resume:
-        raise InputError(f"{run.root} already holds a run; continue it with --resume, or name another --output_dir.")
+        raise InputError(f"{run.root} already holds a run; continue it with --resume, or choose another --output_dir.")
     if not run.recipe.exists():
-        raise InputError(f"{run.root} holds results but no recipe.yaml to continue with; name another --output_dir.")
+        raise InputError(f"{run.root} holds results but no recipe.yaml to continue with; choose another --output_dir.")
     before = yaml.read_yaml(run.recipe)
     names = {*before, *recipe} - FREE_ON_RESUME
     changed = sorted(name for name in names if _plain(before.get(name)) != _plain(recipe.get(name)))
@@ -116,20 +115,20 @@ def find_run(root: str | Path, recipe: dict[str, Any], *, resume: bool) -> RunDi
         raise InputError(
             f"{run.root} was started with {name}={before.get(name)!r}, now it is {recipe.get(name)!r}"
             f"{f' (and {len(changed) - 1} more fields differ)' if changed[1:] else ''}; "
-            "resume with the same fields, or name another --output_dir."
+            "resume with the same fields, or choose another --output_dir."
         )
     return run
 
 
 def start_run(run: RunDirectory, recipe: dict[str, Any]) -> None:
-    """Make the folder, write the recipe down, and see that more can be written.
+    """Create the folder and write the recipe into it.
 
     Args:
-        run: what `find_run` returned.
+        run: the result of `find_run`.
         recipe: the resolved fields.
 
     Raises:
-        InputError: if nothing can be written there.
+        InputError: The folder cannot be written to.
     """
     try:
         run.root.mkdir(parents=True, exist_ok=True)
@@ -139,12 +138,12 @@ def start_run(run: RunDirectory, recipe: dict[str, Any]) -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"Cannot write to output_dir {run.root}: {error.strerror}; name another --output_dir."
+            f"Cannot write to output_dir {run.root}: {error.strerror}; choose another --output_dir."
         ) from error
 
 
 def _plain(value: Any) -> Any:
-    """One form for what a YAML file and a command line write differently: 0.5 and "5e-1", True and "true"."""
+    """Return the same value for different spellings in YAML and on the command line: 0.5 and "5e-1", True and "true"."""
     if isinstance(value, list):
         return [_plain(word) for word in value]
     try:

@@ -20,7 +20,7 @@ Interval = tuple[float, float]  # lower and upper end
 
 @dataclass(frozen=True)
 class Pair(Generic[T]):
-    """The same thing measured on the baseline and on the compressed model."""
+    """One quantity of the baseline and of the compressed model."""
 
     baseline: T | None = None
     compressed: T | None = None
@@ -28,7 +28,7 @@ class Pair(Generic[T]):
 
 @dataclass(frozen=True)
 class Model:
-    """Which models are compared, and on what kind of task; names are Hub ids or folder names."""
+    """The two models and their task; models are named by Hub id or folder."""
 
     baseline: str | None = None
     compressed: str | None = None
@@ -40,34 +40,34 @@ class Model:
 
 @dataclass(frozen=True)
 class Sparsity:
-    """What was asked for and what is gone: fractions of the encoder's prunable weights physically removed."""
+    """How much was removed: `requested` and `achieved` are fractions of the prunable weights of the encoder."""
 
     requested: Fraction | None = None
     achieved: Fraction | None = None
     method: str | None = None
     structure: Literal["compact", "plain"] | None = None
-    heads: list[list[int]] | None = None  # indices of the heads that stay, per layer
-    ffn_width: list[int] | None = None  # neurons that stay, per layer
-    layers: NonNegativeInt | None = None  # layers that stay
-    vocabulary: NonNegativeInt | None = None  # tokens that stay
-    requested_speedup: Annotated[float, Field(ge=1)] | None = None  # asked for instead of a sparsity
+    heads: list[list[int]] | None = None  # indices of the remaining heads, per layer
+    ffn_width: list[int] | None = None  # remaining neurons, per layer
+    layers: NonNegativeInt | None = None  # remaining layers
+    vocabulary: NonNegativeInt | None = None  # remaining tokens
+    requested_speedup: Annotated[float, Field(ge=1)] | None = None  # given instead of a sparsity
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What trimming the vocabulary did; shares are of texts that it was not chosen by."""
+    """The effect of vocabulary trimming, measured on texts that the tokens were not chosen from."""
 
     tokens: Pair[NonNegativeInt] | None = None
     corpus_texts: NonNegativeInt | None = None
     held_out_texts: NonNegativeInt | None = None
-    changed_share: Fraction | None = None  # held-out texts that are cut into other pieces than before
+    changed_share: Fraction | None = None  # held-out texts that are tokenized differently
     unknown_rate: Pair[Fraction] | None = None  # unknown tokens per token
     tokens_per_word: Pair[NonNegativeFloat] | None = None
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """Numbers of unique parameters: total = encoder + embeddings + head."""
+    """Number of unique parameters; total = encoder + embeddings + head."""
 
     total: NonNegativeInt
     encoder: NonNegativeInt
@@ -77,7 +77,7 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Scores:
-    """Quality of one model on one split; ``other`` holds further metrics by name, ``ci95`` is [low, high] by metric."""
+    """Metrics of one model on one split; `other` and `ci95` (the 95 % intervals) are by name of the metric."""
 
     accuracy: Fraction | None = None
     macro_f1: Fraction | None = None
@@ -86,7 +86,7 @@ class Scores:
 
     @property
     def by_name(self) -> dict[str, float]:
-        """Every metric that was measured."""
+        """All metrics that were measured, by name."""
         own = {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
         return {name: value for name, value in own.items() if value is not None} | self.other
 
@@ -95,7 +95,7 @@ class Scores:
 class Difference:
     """Main metric of the compressed model minus that of the baseline, with its paired 95 % interval.
 
-    It is ``accuracy`` where accuracy is the main metric and else ``value``.
+    The difference is in `accuracy` if that is the main metric, else in `value`.
     """
 
     accuracy: Annotated[float, Field(ge=-1, le=1)] | None = None
@@ -104,13 +104,13 @@ class Difference:
 
     @property
     def main(self) -> float | None:
-        """The difference, whichever metric it is of."""
+        """The difference of the main metric."""
         return self.accuracy if self.value is None else self.value
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Quality of one model on one class."""
+    """Metrics of one model on one class."""
 
     precision: Fraction | None = None
     recall: Fraction | None = None
@@ -119,7 +119,7 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class ClassPair:
-    """Both models on the ``support`` rows whose reference is this label."""
+    """Both models on one class; `support` is the number of rows whose reference is this label."""
 
     label: str
     support: NonNegativeInt
@@ -129,9 +129,10 @@ class ClassPair:
 
 @dataclass(frozen=True)
 class Quality:
-    """Both models on the rows of one split; lost = only the baseline is right, won = only the compressed model is.
+    """Both models on one split.
 
-    ``metric`` names the main metric, the one that ``difference`` is of.
+    `lost` counts the rows that only the baseline predicts correctly, `won` those that only the compressed model does.
+    `metric` names the main metric, of which `difference` is stated. `agreement` is the fraction of equal predictions.
     """
 
     split: str
@@ -150,10 +151,10 @@ class Quality:
 
 @dataclass(frozen=True)
 class Latency:
-    """One forward pass of both models, interleaved; medians and 95th percentiles in milliseconds.
+    """Time of one forward pass of both models, measured in turn: median and 95th percentile in milliseconds.
 
-    ``runtime`` and ``precision`` are those of the compressed model; the baseline always runs in PyTorch, on the same
-    device, in fp32 where the two differ.
+    `runtime` and `precision` are those of the compressed model. The baseline runs in PyTorch on the same device, in fp32
+    where the two differ.
     """
 
     runtime: str
@@ -174,7 +175,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Largest absolute logit difference along the chain, over so many rows."""
+    """Largest absolute difference of logits between the forms of the compressed model, on `rows` rows."""
 
     masked_vs_shrunk: NonNegativeFloat | None = None
     shrunk_vs_reloaded: NonNegativeFloat | None = None
@@ -184,7 +185,7 @@ class Equivalence:
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """What training one model cost."""
+    """Time, energy and CO2 equivalent of training one model."""
 
     seconds: NonNegativeFloat | None = None
     energy_kwh: NonNegativeFloat | None = None
@@ -193,15 +194,15 @@ class TrainingCost:
 
 @dataclass(frozen=True)
 class Inference:
-    """What a thousand predictions cost, and after how many the compression has paid for itself."""
+    """Energy and CO2 equivalent of 1,000 predictions, and after how many predictions the compression has paid off."""
 
     energy_kwh_per_1000: Pair[NonNegativeFloat] | None = None
     emissions_g_per_1000: Pair[NonNegativeFloat] | None = None
     grid_g_per_kwh: NonNegativeFloat | None = None
     country: str | None = None
     break_even_inferences: NonNegativeFloat | None = None
-    estimated: bool | None = None  # the processor has no energy counter; memory is estimated everywhere
-    range_kwh_per_1000: Pair[Interval] | None = None  # the lowest and the highest of the alternating blocks
+    estimated: bool | None = None  # the processor has no energy counter; memory is always estimated
+    range_kwh_per_1000: Pair[Interval] | None = None  # lowest and highest of the alternating blocks
     hardware: str | None = None
     batch_size: PositiveInt | None = None
     sequence_length: PositiveInt | None = None
@@ -210,10 +211,11 @@ class Inference:
 
 @dataclass(frozen=True)
 class Export:
-    """One deployable file; exact formats state a difference, quantised ones a quality.
+    """One exported file, compared with the model that it was made from.
 
-    ``path`` begins with ``compressed/`` or ``baseline/``, the model that it was made from. ``bytes`` counts every file that the format needs, ``agreement`` is the share of rows that it answers as
-    that model does, ``difference`` is its main metric minus that of that model.
+    `path` begins with `compressed/` or `baseline/`, that model. `bytes` counts all files of the format. Exact formats state
+    `max_abs_difference` of the logits; quantized ones `quality`, its `difference` from that of the model, and `agreement`,
+    the fraction of equal predictions.
     """
 
     format: str
@@ -230,7 +232,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Data:
-    """Rows trained on, and rows left out by reason."""
+    """Number of training rows, and of the rows left out by reason."""
 
     train_rows: NonNegativeInt | None = None
     dropped: dict[str, int] = field(default_factory=dict)
@@ -238,7 +240,7 @@ class Data:
 
 @dataclass(frozen=True)
 class CompressionReport:
-    """compression.json. Only ``created`` (ISO 8601, see ``report.utc_now``) and ``model`` must be given."""
+    """The content of `compression.json`; `created` is ISO 8601, see `report.utc_now`."""
 
     created: str
     model: Model

@@ -58,21 +58,13 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Panel:
-    """Quality against one measurement.
+    """Quality against one measurement."""
 
-    Attributes:
-        name: as `frontiers` has it.
-        label: of the x axis.
-        points: the rows for which both were measured.
-        best: the frontier among them.
-        is_cost: whether less is better; the x axis then runs backwards.
-    """
-
-    name: str
-    label: str
-    points: list[Point]
-    best: list[Point]
-    is_cost: bool
+    name: str  # as `frontiers` has it
+    label: str  # of the x axis
+    points: list[Point]  # the rows for which both were measured
+    best: list[Point]  # the frontier among them
+    is_cost: bool  # whether less is better; the x axis then runs backwards
 
     @property
     def is_log(self) -> bool:
@@ -111,27 +103,16 @@ def panels(rows: Sequence[SweepRow]) -> list[Panel]:
 
 @dataclass(frozen=True)
 class Style:
-    """How the rows of a sweep are drawn, the same in all panels.
+    """How the rows of a sweep are drawn, the same in all panels."""
 
-    Attributes:
-        title: of the metric.
-        factor: of its values: 100 for fractions, shown in per cent.
-        best: title of the chosen row.
-        numbered: whether markers contain numbers; only the frontier is named then.
-        colours: by runtime and precision.
-        axis: the setting that markers stand for.
-        markers: by value of that setting.
-        numbers: by name of the model.
-    """
-
-    title: str
-    factor: float
-    best: str | None
-    numbered: bool
-    colours: dict[str, str]
-    axis: str | None
-    markers: dict[str, str]
-    numbers: dict[str, str]
+    title: str  # of the metric
+    factor: float  # of its values: 100 for fractions, shown in per cent
+    best: str | None  # title of the chosen row
+    numbered: bool  # whether markers contain numbers; only the frontier is named then
+    colours: dict[str, str]  # by runtime and precision
+    axis: str | None  # the setting that markers stand for
+    markers: dict[str, str]  # by value of that setting
+    numbers: dict[str, str]  # by name of the model
 
     def colour(self, row: SweepRow) -> str:
         """Return the colour of a row."""

@@ -26,61 +26,43 @@ CSV_FIELDS = (
 
 @dataclass(frozen=True)
 class SweepRow:
-    """One model in one runtime; the baseline in PyTorch is a row too.
+    """One model in one runtime; the baseline in PyTorch is a row too."""
 
-    Attributes:
-        name: the labels of the model's settings, or `baseline`.
-        runtime: `torch`, `onnxruntime` or `openvino`.
-        precision: of the weights: `fp32`, `bf16`, `fp16` or `int8`.
-        settings: label by axis, such as `{"sparsity": "25 % removed", "teacher": "KD"}`.
-        seed: of the training.
-        split: name of the test set.
-        rows: number of rows of that test set.
-        metric: the main metric.
-        value: of the metric, with its 95 % interval `low`, `high`.
-        difference: `value` minus that of the baseline on the same rows, with its paired 95 % interval.
-        holdout: `difference`, `low`, `high` and `rows` of the same comparison on the rows that were held out of the
-            training data to choose by; None if none were.
-        sparsity: share of the encoder's prunable weights that is gone, in [0, 1].
-        parameters: of the model.
-        bytes: of its weights on disk.
-        speedup: over the median time of the baseline in PyTorch fp32, by shape (texts x tokens per call, `32 x 64`).
-        ideal_speedup: ratio of the floating-point operations, by shape.
-        median_ms: milliseconds per call, by shape.
-        memory_mib: peak memory of a process that predicts.
-        train_seconds, train_kwh, train_g: cost of training this model, without the baseline's.
-        kwh_per_1000, g_per_1000: energy and CO2 of a thousand predictions.
-        folder: of the run, relative to the file; empty for a model that was not kept.
-    """
-
-    name: str
-    runtime: str = "torch"
-    precision: str = "fp32"
+    name: str  # the labels of the model's settings, or `baseline`
+    runtime: str = "torch"  # `torch`, `onnxruntime` or `openvino`
+    precision: str = "fp32"  # of the weights: `fp32`, `bf16`, `fp16` or `int8`
+    # label by axis, such as `{"sparsity": "25 % removed", "teacher": "KD"}`
     settings: dict[str, str] = field(default_factory=dict)
-    seed: int | None = None
-    split: str | None = None
-    rows: int | None = None
-    metric: str | None = None
-    value: float | None = None
+    seed: int | None = None  # of the training
+    split: str | None = None  # name of the test set
+    rows: int | None = None  # number of rows of that test set
+    metric: str | None = None  # the main metric
+    value: float | None = None  # of the metric, with its 95 % interval `low`, `high`
     low: float | None = None
     high: float | None = None
+    # `value` minus that of the baseline on the same rows, with its paired 95 % interval
     difference: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
+    # `difference`, `low`, `high` and `rows` of the same comparison on the rows that were held out of the training data
+    # to choose by; None if none were
     holdout: dict[str, float] | None = None
-    sparsity: float | None = None
-    parameters: int | None = None
-    bytes: int | None = None
+    sparsity: float | None = None  # share of the encoder's prunable weights that is gone, in [0, 1]
+    parameters: int | None = None  # of the model
+    bytes: int | None = None  # of its weights on disk
+    # over the median time of the baseline in PyTorch fp32, by shape (texts x tokens per call, `32 x 64`)
     speedup: dict[str, float] = field(default_factory=dict)
-    ideal_speedup: dict[str, float] = field(default_factory=dict)
-    median_ms: dict[str, float] = field(default_factory=dict)
-    memory_mib: float | None = None
+    ideal_speedup: dict[str, float] = field(default_factory=dict)  # ratio of the floating-point operations, by shape
+    median_ms: dict[str, float] = field(default_factory=dict)  # milliseconds per call, by shape
+    memory_mib: float | None = None  # peak memory of a process that predicts
+    # train_seconds, train_kwh, train_g: cost of training this model, without the baseline's
     train_seconds: float | None = None
     train_kwh: float | None = None
     train_g: float | None = None
+    # kwh_per_1000, g_per_1000: energy and CO2 of a thousand predictions
     kwh_per_1000: float | None = None
     g_per_1000: float | None = None
-    folder: str = ""
+    folder: str = ""  # of the run, relative to the file; empty for a model that was not kept
 
     @property
     def title(self) -> str:
@@ -111,29 +93,17 @@ class SweepRow:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """The content of `sweep.json`: the rows of one sweep, and what they were measured on.
+    """The content of `sweep.json`: the rows of one sweep, and what they were measured on."""
 
-    Attributes:
-        created: ISO 8601.
-        command: the command line, without private values.
-        recipe: file name of the sweep file or recipe.
-        scale: the name given with --scale, or None.
-        machine: processor, threads, load and versions, in one line.
-        rows: the baseline first.
-        failed: last message of each run that failed, by name.
-        notes: remarks for the reader, such as why a search stopped.
-        best: `title` of the chosen row, and `why` it was chosen.
-    """
-
-    created: str
-    command: str | None
-    recipe: str
-    scale: str | None
-    machine: str
-    rows: list[SweepRow]
-    failed: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    best: dict[str, str] | None = None
+    created: str  # ISO 8601
+    command: str | None  # the command line, without private values
+    recipe: str  # file name of the sweep file or recipe
+    scale: str | None  # the name given with --scale, or None
+    machine: str  # processor, threads, load and versions, in one line
+    rows: list[SweepRow]  # the baseline first
+    failed: dict[str, str] = field(default_factory=dict)  # last message of each run that failed, by name
+    notes: list[str] = field(default_factory=list)  # remarks for the reader, such as why a search stopped
+    best: dict[str, str] | None = None  # `title` of the chosen row, and `why` it was chosen
 
     @property
     def best_title(self) -> str | None:
