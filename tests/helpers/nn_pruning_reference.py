@@ -1,4 +1,4 @@
-"""What nn_pruning computes, by its own code behind the shim and as one pure formula: the reference of the parity tests."""
+"""The reference of the parity tests: what nn_pruning computes, by its own code and as a formula."""
 
 import torch
 
@@ -7,7 +7,7 @@ from recipes.benchmarks.nn_pruning_shim import load_masked_nn
 
 
 def coordinator(**fields):
-    """Its `ModelPatchingCoordinator` with the options of its hybrid, and these."""
+    """Return its `ModelPatchingCoordinator` with the options of its hybrid method and these fields."""
     load_masked_nn()
     from nn_pruning.patch_coordinator import ModelPatchingCoordinator, SparseTrainingArguments
 
@@ -15,10 +15,10 @@ def coordinator(**fields):
 
 
 def hybrid(model, *, block_size, seed=0, **fields):
-    """Its hybrid masks on a BERT model, which is changed in place, with random scores.
+    """Give a BERT model its hybrid masks with random scores, in place.
 
     Returns:
-        `(coordinator, masked)`: the second its `MaskedLinear`s by name.
+        `(coordinator, masked)`: the second are its `MaskedLinear` modules by name.
     """
     found = coordinator(attention_block_rows=block_size, attention_block_cols=block_size, **fields)
     found.patch_model(model)
@@ -32,14 +32,10 @@ def hybrid(model, *, block_size, seed=0, **fields):
 
 
 def scores_of(masked):
-    """The scores of one of its `MaskedLinear`s: a matrix of blocks, or a vector that two matrices share."""
+    """Return the scores of a `MaskedLinear`: a matrix of blocks, or a vector that two matrices share."""
     return next(context.mask_scores for context in masked.mask_module.context_modules if context is not None)
 
 
 def penalty(matrices):
-    """Its L1 penalty on one group of scores, as a formula: the mean over matrices of the mean of their sigmoids.
-
-    Args:
-        matrices: scores of each matrix, of any shapes; a vector that two matrices share is given once.
-    """
+    """Return its L1 penalty on the scores of several matrices: the mean over matrices of the mean of the sigmoids."""
     return sum(torch.sigmoid(scores).mean() for scores in matrices) / len(matrices)

@@ -1,4 +1,4 @@
-"""What many tests start from: one tiny random classifier per family, and a specification to prune it by."""
+"""Tiny random classifiers, one per architecture, and a pruning specification."""
 
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
@@ -20,9 +20,14 @@ SPECIAL = {
 
 
 def build(model_type: str, *, auto_class=AutoModelForSequenceClassification, **changes):
-    """A model (a classifier) of 3 labels: hidden 32, 2 layers of 4 heads of 8, 64 neurons, 128 tokens, weights of order 0.3.
+    """Return a random model: hidden size 32, 2 layers of 4 heads of 8, 64 neurons, 128 tokens, 3 labels.
 
-    Default initialisation (0.02) gives logits near zero, where a wrong result looks right.
+    Weights are about 0.3. The default initialisation (0.02) gives logits near zero, where a wrong result looks right.
+
+    Args:
+        model_type: the architecture.
+        auto_class: the Auto class of its head.
+        **changes: fields of the config.
     """
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 128, "num_labels": 3}
     sizes |= {"max_position_embeddings": 40, "hidden_dim" if model_type == "distilbert" else "intermediate_size": 64}

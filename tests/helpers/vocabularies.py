@@ -1,4 +1,4 @@
-"""What the tests of vocabularies share: sentences in four scripts, and a tokenizer of each kind learned from them."""
+"""Sentences in four scripts, and a tokenizer of each kind trained on them, for the tests of vocabularies."""
 
 import functools
 import json
@@ -49,7 +49,7 @@ CAMEMBERT = ("<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED", "<s>
 
 
 def _learned(model, trainer, pre_tokenizer, normalizer=None) -> dict:
-    """The `model` of the tokenizer.json that all sentences give."""
+    """Return the `model` of the tokenizer.json trained on all sentences."""
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizer
     if normalizer:
@@ -96,7 +96,7 @@ def _roberta():
 
 
 def _modernbert():
-    """Byte-level BPE with its special tokens behind it, and a space that belongs to the mask."""
+    """Return byte-level BPE with special tokens added at the end and a mask token that includes the space before it."""
     backend = _bpe(_byte_level())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -104,7 +104,7 @@ def _modernbert():
 
 
 def _gemma():
-    """BPE over characters, with bytes for those that have no piece."""
+    """Return BPE over characters, with bytes for unknown characters."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"<0x{byte:02X}>" for byte in range(256))]
     trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=special, show_progress=False)
     spaces = normalizers.Replace(" ", "▁")
@@ -134,7 +134,7 @@ def _bert(kind=BertTokenizer):
     return lambda: kind(vocab=_wordpiece(BERT), do_lower_case=False, strip_accents=False)
 
 
-# A tokenizer of every family, and one of a family that has no encoder here: BPE that falls back to bytes.
+# A tokenizer of every architecture, and one of an architecture without an encoder here: BPE with byte fallback.
 MAKE = {
     "albert": lambda: AlbertTokenizer(
         vocab=_unigram(("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")), keep_accents=True, do_lower_case=False
@@ -156,5 +156,5 @@ MAKE = {
 
 @functools.cache
 def tokenizer_of(kind: str):
-    """The tokenizer of a kind, a key of `MAKE`; one for all tests, which must leave it as it is."""
+    """Return the tokenizer of a kind, a key of `MAKE`. All tests share it and must not change it."""
     return MAKE[kind]()

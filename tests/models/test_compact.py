@@ -1,4 +1,4 @@
-"""Compact models: saved and opened again they are equal, here and where this package is not installed."""
+"""Compact models: saved and loaded, they compute the same, with and without this package."""
 
 import ast
 import json
@@ -21,7 +21,7 @@ every_family = pytest.mark.parametrize("model_type", MODEL_TYPES)
 
 @pytest.fixture
 def compact(tiny_model):
-    """`compact(model_type)`: different heads and widths in every layer, with labels that have names."""
+    """`compact(model_type)`: different heads and widths in every layer, and named labels."""
 
     def make(model_type="bert"):
         model = tiny_model(model_type)
@@ -40,7 +40,7 @@ def compact(tiny_model):
 
 @pytest.fixture
 def edited(compact, tmp_path):
-    """`edited(change)`: a saved compact model whose `compact_linears`, or `compact_heads`, went through `change`."""
+    """`edited(change)`: a saved compact model with `change` applied to its `compact_linears` or `compact_heads`."""
 
     def make(change, model_type="bert", field="compact_linears"):
         compact(model_type).save_pretrained(tmp_path)
@@ -53,7 +53,7 @@ def edited(compact, tmp_path):
 
 
 @every_family
-def test_saved_and_opened_it_is_equal(compact, tiny_batch, tmp_path, model_type):
+def test_saved_and_loaded_it_computes_the_same(compact, tiny_batch, tmp_path, model_type):
     model = compact(model_type)
     model.save_pretrained(tmp_path)
     opened, info = AutoModelForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
@@ -71,7 +71,7 @@ def test_saved_and_opened_it_is_equal(compact, tiny_batch, tmp_path, model_type)
 
 
 @every_family
-def test_its_encoder_and_its_configuration_open_too(compact, tiny_batch, tmp_path, model_type):
+def test_its_encoder_and_its_configuration_load_too(compact, tiny_batch, tmp_path, model_type):
     model = compact(model_type)
     model.save_pretrained(tmp_path)
     config = AutoConfig.from_pretrained(tmp_path)
@@ -101,7 +101,7 @@ def test_masks_on_a_compact_model_survive_saving(compact, tiny_batch, make_spec,
     assert masks.current_sparsity(opened) == masks.current_sparsity(model) > 0.15
 
 
-def test_stock_classes_do_not_open_it(compact, tmp_path):
+def test_stock_classes_do_not_load_it(compact, tmp_path):
     from transformers import BertForSequenceClassification
 
     compact().save_pretrained(tmp_path)
@@ -113,13 +113,13 @@ def test_stock_classes_do_not_open_it(compact, tmp_path):
 
 
 @pytest.mark.parametrize("size", [[15, 32], [17, 31], [64, 32], [1, 32], [0, 32]])
-def test_a_configuration_that_lies_about_a_size_is_refused(edited, size):
+def test_a_wrong_size_in_the_config_is_an_error(edited, size):
     folder = edited(lambda linears: linears.update({"encoder.layer.0.intermediate.dense": size}))
     with pytest.raises(RuntimeError, match="mismatched|size mismatch|ignore_mismatched_sizes"):
         AutoModelForSequenceClassification.from_pretrained(folder)
 
 
-def test_a_configuration_that_forgets_a_size_is_refused(edited):
+def test_a_missing_size_in_the_config_is_an_error(edited):
     folder = edited(lambda linears: linears.pop("encoder.layer.0.intermediate.dense"))
     with pytest.raises(RuntimeError, match="mismatched|size mismatch|ignore_mismatched_sizes"):
         AutoModelForSequenceClassification.from_pretrained(folder)
@@ -128,14 +128,14 @@ def test_a_configuration_that_forgets_a_size_is_refused(edited):
 @pytest.mark.parametrize(
     "path", ["encoder.layer.9.output.dense", "encoder.layer.0", "encoder", "", "a.b", "__class__"]
 )
-def test_a_path_that_is_no_linear_is_refused(edited, path):
+def test_a_path_that_is_not_a_linear_is_an_error(edited, path):
     folder = edited(lambda linears: linears.update({path: [4, 4]}))
     with pytest.raises(ValueError, match=f"compact_linears names '{path}', which is not a Linear of CompactBert"):
         AutoModelForSequenceClassification.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("size", [[17], [17, 32, 1], [-17, 32], [17.0, 32], ["17", "32"], []])
-def test_a_size_that_is_no_pair_of_whole_numbers_is_refused(edited, size):
+def test_a_size_that_is_not_a_pair_of_integers_is_an_error(edited, size):
     folder = edited(lambda linears: linears.update({"encoder.layer.0.intermediate.dense": size}))
     with pytest.raises(ValueError, match=r"intermediate.dense'\] must be \[out_features, in_features\], got"):
         AutoModelForSequenceClassification.from_pretrained(folder)
@@ -156,14 +156,14 @@ def test_a_size_that_is_no_pair_of_whole_numbers_is_refused(edited, size):
     ids=["none", "not all", "too few", "too many", "twice", "turned", "above", "below"],
 )
 @pytest.mark.parametrize("model_type", ["deberta-v2", "mpnet"])
-def test_heads_that_the_linears_do_not_hold_are_refused(edited, model_type, change):
-    """DeBERTa would run, with heads of another size."""
+def test_heads_that_do_not_match_the_linears_are_an_error(edited, model_type, change):
+    """DeBERTa would run with heads of another size."""
     folder = edited(change, model_type, "compact_heads")
     with pytest.raises(ValueError, match=r"compact_heads\['encoder.layer.\d.attention.\w+'\] must be \d ids in asc"):
         AutoModelForSequenceClassification.from_pretrained(folder)
 
 
-def test_heads_of_what_is_no_attention_are_refused(edited):
+def test_heads_of_a_module_that_is_not_attention_are_an_error(edited):
     folder = edited(lambda heads: heads.update({"encoder.layer.0": [0]}), "mpnet", "compact_heads")
     with pytest.raises(
         ValueError,
@@ -187,7 +187,7 @@ def test_the_file_needs_transformers_torch_and_the_standard_library():
 
     source = Path(modeling_compact.__file__).read_text(encoding="utf-8")
     assert needed(source) == {"torch", "transformers"}
-    assert needed("def f():\n    from ..families import x\n    import numpy.linalg, os") == {".", "numpy"}
+    assert needed("def f():\n    from ..architectures import x\n    import numpy.linalg, os") == {".", "numpy"}
 
 
 def test_the_file_offers_every_stock_class_and_nothing_else():

@@ -1,4 +1,4 @@
-"""Compact models in use: copied, cast, trained on, opened for other tasks, and shrunk a second time."""
+"""Compact models in use: copied, cast, trained, loaded for other tasks, and shrunk a second time."""
 
 import copy
 import json
@@ -30,7 +30,7 @@ def compact(tiny_model, cut):
 
 
 @every_family
-def test_a_copy_is_equal_and_its_own(compact, tiny_batch, model_type):
+def test_a_copy_is_equal_and_independent(compact, tiny_batch, model_type):
     model = compact(model_type)
     batch = tiny_batch(model)
     expected = outputs.logits(model, batch)
@@ -63,13 +63,13 @@ def test_it_runs_in_bf16(compact, tiny_batch, tmp_path, model_type):
 
 
 def _sdpa_of_a_gpu(module, query, *args, **kwargs):
-    """PyTorch's fused attention as a GPU has it: without a head it gives no tensor."""
+    """Fused attention of PyTorch as on a GPU: without heads it returns no tensor."""
     answer = sdpa_attention_forward(module, query, *args, **kwargs)
     return answer if query.shape[1] else (None, None)
 
 
 @every_family
-def test_no_fused_attention_is_asked_for_no_head(compact, tiny_batch, model_type):
+def test_fused_attention_is_never_called_without_heads(compact, tiny_batch, model_type):
     AttentionInterface.register("sdpa_of_a_gpu", _sdpa_of_a_gpu)
     AttentionMaskInterface.register("sdpa_of_a_gpu", sdpa_mask)
     model = compact(model_type)
@@ -95,8 +95,8 @@ def test_it_runs_on_a_gpu(compact, tiny_batch, model_type, dtype):
 
 
 @every_family
-def test_every_part_of_it_learns(compact, tiny_batch, model_type):
-    """Also where gradients must pass an empty layer; what has no entries has no gradient, and no NaN."""
+def test_every_parameter_is_trained(compact, tiny_batch, model_type):
+    """Also if gradients pass an empty layer. Parameters without entries have no gradient, and none is NaN."""
     model = compact(model_type).train()
     model(**tiny_batch(model), labels=torch.tensor([0, 1, 2] * 2)).loss.backward()
     gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
@@ -114,8 +114,10 @@ def test_every_part_of_it_learns(compact, tiny_batch, model_type):
 
 
 @every_family
-def test_what_is_shrunk_again_remembers_the_dense_model(compact, tiny_batch, make_spec, tmp_path, model_type):
-    """The second choice is in ids of the first; what is saved of heads is in ids of the dense model."""
+def test_a_model_shrunk_twice_keeps_the_head_ids_of_the_dense_model(
+    compact, tiny_batch, make_spec, tmp_path, model_type
+):
+    """The second choice uses the ids of the first; saved head ids are those of the dense model."""
     first = compact(model_type)
     masks.attach(first, make_spec(attention="head"))
     choose(first, Structure([[], [1]], [[], [0, 2]]))
@@ -142,7 +144,7 @@ TASKS = {
 
 @pytest.mark.parametrize("task", TASKS)
 @every_family
-def test_heads_of_other_tasks_save_and_open(compact, tiny_batch, tmp_path, model_type, task):
+def test_models_for_other_tasks_save_and_load(compact, tiny_batch, tmp_path, model_type, task):
     auto_class, labels, names = TASKS[task]
     model = compact(model_type, auto_class=auto_class, num_labels=labels)
     batch = tiny_batch(model)

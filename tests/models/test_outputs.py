@@ -1,4 +1,4 @@
-"""Equivalence: the batch is the same everywhere and reaches padding; the difference is seen; modes are restored."""
+"""Outputs: the batch is always the same and has padding; differences are found, in full precision; modes are restored."""
 
 import contextlib
 import copy
@@ -30,7 +30,7 @@ def test_the_batch_fits_the_model(tiny_model, model_type):
     assert outputs.logits(model, batch).isfinite().all()
 
 
-def test_the_batch_is_the_same_every_time_but_for_its_seed(tiny_model):
+def test_the_batch_depends_only_on_its_seed(tiny_model):
     model = tiny_model()
     torch.manual_seed(1)
     first = outputs.synthetic_batch(model)
@@ -61,7 +61,7 @@ def test_logits_are_those_of_evaluation_and_the_mode_is_restored(tiny_model, tin
 
 
 @every_family
-def test_the_difference_is_zero_for_a_copy_and_seen_for_a_change(tiny_model, tiny_batch, model_type):
+def test_the_difference_is_zero_for_a_copy_and_found_for_a_change(tiny_model, tiny_batch, model_type):
     model = tiny_model(model_type)
     other = copy.deepcopy(model)
     batch = tiny_batch(model)
@@ -73,7 +73,7 @@ def test_the_difference_is_zero_for_a_copy_and_seen_for_a_change(tiny_model, tin
     assert outputs.max_logit_difference(other, model, batch) == pytest.approx(0.25, abs=1e-5)
 
 
-def test_the_allowed_difference_grows_with_the_logits_and_never_falls_below_its_floor():
+def test_the_allowed_difference_grows_with_the_logits():
     assert outputs.allowed_difference(torch.tensor([[0.01, -0.2]])) == pytest.approx(1e-5)
     assert outputs.allowed_difference(torch.tensor([[3.0, -40.0]])) == pytest.approx(4e-4)
 
@@ -81,24 +81,8 @@ def test_the_allowed_difference_grows_with_the_logits_and_never_falls_below_its_
 # Precision
 
 
-def set_generic(value):
-    torch.backends.fp32_precision = value
-
-
-def set_cuda_matmul(value):
-    torch.backends.cuda.matmul.fp32_precision = value
-
-
-def set_cudnn_tf32(value):
-    torch.backends.cudnn.allow_tf32 = value
-
-
-def set_matmul_tf32(value):
-    torch.backends.cuda.matmul.allow_tf32 = value
-
-
-def set_mkldnn_matmul(value):
-    torch.backends.mkldnn.matmul.fp32_precision = value
+def put(owner, value, name="fp32_precision"):
+    setattr(owner, name, value)
 
 
 @pytest.fixture
@@ -107,20 +91,18 @@ def restored_precision():
         yield
 
 
-FULL = {"matmul": "highest", "cuda tf32": False, "cudnn tf32": False, "autocast": False} | dict.fromkeys(
-    SETTINGS, "ieee"
-)
+OLDER = {"matmul": "highest", "cuda tf32": False, "cudnn tf32": False, "autocast": False}
+FULL = OLDER | dict.fromkeys(SETTINGS, "ieee")
 LOWERED = {
     "nothing": lambda: None,
     "medium": lambda: torch.set_float32_matmul_precision("medium"),
     "high": lambda: torch.set_float32_matmul_precision("high"),
-    "tf32 of cuBLAS": lambda: set_matmul_tf32(True),
-    "no tf32 of cuDNN": lambda: set_cudnn_tf32(False),
-    "tf32 everywhere": lambda: set_generic("tf32"),
-    "bf16 everywhere": lambda: set_generic("bf16"),
-    "newer, cuda": lambda: set_cuda_matmul("tf32"),
-    "newer, mkldnn": lambda: set_mkldnn_matmul("bf16"),
-    "newer over older": lambda: (torch.set_float32_matmul_precision("highest"), set_mkldnn_matmul("bf16")),
+    "tf32 of cuBLAS": lambda: put(torch.backends.cuda.matmul, True, "allow_tf32"),
+    "no tf32 of cuDNN": lambda: put(torch.backends.cudnn, False, "allow_tf32"),
+    "tf32 everywhere": lambda: put(torch.backends, "tf32"),
+    "bf16 everywhere": lambda: put(torch.backends, "bf16"),
+    "newer, cuda": lambda: put(torch.backends.cuda.matmul, "tf32"),
+    "newer, mkldnn": lambda: put(torch.backends.mkldnn.matmul, "bf16"),
 }
 
 
@@ -134,12 +116,16 @@ def test_full_precision_sets_everything_and_restores_it_also_after_an_error(lowe
         assert precision_settings() == FULL
         1 / (not fails)
     assert precision_settings() == before
-    set_generic("tf32")  # what inherited from the general setting still does
-    inherited = precision_settings()
-    set_generic("none")
-    LOWERED[lowered]()
-    set_generic("tf32")
-    assert precision_settings() == inherited
+
+
+@pytest.mark.usefixtures("restored_precision")
+def test_settings_that_inherit_the_general_one_still_do_after_full_precision():
+    put(torch.backends, "tf32")
+    with outputs.full_precision():
+        pass
+    put(torch.backends, "ieee")
+    found = precision_settings()
+    assert {found[name] for name in ("cuda.all", "cuda.matmul", "mkldnn.matmul", "mkldnn.conv")} == {"ieee"}
 
 
 @pytest.mark.usefixtures("restored_precision")

@@ -1,4 +1,4 @@
-"""The chain masked = shrunk = reloaded, for every family, attention kernel and extreme of structure."""
+"""The chain masked = shrunk = reloaded, for every architecture, attention kernel and extreme structure."""
 
 import random
 
@@ -42,7 +42,7 @@ LAYOUTS = {
 
 
 def random_ids(size, seed):
-    """Between one and all but one of `size` ids."""
+    """Return between one and all but one of `size` ids."""
     generator = random.Random(seed)
     return sorted(generator.sample(range(size), generator.randrange(1, size)))
 
@@ -62,7 +62,7 @@ def structure_of(name, model, seed):
 
 
 def walk(model, structure, batch, folder):
-    """Logits of the model with these masks, then shrunk, then saved and opened."""
+    """Return the logits of the model with these masks, then shrunk, then saved and loaded."""
     choose(model, structure)
     masked = outputs.logits(model, batch)
     shrunk, heads, neurons = shrink(masks.merge(model))
@@ -86,7 +86,7 @@ def assert_equal_along(masked, shrunk, reloaded):
     assert masked.isfinite().all()
 
 
-def test_the_kernels_are_those_that_the_classes_have(tiny_model):
+def test_every_attention_kernel_of_the_classes_is_tested(tiny_model):
     assert tuple(name for name in MODEL_TYPES if not tiny_model(name)._supports_sdpa) == EAGER_ONLY
 
 

@@ -1,7 +1,7 @@
-"""Import: what nn_pruning published opens again, with the logits that its full-size model has.
+"""Import: checkpoints that nn_pruning published load again, with the logits of the full-size model.
 
-The checkpoints are written here as transformers 4 wrote them; the reference is a stock model whose dead heads and neurons
-are silenced in place, so that it owes nothing to the code under test.
+The checkpoints are written here as transformers 4 wrote them. The reference is a stock model whose dead heads and neurons
+are set to zero in place, so it does not use the code under test.
 """
 
 import copy
@@ -37,7 +37,7 @@ def rows_of(heads, size=8):
 
 
 def model_with(head, model_type, tiny_model):
-    """A tiny model with another head, its weights of order 0.3."""
+    """Return a tiny model with another head and weights of about 0.3."""
     model = getattr(transformers, f"AutoModelFor{head}").from_config(tiny_model(model_type, num_labels=2).config)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -48,7 +48,7 @@ def model_with(head, model_type, tiny_model):
 
 @torch.no_grad()
 def silenced(model, heads=HEADS, neurons=NEURONS):
-    """The same model; these heads and neurons add nothing."""
+    """Return a copy of the model in which these heads and neurons add nothing."""
     model = copy.deepcopy(model)
     blocks, (_, _, output, ffn_in, ffn_out) = layers(model)
     for index, block in enumerate(blocks):
@@ -87,7 +87,7 @@ def publish(model, folder, *, heads=HEADS, safe=True, old_names=False, column_or
 
 
 def opened(folder):
-    """A compact model from its folder, as whoever has only the folder opens it."""
+    """Load a compact model as a user who has only its folder."""
     config = json.loads((folder / "config.json").read_text())
     auto = next(name for name in config["auto_map"] if name.startswith("AutoModelFor"))
     return getattr(transformers, auto).from_pretrained(folder, trust_remote_code=True)
@@ -100,7 +100,7 @@ def difference(first, second):
 
 @pytest.mark.parametrize("safe", [True, False])
 @pytest.mark.parametrize("head", ["SequenceClassification", "QuestionAnswering", "TokenClassification"])
-def test_bert_answers_as_it_did(head, safe, tiny_model, tmp_path):
+def test_bert_has_the_same_logits(head, safe, tiny_model, tmp_path):
     full = silenced(model_with(head, "bert", tiny_model))
     found = import_nn_pruning(publish(full, tmp_path / "old", safe=safe, old_names=not safe), tmp_path / "new")
     assert found.heads == [[0, 2], [1, 2, 3]]
@@ -115,14 +115,14 @@ def test_bert_answers_as_it_did(head, safe, tiny_model, tmp_path):
 
 
 @pytest.mark.parametrize("model_type", ["roberta", "distilbert", "electra"])
-def test_other_architectures_do_too(model_type, tiny_model, tmp_path):
+def test_other_architectures_have_the_same_logits(model_type, tiny_model, tmp_path):
     full = silenced(tiny_model(model_type))
     found = import_nn_pruning(publish(full, tmp_path / "old"), tmp_path / "new")
     assert found.heads == [[0, 2], [1, 2, 3]]
     assert difference(full, opened(tmp_path / "new")) <= 1e-5
 
 
-def test_the_answers_are_compared_in_full_precision(tiny_model, tmp_path):
+def test_the_logits_are_compared_in_full_precision(tiny_model, tmp_path):
     source = publish(silenced(tiny_model()), tmp_path / "old")
     with bf16_products():
         import_nn_pruning(source, tmp_path / "new")
@@ -130,8 +130,8 @@ def test_the_answers_are_compared_in_full_precision(tiny_model, tmp_path):
             import_nn_pruning.__wrapped__(source, tmp_path / "other")
 
 
-def test_what_nn_pruning_itself_compiled(tiny_model, tmp_path):
-    """Its own masks, compiler and choice of heads; only the cutting, which transformers 5 lost, is done here."""
+def test_a_checkpoint_that_nn_pruning_compiled_itself(tiny_model, tmp_path):
+    """Masks, compiler and choice of heads are those of nn_pruning. Only cutting, which transformers 5 removed, is done here."""
     model = model_with("QuestionAnswering", "bert", tiny_model)
     coordinator, masked = reference.hybrid(model, block_size=8, final_threshold=0.5)
     with torch.no_grad():
@@ -148,14 +148,14 @@ def test_what_nn_pruning_itself_compiled(tiny_model, tmp_path):
     assert difference(full, opened(tmp_path / "new")) <= 1e-5
 
 
-def test_a_head_put_elsewhere_answers_otherwise(tiny_model, tmp_path):
-    """If the output projection has the heads in another order than query, key and value, the function is another."""
+def test_heads_in_another_position_give_other_logits(tiny_model, tmp_path):
+    """If the output projection has its heads in another order than query, key and value, the function changes."""
     full = silenced(tiny_model("bert"))
     import_nn_pruning(publish(full, tmp_path / "old", column_order=-1), tmp_path / "new")
     assert difference(full, opened(tmp_path / "new")) > 1e-2
 
 
-def test_ids_name_the_heads_and_change_no_answer(tiny_model, tmp_path):
+def test_the_ids_of_pruned_heads_do_not_change_the_logits(tiny_model, tmp_path):
     full = silenced(tiny_model("bert"))
     old = publish(full, tmp_path / "old")
     config = json.loads((old / "config.json").read_text())
@@ -176,7 +176,7 @@ def test_the_command_prints_one_table_and_keeps_the_tokenizer(tiny_model, tmp_pa
     assert transformers.AutoTokenizer.from_pretrained(tmp_path / "new")("one text")["input_ids"]
 
 
-def test_another_function_is_status_1_and_nothing_is_written(tiny_model, tmp_path, monkeypatch, capsys):
+def test_other_logits_are_status_1_and_nothing_is_written(tiny_model, tmp_path, monkeypatch, capsys):
     from trainer_ext.pruning import import_nn_pruning as module
 
     def wrong(model):
@@ -207,13 +207,15 @@ def test_another_function_is_status_1_and_nothing_is_written(tiny_model, tmp_pat
         ({"hidden_size": "wide"}, "its config does not fit"),
     ],
 )
-def test_what_cannot_be_computed_is_refused_in_one_line(config, message, tiny_model, tmp_path, monkeypatch, capsys):
+def test_a_checkpoint_that_stock_classes_cannot_compute_is_a_one_line_error(
+    config, message, tiny_model, tmp_path, monkeypatch, capsys
+):
     old = publish(silenced(tiny_model("bert")), tmp_path / "old", **config)
     refused(old, tmp_path / "new", message, monkeypatch, capsys)
 
 
 class Runs:
-    """Makes a file when it is unpickled."""
+    """An object that writes a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -225,7 +227,7 @@ class Runs:
 @pytest.mark.parametrize(
     "what", ["nothing there", "not pruned", "no weights", "cut weights", "a pickle", "new exists"]
 )
-def test_what_is_no_checkpoint_of_it_is_refused(what, tiny_model, tmp_path, monkeypatch, capsys):
+def test_a_folder_that_is_not_such_a_checkpoint_is_an_error(what, tiny_model, tmp_path, monkeypatch, capsys):
     old, new = tmp_path / "old", tmp_path / "new"
     message = {"nothing there": "cannot be opened", "not pruned": "nothing pruned", "no weights": "has neither"}
     if what == "nothing there":

@@ -1,4 +1,4 @@
-"""Speed budgets: the knapsack is the best one there is, whole blocks close where their price says so."""
+"""Latency target: the solution is optimal, and whole blocks are removed where this saves most."""
 
 import itertools
 from dataclasses import replace
@@ -15,7 +15,7 @@ FREE = {"prune_heads": True, "prune_neurons": True, "equal": False}
 
 
 def table(*, block_ms=0.0, fixed_ms=1.0, heads=HEADS, neurons=NEURONS, **changes):
-    """A block costs `block_ms` for being there, and 0.5 ms per head or 0.2 ms per neuron."""
+    """Return a table in which a block costs `block_ms`, plus 0.5 ms per head or 0.2 ms per neuron."""
     made = LatencyTable(
         heads=[0, 1, heads],
         attention_ms=[0.0, block_ms + 0.5, block_ms + 0.5 * heads],
@@ -45,7 +45,7 @@ def counts(structure):
 
 
 def value(structure, heads, neurons):
-    """Cost times rank among its kind, of every unit that stays."""
+    """Return the value of a structure: the sum of cost times rank of the units that stay."""
     total = 0.0
     for scores, ids, cost in ((heads, structure.heads, 40), (neurons, structure.neurons, 10)):
         flat = torch.cat(scores)
@@ -61,7 +61,7 @@ def value(structure, heads, neurons):
 
 
 def best_value(times, budget_ms, heads, neurons, uses=(1, 1)):
-    """The reference: every count of every block, 5 * 5 * 7 * 7 of them."""
+    """The reference: try every count of every block, 5 * 5 * 7 * 7 of them."""
     worth = []
     for scores, cost in ((heads, 40), (neurons, 10)):
         flat = torch.cat(scores)
@@ -79,7 +79,7 @@ def best_value(times, budget_ms, heads, neurons, uses=(1, 1)):
 @pytest.mark.parametrize("uses", [(1, 1), (3, 1)])
 @pytest.mark.parametrize("block_ms", [0.0, 0.3, 2.0])
 @pytest.mark.parametrize("speedup", [1.0, 1.3, 2.0, 3.0])
-def test_nothing_better_fits(speedup, block_ms, uses):
+def test_the_solution_is_as_good_as_the_best_of_all(speedup, block_ms, uses):
     times = table(block_ms=block_ms)
     for seed in range(5):
         heads, neurons = random(HEADS, seed=seed), random(NEURONS, seed=seed + 50)
@@ -93,7 +93,7 @@ def test_nothing_better_fits(speedup, block_ms, uses):
             assert set(ids) <= set(range(size))
 
 
-def test_the_reference_tells_a_worse_choice():
+def test_the_reference_detects_a_worse_choice():
     heads, neurons = random(HEADS), random(NEURONS, seed=50)
     found = solve(table(), 2.0)
     worse = replace(found, heads=[found.heads[0][1:], found.heads[1]])
@@ -109,8 +109,8 @@ def test_the_best_of_every_block_stay(speedup):
             assert ids == sorted(part.argsort(descending=True)[: len(ids)].tolist())
 
 
-def test_whole_blocks_close_where_being_there_is_dear():
-    """Twelve blocks whose units are all alike: only the price of a block decides."""
+def test_whole_blocks_are_removed_if_their_fixed_cost_is_high():
+    """Twelve blocks with equal units: only the fixed cost of a block matters."""
     size, layers = 8, 6
     heads, neurons = random(size, layers), random(size, layers, seed=9)
     options = {"head_costs": [10] * layers, "neuron_costs": [10] * layers, "uses": (1,) * layers}
@@ -141,7 +141,7 @@ def test_faster_keeps_less():
         ({"equal": True}, 7.4 / 5),
     ],
 )
-def test_what_cannot_be_reached_is_refused_with_what_can(changes, highest):
+def test_a_target_out_of_reach_is_an_error_that_names_the_highest(changes, highest):
     solve(table(), highest - 0.01, **changes)
     with pytest.raises(ValueError, match=rf"prune_speedup=.*cannot be reached: .*{highest:.2f} times as fast"):
         solve(table(), highest + 0.01, **changes)
@@ -155,7 +155,7 @@ def test_a_correction_shrinks_the_budget():
 
 
 @pytest.mark.parametrize("part", ["prune_heads", "prune_neurons"])
-def test_what_may_not_be_pruned_stays(part):
+def test_parts_that_may_not_be_pruned_stay(part):
     heads, neurons = counts(solve(table(), 1.4, **{part: False}))
     assert (heads == [HEADS] * 2) is (part == "prune_heads")
     assert (neurons == [NEURONS] * 2) is (part == "prune_neurons")
@@ -163,7 +163,7 @@ def test_what_may_not_be_pruned_stays(part):
 
 @pytest.mark.parametrize(("speedup", "width"), [(1.0, 6), (1.1, 4), (1.2, 2), (1.35, 1), (1.479, 1)])
 def test_equal_widths_by_hand(speedup, width):
-    """7.4 ms, of which a neuron in both layers takes 0.4; one stays whatever the budget, a config cannot say none."""
+    """7.4 ms, of which a neuron in both layers takes 0.4. One always stays, because a stock config needs it."""
     found = solve(table(), speedup, equal=True)
     assert counts(found) == ([HEADS] * 2, [width] * 2)
     for part, ids in zip(random(NEURONS, seed=50), found.neurons, strict=True):

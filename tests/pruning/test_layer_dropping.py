@@ -1,4 +1,4 @@
-"""Depth: a model with layers dropped computes what the dense one does with those layers replaced by identity."""
+"""Layer dropping: the model computes the same as the dense one with these layers replaced by the identity."""
 
 import copy
 
@@ -14,12 +14,12 @@ from trainer_ext.pruning.layer_dropping import drop_layers, middle_layers
 from trainer_ext.pruning.prepare import prepare_model
 
 DEPTH = 4
-DROPPABLE = [name for name, family in ARCHITECTURES.items() if family.droppable_from is not None]
+DROPPABLE = [name for name, spec in ARCHITECTURES.items() if spec.droppable_from is not None]
 every_droppable = pytest.mark.parametrize("model_type", DROPPABLE)
 
 
 def without(model, ids):
-    """The reference: a copy whose list of layers lacks these, with the dense configuration."""
+    """The reference: a copy without these layers in its list, with the dense configuration."""
     found = copy.deepcopy(model)
     owner = found.base_model.get_submodule(
         ARCHITECTURES[model.config.model_type].layers.removesuffix(".*").rpartition(".")[0]
@@ -62,7 +62,7 @@ def test_one_layer_must_stay(count):
 
 @pytest.mark.parametrize("ids", [[2], [1, 2], [3], [1, 3], [3, 1]])
 @every_droppable
-def test_it_computes_what_is_left(deep, tiny_batch, model_type, ids):
+def test_the_remaining_layers_compute_the_same(deep, tiny_batch, model_type, ids):
     model = deep(model_type)
     state, batch = {name: value.clone() for name, value in model.state_dict().items()}, tiny_batch(model)
     smaller = drop_layers(model, 0, ids)
@@ -84,7 +84,7 @@ def test_a_count_drops_the_middle_ones(deep, tiny_batch, model_type):
 
 
 @every_droppable
-def test_the_first_layer_may_go_where_it_is_like_the_others(deep, tiny_batch, model_type):
+def test_the_first_layer_may_be_dropped_if_it_is_like_the_others(deep, tiny_batch, model_type):
     model = deep(model_type)
     if model_type == "modernbert":
         with pytest.raises(ValueError, match=r"prune_layer_ids=\[0\]: layers 1 to 3 of this model may be dropped"):
@@ -93,7 +93,7 @@ def test_the_first_layer_may_go_where_it_is_like_the_others(deep, tiny_batch, mo
         assert max_logit_difference(drop_layers(model, 0, [0]), without(model, [0]), tiny_batch(model)) == 0.0
 
 
-def test_types_of_layers_follow(deep):
+def test_layer_types_are_renumbered(deep):
     """Every third layer of ModernBERT attends to the whole text."""
     model = deep("modernbert")
     assert model.config.layer_types == ["full_attention", *["sliding_attention"] * 2, "full_attention"]
@@ -115,7 +115,7 @@ def test_layers_that_share_their_weights_run_fewer_times(deep, tiny_batch):
 
 
 @every_family
-def test_a_base_model_loses_them_too(tiny_model, tiny_batch, model_type):
+def test_layers_of_a_base_model_can_be_dropped(tiny_model, tiny_batch, model_type):
     model = tiny_model(model_type, num_hidden_layers=DEPTH, auto_class=AutoModel)
     batch = tiny_batch(model)
     smaller = drop_layers(model, 2)
@@ -126,8 +126,8 @@ def test_a_base_model_loses_them_too(tiny_model, tiny_batch, model_type):
 
 
 @pytest.mark.parametrize("model_type", ["bert", "deberta-v2", "modernbert"])
-def test_a_compact_model_loses_them_too(deep, cut, tiny_batch, model_type):
-    """Every layer has other sizes, so that a layer in the wrong place would not even fit."""
+def test_layers_of_a_compact_model_can_be_dropped(deep, cut, tiny_batch, model_type):
+    """Every layer has other sizes, so a layer in the wrong place does not fit."""
     heads, neurons = [[0, 1], [2], [0, 1, 3], [1, 3]], [[1, 2], [3], [4, 5, 6], [7, 8, 9, 10]]
     compact = cut(deep(model_type), heads, neurons)
     expected = cut(drop_layers(deep(model_type), 0, [1]), [heads[0], *heads[2:]], [neurons[0], *neurons[2:]])
@@ -142,13 +142,13 @@ def test_a_compact_model_loses_them_too(deep, cut, tiny_batch, model_type):
     ("count", "ids"),
     [(0, [1, 1]), (1, [1, 2]), (3, [1, 2])],
 )
-def test_ids_that_contradict_are_refused(deep, count, ids):
+def test_contradicting_ids_are_an_error(deep, count, ids):
     with pytest.raises(ValueError, match="must name each layer once, as many as prune_layers"):
         drop_layers(deep("bert"), count, ids)
 
 
 @pytest.mark.parametrize("ids", [[4], [-1], [0, 1, 2, 3], [1, 9]])
-def test_ids_that_are_not_there_are_refused(deep, ids):
+def test_unknown_ids_are_an_error(deep, ids):
     with pytest.raises(ValueError, match="layers 0 to 3 of this model may be dropped, and one must stay"):
         drop_layers(deep("bert"), 0, ids)
 
@@ -163,7 +163,7 @@ def test_mode_precision_and_kernel_are_kept(deep, training):
     assert smaller.config._attn_implementation == "eager"
 
 
-def test_a_run_without_pruning_learns_from_the_deep_model(tmp_path):
+def test_a_run_without_pruning_distils_from_the_full_model(tmp_path):
     model = new_model(num_hidden_layers=4, dropout=0.0)
     fields = {"prune_method": "none", "prune_layers": 2, "distill_teacher": "self", "max_steps": 4}
     trainer = make_trainer(tmp_path, model=model, **fields)
@@ -181,7 +181,7 @@ def test_a_run_without_pruning_learns_from_the_deep_model(tmp_path):
     assert torch.allclose(logits(stock, batch), logits(trainer.model, batch), atol=1e-6)
 
 
-def test_model_init_makes_deep_models(tmp_path):
+def test_model_init_makes_models_with_dropped_layers(tmp_path):
     fields = {"prune_layer_ids": [0], "max_steps": 2, "model_init": lambda: new_model(num_hidden_layers=3)}
     trainer = make_trainer(tmp_path, **fields)
     for _ in range(2):
@@ -189,8 +189,8 @@ def test_model_init_makes_deep_models(tmp_path):
         assert trainer.model.config.num_hidden_layers == 2
 
 
-def test_a_student_with_masks_is_taken_as_it_is(tmp_path):
-    """Opened again, it has lost its layers already, and knows how many weights the dense model had."""
+def test_a_model_with_masks_loses_no_more_layers(tmp_path):
+    """A reloaded checkpoint has already lost its layers, and knows how many weights the dense model had."""
     args = arguments(tmp_path, prune_method="magnitude", prune_layers=1, prune_block_size=8, prune_sparsity=0.6)
     student = prepare_model(new_model(num_hidden_layers=3), args)
     assert prepare_model(student, args) is student

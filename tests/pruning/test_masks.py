@@ -1,4 +1,4 @@
-"""Masks: attaching changes nothing, the ramp closes what is asked, the end leaves whole heads and neurons."""
+"""Masks: attaching changes nothing, the ramp closes the given fraction, freezing leaves whole heads and neurons."""
 
 import copy
 from dataclasses import asdict
@@ -46,21 +46,21 @@ def test_attaching_twice_changes_nothing(masked, make_spec, tiny_batch):
     assert torch.equal(outputs.logits(model, tiny_batch(model)), before)
 
 
-def test_another_spec_is_refused(masked, make_spec):
+def test_masks_for_another_spec_are_an_error(masked, make_spec):
     model = masked()
     with pytest.raises(ValueError, match="already has masks for .*'sparsity': 0.5.* asked for .*'sparsity': 0.6"):
         masks.attach(model, make_spec(sparsity=0.6))
 
 
 @pytest.mark.parametrize("block_size", [3, 5, 16, 32])
-def test_blocks_that_straddle_heads_are_refused(tiny_model, make_spec, block_size):
+def test_blocks_that_overlap_several_heads_are_an_error(tiny_model, make_spec, block_size):
     model = tiny_model()
     with pytest.raises(ValueError, match=f"prune_block_size={block_size} does not divide the head size 8"):
         masks.attach(model, make_spec(block_size=block_size))
     masks.attach(model, make_spec(block_size=block_size, attention="head"))  # heads have no blocks
 
 
-def test_what_cannot_work_is_refused_and_leaves_the_model_alone(tiny_model, make_spec):
+def test_an_impossible_spec_is_an_error_and_does_not_change_the_model(tiny_model, make_spec):
     model = tiny_model()
     names = list(model.state_dict())
     with pytest.raises(ValueError, match="nothing is left to prune"):
@@ -85,12 +85,12 @@ def test_what_cannot_work_is_refused_and_leaves_the_model_alone(tiny_model, make
         ({"ffn": "neurons"}, "ffn='neurons'; known: neuron, none"),
     ],
 )
-def test_a_misspelt_spec_is_refused(tiny_model, make_spec, changes, message):
+def test_an_unknown_value_in_a_spec_is_an_error(tiny_model, make_spec, changes, message):
     with pytest.raises(ValueError, match=message):
         masks.attach(tiny_model(), make_spec(**changes))
 
 
-def test_frozen_embeddings_are_fine(tiny_model, make_spec):
+def test_frozen_embeddings_are_allowed(tiny_model, make_spec):
     model = tiny_model()
     model.bert.embeddings.requires_grad_(False)
     masks.attach(model, make_spec())
@@ -101,7 +101,7 @@ def test_frozen_embeddings_are_fine(tiny_model, make_spec):
 
 @every_kind
 @pytest.mark.parametrize("sparsity", [0.1, 0.2, 0.25])
-def test_the_ramp_closes_what_is_asked(masked, kind, sparsity):
+def test_the_ramp_closes_the_given_fraction(masked, kind, sparsity):
     model = masked(config={"intermediate_size": 512} if kind.get("attention") == "none" else None, **kind)
     masks.set_sparsity(model, sparsity)
     assert masks.current_sparsity(model) == pytest.approx(closed_fraction(model), abs=1e-9)
@@ -142,7 +142,7 @@ def test_ffn_rows_and_columns_close_together(masked, model_type):
 @pytest.mark.parametrize("equal", [True, False])
 @pytest.mark.parametrize("attention", ["block", "head"])
 def test_no_matrix_dies(masked, attention, equal):
-    """With all scores equal, and with one layer far the lowest; at every point of the ramp and at its end."""
+    """With equal scores, and with one layer far below the others; during the ramp and at its end."""
     model = masked(attention=attention, sparsity=0.75)
     with torch.no_grad():
         for group in model.pruning.groups.values():
@@ -211,7 +211,7 @@ def test_magnitude_follows_the_weights_until_it_is_frozen(masked):
 @pytest.mark.parametrize("sparsity", [0.25, 0.5, 0.75, 0.9])
 @pytest.mark.parametrize("method", ["movement", "magnitude"])
 @pytest.mark.parametrize("attention", ["block", "head"])
-def test_closing_meets_the_target(masked, attention, method, sparsity):
+def test_freezing_meets_the_target(masked, attention, method, sparsity):
     model = masked(config={"intermediate_size": 512}, attention=attention, method=method, sparsity=sparsity)
     masks.set_sparsity(model, 0.2)
     structure = masks.freeze_structure(model)
@@ -227,7 +227,7 @@ def test_closing_meets_the_target(masked, attention, method, sparsity):
         assert layer["ffn_in"].eq(0).all(1).sum() == layer["ffn_out"].eq(0).all(0).sum() == 512 - len(neurons)
 
 
-def test_the_ramp_leaves_holes_that_closing_fills(masked):
+def test_freezing_reopens_the_blocks_of_heads_that_stay(masked):
     model = masked()
     masks.set_sparsity(model, 0.5)
     assert any(holes for layer in matrices(model) for holes in dead_heads(layer)[1].values())
@@ -237,7 +237,7 @@ def test_the_ramp_leaves_holes_that_closing_fills(masked):
 
 @pytest.mark.parametrize("sparsity", [0.25, 0.5, 0.75])
 @pytest.mark.parametrize("attention", ["block", "head"])
-def test_closing_heads_alone_meets_the_target(make_spec, attention, sparsity):
+def test_freezing_heads_alone_meets_the_target(make_spec, attention, sparsity):
     sizes = {"hidden_size": 64, "num_attention_heads": 16, "num_hidden_layers": 8, "intermediate_size": 8}
     model = BertForSequenceClassification(BertConfig(**sizes, vocab_size=16))
     masks.attach(model, make_spec(attention=attention, ffn="none", sparsity=sparsity))
@@ -248,14 +248,14 @@ def test_closing_heads_alone_meets_the_target(make_spec, attention, sparsity):
     assert structure.neurons == [list(range(8))] * 8
 
 
-def test_closing_neurons_alone_meets_the_target(masked):
+def test_freezing_neurons_alone_meets_the_target(masked):
     model = masked(config={"intermediate_size": 512}, attention="none", sparsity=0.6)
     structure = masks.freeze_structure(model)
     assert masks.current_sparsity(model) == pytest.approx(0.6, abs=5e-3)
     assert structure.heads == [[0, 1, 2, 3]] * 2
 
 
-def test_the_heads_with_the_lowest_summed_blocks_go(masked):
+def test_the_heads_with_the_lowest_sum_of_blocks_are_removed(masked):
     model = masked(sparsity=0.25)
     with torch.no_grad():
         blocks = model.pruning.attention.scores.view(2, 4, 8, 8)  # layer, matrix, row, column of 4x4 blocks
@@ -267,7 +267,7 @@ def test_the_heads_with_the_lowest_summed_blocks_go(masked):
     assert structure.heads == [[0, 2, 3], [0, 1, 2]]
 
 
-def test_closing_after_closing_changes_nothing(masked):
+def test_freezing_twice_changes_nothing(masked):
     model = masked()
     first, weights = masks.freeze_structure(model), matrices(model)
     assert masks.freeze_structure(model) == first

@@ -1,4 +1,4 @@
-"""Masks copied, saved, opened again and merged: the same function, and no trace in the end."""
+"""Masks copied, saved, loaded and merged: the same function, and nothing is left after merging."""
 
 import copy
 
@@ -33,7 +33,7 @@ def test_a_copy_has_its_own_masks(masked, tiny_batch):
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_a_state_dict_brings_masks_back(masked, tiny_batch, frozen):
+def test_a_state_dict_restores_masks(masked, tiny_batch, frozen):
     model, other = masked(), masked()
     masks.set_sparsity(model, 0.2)
     if frozen:
@@ -50,7 +50,7 @@ def test_a_state_dict_brings_masks_back(masked, tiny_batch, frozen):
 @pytest.mark.parametrize("method", ["movement", "magnitude"])
 @pytest.mark.parametrize("frozen", [True, False])
 @every_family
-def test_a_masked_checkpoint_opens_with_load_masked_only(masked, tiny_batch, tmp_path, model_type, frozen, method):
+def test_a_checkpoint_with_masks_loads_with_load_masked_only(masked, tiny_batch, tmp_path, model_type, frozen, method):
     model = masked(model_type, method=method)
     masks.set_sparsity(model, 0.3)
     if frozen:
@@ -67,7 +67,7 @@ def test_a_masked_checkpoint_opens_with_load_masked_only(masked, tiny_batch, tmp
 
 
 @every_family
-def test_load_masked_keeps_the_number_format(tiny_model, make_spec, tiny_batch, tmp_path, model_type):
+def test_load_masked_keeps_the_dtype(tiny_model, make_spec, tiny_batch, tmp_path, model_type):
     tiny_model(model_type).save_pretrained(tmp_path)
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path, dtype=torch.bfloat16)
     masks.set_sparsity(masks.attach(model, make_spec()), 0.3)
@@ -78,7 +78,7 @@ def test_load_masked_keeps_the_number_format(tiny_model, make_spec, tiny_batch, 
     assert outputs.max_logit_difference(model, opened, tiny_batch(model)) == 0
 
 
-def test_load_masked_refuses_what_has_no_masks(tiny_model, tmp_path):
+def test_load_masked_of_a_model_without_masks_is_an_error(tiny_model, tmp_path):
     tiny_model().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="holds no masks .* open it with from_pretrained"):
         masks.load_masked(tmp_path)
@@ -89,7 +89,7 @@ def test_load_masked_refuses_what_has_no_masks(tiny_model, tmp_path):
 
 @every_kind
 @pytest.mark.parametrize("closed", [True, False])
-def test_merging_changes_no_bit_and_leaves_no_trace(tiny_model, masked, tiny_batch, kind, closed):
+def test_merging_changes_no_bit_and_removes_everything_it_added(tiny_model, masked, tiny_batch, kind, closed):
     stock, model = tiny_model(), masked(**kind)
     masks.set_sparsity(model, 0.2)
     if closed:
@@ -109,7 +109,7 @@ def test_merging_changes_no_bit_and_leaves_no_trace(tiny_model, masked, tiny_bat
 
 
 @every_family
-def test_merging_keeps_the_hooks_of_others_and_trains_on(masked, tiny_batch, model_type):
+def test_merging_keeps_other_hooks_and_the_model_can_be_trained(masked, tiny_batch, model_type):
     model, seen = masked(model_type), []
     model.register_forward_hook(lambda *_: seen.append(1), always_call=True)
     masks.freeze_structure(model)
@@ -130,7 +130,7 @@ def test_merging_a_copy_leaves_the_original_masked(masked, tiny_batch):
     assert torch.equal(outputs.logits(masks.merge(model), tiny_batch(model)), before)
 
 
-def test_a_merged_model_opens_with_the_stock_class(masked, tiny_batch, tmp_path):
+def test_a_merged_model_loads_with_the_stock_class(masked, tiny_batch, tmp_path):
     model = masked()
     masks.freeze_structure(model)
     masks.merge(model).save_pretrained(tmp_path)
@@ -139,7 +139,7 @@ def test_a_merged_model_opens_with_the_stock_class(masked, tiny_batch, tmp_path)
     assert outputs.max_logit_difference(model, opened, tiny_batch(model)) == 0
 
 
-def test_a_merged_model_takes_new_masks(masked, make_spec):
+def test_a_merged_model_accepts_new_masks(masked, make_spec):
     model = masked()
     structure = masks.freeze_structure(model)
     masks.attach(masks.merge(model), make_spec(method="magnitude", attention="head", sparsity=0.5))
@@ -148,6 +148,6 @@ def test_a_merged_model_takes_new_masks(masked, make_spec):
 
 
 @pytest.mark.parametrize("needs_masks", [masks.freeze_structure, masks.merge, masks.current_sparsity])
-def test_a_model_without_masks_is_refused_with_the_way_out(needs_masks, tiny_model):
+def test_a_model_without_masks_is_an_error_that_names_attach(needs_masks, tiny_model):
     with pytest.raises(ValueError, match=r"has no masks.*attach"):
         needs_masks(tiny_model("bert"))

@@ -1,4 +1,4 @@
-"""Masks in training: what gradients reach, in which precision, at what cost."""
+"""Masks in training: gradients, gradient checkpointing, precision and cost."""
 
 import copy
 
@@ -135,7 +135,7 @@ def test_masks_are_computed_once_per_group_and_forward(masked, tiny_batch, monke
     assert len(calls) > 4
 
 
-def test_nothing_outlives_a_forward_that_fails(masked):
+def test_a_failed_forward_pass_drops_its_masks(masked):
     model = masked()
     with pytest.raises(ValueError, match="specify"):
         model()

@@ -1,4 +1,4 @@
-"""Parity with nn_pruning 0.1.2, the whole model: hybrid masks, schedule, penalty and mix of labels and teacher."""
+"""Parity with nn_pruning 0.1.2 for whole models: hybrid masks, schedule, penalty, and labels mixed with a teacher."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ PHASES = [(100, 10, 1, 4), (5000, 250, 1, 10), (60, 5, 2, 2)]  # steps, warm-up,
 
 
 def same_scores(model, masked, threshold):
-    """Give our masks nn_pruning's scores, and close as many units as its threshold does."""
+    """Copy the scores of nn_pruning to our masks, and close as many units as its threshold does."""
     groups = model.pruning.groups
     with torch.no_grad():
         for name, other in masked.items():
@@ -47,8 +47,8 @@ def test_hybrid_masks_are_the_same(pair):
     assert not torch.equal(first.get_submodule(name).weight, expected)
 
 
-def test_hybrid_answers_are_the_same_but_for_biases_of_empty_rows(pair):
-    """It drops the bias of an empty row; in the feed-forward part that is nothing, in attention it is a constant."""
+def test_hybrid_logits_are_the_same_except_for_biases_of_empty_rows(pair):
+    """nn_pruning drops the bias of an empty row: without effect in the feed-forward part, a constant in attention."""
     first, second, masked = pair
     batch = outputs.synthetic_batch(first, rows=6, length=16)
     with torch.no_grad():
@@ -72,8 +72,8 @@ def test_hybrid_answers_are_the_same_but_for_biases_of_empty_rows(pair):
 
 @pytest.mark.parametrize(("total", "warmup", "initial", "final"), PHASES)
 @pytest.mark.parametrize(("start", "end"), [(1.0, 0.25), (1.0, 0.75), (0.0, 0.1)])
-def test_the_ramp_is_its_cubic_schedule(total, warmup, initial, final, start, end):
-    """topK: the fraction kept falls from 1; threshold: the cut-off rises from 0, and the penalty with it."""
+def test_the_ramp_is_the_cubic_schedule_of_nn_pruning(total, warmup, initial, final, start, end):
+    """With topK the kept fraction falls from 1; with a threshold, the threshold and the penalty rise from 0."""
     coordinator = reference.coordinator(
         initial_threshold=start,
         final_threshold=end,
@@ -112,7 +112,7 @@ def test_the_mix_of_labels_and_teacher_is_the_same(alpha, temperature):
 
 
 @pytest.mark.parametrize("dense_lambda", [1.0, 0.25])
-def test_the_formula_of_its_penalty_is_its_penalty(dense_lambda, tiny_model):
+def test_the_penalty_formula_equals_the_penalty_of_nn_pruning(dense_lambda, tiny_model):
     """Value and gradient: half for attention and half for the feed-forward part, a mean over matrices in each."""
     model = tiny_model("bert")
     coordinator, masked = reference.hybrid(model, block_size=4, dense_lambda=dense_lambda)

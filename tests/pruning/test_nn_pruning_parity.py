@@ -1,4 +1,4 @@
-"""Parity with nn_pruning 0.1.2, one matrix at a time: its estimator is used here, its masks are what ours must equal."""
+"""Parity with nn_pruning 0.1.2 for single matrices: the package uses its estimator and must give the same masks."""
 
 import importlib
 import importlib.metadata
@@ -29,7 +29,7 @@ def random(*shape, seed=0):
 
 
 def ours(linear, values, grid, *, by_column=False):
-    """A Linear with our masks, its scores the given ones; and the owner of the scores."""
+    """Return a Linear with our masks and the given scores, and the owner of the scores."""
     group = UnitScores([values.numel()], learned=True, device=torch.device("cpu"))
     with torch.no_grad():
         group.scores.copy_(values.flatten())
@@ -70,7 +70,7 @@ def theirs(
 # The estimator
 
 
-def test_our_scores_use_its_binarizer():
+def test_our_scores_use_the_binarizer_of_nn_pruning():
     assert scores.TopKBinarizer is binarizer.TopKBinarizer
 
 
@@ -91,8 +91,8 @@ def test_the_mask_and_its_gradient_are_those_of_the_binarizer(fraction):
     assert not torch.equal(TopKBinarizer.apply(values, fraction - 0.05), expected)
 
 
-def test_one_ranking_over_matrices_is_what_it_lacks():
-    """Its topK takes the same fraction of every matrix; ours takes the worst units of the whole model."""
+def test_only_ours_ranks_the_whole_model():
+    """topK of nn_pruning closes the same fraction of every matrix; ours closes the lowest units of the whole model."""
     values = torch.cat([random(100), random(100, seed=1) + 9])
     group = UnitScores([100, 100], learned=True, device=torch.device("cpu"))
     with torch.no_grad():
@@ -112,7 +112,7 @@ def test_the_module_cannot_be_imported_without_the_loader(monkeypatch):
         importlib.import_module(NAME)
 
 
-def test_the_loader_refuses_a_version_whose_text_it_does_not_know(monkeypatch):
+def test_an_unknown_version_of_the_module_is_an_error(monkeypatch):
     monkeypatch.delitem(sys.modules, NAME, raising=False)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.1.3")
     with pytest.raises(ImportError, match="fits nn_pruning 0.1.2, installed is 0.1.3"):
@@ -148,7 +148,7 @@ def test_a_masked_linear_is_the_same(masked_nn, rows, columns, threshold):
 @pytest.mark.parametrize("fraction", [0.25, 0.5, 0.8])
 @pytest.mark.parametrize("method", ["topK", "sigmoied_threshold"])
 def test_blocks_of_32_are_the_same_by_rank_and_by_threshold(masked_nn, method, fraction):
-    """A threshold on the sigmoid closes the lowest scores, so with as many units ours closes the same."""
+    """A threshold on the sigmoid closes the lowest scores, so a ranking with the same count closes the same units."""
     values = random(6, 8)
     first, second = nn.Linear(256, 192), nn.Linear(256, 192)
     second.load_state_dict(first.state_dict())
@@ -164,8 +164,8 @@ def test_blocks_of_32_are_the_same_by_rank_and_by_threshold(masked_nn, method, f
     assert not torch.equal(first.weight, expected)  # one block more is another mask
 
 
-def test_its_bias_mask_closes_the_bias_of_empty_rows(masked_nn):
-    """Ours keeps every bias and folds the constant that remains when it shrinks; these are the rows where it matters."""
+def test_the_bias_mask_of_nn_pruning_closes_the_bias_of_empty_rows(masked_nn):
+    """Ours keeps every bias, and shrinking folds the remaining constant; these are the rows where it matters."""
     values = random(8, 1)
     linear = nn.Linear(32, 64)
     args = {"rows": 8, "columns": 32, "method": "sigmoied_threshold"}
@@ -179,7 +179,7 @@ def test_its_bias_mask_closes_the_bias_of_empty_rows(masked_nn):
 
 
 @pytest.mark.parametrize("threshold", [0.25, 0.5])
-def test_neurons_are_its_one_dimensional_rows(masked_nn, threshold):
+def test_neurons_equal_the_one_dimensional_rows_of_nn_pruning(masked_nn, threshold):
     values = random(64)
     first, second = nn.Linear(32, 64), nn.Linear(32, 64)
     second.load_state_dict(first.state_dict())
@@ -194,7 +194,7 @@ def test_neurons_are_its_one_dimensional_rows(masked_nn, threshold):
 
 
 @pytest.mark.parametrize("by_column", [False, True])
-def test_blocks_spread_as_its_expand_mask_does(masked_nn, by_column):
+def test_blocks_are_expanded_like_expand_mask_of_nn_pruning(masked_nn, by_column):
     mask = (random(4, 6) > 0).float() if not by_column else (random(1, 6) > 0).float()
     rows, columns = 32 // mask.shape[0], 48 // mask.shape[1]
     linear = nn.Linear(48, 32)
@@ -208,7 +208,7 @@ def test_blocks_spread_as_its_expand_mask_does(masked_nn, by_column):
 
 
 @pytest.mark.parametrize("units", [1, 100, 199, 200, 4000, 12345])
-def test_the_floor_is_its_min_elements_or_one_less(units):
-    """Its threshold binarizer keeps `int(0.005 n) + 1` at least; ours as many or one less, never none."""
+def test_the_floor_is_min_elements_of_nn_pruning_or_one_less(units):
+    """The threshold binarizer of nn_pruning keeps at least `int(0.005 n) + 1`; ours as many or one less, never none."""
     assert 0 <= int(0.005 * units) + 1 - selection.floor_of(units) <= 1
     assert selection.floor_of(units) >= 1

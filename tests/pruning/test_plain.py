@@ -1,4 +1,4 @@
-"""Plain structure: a stock model of equal width that computes what the masked one does, and opens without this package."""
+"""Plain structure: a stock model of equal width that computes the same as the masked one and loads without this package."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from trainer_ext.pruning import masks, shrinking
 from trainer_ext.pruning.shrinking import shrink_plain
 from trainer_ext.pruning.verify import shrink_and_verify
 
-ABROAD = ["albert", "bert", "distilbert", "modernbert"]  # every name of the width, gated and shared layers
+LOADED_THERE = ["albert", "bert", "distilbert", "modernbert"]  # every name of the width, gated and shared layers
 PLAIN = {"structure": "plain", "attention": "none", "sparsity": 0.3}
-STRANGER = """
+WITHOUT_PACKAGE = """
 import json, sys
 sys.modules["trainer_ext"] = None
 import torch, transformers
@@ -110,7 +110,7 @@ def test_the_ids_that_stay_are_read_a_few_times_and_not_once_per_neuron(tiny_mod
 
 
 def test_a_model_without_live_neurons_keeps_one(tiny_model, tiny_batch):
-    """A stock configuration cannot say 0."""
+    """A stock config needs at least one."""
     model = tiny_model()
     with torch.no_grad():
         for layer in layers_of(model):
@@ -121,7 +121,7 @@ def test_a_model_without_live_neurons_keeps_one(tiny_model, tiny_batch):
 
 
 def test_the_ramp_closes_every_layer_alike(masked):
-    """Whatever the scores: the final structure will."""
+    """The ramp does what the final structure will do, whatever the scores are."""
     model = masked(**PLAIN)
     with torch.no_grad():
         model.pruning.ffn.scores[:64] -= 100
@@ -137,12 +137,12 @@ def test_the_ramp_closes_every_layer_alike(masked):
 @pytest.mark.parametrize(
     "changes", [{"attention": "block"}, {"attention": "head"}, {"ffn": "none", "attention": "head"}]
 )
-def test_heads_cannot_be_pruned(tiny_model, make_spec, changes):
+def test_pruning_heads_is_an_error(tiny_model, make_spec, changes):
     with pytest.raises(ValueError, match="prune_structure=plain keeps all heads and prunes neurons"):
         masks.attach(tiny_model(), make_spec(**{**PLAIN, **changes}))
 
 
-def test_a_compact_model_is_refused(tiny_model, make_spec, cut):
+def test_a_compact_model_is_an_error(tiny_model, make_spec, cut):
     uneven = cut(tiny_model(), [[0], [1, 3]], [[0, 1], [0, 5, 9]])
     with pytest.raises(ValueError, match="needs a model whose layers are equally wide"):
         masks.attach(uneven, make_spec(**PLAIN))
@@ -156,19 +156,19 @@ def test_masks_must_be_merged_first(masked):
     scramble(scrambled)
 
 
-def test_strangers_open_it_without_remote_code(tmp_path, plain, tiny_batch):
-    """One process without this package opens them all."""
+def test_it_loads_without_this_package_and_without_remote_code(tmp_path, plain, tiny_batch):
+    """One process without this package loads them all."""
     expected = {}
-    for model_type in ABROAD:
+    for model_type in LOADED_THERE:
         _, small, _ = plain(model_type)
         small.save_pretrained(tmp_path / model_type)
         save_file(tiny_batch(small), tmp_path / model_type / "batch.safetensors")
         expected[model_type] = logits(small, tiny_batch(small))
         assert not list((tmp_path / model_type).glob("*.py"))
         assert "auto_map" not in json.loads((tmp_path / model_type / "config.json").read_text())
-    (tmp_path / "stranger.py").write_text(STRANGER)
+    (tmp_path / "without_package.py").write_text(WITHOUT_PACKAGE)
     done = subprocess.run(
-        [sys.executable, "-I", "stranger.py", json.dumps(ABROAD)],
+        [sys.executable, "-I", "without_package.py", json.dumps(LOADED_THERE)],
         cwd=tmp_path,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
         capture_output=True,
@@ -176,7 +176,7 @@ def test_strangers_open_it_without_remote_code(tmp_path, plain, tiny_batch):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     modules = json.loads(done.stdout.splitlines()[-1])
-    for model_type in ABROAD:
+    for model_type in LOADED_THERE:
         assert modules[model_type].startswith("transformers.models.")
         found = load_file(tmp_path / model_type / "logits.safetensors")["logits"]
         assert torch.allclose(found, expected[model_type], atol=1e-5, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Schedules: the ramp starts at 0, never falls, reaches its end exactly, and exists in the shortest run."""
+"""Schedules: the ramp starts at 0, never falls, reaches its end exactly, and fits into the shortest run."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_phases_by_hand():
         (10, float("nan"), 0.6, "start=nan"),
     ],
 )
-def test_bad_phases_are_refused(max_steps, start, end, message):
+def test_bad_phases_are_an_error(max_steps, start, end, message):
     with pytest.raises(ValueError, match=message):
         phase_steps(max_steps, start=start, end=end)
 
@@ -50,6 +50,6 @@ def test_the_ramp_by_hand():
 
 
 @pytest.mark.parametrize(("first", "last"), [(5, 5), (6, 5)])
-def test_a_ramp_without_steps_is_refused(first, last):
+def test_a_ramp_without_steps_is_an_error(first, last):
     with pytest.raises(ValueError, match=f"at least one step, got first={first}, last={last}"):
         cubic_ramp(5, first=first, last=last, final=0.5)

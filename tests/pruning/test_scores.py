@@ -112,13 +112,13 @@ def test_scores_stay_fp32(group, cast):
         assert (near.bfloat16() + 0.005) == near.bfloat16()  # why: a step of training would be lost
 
 
-def test_moving_to_a_device_moves_everything(group):
+def test_moving_to_a_device_moves_all_tensors(group):
     group.to("meta")
     assert {tensor.device.type for tensor in group.state_dict().values()} == {"meta"}
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_a_state_dict_brings_everything_back(group, frozen):
+def test_a_state_dict_restores_everything(group, frozen):
     group.close_fraction(0.4)
     if frozen:
         group.freeze(torch.arange(60) < 12)
@@ -131,7 +131,7 @@ def test_a_state_dict_brings_everything_back(group, frozen):
         assert torch.equal(other.state_dict()[name], tensor)
 
 
-def test_a_copy_is_its_own(group):
+def test_a_copy_is_independent(group):
     other = copy.deepcopy(group)
     other.close_fraction(0.5)
     with torch.no_grad():

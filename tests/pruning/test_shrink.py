@@ -1,4 +1,4 @@
-"""Shrink: the smaller model computes the same function; exactly what cannot change the output goes, nothing else."""
+"""Shrinking: the smaller model computes the same function, and exactly the dead units are removed."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def rows_of(head):
 
 
 def kill_values(layer, head):
-    """Zero the value rows; their bias lives on."""
+    """Zero the value rows; their bias remains."""
     layer.value.weight[rows_of(head)] = 0
 
 
@@ -41,7 +41,7 @@ def kill_key(layer, head):
 
 
 def kill_row(layer, neuron):
-    """Zero the input rows; the neuron still says activation(bias), times the bias of its gate where it has one."""
+    """Zero the input rows; the neuron still adds activation(bias), times the bias of its gate if it has one."""
     for matrix in layer.neuron_rows:
         matrix.weight[neuron] = 0
 
@@ -77,8 +77,8 @@ def test_masked_merged_and_shrunk_are_equal(tiny_model, tiny_batch, make_spec, m
     assert compact.config.id2label == model.config.id2label
 
 
-def test_wrong_heads_are_seen(tiny_model, tiny_batch):
-    """The tolerance can fail: with other heads removed than those that are dead, the logits are far away."""
+def test_wrong_heads_are_detected(tiny_model, tiny_batch):
+    """The comparison can fail: if heads are removed that are not dead, the logits differ much."""
     model = tiny_model()
     with torch.no_grad():
         for layer in layers_of(model):
@@ -95,7 +95,7 @@ def test_wrong_heads_are_seen(tiny_model, tiny_batch):
 
 @pytest.mark.parametrize("kill", [kill_values, kill_columns])
 @every_family
-def test_a_dead_head_goes_and_its_constant_stays(tiny_model, tiny_batch, model_type, kill):
+def test_a_dead_head_is_removed_and_its_constant_stays(tiny_model, tiny_batch, model_type, kill):
     model = tiny_model(model_type)
     with torch.no_grad():
         for layer in layers_of(model):
@@ -145,7 +145,7 @@ def test_a_partly_dead_head_stays(tiny_model):
 
 @pytest.mark.parametrize("kill", [kill_row, kill_column])
 @every_family
-def test_a_dead_neuron_goes_and_its_constant_stays(tiny_model, tiny_batch, model_type, kill):
+def test_a_dead_neuron_is_removed_and_its_constant_stays(tiny_model, tiny_batch, model_type, kill):
     model = tiny_model(model_type)
     with torch.no_grad():
         for layer in layers_of(model):
@@ -165,7 +165,7 @@ def test_a_dead_neuron_goes_and_its_constant_stays(tiny_model, tiny_batch, model
 
 @pytest.mark.parametrize("half", [0, 1], ids=["in", "gate"])
 def test_a_neuron_with_one_of_two_rows_dead_stays(tiny_model, tiny_batch, half):
-    """The other row still makes it depend on the text."""
+    """It still depends on the text through the other row."""
     model = tiny_model("modernbert")
     with torch.no_grad():
         for layer in layers_of(model):
@@ -200,7 +200,7 @@ def test_the_constant_is_that_of_the_models_activation(tiny_model, tiny_batch, m
 
 @pytest.mark.parametrize("dead", ["attention", "ffn", "all"])
 @every_family
-def test_where_all_is_dead_nothing_stays_but_the_constant(tiny_model, tiny_batch, model_type, dead):
+def test_if_all_units_are_dead_only_the_constant_stays(tiny_model, tiny_batch, model_type, dead):
     model = tiny_model(model_type)
     with torch.no_grad():
         layer = layers_of(model)[1]
@@ -251,7 +251,7 @@ def test_masks_must_be_merged_first(tiny_model, make_spec):
         shrink(masks.attach(tiny_model(), make_spec()))
 
 
-def test_unknown_architectures_are_refused():
+def test_an_unknown_architecture_is_an_error():
     model = GPT2ForSequenceClassification(GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=8))
     with pytest.raises(ValueError, match="No pruning layout for model_type='gpt2'"):
         shrink(model)

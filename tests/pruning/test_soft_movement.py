@@ -1,4 +1,4 @@
-"""Soft movement: a threshold on the sigmoid closes units, and a penalty that is steered follows the schedule."""
+"""Soft movement: a threshold on the sigmoid closes units, and an adjusted penalty follows the schedule."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def group():
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.05, 0.1, 0.5, 0.9])
-def test_what_lies_above_the_threshold_is_open(threshold):
+def test_scores_above_the_threshold_are_open(threshold):
     values = random().requires_grad_()
     mask = scores.open_above(values, threshold)
     assert torch.equal(mask.detach(), (torch.sigmoid(values) > threshold).float())
@@ -60,7 +60,7 @@ def test_no_matrix_dies(group):
     assert group.mask().sum() == 0
 
 
-def test_the_final_choice_no_longer_asks_the_threshold(group):
+def test_a_frozen_mask_does_not_depend_on_the_threshold(group):
     group.close_fraction(0.5)
     keep = torch.arange(60) % 4 == 0
     group.freeze(keep)
@@ -72,7 +72,7 @@ def test_the_final_choice_no_longer_asks_the_threshold(group):
 # The penalty
 
 
-def test_it_is_nn_prunings():
+def test_the_penalty_is_that_of_nn_pruning():
     values = random().requires_grad_()
     found = scores.soft_penalty(values, SIZES)
     expected = reference.penalty(values.split(SIZES))
@@ -86,7 +86,7 @@ def test_a_layer_without_units_does_not_count():
     assert torch.equal(scores.soft_penalty(values, [0, *SIZES, 0]), scores.soft_penalty(values, SIZES))
 
 
-def test_the_weight_follows_what_is_missing(group):
+def test_the_weight_is_proportional_to_what_is_missing(group):
     closed = 1 - (torch.sigmoid(group.scores) > FINAL_THRESHOLD).float().mean().item()
     assert 0.2 < closed < 0.8
     for missing in (0.15, 0.1, 0.04, 0.0, -0.04, -0.1, -0.15):
@@ -96,7 +96,7 @@ def test_the_weight_follows_what_is_missing(group):
 
 
 @pytest.mark.parametrize(("fraction", "sign"), [(0.9, 1), (0.1, -1)])
-def test_the_penalty_closes_what_is_missing_and_opens_what_is_too_much(group, fraction, sign):
+def test_the_penalty_closes_missing_units_and_opens_surplus_ones(group, fraction, sign):
     group.close_fraction(fraction)
     before = group.scores.detach().clone()
     group.penalty().backward()
@@ -111,13 +111,13 @@ def test_the_penalty_closes_what_is_missing_and_opens_what_is_too_much(group, fr
     assert not torch.equal(group.scores, before)
 
 
-def test_before_the_ramp_nothing_moves(group):
+def test_before_the_ramp_there_is_no_penalty(group):
     group.close_fraction(0.0, progress=0.0)
     assert group.penalty().item() == 0
     assert group.mask().mean() == 1
 
 
-def test_a_model_adds_the_mean_of_both_parts_until_its_structure_is_fixed(masked):
+def test_a_model_adds_the_mean_of_both_groups_until_its_structure_is_frozen(masked):
     model = masked(method="soft_movement")
     attention, ffn = model.pruning.attention, model.pruning.ffn
     for group in (attention, ffn):
@@ -139,7 +139,7 @@ def test_threshold_and_weight_stay_fp32(group, cast):
 
 
 class Watch(TrainerCallback):
-    """Per step of the ramp: closed fraction per group, and what the schedule asks for."""
+    """Record per step of the ramp the closed fraction per group and the one that the schedule asks for."""
 
     def __init__(self):
         self.rows = []
@@ -155,7 +155,7 @@ class Watch(TrainerCallback):
 
 @pytest.fixture(scope="module", params=[0.75])
 def run(request, tmp_path_factory):
-    """A run of 200 steps, 160 of them a ramp, with scores that learn fast; and what its ramp did."""
+    """A run of 200 steps, 160 of them a ramp, with a high learning rate of the scores, and the record of its ramp."""
     watch = Watch()
     fields = {**SOFT, "prune_sparsity": request.param, "prune_score_lr": 1e-1, "prune_end": 0.9, "max_steps": 200}
     trainer = make_trainer(tmp_path_factory.mktemp("soft"), rows=64, callbacks=[watch], logging_steps=10, **fields)
@@ -164,7 +164,7 @@ def run(request, tmp_path_factory):
 
 
 def test_the_closed_fraction_follows_the_schedule(run):
-    """Not in the first half: all scores start alike, far above the threshold."""
+    """Only in the second half: all scores start equal, far above the threshold."""
     trainer, rows = run
     late = rows[len(rows) // 2 :]
     for asked, closed, _ in late:
@@ -173,7 +173,7 @@ def test_the_closed_fraction_follows_the_schedule(run):
     assert trainer.compression.sparsity == pytest.approx(trainer.args.prune_sparsity, abs=0.02)
 
 
-def test_the_penalty_is_logged_while_it_lasts(run):
+def test_the_penalty_is_logged_until_the_structure_is_frozen(run):
     trainer, _ = run
     penalties = logged(trainer, "loss_penalty")
     assert len(penalties) == 18
@@ -197,7 +197,7 @@ def test_without_its_penalty_the_schedule_is_missed(tmp_path):
 
 @pytest.mark.parametrize("checkpoint", [2, 6, 10, 12, 14])
 @pytest.mark.parametrize("structure", ["compact", "plain"])
-def test_resuming_anywhere_gives_the_same_bits(tmp_path, structure, checkpoint):
+def test_resuming_at_any_step_gives_the_same_bits(tmp_path, structure, checkpoint):
     fields = {**SOFT, "prune_structure": structure, "prune_sparsity": 0.4, "prune_score_lr": 0.5, "max_steps": 16}
     fields |= {"save_strategy": "steps", "save_steps": 2, "distill_teacher": "self"}
     whole, resumed = (make_trainer(tmp_path, **fields) for _ in range(2))

@@ -1,4 +1,4 @@
-"""Targets: the sparsity asked for is what is physically gone, counted in the weights of the dense and the small model."""
+"""Targets: the given sparsity is the fraction removed, counted in the weights of the dense and the shrunk model."""
 
 import pytest
 import torch
@@ -16,14 +16,14 @@ METHODS = ("movement", "soft_movement", "magnitude")
 
 
 def weights(model):
-    """Entries of every matrix in the encoder layers: six each."""
+    """Return the number of entries of all matrices in the encoder layers, six each."""
     found = [p for name, p in model.bert.encoder.layer.named_parameters() if p.dim() == 2]
     assert len(found) == 6 * len(model.bert.encoder.layer)
     return sum(parameter.numel() for parameter in found)
 
 
 def achieved(tmp_path, **fields):
-    """Fraction of the dense model's weights that the shrunk one lacks, after a ramp with random scores."""
+    """Return the fraction of the weights that is removed after a ramp with random scores."""
     dense = new_model(**WIDE)
     whole = weights(dense)
     student = prepare_model(dense, arguments(tmp_path, **BLOCKS, **fields))
@@ -39,7 +39,7 @@ def achieved(tmp_path, **fields):
 @pytest.mark.parametrize("sparsity", [0.25, 0.5, 0.75, 0.9])
 @pytest.mark.parametrize("attention", ["block", "head"])
 @pytest.mark.parametrize("method", METHODS)
-def test_half_a_percentage_point(tmp_path, method, attention, sparsity):
+def test_the_target_is_met_to_half_a_percentage_point(tmp_path, method, attention, sparsity):
     fields = {"prune_method": method, "prune_attention": attention, "prune_sparsity": sparsity}
     assert achieved(tmp_path, **fields) == pytest.approx(sparsity, abs=0.005)
 
@@ -49,20 +49,20 @@ def test_half_a_percentage_point(tmp_path, method, attention, sparsity):
 )
 @pytest.mark.parametrize("attention", ["block", "head"])
 @pytest.mark.parametrize("method", METHODS)
-def test_dropped_layers_count_towards_it(tmp_path, method, attention, layers, sparsity):
+def test_dropped_layers_count_towards_the_target(tmp_path, method, attention, layers, sparsity):
     fields = {"prune_method": method, "prune_attention": attention, "prune_sparsity": sparsity, "prune_layers": layers}
     assert achieved(tmp_path, **fields) == pytest.approx(sparsity, abs=0.005)
 
 
 @pytest.mark.parametrize(("layers", "sparsity"), [(0, 0.25), (0, 0.5), (1, 0.25), (1, 0.5), (1, 0.7), (2, 0.75)])
 @pytest.mark.parametrize("method", METHODS)
-def test_plain_models_too(tmp_path, method, layers, sparsity):
+def test_plain_models_meet_the_target(tmp_path, method, layers, sparsity):
     fields = {"prune_method": method, "prune_structure": "plain", "prune_sparsity": sparsity, "prune_layers": layers}
     assert achieved(tmp_path, **fields) == pytest.approx(sparsity, abs=0.005)
 
 
 @pytest.mark.parametrize(("only", "sparsity"), [("prune_attention", 0.2), ("prune_ffn", 0.6)])
-def test_one_part_alone(tmp_path, only, sparsity):
+def test_one_part_alone_meets_the_target(tmp_path, only, sparsity):
     other = {"prune_attention": "prune_ffn", "prune_ffn": "prune_attention"}[only]
     fields = {"prune_method": "movement", "prune_sparsity": sparsity, other: "none"}
     head = 4 * 16 * 64 / (4 * (4 * 64 * 64 + 2 * 64 * 256))  # one head's share: what attention alone can be off by
@@ -71,14 +71,14 @@ def test_one_part_alone(tmp_path, only, sparsity):
     )
 
 
-def test_the_count_sees_what_is_missed(tmp_path):
-    """The control: a target that is one percentage point away is told apart."""
+def test_a_missed_target_is_detected(tmp_path):
+    """The control: a target one percentage point away is detected."""
     assert achieved(tmp_path, prune_method="movement", prune_sparsity=0.5) != pytest.approx(0.51, abs=0.005)
 
 
 @pytest.mark.parametrize(("layers", "sparsity"), [(0, 0.75), (1, 0.9), (2, 0.9)])
-def test_plain_refuses_what_the_feed_forward_part_cannot_give(tmp_path, layers, sparsity):
-    """Two thirds of the weights that are left are in it."""
+def test_a_plain_target_beyond_the_feed_forward_part_is_an_error(tmp_path, layers, sparsity):
+    """Two thirds of the remaining weights are in the feed-forward part."""
     fields = {
         "prune_method": "movement",
         "prune_structure": "plain",
@@ -89,14 +89,14 @@ def test_plain_refuses_what_the_feed_forward_part_cannot_give(tmp_path, layers, 
         achieved(tmp_path, **fields)
 
 
-def test_layers_that_take_more_than_the_target_are_refused(tmp_path):
+def test_dropped_layers_beyond_the_target_are_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"prune_layers alone removes 0\.500 of the weights.*prune_sparsity=0\.25"):
         achieved(tmp_path, prune_method="movement", prune_sparsity=0.25, prune_layers=2)
 
 
 @pytest.mark.parametrize("structure", ["compact", "plain"])
 @pytest.mark.parametrize("method", METHODS)
-def test_a_training_run_ends_there(tmp_path, method, structure):
+def test_a_training_run_ends_at_the_target(tmp_path, method, structure):
     model = new_model(**WIDE)
     whole = weights(model)
     fields = {"prune_method": method, "prune_structure": structure, "prune_layers": 1, "prune_sparsity": 0.6}

@@ -1,4 +1,4 @@
-"""Check: the chain holds for what compress made, and breaks where one form of the model is another function."""
+"""Verify: the chain holds for a finished run, and breaks if one form of the model is another function."""
 
 import hashlib
 import shutil
@@ -16,7 +16,7 @@ from trainer_ext.pruning.verify import check, shrink_and_verify
 
 @pytest.fixture
 def run(tmp_path, tiny_model, make_spec):
-    """A folder as compress leaves it: the masked checkpoint and the shrunk model."""
+    """A finished run: the masked checkpoint and the shrunk model."""
     import torch
 
     model = masks.attach(tiny_model("bert"), make_spec())
@@ -74,7 +74,7 @@ def test_one_model_alone_is_reloaded_in_a_fresh_process(run, monkeypatch, capsys
     assert out.count("yes") == 1
 
 
-def test_code_that_is_not_ours_runs_only_with_the_flag(run, monkeypatch, capsys):
+def test_code_of_others_runs_only_with_the_flag(run, monkeypatch, capsys):
     code = run / "compressed" / "modeling_compact.py"
     code.write_text(code.read_text() + f"\nopen({str(run / 'ran')!r}, 'w').close()\n")
     status, _, err = run_command(monkeypatch, capsys, "check", run)
@@ -86,7 +86,7 @@ def test_code_that_is_not_ours_runs_only_with_the_flag(run, monkeypatch, capsys)
     assert (run / "ran").exists(), "the flag must really let it run, or the refusal shows nothing"
 
 
-def test_code_that_an_earlier_version_wrote_is_ours(run, monkeypatch):
+def test_code_that_an_earlier_version_wrote_is_accepted(run, monkeypatch):
     code = run / "compressed" / "modeling_compact.py"
     code.write_text(code.read_text() + "\n")
     with pytest.raises(InputError, match="differs from the code"):
@@ -96,7 +96,7 @@ def test_code_that_an_earlier_version_wrote_is_ours(run, monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["nothing", "no weights", "cut weights"])
-def test_what_holds_no_model_is_refused_in_one_line(run, what, monkeypatch, capsys):
+def test_a_folder_without_a_sound_model_is_a_one_line_error(run, what, monkeypatch, capsys):
     if what == "nothing":
         shutil.rmtree(run / "compressed")
     elif what == "no weights":

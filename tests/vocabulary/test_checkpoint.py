@@ -1,4 +1,4 @@
-"""Trim: the command writes a model that answers as before, or nothing; bad input is one line and exit status 2."""
+"""Trim: the command writes a model with the same logits, or nothing; bad input is a one-line error with exit status 2."""
 
 import re
 
@@ -15,7 +15,7 @@ from trainer_ext.vocabulary import checkpoint as trimming, trim as vocabulary
 
 @pytest.fixture
 def folder(tmp_path):
-    """`folder(kind)`: a classifier, or another model, with its tokenizer; beside it a corpus."""
+    """`folder(kind)`: a model with its tokenizer, and a corpus in the folder above."""
 
     def write(kind="bert", auto_class=AutoModelForSequenceClassification):
         tokenizer = tokenizer_of(kind)
@@ -66,7 +66,7 @@ def test_a_part_of_the_corpus_is_held_out(folder, monkeypatch, capsys):
     assert "of 2 held-out texts" in out
 
 
-def test_a_model_that_answers_differently_is_not_written(folder, monkeypatch, capsys):
+def test_a_model_with_other_logits_is_not_written(folder, monkeypatch, capsys):
     def wrong_rows(model, trimmed):
         vocabulary.trim_model(model, trimmed)
         with torch.no_grad():
@@ -80,7 +80,7 @@ def test_a_model_that_answers_differently_is_not_written(folder, monkeypatch, ca
     assert {path.name for path in model.parent.iterdir()} == {"model", "corpus.txt", "unseen.txt"}
 
 
-def test_bad_input_is_one_line_and_leaves_nothing(folder, monkeypatch, capsys):
+def test_bad_input_is_a_one_line_error_and_leaves_nothing(folder, monkeypatch, capsys):
     model = folder()
     root = model.parent
     corpus = ("--corpus", root / "corpus.txt", "--held-out", root / "unseen.txt")
@@ -112,7 +112,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(folder, monkeypatch, capsys):
     assert sorted(root.rglob("*")) == there
 
 
-def test_models_without_tokenizer_and_with_masks_are_refused(folder, monkeypatch, capsys, masked):
+def test_models_without_tokenizer_or_with_masks_are_an_error(folder, monkeypatch, capsys, masked):
     model = folder()
     for file in model.glob("tokenizer*"):
         file.unlink()
@@ -121,13 +121,13 @@ def test_models_without_tokenizer_and_with_masks_are_refused(folder, monkeypatch
     masked("bert", config={"vocab_size": 420}).save_pretrained(model)
     status, _, err = trim(monkeypatch, capsys, model, 250)
     assert status == 2
-    assert "with masks; finish the run" in err
+    assert "finish the run, then trim the result" in err
 
 
-def test_the_answers_are_compared_in_full_precision(folder, monkeypatch):
-    model, seen, answers = folder(), [], trimming._answers
+def test_the_logits_are_compared_in_full_precision(folder, monkeypatch):
+    model, seen, outputs = folder(), [], trimming._outputs
     monkeypatch.setattr(
-        trimming, "_answers", lambda *args: seen.append(torch.get_float32_matmul_precision()) or answers(*args)
+        trimming, "_outputs", lambda *args: seen.append(torch.get_float32_matmul_precision()) or outputs(*args)
     )
     texts = {"corpus": [model.parent / "corpus.txt"], "held_out": model.parent / "unseen.txt"}
     with bf16_products():

@@ -1,4 +1,4 @@
-"""Vocabulary: kept pieces keep their meaning and their answers, in every family; what a corpus calls for stays."""
+"""Trim: kept tokens keep their embeddings and logits in every architecture, and what a corpus needs stays."""
 
 import copy
 import json
@@ -9,13 +9,14 @@ import re
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
-from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer, BertTokenizer
 
 from tests.helpers.tiny_models import build
 from tests.helpers.vocabularies import ALL, MAKE, MARATHI, OTHERS, tokenizer_of
 from trainer_ext.errors import InputError
 from trainer_ext.models.architectures import ARCHITECTURES
-from trainer_ext.vocabulary.trim import Trimmed, tokens_in_use, trim_model, trim_tokenizer
+from trainer_ext.report.schema import Pair
+from trainer_ext.vocabulary.trim import Trimmed, measure_vocabulary, tokens_in_use, trim_model, trim_tokenizer
 
 SPECIAL = ("pad", "unk", "bos", "eos", "cls", "sep", "mask")
 PAIRS = {"text": list(MARATHI[:3]), "text_pair": list(MARATHI[3:6])}
@@ -24,14 +25,14 @@ _trimmed = {}
 
 
 def smallest(tokenizer, texts=MARATHI):
-    """The smallest size, as the error of a smaller one names it."""
+    """Return the smallest size, from the error for a smaller one."""
     with pytest.raises(InputError, match=r"vocabulary size of 1 is too small: (\d+) tokens must stay") as caught:
         trim_tokenizer(tokenizer, texts, 1)
     return int(re.search(r"Ask for (\d+)", str(caught.value))[1])
 
 
 def trimmed_of(kind):
-    """The tokenizer of a kind, and what Marathi leaves of it: all that a sentence uses, and some more."""
+    """Return a tokenizer and what is left of it after trimming to Marathi."""
     if kind not in _trimmed:
         before = tokenizer_of(kind)
         size = (smallest(before) + len(before)) // 2
@@ -41,7 +42,7 @@ def trimmed_of(kind):
 
 
 def model_of(kind, *, auto_class=AutoModelForSequenceClassification, **changes):
-    """A random model of a family with the ids of its tokenizer, and rows to spare as published ones have them."""
+    """Return a random model with the ids of its tokenizer and a few extra rows, as published models have."""
     before = tokenizer_of(kind)
     ids = {f"{name}_token_id": getattr(before, f"{name}_token_id") for name in ("pad", "bos", "eos", "cls", "sep")}
     return build(kind, auto_class=auto_class, vocab_size=len(before) + 3, **ids, **changes)
@@ -53,7 +54,7 @@ def logits(model, tokenizer, texts=PAIRS):
 
 
 @pytest.mark.parametrize("kind", MAKE)
-def test_kept_pieces_mean_what_they_meant(kind):
+def test_kept_tokens_keep_their_text(kind):
     before, trimmed, size = trimmed_of(kind)
     after = trimmed.tokenizer
     assert len(after) == size == len(trimmed.kept_ids) == len(set(trimmed.kept_ids)) < len(before)
@@ -65,7 +66,7 @@ def test_kept_pieces_mean_what_they_meant(kind):
 
 
 @pytest.mark.parametrize("kind", MAKE)
-def test_texts_whose_pieces_stay_are_cut_as_before(kind):
+def test_texts_whose_tokens_are_kept_are_tokenized_as_before(kind):
     before, trimmed, _ = trimmed_of(kind)
     new = {old: index for index, old in enumerate(trimmed.kept_ids)}
     assert all(piece in new for ids in before(list(MARATHI)).input_ids for piece in ids)
@@ -77,7 +78,7 @@ def test_texts_whose_pieces_stay_are_cut_as_before(kind):
 
 
 @pytest.mark.parametrize("kind", MAKE)
-def test_the_trimmed_tokenizer_is_reloaded_as_it_is(kind, tmp_path):
+def test_the_trimmed_tokenizer_is_the_same_after_reloading(kind, tmp_path):
     _, trimmed, _ = trimmed_of(kind)
     trimmed.tokenizer.save_pretrained(tmp_path)
     again = AutoTokenizer.from_pretrained(tmp_path)
@@ -88,7 +89,7 @@ def test_the_trimmed_tokenizer_is_reloaded_as_it_is(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", MAKE)
-def test_the_original_is_left_alone_and_the_choice_is_the_same_again(kind):
+def test_the_original_does_not_change_and_the_result_is_reproducible(kind):
     before, trimmed, size = trimmed_of(kind)
     saved = before.backend_tokenizer.to_str()
     assert trim_tokenizer(before, MARATHI, size).kept_ids == trimmed.kept_ids
@@ -96,7 +97,7 @@ def test_the_original_is_left_alone_and_the_choice_is_the_same_again(kind):
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
-def test_answers_are_the_same(kind, tmp_path):
+def test_logits_are_the_same(kind, tmp_path):
     before, trimmed, size = trimmed_of(kind)
     model = model_of(kind)
     expected = logits(model, before)
@@ -111,7 +112,7 @@ def test_answers_are_the_same(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
-def test_wrong_rows_give_other_answers(kind):
+def test_wrong_rows_give_other_logits(kind):
     before, trimmed, _ = trimmed_of(kind)
     ids = [index for index in trimmed.kept_ids if index not in before.all_special_ids]
     shuffled = iter(random.Random(0).sample(ids, len(ids)))
@@ -124,7 +125,7 @@ def test_wrong_rows_give_other_answers(kind):
 
 @pytest.mark.parametrize("tie", [True, False])
 @pytest.mark.parametrize("kind", ARCHITECTURES)
-def test_heads_that_predict_tokens_are_cut_likewise(kind, tie, tmp_path):
+def test_heads_that_predict_tokens_are_cut_too(kind, tie, tmp_path):
     before, trimmed, size = trimmed_of(kind)
     model = model_of(kind, auto_class=AutoModelForMaskedLM, tie_word_embeddings=tie)
     expected = logits(model, before)[..., trimmed.kept_ids]
@@ -157,7 +158,7 @@ def test_compact_models_are_trimmed_too(kind, masked, tmp_path):
 @pytest.mark.parametrize("kind", MAKE)
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(st.text(sorted(set("".join(MARATHI))), max_size=9), max_size=6))
-def test_nothing_in_the_letters_of_the_corpus_becomes_unknown(kind, words):
+def test_text_in_the_letters_of_the_corpus_never_becomes_unknown(kind, words):
     before, trimmed, _ = trimmed_of(kind)
     text = " ".join(words)
     unknown = before.unk_token
@@ -168,7 +169,7 @@ def test_nothing_in_the_letters_of_the_corpus_becomes_unknown(kind, words):
 
 
 @pytest.mark.parametrize("kind", MAKE)
-def test_letters_of_the_scripts_stay_and_others_go(kind):
+def test_letters_of_the_scripts_stay_and_others_are_removed(kind):
     before, trimmed, _ = trimmed_of(kind)
     after = trimmed.tokenizer
     marks = ("", "##", "▁")
@@ -203,8 +204,8 @@ def test_every_kept_piece_of_bpe_can_still_be_reached(kind):
 
 
 @pytest.mark.parametrize("kind", ["albert", "camembert", "deberta-v2", "xlm-roberta"])
-def test_an_unknown_character_of_unigram_weighs_what_it_did(kind):
-    """It scores 10 below the least probable piece, so that one must stay; the others keep their scores."""
+def test_an_unknown_character_of_unigram_keeps_its_score(kind):
+    """It scores 10 below the least probable piece, so that piece must stay."""
     before, trimmed, _ = trimmed_of(kind)
     scores = dict(json.loads(before.backend_tokenizer.to_str())["model"]["vocab"])
     model = json.loads(trimmed.tokenizer.backend_tokenizer.to_str())["model"]
@@ -213,7 +214,7 @@ def test_an_unknown_character_of_unigram_weighs_what_it_did(kind):
     assert model["vocab"][model["unk_id"]][0] == before.unk_token
 
 
-def test_special_tokens_stay_where_they_are_or_move_together():
+def test_special_tokens_keep_their_ids_or_move_together():
     before, trimmed, _ = trimmed_of("modernbert")  # its special tokens lie behind its pieces
     model = model_of("modernbert")
     assert model.config.pad_token_id == before.pad_token_id != trimmed.tokenizer.pad_token_id
@@ -226,7 +227,7 @@ def test_special_tokens_stay_where_they_are_or_move_together():
     assert trimmed.tokenizer.mask_token_id == len(trimmed.tokenizer) - 1 < before.mask_token_id
 
 
-def test_ids_of_the_config_that_no_token_has_any_more_become_those_of_the_tokenizer():
+def test_config_ids_of_removed_tokens_become_those_of_the_tokenizer():
     _, trimmed, _ = trimmed_of("bert")
     lost = next(index for index in range(len(tokenizer_of("bert"))) if index not in trimmed.kept_ids)
     model = model_of("bert")
@@ -247,13 +248,13 @@ def test_a_padding_id_that_positions_start_from_must_stay(kind):
     assert all(torch.equal(*pair) for pair in zip(model.parameters(), untouched.parameters(), strict=True))
 
 
-def test_a_model_of_another_tokenizer_is_refused():
+def test_a_model_of_another_tokenizer_is_an_error():
     _, trimmed, _ = trimmed_of("bert")
     with pytest.raises(InputError, match="only 50 embeddings: they do not belong together"):
         trim_model(build("bert", vocab_size=50), trimmed)
 
 
-def test_the_sizes_that_are_refused():
+def test_sizes_out_of_range_are_an_error():
     tokenizer = tokenizer_of("bert")
     least = smallest(tokenizer)
     assert len(trim_tokenizer(tokenizer, MARATHI, least).tokenizer) == least
@@ -266,20 +267,20 @@ def test_the_sizes_that_are_refused():
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["  ", "\n"]])
-def test_an_empty_corpus_is_refused(texts):
+def test_an_empty_corpus_is_an_error(texts):
     with pytest.raises(InputError, match="corpus to trim the vocabulary by is empty"):
         trim_tokenizer(tokenizer_of("bert"), texts, 200)
 
 
 @pytest.mark.parametrize("kind", ["bert", "gemma", "roberta", "xlm-roberta"])
-def test_a_corpus_in_another_language_is_refused(kind):
+def test_a_corpus_in_another_language_is_an_error(kind):
     georgian = ["დღეს წვიმს და ქარი ქრის", "ბავშვები ეზოში თამაშობენ"]
     with pytest.raises(InputError, match=r"has no pieces for \d+% of the corpus"):
         trim_tokenizer(tokenizer_of(kind), georgian, 200)
     trim_tokenizer(tokenizer_of(kind), OTHERS, len(tokenizer_of(kind)) - 1)
 
 
-def test_a_slow_tokenizer_and_an_unknown_algorithm_are_refused():
+def test_a_slow_tokenizer_and_an_unknown_algorithm_are_an_error():
     from tokenizers import Tokenizer, models
     from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
@@ -290,9 +291,8 @@ def test_a_slow_tokenizer_and_an_unknown_algorithm_are_refused():
         trim_tokenizer(words, MARATHI, 1)
 
 
-def test_a_piece_without_which_a_word_would_be_unknown_stays():
-    """`##abb` is rarer than all others, but there is no `##b` to spell it with."""
-    from transformers import BertTokenizer
+def test_a_piece_that_a_word_cannot_be_spelled_without_stays():
+    """`##abb` is the rarest piece, but there is no `##b` to spell it with."""
 
     pieces = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "b", "aa", "aaa", "##abb", "##aa")
     tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
@@ -300,14 +300,14 @@ def test_a_piece_without_which_a_word_would_be_unknown_stays():
     assert trimmed.tokenizer.convert_ids_to_tokens(range(9)) == [*pieces[:8], "##abb"]
 
 
-def test_trimming_leaves_nothing_on_the_disk(tmp_path, monkeypatch):
+def test_trimming_leaves_no_files(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     trim_tokenizer(tokenizer_of("bert"), MARATHI, 200)
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("kind", MAKE)
-def test_the_size_in_use_is_the_smallest_that_changes_nothing(kind):
+def test_tokens_in_use_is_the_smallest_size_that_changes_nothing(kind):
     tokenizer, texts = tokenizer_of(kind), MARATHI[:4]
     size = tokens_in_use(tokenizer, texts)
     assert smallest(tokenizer, texts) <= size <= len(tokenizer)
@@ -318,3 +318,39 @@ def test_the_size_in_use_is_the_smallest_that_changes_nothing(kind):
     assert cut(trim_tokenizer(tokenizer, texts, size).tokenizer) == cut(tokenizer)
     if size > smallest(tokenizer, texts):
         assert cut(trim_tokenizer(tokenizer, texts, size - 1).tokenizer) != cut(tokenizer)
+
+
+# What trimming changes on held-out texts
+
+
+def wordpiece(*pieces):
+    vocabulary = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces)
+    return BertTokenizer(vocab={piece: index for index, piece in enumerate(vocabulary)})
+
+
+def test_the_figures_by_hand():
+    before = wordpiece("rain", "r", "##a", "##i", "##n", "sun")
+    after = wordpiece("r", "##a", "##i", "##n", "sun")
+    texts = ["rain sun", "sun sun", "fog sun", "sun rain"]
+    found = measure_vocabulary(before, after, texts)
+    assert found.tokens == Pair(11, 10)
+    assert (found.held_out_texts, found.corpus_texts) == (4, None)
+    assert found.changed_share == 2 / 4
+    assert found.unknown_rate == Pair(1 / 8, 1 / 14)
+    assert found.tokens_per_word == Pair(8 / 8, 14 / 8)
+
+
+def test_the_same_tokenizer_changes_nothing_even_if_it_truncates():
+    same = wordpiece("rain", "sun")
+    same.model_max_length = 3
+    same.backend_tokenizer.enable_truncation(2)
+    found = measure_vocabulary(same, same, ["sun rain " * 9] * 2)
+    assert found.changed_share == 0
+    assert found.unknown_rate == Pair(0, 0)
+    assert found.tokens_per_word == Pair(1, 1)
+
+
+@pytest.mark.parametrize("texts", [[], [" "]])
+def test_figures_of_texts_without_words_are_an_error(texts):
+    with pytest.raises(InputError, match="held-out texts are empty"):
+        measure_vocabulary(wordpiece("a"), wordpiece("a"), texts)

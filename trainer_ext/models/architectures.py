@@ -138,10 +138,7 @@ def stock_type(model_type: str) -> str:
 
 
 def architecture_of(config) -> ArchitectureSpec:
-    """Return the specification of a model's architecture.
-
-    Args:
-        config: the config of the model.
+    """Return the specification of a model's architecture, given its config.
 
     Raises:
         ValueError: If the architecture is not in `ARCHITECTURES`.
@@ -157,9 +154,6 @@ def architecture_of(config) -> ArchitectureSpec:
 
 def layers_of(model) -> list[EncoderLayer]:
     """Return the prunable layers of a transformers model in order; layers that share weights appear once.
-
-    Args:
-        model: a transformers model.
 
     Raises:
         ValueError: If the architecture is not in `ARCHITECTURES`.

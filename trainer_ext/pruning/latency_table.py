@@ -154,15 +154,8 @@ def measure_latency_table(
     return {"table": asdict(_corrected(table, spec.speedup or 1.0, find, speedup_of)), "dense_ms": dense_ms}
 
 
-def correct_for(model, spec: PruningSpec, heads: Sequence[torch.Tensor], neurons: Sequence[torch.Tensor]) -> float:
-    """Return the correction for the structure by these scores.
-
-    Args:
-        model: the model to be pruned.
-        spec: what to prune, with its latency table.
-        heads: scores per layer `[heads]`.
-        neurons: scores per layer `[neurons]`.
-    """
+def _correction_for(model, spec: PruningSpec, heads: Sequence[torch.Tensor], neurons: Sequence[torch.Tensor]) -> float:
+    """Return the correction for the structure by these scores."""
     layers = layers_of(model)
     table, dense_ms = _table_of(spec)
     whole = shaped(model, *_largest_sizes(layers))
@@ -311,7 +304,7 @@ def recalibrate_and_freeze(model, args: TrainingArguments) -> None:
             found = [_earlier_correction(file, key)]
             if found[0] is None:
                 with torch.random.fork_rng():  # a resumed run that does not measure must draw the same numbers
-                    found = [correct_for(model, spec, *scores)]
+                    found = [_correction_for(model, spec, *scores)]
                 write_json(file, {"key": key, "correction": found[0]})
         model.config.pruning["latency"]["table"]["correction"] = broadcast_object_list(found)[0]
     masks.freeze_structure(model)

@@ -51,13 +51,7 @@ class LatencyTable:
         return np.interp(neurons, self.neurons, self.ffn_ms)
 
     def total_ms(self, heads: Sequence[int], neurons: Sequence[int], uses: Sequence[int]) -> float:
-        """Return the milliseconds of a model.
-
-        Args:
-            heads: number of heads, per layer.
-            neurons: number of neurons, per layer.
-            uses: how often each layer runs.
-        """
+        """Return the milliseconds of a model with so many heads and neurons per layer, each layer run `uses` times."""
         blocks = self.attention(np.asarray(heads)) + self.ffn(np.asarray(neurons))
         return self.fixed_ms + float((np.asarray(uses) * blocks).sum())
 

@@ -116,9 +116,6 @@ def freeze_structure(model) -> selection.Structure:
     Block movement pruning leaves holes in the heads that stay; nn_pruning fills them in a second run ("hybrid-filled").
     Here they reopen with the weights they had, and the rest of the run trains them.
 
-    Args:
-        model: a model with masks.
-
     Returns:
         The ids of the heads and neurons that stay.
 
@@ -138,9 +135,6 @@ def freeze_structure(model) -> selection.Structure:
 
 def final_scores(model) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Return the scores that the structure is chosen by: of heads `[heads]` and of neurons `[neurons]`, per layer.
-
-    Args:
-        model: a model with masks.
 
     Raises:
         Diverged: If scores are NaN or infinite.
@@ -169,10 +163,7 @@ def current_sparsity(model) -> float:
 
 @torch.no_grad()
 def merge(model):
-    """Multiply the masks into the weights and remove scores, masks and spec.
-
-    Args:
-        model: a model with masks; changed in place.
+    """Multiply the masks into the weights and remove scores, masks and spec, in place.
 
     Returns:
         The model: plain, of full size, with zeros where units are closed.

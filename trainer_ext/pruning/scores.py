@@ -27,13 +27,8 @@ FINAL_THRESHOLD = 0.1
 PENALTY_WEIGHT, FULL_FROM = 100.0, 0.1
 
 
-def magnitudes(layers: list[EncoderLayer], spec: PruningSpec) -> dict[str, torch.Tensor]:
-    """Return the mean absolute weight of every unit, `[units]` for each group.
-
-    Args:
-        layers: the layers of the model.
-        spec: what to prune.
-    """
+def _magnitudes(layers: list[EncoderLayer], spec: PruningSpec) -> dict[str, torch.Tensor]:
+    """Return the mean absolute weight of every unit, `[units]` for each group."""
     attention: list[torch.Tensor] = []
     ffn = []
     for layer in layers:
@@ -67,18 +62,13 @@ class Method:
 METHODS: dict[str, Method] = {
     "movement": Method(),
     "soft_movement": Method(soft=True),
-    "magnitude": Method(measure=magnitudes),
+    "magnitude": Method(measure=_magnitudes),
 }
 
 
 @torch.no_grad()
 def refresh_scores(model, layers: list[EncoderLayer]) -> None:
-    """Compute the scores from the weights as they are now, where the method measures them and the structure is open.
-
-    Args:
-        model: a model with masks.
-        layers: its layers.
-    """
+    """Compute the scores from the current weights, if the method measures them and the structure is not frozen."""
     spec, pruning = PruningSpec(**model.config.pruning), model.pruning
     measure = METHODS[spec.method].measure
     if measure is None or pruning.is_frozen:

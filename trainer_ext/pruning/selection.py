@@ -151,12 +151,7 @@ def equal_structure(
 ) -> Structure:
     """Choose all heads and the same number of neurons in every layer, which a stock config can describe.
 
-    Args:
-        head_scores: per layer `[heads]`; only their number is used.
-        neuron_scores: per layer `[neurons]`, the same number in each.
-        head_costs: weights of one head, per layer.
-        neuron_costs: weights of one neuron, per layer.
-        sparsity: fraction of all prunable weights to remove, in [0, 1).
+    The arguments are those of `structure_for`; the layers must have equally many neurons.
 
     Raises:
         ValueError: If the target cannot be reached with neurons alone.

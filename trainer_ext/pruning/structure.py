@@ -77,16 +77,7 @@ def _within_budget(
 
 
 def check_spec(model, spec: PruningSpec, layers: list[EncoderLayer]) -> None:
-    """Raise an error if this model cannot follow a spec.
-
-    Args:
-        model: a transformers model.
-        spec: what to prune.
-        layers: the layers of the model.
-
-    Raises:
-        ValueError: If a field has an unknown value or does not fit the model, or if the target is out of reach.
-    """
+    """Raise a ValueError if a field of a spec is unknown or does not fit the model, or the target is out of reach."""
     for name, known in CHOICES.items():
         if getattr(spec, name) not in known:
             raise ValueError(f"prune_{name}={getattr(spec, name)!r}; known: {', '.join(known)}.")

@@ -42,10 +42,7 @@ class Algorithm:
 
 
 def algorithm_of(data: Json) -> Algorithm:
-    """Return the algorithm of a tokenizer.
-
-    Args:
-        data: the content of tokenizer.json.
+    """Return the algorithm of a tokenizer, given the content of tokenizer.json.
 
     Raises:
         InputError: If the algorithm is not in `ALGORITHMS`.

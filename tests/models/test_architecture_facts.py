@@ -1,4 +1,4 @@
-"""Facts that only some families have: what a compact model must know beyond its sizes, and what happens without it."""
+"""What a compact model of some architectures must know besides its sizes, and what happens without it."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def two_heads(tiny_model, tiny_batch, cut):
     return make
 
 
-def test_deberta_that_does_not_know_its_heads_is_another_function(two_heads):
+def test_deberta_without_its_head_count_gives_other_logits(two_heads):
     model, batch, expected = two_heads("deberta-v2")
     for layer in layers_of(model):
         attention = model.base_model.get_submodule(layer.attention)
@@ -31,7 +31,7 @@ def test_deberta_that_does_not_know_its_heads_is_another_function(two_heads):
     assert (outputs.logits(model, batch) - expected).abs().max() > 0.05
 
 
-def test_deberta_with_the_positions_of_other_heads_is_another_function(two_heads):
+def test_deberta_with_positions_of_other_heads_gives_other_logits(two_heads):
     model, batch, expected = two_heads("deberta-v2")
     with torch.no_grad():
         for matrix in layers_of(model)[0].positions:
@@ -39,7 +39,7 @@ def test_deberta_with_the_positions_of_other_heads_is_another_function(two_heads
     assert (outputs.logits(model, batch) - expected).abs().max() > 0.05
 
 
-def test_mpnet_with_the_position_bias_of_other_heads_is_another_function(two_heads):
+def test_mpnet_with_the_position_bias_of_other_heads_gives_other_logits(two_heads):
     model, batch, expected = two_heads("mpnet")
     assert list(model.config.compact_heads.values()) == [[1, 3]] * 2
     model.config.compact_heads = dict.fromkeys(model.config.compact_heads, [0, 1])
@@ -57,7 +57,7 @@ def test_mpnet_without_its_ids_does_not_run(two_heads):
 
 
 @pytest.mark.parametrize("third", ["query", "key", "value"])
-def test_modernbert_with_the_heads_of_another_third_is_another_function(two_heads, tiny_model, third):
+def test_modernbert_with_heads_of_another_third_gives_other_logits(two_heads, tiny_model, third):
     model, batch, expected = two_heads("modernbert")
     for layer, dense in zip(layers_of(model), layers_of(tiny_model("modernbert")), strict=True):
         share = getattr(layer, third)
@@ -68,7 +68,7 @@ def test_modernbert_with_the_heads_of_another_third_is_another_function(two_head
     assert (outputs.logits(model, batch) - expected).abs().max() > 0.05
 
 
-def test_modernbert_with_its_gate_and_its_input_exchanged_is_another_function(two_heads):
+def test_modernbert_with_gate_and_input_exchanged_gives_other_logits(two_heads):
     model, batch, expected = two_heads("modernbert")
     with torch.no_grad():
         for layer in layers_of(model):
@@ -76,7 +76,7 @@ def test_modernbert_with_its_gate_and_its_input_exchanged_is_another_function(tw
     assert (outputs.logits(model, batch) - expected).abs().max() > 0.05
 
 
-def test_albert_runs_every_shrunk_layer_as_often_as_it_says(two_heads):
+def test_albert_runs_every_shrunk_layer_as_often_as_configured(two_heads):
     model, _, _ = two_heads("albert")
     assert len(layers_of(model)) == 2
     assert model.config.num_hidden_layers == 4

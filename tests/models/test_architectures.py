@@ -1,4 +1,4 @@
-"""Families: every row names the Linears that the forward pass really uses, and sizes come from them."""
+"""Architectures: every row names the Linears that the forward pass uses, and sizes come from them."""
 
 import re
 
@@ -18,8 +18,8 @@ def test_rows_and_names_are_the_same_list():
 
 
 @every_family
-def test_every_row_finds_the_layers(tiny_model, model_type):
-    """The fused projections of ModernBERT and the position projections of DeBERTa cost what their rows cost."""
+def test_every_row_finds_its_layers(tiny_model, model_type):
+    """The fused projections of ModernBERT and the position projections of DeBERTa are counted by their rows."""
     model = tiny_model(model_type)
     layers = architectures.layers_of(model)
     of_heads, of_neurons = (4 + len(layers[0].positions)) * 8 * 32, (2 + (layers[0].ffn_gate is not None)) * 32
@@ -38,7 +38,7 @@ def test_every_row_finds_the_layers(tiny_model, model_type):
 
 @every_family
 def test_every_entry_of_a_linear_belongs_to_one_matrix(tiny_model, model_type):
-    """The parts of a fused Linear cover it once, and what is written through them reaches it."""
+    """The parts of a fused Linear cover it once, and writing to a part changes it."""
     model = tiny_model(model_type)
     with torch.no_grad():
         for layer in architectures.layers_of(model):
@@ -53,7 +53,7 @@ def test_every_entry_of_a_linear_belongs_to_one_matrix(tiny_model, model_type):
                 assert linear.bias.eq(1).all()
 
 
-def test_a_layer_knows_how_often_it_runs_and_which_attention_must_be_told(tiny_model):
+def test_a_layer_knows_how_often_it_runs_and_its_attention_module(tiny_model):
     uses = {name: [layer.uses for layer in architectures.layers_of(tiny_model(name))] for name in MODEL_TYPES}
     assert uses == dict.fromkeys(MODEL_TYPES, [1, 1]) | {"albert": [2, 2]}
     attention = {name: architectures.layers_of(tiny_model(name))[1].attention for name in MODEL_TYPES}
@@ -75,7 +75,7 @@ def test_prunable_weights_are_all_the_matrices_of_the_encoder_layers(tiny_model,
 
 @every_family
 def test_the_rows_name_the_parts_by_what_they_do(tiny_model, tiny_batch, model_type):
-    """A head dies through its value rows and bias, a neuron through its output column; a query row leaves a trace."""
+    """A head is dead by its value rows and bias, a neuron by its output column, but not by a query row."""
     model = tiny_model(model_type)
     batch, layer = tiny_batch(model), architectures.layers_of(model)[0]
     with torch.no_grad():
@@ -97,8 +97,8 @@ def test_the_rows_name_the_parts_by_what_they_do(tiny_model, tiny_batch, model_t
 
 
 @every_family
-def test_queries_of_other_tokens_do_not_reach_the_answer_but_keys_and_values_do(tiny_model, tiny_batch, model_type):
-    """The classifiers read the first token, so the last layer asks for it alone: this tells queries from keys."""
+def test_keys_and_values_of_other_tokens_change_the_logits_but_queries_do_not(tiny_model, tiny_batch, model_type):
+    """Classifiers read the first token, so only its query matters in the last layer: this tells queries from keys."""
     model = tiny_model(model_type)
     batch, layer = tiny_batch(model), architectures.layers_of(model)[-1]
     before = outputs.logits(model, batch)
@@ -130,13 +130,13 @@ def test_the_encoder_alone_has_the_same_layers(tiny_model, model_type):
     assert [x.linears for x in ours] == [x.linears for x in below]
 
 
-def test_compact_names_lead_to_their_stock_row():
+def test_compact_model_types_use_the_row_of_their_stock_type():
     assert architectures.stock_type("compact-xlm-roberta") == "xlm-roberta"
     assert architectures.stock_type("bert") == "bert"
     config = AutoConfig.for_model("compact-distilbert")
     assert architectures.architecture_of(config) is architectures.ARCHITECTURES["distilbert"]
 
 
-def test_unknown_architectures_are_refused_with_the_way_out():
+def test_an_unknown_architecture_is_an_error_that_says_where_to_add_it():
     with pytest.raises(ValueError, match=r"model_type='gpt2'; known: \['albert', 'bert', .*Add one row to"):
         architectures.architecture_of(GPT2Config())

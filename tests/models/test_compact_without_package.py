@@ -1,4 +1,4 @@
-"""Compact models abroad: opened, used and saved by a process that does not have this package."""
+"""Compact models without this package: loaded, used and saved by a process that cannot import it."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-# One of every kind of family, and the other tasks.
-ABROAD = dict.fromkeys(
+# One of every kind of architecture, and the other tasks.
+LOADED_THERE = dict.fromkeys(
     ("albert", "bert", "deberta-v2", "distilbert", "modernbert", "mpnet"), AutoModelForSequenceClassification
 ) | {"bert tokens": AutoModelForTokenClassification, "bert spans": AutoModelForQuestionAnswering}
 
@@ -26,11 +26,11 @@ PIPELINES = ("bert", "deberta-v2")
 
 @pytest.fixture
 def compact(tiny_model, cut):
-    """`compact(name)`: an empty layer and another, with labels that have names; and what it answers."""
+    """`compact(name)`: a model with an empty layer and another, named labels, and its logits."""
 
     def make(name):
         spans = {"num_labels": 2} if name == "bert spans" else {}
-        model = tiny_model(name.split()[0], auto_class=ABROAD[name], **spans)
+        model = tiny_model(name.split()[0], auto_class=LOADED_THERE[name], **spans)
         model.config.id2label = dict(enumerate("abc"[: model.config.num_labels]))
         model.config.label2id = {label: index for index, label in model.config.id2label.items()}
         return cut(model, [[], [1, 3]], [[], [0, 5, 9]])
@@ -43,7 +43,7 @@ def answers(model, batch):
         return {name: value for name, value in model(**batch).items() if name.endswith("logits")}
 
 
-STRANGER = """
+WITHOUT_PACKAGE = """
 import json, sys
 from pathlib import Path
 
@@ -107,23 +107,23 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("abroad")
+    return tmp_path_factory.mktemp("without_package")
 
 
 @pytest.fixture
-def abroad(home, compact, tiny_batch, tokenizer):
-    """What one process that cannot import this package found in the folders of `home`; run by the first test."""
+def without_package(home, compact, tiny_batch, tokenizer):
+    """The results of one process that cannot import this package, for the folders in `home`."""
     answer = home / "found.json"
     if not answer.exists():
-        for name in ABROAD:
+        for name in LOADED_THERE:
             model = compact(name)
             model.save_pretrained(home / name)
             tokenizer.save_pretrained(home / name)
             save_file(tiny_batch(model), home / name / "batch.safetensors")
-        (home / "stranger.py").write_text(STRANGER)
-        arguments = ({name: auto_class.__name__ for name, auto_class in ABROAD.items()}, PIPELINES)
+        (home / "without_package.py").write_text(WITHOUT_PACKAGE)
+        arguments = ({name: auto_class.__name__ for name, auto_class in LOADED_THERE.items()}, PIPELINES)
         done = subprocess.run(
-            [sys.executable, "-I", "stranger.py", *map(json.dumps, arguments)],
+            [sys.executable, "-I", "without_package.py", *map(json.dumps, arguments)],
             cwd=home,
             env={**os.environ, "HF_MODULES_CACHE": str(home / "modules"), "HF_HUB_OFFLINE": "1"},
             capture_output=True,
@@ -134,10 +134,10 @@ def abroad(home, compact, tiny_batch, tokenizer):
     return json.loads(answer.read_text())
 
 
-@pytest.mark.parametrize("name", ABROAD)
-def test_it_opens_without_this_package(compact, tiny_batch, home, abroad, name):
-    assert abroad["blocked"]
-    here, there = compact(name), abroad[name]
+@pytest.mark.parametrize("name", LOADED_THERE)
+def test_it_loads_without_this_package(compact, tiny_batch, home, without_package, name):
+    assert without_package["blocked"]
+    here, there = compact(name), without_package[name]
     logits, expected = load_file(home / name / "logits.safetensors"), answers(here, tiny_batch(here))
     assert len(logits) == 2 * len(expected) > 0
     for key, value in expected.items():
@@ -148,18 +148,18 @@ def test_it_opens_without_this_package(compact, tiny_batch, home, abroad, name):
     assert "trust_remote_code=True" in there["refused"]
 
 
-@pytest.mark.parametrize("name", ABROAD)
-def test_what_was_saved_there_opens_here(compact, tiny_batch, home, abroad, name):
-    opened, here = ABROAD[name].from_pretrained(home / name / "again"), compact(name)
+@pytest.mark.parametrize("name", LOADED_THERE)
+def test_a_model_saved_there_loads_here(compact, tiny_batch, home, without_package, name):
+    opened, here = LOADED_THERE[name].from_pretrained(home / name / "again"), compact(name)
     assert type(opened) is type(here)
     found, expected = answers(opened, tiny_batch(here)), answers(here, tiny_batch(here))
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_a_pipeline_there_answers_as_the_model_does_here(compact, tokenizer, abroad, name):
+def test_a_pipeline_there_gives_the_scores_of_the_model_here(compact, tokenizer, without_package, name):
     here = compact(name)
-    for text, answer in zip(["w1 w2 w3", "w100 w9"], abroad[name]["answers"], strict=True):
+    for text, answer in zip(["w1 w2 w3", "w100 w9"], without_package[name]["answers"], strict=True):
         with torch.inference_mode():
             scores = here(**tokenizer(text, return_tensors="pt")).logits.softmax(1)[0]
         assert answer["label"] == here.config.id2label[scores.argmax().item()]

@@ -1,11 +1,13 @@
-"""Budgets: the target is met, the worst go first, and every matrix keeps its floor."""
+"""Selection: the target is met, the lowest scores go first, every matrix keeps its floor, wide layers fill vectors."""
 
 import math
 
 import pytest
 import torch
 
+from trainer_ext.models.architectures import layers_of
 from trainer_ext.pruning import selection
+from trainer_ext.pruning.structure import select_structure
 
 HEADS, NEURONS = [12] * 4, [512] * 4  # the proportions of BERT: half as many weights in attention as in the FFN
 HEAD_COST, NEURON_COST = 8192, 384
@@ -53,14 +55,14 @@ def test_the_target_is_met_to_within_one_neuron(sparsity):
 @pytest.mark.parametrize(
     ("sparsity", "heads", "neurons"), [(0.1, True, False), (0.3, True, False), (0.6, False, True)]
 )
-def test_one_part_alone_carries_the_whole_target(sparsity, heads, neurons):
+def test_one_part_alone_meets_the_whole_target(sparsity, heads, neurons):
     structure = build(sparsity=sparsity, prune_heads=heads, prune_neurons=neurons)
     assert abs(gone(structure) - sparsity) <= (HEAD_COST if heads else NEURON_COST) / 1_179_648 / 2 + 1e-9
     assert (sum(map(len, structure.heads)) == sum(HEADS)) is not heads
     assert (sum(map(len, structure.neurons)) == sum(NEURONS)) is not neurons
 
 
-def test_the_lowest_scores_go_wherever_they_are():
+def test_the_lowest_scores_of_the_whole_model_are_removed():
     heads = [torch.full((12,), float(layer)) for layer in range(4)]
     structure = build(heads, sparsity=0.5)
     assert [len(ids) for ids in structure.heads] == [1, 1, 10, 12]  # floors in the worst layers, then by rank
@@ -74,7 +76,7 @@ def test_ranking_by_hand():
 
 
 @pytest.mark.parametrize("value", [0.0, -1e4, 1e4])
-def test_equal_scores_kill_no_matrix_and_break_ties_by_id(value):
+def test_equal_scores_keep_every_matrix_and_break_ties_by_id(value):
     kept = selection.top_units(torch.full((30,), value), [10, 10, 10], 12)
     assert kept == [list(range(10)), [0], [0]]
 
@@ -89,7 +91,7 @@ def test_a_matrix_with_by_far_the_lowest_scores_keeps_its_floor(kept):
     assert (without_floor < 10).any() == (kept > 20)  # the check can fail: without offsets it would be empty
 
 
-def test_offsets_lift_the_best_units_of_every_matrix():
+def test_offsets_move_the_best_units_of_every_matrix_above_all_others():
     scores = torch.tensor([3.0, 1.0, 2.0, -5.0, -4.0])
     offsets = selection.floor_offsets(scores, [3, 2])
     assert offsets.tolist() == [selection.LIFT, 0, 0, 0, selection.LIFT]
@@ -109,9 +111,40 @@ def test_kept_units_stop_at_the_floors(fraction, kept):
         (False, True, 2 * (1 - 2 / 512) / 3, "prune_attention off and prune_ffn on"),
     ],
 )
-def test_a_target_out_of_reach_is_refused_with_the_highest_one(heads, neurons, highest, words):
+def test_a_target_out_of_reach_is_an_error_that_names_the_highest(heads, neurons, highest, words):
     named = math.floor(1000 * highest) / 1000  # rounded up it would be refused in its turn
     with pytest.raises(ValueError, match=f"(?s)prune_sparsity={highest + 0.001}.*{words}.*at most {named:.3f}"):
         build(sparsity=highest + 0.001, prune_heads=heads, prune_neurons=neurons)
     build(sparsity=named, prune_heads=heads, prune_neurons=neurons)
     assert abs(gone(build(sparsity=highest - 1e-4, prune_heads=heads, prune_neurons=neurons)) - highest) < 5e-3
+
+
+# Wide layers keep whole vectors of neurons
+
+
+@pytest.mark.parametrize(
+    ("kept", "size", "expected"),
+    [(1537, 3072, 1536), (1541, 3072, 1544), (3, 3072, 8), (3071, 3072, 3072), (1027, 1030, 1024)]
+    + [(0, 3072, 0), (3067, 3067, 3067), (37, 512, 37)],
+)
+def test_widths_by_hand(kept, size, expected):
+    assert selection.whole_vectors(kept, size) == expected
+
+
+@pytest.mark.parametrize("sparsity", [0.3, 0.5, 0.77])
+def test_wide_layers_fill_whole_vectors_with_their_best_neurons(sparsity, tiny_model, make_spec):
+    layers = layers_of(tiny_model("bert", intermediate_size=2048))
+    generator = torch.Generator().manual_seed(0)
+    heads, neurons = (
+        [torch.randn(getattr(layer, part), generator=generator) for layer in layers] for part in ("heads", "neurons")
+    )
+    found = select_structure(layers, make_spec(sparsity=sparsity), heads, neurons)
+    for ids, scores in zip(found.neurons, neurons, strict=True):
+        assert len(ids) % 8 == 0
+        assert ids == sorted(scores.argsort(descending=True)[: len(ids)].tolist())
+    kept = sum(
+        len(h) * layer.head_cost + len(n) * layer.neuron_cost
+        for layer, h, n in zip(layers, found.heads, found.neurons, strict=True)
+    )
+    whole = sum(layer.heads * layer.head_cost + layer.neurons * layer.neuron_cost for layer in layers)
+    assert 1 - kept / whole == pytest.approx(sparsity, abs=0.005)
