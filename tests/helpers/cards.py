@@ -56,7 +56,7 @@ def run_block(block: Block, folder: Path, **environment: str) -> str:
     folder.joinpath(".no-package").mkdir(exist_ok=True)
     stand_in = folder / ".no-package/trainer_ext.py"  # found first, so that importing the package fails
     stand_in.write_text("raise ImportError('trainer_ext is not installed here')\n", encoding="utf-8")
-    ours = Path(trainer_ext.__file__).parents[2]
+    ours = Path(trainer_ext.__file__).parents[1]
     packages = ours if "import trainer_ext" in block.text else stand_in.parent
     variables = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(packages), **environment}
     python = Path(sys.executable)

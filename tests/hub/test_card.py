@@ -188,7 +188,7 @@ def test_the_numbers():
     parameters = section(card, "parameters")
     assert "| encoder | 100 | 50 | 50 (50.0 %) |" in parameters
     assert re.search(r"!\[Stacked bars.*Encoder: 100 before, 50 now.*\]\(parameters\.svg\)", parameters)
-    assert "50.2 % are gone and 49.8 % are kept" in parameters
+    assert "50.2 % were removed and 49.8 % are kept" in parameters
     assert "| 1 | 2 | 0, 2 | 539 |\n| 2 | 0 | none | 0 |" in section(card, "structure")
     differences = section(card, "differences")
     assert "Lost: 17 rows" in differences
@@ -217,7 +217,7 @@ def test_only_papers_whose_method_was_used_are_cited():
 def test_the_class_that_lost_most_is_named_only_if_one_lost():
     scores = report.ClassScores(0.9, 0.9, 0.9)
     quality = replace(full_report().quality, per_class=[report.ClassPair("a", 100, scores, scores)])
-    assert "No class lost F1." in section(card_of(full_report(quality=quality)), "differences")
+    assert "The F1 of no class fell." in section(card_of(full_report(quality=quality)), "differences")
 
 
 def parsed(card):

@@ -12,7 +12,8 @@ from tests.helpers.cards import bare_report, full_report
 from trainer_ext import report
 from trainer_ext.errors import InputError
 from trainer_ext.hub.card import CardInput, render
-from trainer_ext.hub.card_merge import choose_base, merge
+from trainer_ext.hub.card_merge import merge
+from trainer_ext.hub.plan import choose_base
 
 OLD = render(CardInput(full_report(seed=1), "user/name", license="mit", tags=("old",)))
 NEW = render(CardInput(full_report(seed=2), "user/name", license="apache-2.0", language=("mr",)))

@@ -1,4 +1,4 @@
-"""Space files: the page as it is published, with its models, front matter and requirements."""
+"""The files of a Space: the page, its models, its front matter and its requirements."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from trainer_ext.errors import InputError
-from trainer_ext.hub import space, space as module
+from trainer_ext.hub import space
 from trainer_ext.hub.space import page_files, space_files, space_folder
 
 IDS = {"space_id": "user/news-demo", "baseline": "user/news", "compressed": "user/news-small"}
@@ -38,8 +38,21 @@ def test_it_holds_the_page_the_models_and_the_wheel():
     assert files[name] == content
     assert json.loads(files["models.json"]) == {"baseline": "user/news", "compressed": "user/news-small"}
     assert {path: files[path] for path in files if path.endswith((".py", ".css"))} == {
-        path.name: path.read_bytes() for path in space_folder().iterdir() if path.suffix in (".py", ".css")
+        path.relative_to(space_folder()).as_posix(): path.read_bytes()
+        for path in space_folder().rglob("*")
+        if path.suffix in (".py", ".css")
     }
+
+
+def test_the_page_may_have_folders(tmp_path, monkeypatch):
+    for name in ("app.py", "tabs/text.py", "tabs/__pycache__/text.pyc", "models.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(space, "space_folder", lambda: tmp_path)
+    assert page_files() == {"app.py": b"app.py", "tabs/text.py": b"tabs/text.py"}
+    monkeypatch.setattr(space, "space_folder", lambda: tmp_path / "missing")
+    with pytest.raises(FileNotFoundError, match="install trainer_ext again"):
+        page_files()
 
 
 @pytest.mark.parametrize(
@@ -60,14 +73,14 @@ def test_the_front_matter_of_a_public_space():
     assert fields["python_version"] == "3.12"  # text: the number 3.10 would be 3.1
     assert fields["app_file"] in page_files()
     assert len(fields["short_description"]) <= 60
-    gradio = next(found for found in map(Requirement, space.requirements("demo")) if found.name == "gradio")
+    gradio = next(found for found in map(Requirement, space.requirements(space.build_wheel()[1], "demo")) if found.name == "gradio")
     assert gradio.specifier.contains(fields["sdk_version"])
     assert fields["sdk_version"].count(".") == 2
     assert "USER/NAME" not in rest
     assert 'Client("user/news-demo")' in rest
 
 
-def test_what_is_not_said_is_left_out():
+def test_settings_that_are_not_given_are_left_out():
     fields, _ = front_matter(space_files(**IDS))
     assert not {"license", "suggested_hardware"} & fields.keys()
     assert fields["title"] == "news-small: before and after"
@@ -82,17 +95,14 @@ def test_a_public_space_installs_the_wheel_by_its_address():
 
 
 def test_a_new_wheel_of_the_same_name_makes_another_requirements_file(monkeypatch):
-    """The Hub installs again only where this file has changed."""
+    """The Hub installs again only if this file changes."""
     before = space_files(**IDS)
     name, content = space.build_wheel()
-    monkeypatch.setattr(module.wheel, "build_wheel", lambda: (name, content + b"x"))
+    monkeypatch.setattr(space, "build_wheel", lambda: (name, content + b"x"))
     assert space_files(**IDS)["requirements.txt"] != before["requirements.txt"]
-    private = [space_files(**IDS, private=True)["requirements.txt"]]
-    monkeypatch.undo()
-    assert private == [space_files(**IDS, private=True)["requirements.txt"]]
 
 
-def test_a_private_space_needs_no_address_that_pip_cannot_open():
+def test_a_private_space_needs_no_address_that_pip_cannot_download():
     files = space_files(**IDS, private=True)
     found, comments = requirements(files)
     assert not any(one.url for one in found)
@@ -104,7 +114,7 @@ def test_a_private_space_needs_no_address_that_pip_cannot_open():
 
 @pytest.mark.parametrize("private", [False, True])
 @pytest.mark.parametrize("hardware", [None, "cpu-basic", "zero-a10g"])
-def test_torch_is_that_of_the_machine(hardware, private):
+def test_torch_is_not_pinned(hardware, private):
     files = space_files(**IDS, hardware=hardware, private=private)
     assert b"index-url" not in files["requirements.txt"]
     assert "==" not in str([one.specifier for one in requirements(files)[0] if one.name == "torch"])
@@ -119,6 +129,6 @@ def test_no_token_is_inside(monkeypatch):
 
 @pytest.mark.parametrize("field", IDS)
 @pytest.mark.parametrize("value", ["", "/somewhere/runs/baseline", "a/b/c", "user/na me", "user/x\ny: z"])
-def test_what_is_not_on_the_hub_is_refused(field, value):
+def test_an_invalid_id_is_refused(field, value):
     with pytest.raises(InputError, match=f"{field}=.*give USER/NAME"):
         space_files(**IDS | {field: value})

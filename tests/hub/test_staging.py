@@ -1,14 +1,15 @@
-"""Publication: what is named goes up, everything else stays, and nothing that goes up tells of this machine."""
+"""Staging: only the listed files are published, and none of them names a path of this machine."""
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from trainer_ext import report
 from trainer_ext.errors import InputError
-from trainer_ext.hub.staging import files_of, find_source, published_report, stage, stale
+from trainer_ext.hub.staging import copy_files, find_source, list_files, published_report, stale
 
 PUBLISHED = (
     *("config.json", "model.safetensors", "modeling_compact.py", "tokenizer.json", "tokenizer_config.json"),
@@ -36,38 +37,38 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
-def test_only_what_is_named_goes_up(run):
-    published, left_out = files_of(run / "compressed")
+def test_only_listed_files_are_published(run):
+    published, left_out = list_files(run / "compressed")
     assert set(map(str, published)) == set(PUBLISHED)
     assert set(map(str, left_out)) == set(PRIVATE)
 
 
-def test_a_link_that_leads_out_of_the_folder_stays(run, tmp_path):
+def test_a_link_out_of_the_folder_is_not_published(run, tmp_path):
     (tmp_path / "elsewhere.json").write_text("{}")
     (run / "compressed/vocab.json").symlink_to(tmp_path / "elsewhere.json")
-    published, left_out = files_of(run / "compressed")
+    published, left_out = list_files(run / "compressed")
     assert Path("vocab.json") in left_out
     assert Path("vocab.json") not in published
 
 
-def test_staged_files_are_the_same_and_tell_nothing_of_where_they_lay(run, tmp_path):
+def test_staged_files_are_the_same_without_local_paths(run, tmp_path):
     config = {"_name_or_path": str(run), "hidden_size": 8}
     (run / "compressed/config.json").write_text(json.dumps(config))
     (run / "compressed/tokenizer_config.json").write_text(json.dumps({"is_local": True, "pad_token": "अ"}))
-    left_out = stage(find_source(run), tmp_path / "stage")
+    left_out = copy_files(find_source(run), tmp_path / "stage")
     assert set(map(str, left_out)) == set(PRIVATE)
-    assert {str(file) for file in files_of(tmp_path / "stage")[0]} == set(PUBLISHED)
+    assert {str(file) for file in list_files(tmp_path / "stage")[0]} == set(PUBLISHED)
     assert json.loads((tmp_path / "stage/config.json").read_text("utf-8")) == {"hidden_size": 8}
     assert json.loads((tmp_path / "stage/tokenizer_config.json").read_text("utf-8")) == {"pad_token": "अ"}
     assert (tmp_path / "stage/model.safetensors").read_text() == "model.safetensors"
-    assert json.loads((run / "compressed/config.json").read_text()) == config, "the run itself is not touched"
+    assert json.loads((run / "compressed/config.json").read_text()) == config, "the run must not change"
 
 
-def test_the_report_lists_the_exports_that_go_up(run):
+def test_the_report_lists_only_published_exports(run):
     assert [export.path for export in published_report(find_source(run)).exports] == ["compressed/onnx/model.onnx"]
 
 
-def test_what_an_earlier_publication_left_goes_and_what_people_put_there_stays(run):
+def test_old_published_files_are_deleted_and_other_files_are_kept(run):
     remote = ["onnx/model.onnx", "onnx/old.onnx", "vocab.txt", "training_args.bin", "pytorch_model.bin"]
     theirs = ["README.md", ".gitattributes", "figure.png", "docs/guide.md", "compression.json"]
     gone = ["onnx/old.onnx", "vocab.txt"]
@@ -80,7 +81,7 @@ def test_what_an_earlier_publication_left_goes_and_what_people_put_there_stays(r
 def test_sources(run, tmp_path):
     found = find_source(run)
     assert (found.folder, found.root, found.is_baseline) == (run / "compressed", run, False)
-    assert (found.baseline.folder, found.baseline.is_baseline) == (run / "baseline", True)
+    assert replace(found, folder=run / "baseline").is_baseline
     trained = tmp_path / "trained"
     trained.mkdir()
     (trained / "config.json").write_text("{}")
@@ -96,14 +97,14 @@ def test_sources(run, tmp_path):
         (("compression.json",), "schema_version"),
     ],
 )
-def test_what_is_no_source(tmp_path, files, words):
+def test_folders_that_cannot_be_published(tmp_path, files, words):
     for name in files:
         (tmp_path / name).write_text("{}")
     with pytest.raises(InputError, match=words):
         find_source(tmp_path)
 
 
-def test_no_folder(tmp_path):
+def test_a_missing_folder(tmp_path):
     with pytest.raises(InputError, match="no folder"):
         find_source(tmp_path / "nowhere")
 

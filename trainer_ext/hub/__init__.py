@@ -1,4 +1,4 @@
-"""Hub: the model card, what is published and what never is, and the Space."""
+"""Publish a compressed model on the Hugging Face Hub: model card, upload and Space."""
 
 from typing import TYPE_CHECKING
 

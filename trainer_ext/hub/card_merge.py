@@ -1,13 +1,7 @@
-"""Card front matter: the YAML at the top of a card, read, written and merged key by key.
+"""Merge a newly generated model card with the card that a person may have edited.
 
-Three versions meet: what was generated last time, what the card says now, and what is generated now. A key that still
-says what was generated takes the new value; one that a person set, changed or took away stays as the person left it.
-
-Card sections: what was generated is generated anew, what a person wrote stays.
-
-Every generated section stands between two comments; the first has a fingerprint of what was generated. A section that
-differs from its fingerprint was edited. One more comment records the generated front matter and a fingerprint of the
-whole card.
+A fingerprint of each generated section is kept in the HTML comment above it, so that an edited section is recognized. One
+more comment, the record, holds the generated front matter and a fingerprint of the whole card.
 """
 
 from __future__ import annotations
@@ -15,270 +9,91 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
-import yaml
+from .card_metadata import COMPUTED, front_matter, merge_metadata, split_card
 
-from ..errors import InputError, one_line
-
-# What follows from the numbers is never a person's to set.
-COMPUTED = frozenset({"base_model_relation", "co2_eq_emissions", "library_name", "model-index", "pipeline_tag"})
-UNIONS = ("tags",)
-_BLOCK = re.compile(r"\A\s*---\n(.*?\n|)---[ \t]*(?:\n|\Z)", re.DOTALL)
-
-
-# What a plain word means in YAML 1.2, which the Hub reads. PyYAML reads 1.1: there `no` is false and 10:30 is 630.
-_YAML_1_2 = {
-    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    "int": (r"0|[-+]?[1-9][0-9]*", "-+0123456789"),
-    "float": (r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
-    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-}
+_RECORD = re.compile(r"^<!-- trainer-ext record (?P<digest>[0-9a-f]{16}) (?P<values>\{.*\}) -->$", re.MULTILINE)
+_SECTION = re.compile(
+    r"^<!-- trainer-ext:(?P<name>[a-z-]+) (?P<digest>[0-9a-f]{16}) -->[ \t]*\n"
+    r"(?P<text>(?:(?!<!-- /?trainer-ext:[a-z-]+(?: [0-9a-f]{16})? -->[ \t]*$).*\n)*)"
+    r"<!-- /trainer-ext:(?P=name) -->[ \t]*(?:\n|\Z)",
+    re.MULTILINE,
+)
+_BY_TRAINER = "generated automatically according to the information the Trainer had access to"  # in its own cards
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe, and takes words for what the Hub takes them for."""
-
-    yaml_implicit_resolvers = {}
-
-
-for _name, (_words, _first) in _YAML_1_2.items():
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_words})$"), list(_first))
-
-
-def split(card: str) -> tuple[dict[str, Any], str]:
-    """The values of the front matter, empty where there is none, and the text below it.
-
-    Raises:
-        InputError: it is no YAML of `key: value` lines.
-    """
-    found = _BLOCK.match(card)
-    if not found:
-        return {}, card
-    try:
-        values = yaml.load(found[1], _Loader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
-        raise InputError(
-            f"The front matter of the card, between its --- lines, is no YAML: {one_line(error)}; mend it."
-        ) from error
-    if not isinstance(values, dict | None):
-        raise InputError(f"The front matter of the card must hold `key: value` lines, got {one_line(repr(values))}.")
-    return values or {}, card[found.end() :]
-
-
-def write(values: Mapping[str, Any]) -> str:
-    """Front matter that `yaml.safe_load` reads back as the same values."""
-    return f"---\n{yaml.safe_dump(dict(values), allow_unicode=True, sort_keys=False)}---\n"
-
-
-def merge_values(generated: Mapping[str, Any], now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """The front matter of the merged card.
-
-    Args:
-        generated: the values of the fresh card.
-        now: the values of the existing card.
-        before: what was generated when the existing card was made; empty where that is not known.
-
-    Returns:
-        Computed keys as generated; tags of both, without those that a person took away; every other key as a person
-        left it, or else as generated.
-    """
-    found = {}
-    for key in dict.fromkeys([*generated, *now]):
-        if key in UNIONS:
-            found[key] = _union(*(_listed(side.get(key)) for side in (generated, now, before)))
-            continue
-        untouched = key in now and key in before and now[key] == before[key]
-        theirs = key not in COMPUTED and (key in now or key in before) and not untouched
-        source = now if theirs else generated
-        if key in source:
-            found[key] = source[key]
-    return found
-
-
-def _union(generated: list, now: list, before: list) -> list:
-    kept = [value for value in generated if value in now or value not in before]
-    for value in now:
-        if value not in kept and value not in before:
-            kept.append(value)
-    return kept
-
-
-def _listed(value: Any) -> list:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-_MARK = re.compile(r"<!-- (?P<end>/?)trainer-ext:(?P<name>[a-z-]+)(?: (?P<print>[0-9a-f]{16}))? -->")
-_RECORD = re.compile(r"^<!-- trainer-ext record (?P<print>[0-9a-f]{16}) (?P<values>\{.*\}) -->$", re.MULTILINE)
-# transformers.modelcard.AUTOGENERATED_TRAINER_COMMENT
-_BY_TRAINER = "generated automatically according to the information the Trainer had access to"
-
-
-@dataclass(frozen=True)
-class Merged:
-    """A card, and the names of the sections that stayed as a person edited them."""
+class Merged(NamedTuple):
+    """A merged card, and the names of the sections that a person had edited and that were kept."""
 
     text: str
     kept: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Lines of a card: a section with its name and the fingerprint of what was generated, or text outside."""
-
-    text: str
-    name: str | None = None
-    print: str | None = None
-
-    @property
-    def edited(self) -> bool:
-        return self.name is not None and _fingerprint(self.text) != self.print
-
-    @property
-    def whole(self) -> str:
-        if self.name is None:
-            return self.text
-        return f"<!-- trainer-ext:{self.name} {self.print} -->\n{self.text}<!-- /trainer-ext:{self.name} -->\n"
-
-
 def section(text: str, name: str) -> str:
-    """Generated Markdown between its marks; within it nothing that looks like a mark stays one."""
+    """Return a generated section between its comments; what looks like such a comment inside it is escaped."""
     text = re.sub("<!-- (/?trainer-ext)", r"&lt;!-- \1", text.strip("\n"))
     text = f"\n{text}\n\n" if text else ""
-    return _Part(text, name, _fingerprint(text)).whole
+    return f"<!-- trainer-ext:{name} {_fingerprint(text)} -->\n{text}<!-- /trainer-ext:{name} -->\n"
 
 
-def assemble(values: dict[str, Any], body: str) -> str:
-    """A generated card: front matter, record, and the sections."""
-    theirs = {key: value for key, value in values.items() if key not in COMPUTED}
-    recorded = json.dumps(theirs, ensure_ascii=False).replace(">", "\\u003e")
-    head, body = write(values), f"\n{body.strip()}\n"
-    return f"{head}<!-- trainer-ext record {_fingerprint(head + body)} {recorded} -->\n{body}"
+def assemble(metadata: dict[str, Any], body: str) -> str:
+    """Return a generated card: front matter, record and sections."""
+    head, body = front_matter(metadata), f"\n{body.strip()}\n"
+    editable = {key: value for key, value in metadata.items() if key not in COMPUTED}
+    record = json.dumps(editable, ensure_ascii=False).replace(">", "\\u003e")
+    return f"{head}<!-- trainer-ext record {_fingerprint(head + body)} {record} -->\n{body}"
 
 
-def merge(fresh: str, existing: str | None) -> Merged:
-    """A generated card with everything that a person wrote into the existing one.
+def merge(generated: str, existing: str | None) -> Merged:
+    """Update an existing card: sections and metadata that nobody edited become the generated ones.
 
-    Args:
-        fresh: as `card.render` returns it.
-        existing: the card to keep what a person wrote of; None where there is none.
-
-    Returns:
-        The existing card with its sections generated anew, edited ones kept; sections whose marks were taken out stay
-        out. A card without our marks stands whole below the fresh one, unless transformers' Trainer generated it: then
-        the fresh one replaces it.
+    A section that a person removed stays removed. A card that this package did not write is appended to the generated
+    one unchanged; if transformers' Trainer generated it, it is dropped.
 
     Raises:
-        InputError: the front matter of the existing card cannot be read.
+        InputError: The front matter of the existing card cannot be read.
     """
-    existing = _plain_lines(existing or "")
-    if not existing.strip():
-        return Merged(fresh)
-    values, body = split(existing)
-    generated, fresh_body = split(fresh)
-    record, parts = _RECORD.search(body), list(_parts(body))
-    if record is None and not any(part.name for part in parts):
-        if _by_trainer(body):
-            return Merged(fresh)
-        text = fresh_body + ("\n" + body.strip("\n") + "\n" if body.strip() else "")
-        return Merged(write(merge_values(generated, values, {})) + text)
-    sections = {part.name: part for part in _parts(fresh_body) if part.name}
-    kept = tuple(dict.fromkeys(part.name for part in parts if part.edited))
-    text = "".join(_renewed(part, sections).whole for part in parts)
-    fresh_record = _RECORD.search(fresh_body)[0]
-    text = _RECORD.sub(lambda _: fresh_record, text)
-    merged = merge_values(generated, values, _recorded(record))
-    return Merged(write(merged) + text, kept)
+    metadata, body = split_card(_normalize(existing or ""))
+    record, known = _RECORD.search(body), _SECTION.search(body)
+    if not (metadata or body.strip()) or (not record and not known and _by_trainer(body)):
+        return Merged(generated)
+    new_metadata, new_body = split_card(generated)
+    new_record, new_sections = _RECORD.search(new_body), {one["name"]: one[0] for one in _SECTION.finditer(new_body)}
+    kept: dict[str, None] = {}
 
+    def update(one: re.Match[str]) -> str:
+        if _fingerprint(one["text"]) == one["digest"]:
+            return new_sections.get(one["name"], "")
+        kept[one["name"]] = None
+        return one[0]
 
-def choose_base(
-    local: str | None,
-    remote: str | None,
-    last_pushed_sha256: str | None,
-    *,
-    card: Literal["local", "hub"] | None = None,
-) -> str | None:
-    """Which of two existing cards a new one is merged with.
-
-    Args:
-        local: the card in the run.
-        remote: the card on the Hub.
-        last_pushed_sha256: of the card that was last sent from here, as UTF-8.
-        card: which one a person chose.
-
-    Raises:
-        InputError: both were edited since, and none was chosen.
-    """
-    if remote is None or local is None:
-        return local if remote is None else remote
-    if card is not None:
-        return {"local": local, "hub": remote}[card]
-    if local == remote or not local.strip() or _untouched(local) or _sha256(local) == last_pushed_sha256:
-        return remote
-    if _sha256(remote) == last_pushed_sha256:
-        return local
-    raise InputError(
-        "README.md was edited both in the run and on the Hub since it was last pushed; choose the one to go on from "
-        "with --card local or --card hub, after copying over what the other should not lose."
-    )
-
-
-def _parts(body: str) -> Iterator[_Part]:
-    """The body in pieces; a mark without its partner is text."""
-    lines, outside = re.findall(r"[^\n]*\n|[^\n]+", body), []
-    marks = {index: found for index, line in enumerate(lines) if (found := _MARK.fullmatch(line.rstrip()))}
-    places, index = sorted(marks), 0
-    following = dict(zip(places, places[1:], strict=False))
-    while index < len(lines):
-        begin, end = marks.get(index), marks.get(following.get(index))
-        if begin and begin["print"] and not begin["end"] and end and end["end"] and end["name"] == begin["name"]:
-            yield _Part("".join(outside))
-            outside = []
-            yield _Part("".join(lines[index + 1 : following[index]]), begin["name"], begin["print"])
-            index = following[index] + 1
-        else:
-            outside.append(lines[index])
-            index += 1
-    yield _Part("".join(outside))
-
-
-def _renewed(part: _Part, sections: dict[str, _Part]) -> _Part:
-    if part.name is None or part.edited:
-        return part
-    return sections.get(part.name, _Part(""))  # one that is not generated any more would hold old numbers
-
-
-def _recorded(record: re.Match | None) -> dict[str, Any]:
+    if record or known:
+        body = _RECORD.sub(lambda _: new_record[0] if new_record else "", _SECTION.sub(update, body))
+    else:
+        body = "\n".join([new_body, body.strip("\n"), ""]) if body.strip() else new_body
     try:
-        return json.loads(record["values"]) if record else {}
-    except ValueError:  # a person wrote into it
-        return {}
+        before = json.loads(record["values"]) if record else {}
+    except ValueError:  # a person edited the record
+        before = {}
+    return Merged(front_matter(merge_metadata(new_metadata, metadata, before)) + body, tuple(kept))
 
 
-def _untouched(card: str) -> bool:
-    """Whether a card is to the last word as it was generated."""
-    card = _plain_lines(card)
+def is_unedited(card: str) -> bool:
+    """Return whether a card is as it was generated, by this package or by transformers' Trainer."""
+    card = _normalize(card)
     record = _RECORD.search(card)
-    if record is None:
-        return _by_trainer(card)
-    return _fingerprint(_RECORD.sub("", card, count=1)) == record["print"]
+    return _fingerprint(_RECORD.sub("", card, count=1)) == record["digest"] if record else _by_trainer(card)
 
 
 def _by_trainer(card: str) -> bool:
     return _BY_TRAINER in " ".join(card.split())
 
 
-def _plain_lines(text: str) -> str:
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-
-
 def _fingerprint(text: str) -> str:
-    """Of the words: white space at the ends of lines and blank lines, which editors change, do not count."""
-    lines = (line.rstrip() for line in text.split("\n"))
-    return _sha256("\n".join(line for line in lines if line))[:16]
+    """Return a hash that ignores blank lines and spaces at the ends of lines."""
+    return hashlib.sha256("\n".join(filter(None, map(str.rstrip, text.split("\n")))).encode()).hexdigest()[:16]
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _normalize(text: str) -> str:
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")

@@ -1,7 +1,4 @@
-"""Hub: a staged folder becomes the state of a repository in one commit, or nothing changes there.
-
-Hub errors: what the Hub refuses and what the network breaks, as one line that says why and what to do.
-"""
+"""Talk to the Hub: read a repository, create it, upload a folder in one commit, and explain errors in one line."""
 
 from __future__ import annotations
 
@@ -11,108 +8,114 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from json import JSONDecodeError
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
-    HTTPError,  # of whichever httpx the client is built on
+    HTTPError,  # of the httpx version that the client uses
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
 
 from ..errors import HubError, InputError, one_line
-from ..report.io import FILE_NAME
+from ..report.run_directory import FILE_NAME
 from .staging import CARD
 
-LOGIN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write"
-AGAIN = "nothing was lost here: the same command again finishes the job, and sends again only what is missing"
+LOGIN = "log in with `hf auth login`, or set HF_TOKEN to a token with write access"
+RETRY = "nothing was lost: repeat the same command, which uploads only what is missing"
 NO_PAYMENT = (
-    "the Hub wants payment for this (402): a Gradio Space on cpu-basic hardware needs a PRO or Team account. Without one, "
-    "--space-hardware zero-a10g may be free for you, or run the page here: python space/app.py RUN"
+    "the Hub requires a payment (402): a Gradio Space on cpu-basic hardware needs a PRO or Team account. Without one, "
+    "--space-hardware zero-a10g may be free for you, or run the page on this machine: python space/app.py RUN"
 )
+# The message for each HTTP status; `{reason}` is what the Hub said. The user must change something ...
+_USER_ERRORS = {
+    400: "the Hub does not accept this: {reason}",
+    401: f"the Hub does not know this access token (401); {LOGIN}.",
+    402: f"{NO_PAYMENT}. ({{reason}})",
+    403: "this token may not write there (403: {reason}); use your own account or one of your organizations, or a token "
+    "with write access.",
+    404: "this token cannot see such a repository (404); check the name and the rights of the token.",
+    409: "the Hub reports a conflict with what is there (409: {reason}); name another repository.",
+    413: "this is too large for the Hub (413: {reason}).",
+}
+# ... or the same call may succeed later.
+_HUB_ERRORS = {
+    412: f"somebody else changed the repository at the same time (412); {RETRY}.",
+    429: f"the Hub asks for fewer requests (429: {{reason}}); {RETRY}.",
+}
 
 
 @contextlib.contextmanager
 def explain_error(repo_id: str) -> Iterator[None]:
-    """Turn what huggingface_hub raises into one line.
+    """Turn the errors of huggingface_hub into one-line messages.
 
     Args:
-        repo_id: the repository that is read or written.
+        repo_id: The repository that is read or written.
 
     Raises:
-        InputError: what the caller must change: the token, its rights, the name, a setting.
-        HubError: what may work the next time: the Hub's own errors, and the network.
+        InputError: The user must change something: the token, its rights, the name or a setting.
+        HubError: The Hub or the network failed, and the call can be repeated.
     """
     try:
         yield
-    except (InputError, HubError):  # said already
+    except (InputError, HubError):
         raise
     except OfflineModeIsEnabled as error:
-        raise InputError(f"{repo_id}: the Hub is switched off by HF_HUB_OFFLINE=1; unset it to publish.") from error
+        raise InputError(
+            f"{repo_id}: HF_HUB_OFFLINE=1 forbids connections to the Hub; unset it to publish."
+        ) from error
     except LocalTokenNotFoundError as error:
         raise InputError(f"{repo_id}: there is no access token; {LOGIN}.") from error
     except HFValidationError as error:
-        raise InputError(f"{repo_id!r} is no name on the Hub ({one_line(error)}); write USER/NAME.") from error
+        raise InputError(
+            f"{repo_id!r} is not a valid name on the Hub ({one_line(error)}); write USER/NAME."
+        ) from error
     except HfHubHTTPError as error:
-        raise _refusal(repo_id, error) from error
+        raise _explain_status(repo_id, error) from error
     except (HTTPError, OSError) as error:
-        raise _lost(repo_id, error) from error
-    except RuntimeError as error:  # what the client makes of a failed upload of one file
+        raise _connection_failed(repo_id, error) from error
+    except RuntimeError as error:  # raised by the client if the upload of one file failed
         cause = error.__cause__
-        if not isinstance(cause, HTTPError | OSError):
-            raise
-        raise (_refusal(repo_id, cause) if isinstance(cause, HfHubHTTPError) else _lost(repo_id, cause)) from error
-    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:  # a proxy's page, or another Hub
-        said = one_line(f"{type(error).__name__}: {error}")
-        raise HubError(f"{repo_id}: the Hub's answer cannot be understood ({said}); {AGAIN}.") from error
-    except ValueError as error:  # the Hub's answer to metadata that it does not take
+        if isinstance(cause, HfHubHTTPError):
+            raise _explain_status(repo_id, cause) from error
+        if isinstance(cause, HTTPError | OSError):
+            raise _connection_failed(repo_id, cause) from error
+        raise
+    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:  # the answer of a proxy, for example
+        what = one_line(f"{type(error).__name__}: {error}")
+        raise HubError(f"{repo_id}: the answer of the Hub cannot be understood ({what}); {RETRY}.") from error
+    except ValueError as error:  # raised by the client if the Hub rejects the metadata of a card
         raise InputError(f"{repo_id}: {one_line(error, most=600)}") from error
 
 
-# What the Hub answers, by status; `{reason}` are its own words.
-_INPUT = {
-    400: "the Hub does not take this: {reason}",
-    401: f"the Hub does not know this access token (401); {LOGIN}.",
-    402: f"{NO_PAYMENT}. ({{reason}})",
-    403: "this token may not write there (403: {reason}); name your own account or one of your organisations, or use a "
-    "token with the right to write.",
-    404: "there is no such repository for this token (404); check the name, and that the token may see it.",
-    409: "the Hub says that this is in conflict with what is there (409: {reason}); name another repository.",
-    413: "the Hub finds this too large (413: {reason}).",
-}
-_OTHERS = {
-    412: f"somebody else wrote there at the same moment (412); {AGAIN}.",
-    429: f"the Hub asks for a pause (429: {{reason}}); {AGAIN}.",
-}
-
-
-def _lost(repo_id: str, error: Exception) -> HubError:
+def _connection_failed(repo_id: str, error: Exception) -> HubError:
     reason = one_line(error) or type(error).__name__
-    return HubError(f"{repo_id}: the connection to the Hub failed ({reason}); {AGAIN}.")
+    return HubError(f"{repo_id}: the connection to the Hub failed ({reason}); {RETRY}.")
 
 
-def _refusal(repo_id: str, error: HfHubHTTPError) -> Exception:
+def _explain_status(repo_id: str, error: HfHubHTTPError) -> Exception:
     status = error.response.status_code
     reason = one_line(error.server_message or error)
-    if status in _INPUT:
-        return InputError(f"{repo_id}: {_INPUT[status].format(reason=reason)}")
-    words = _OTHERS.get(status, f"the Hub failed ({status}: {{reason}}); {AGAIN}.")
-    return HubError(f"{repo_id}: {words.format(reason=reason)}")
+    if status in _USER_ERRORS:
+        return InputError(f"{repo_id}: {_USER_ERRORS[status].format(reason=reason)}")
+    message = _HUB_ERRORS.get(status, f"the Hub failed ({status}: {{reason}}); {RETRY}.")
+    return HubError(f"{repo_id}: {message.format(reason=reason)}")
 
 
 @dataclass(frozen=True)
 class Remote:
-    """What a repository holds before something is published there.
+    """The state of a repository before a publication.
 
     Attributes:
-        repo_id: its name, `user/name`.
+        repo_id: `user/name`.
         repo_type: `model` or `space`.
-        exists: whether it is there, for this token.
-        files: paths in it.
-        card: the text of its README.md; None where it has none.
-        private: whether strangers cannot see it; None where it does not exist.
+        exists: Whether the token can see it.
+        files: The paths in it.
+        card: The text of its README.md, None if it has none.
+        private: Whether it is private, None if it does not exist.
     """
 
     repo_id: str
@@ -124,82 +127,83 @@ class Remote:
 
 
 def check_account(api: HfApi, repo_id: str) -> None:
-    """Learn before any work that the token will do.
+    """Check the access token before any work.
 
     Raises:
-        InputError: there is none, the Hub does not know it, or it may only read.
-        HubError: the Hub cannot be reached.
+        InputError: There is no token, the Hub does not know it, or it is read-only.
+        HubError: The Hub cannot be reached.
     """
     with explain_error(repo_id):
-        found = api.whoami()
-    if found.get("auth", {}).get("accessToken", {}).get("role") == "read":
-        raise InputError(f"{repo_id}: this access token may only read; {LOGIN}.")
+        account = api.whoami()
+    if account.get("auth", {}).get("accessToken", {}).get("role") == "read":
+        raise InputError(f"{repo_id}: this access token is read-only; {LOGIN}.")
 
 
 def look(api: HfApi, repo_id: str, repo_type: str = "model") -> Remote:
-    """What lies in a repository now.
+    """Return the state of a repository.
 
     Raises:
-        InputError, HubError: as :func:`trainer_ext.hub.client.explain_error` says.
+        InputError: As :func:`explain_error`.
+        HubError: As :func:`explain_error`.
     """
     with explain_error(repo_id):
         try:
-            info = api.repo_info(repo_id, repo_type=repo_type)
+            info: Any = api.repo_info(repo_id, repo_type=repo_type)  # a different class for each type of repository
         except RepositoryNotFoundError:
             return Remote(repo_id, repo_type)
         files = tuple(sibling.rfilename for sibling in info.siblings or ())
         card = None
         if CARD in files:
             path = api.hf_hub_download(repo_id, CARD, repo_type=repo_type, revision=info.sha)
-            card = Path(path).read_bytes().decode("utf-8")  # reading as text would change its line ends
+            card = Path(path).read_bytes().decode("utf-8")  # read_text would change the line ends
         return Remote(repo_id, repo_type, True, files, card, info.private)
 
 
 def refuse_foreign(remote: Remote) -> None:
-    """Refuse to write over a model that no run was published as.
+    """Refuse to overwrite a model that was not published by this package.
 
     Raises:
-        InputError: the repository holds weights, and no report beside them.
+        InputError: The repository holds weights but no report.
     """
     weights = [name for name in remote.files if name.endswith((".safetensors", "pytorch_model.bin"))]
     if weights and FILE_NAME not in remote.files:
         raise InputError(
-            f"{remote.repo_id} already holds a model ({weights[0]}) and no {FILE_NAME}, so it was not published by this "
+            f"{remote.repo_id} already holds a model ({weights[0]}) without {FILE_NAME}, so it was not published by this "
             "package; name another repository, or pass --overwrite to replace it."
         )
 
 
 def claim(api: HfApi, remote: Remote, *, private: bool | None = None, hardware: str | None = None) -> str:
-    """Make a repository where there is none, so that a name, a right or a payment fails before anything is sent.
+    """Create a repository if there is none, so that a missing right or payment is found before anything is uploaded.
 
     Args:
-        api: the client, with its token.
-        remote: what :func:`look` found.
-        private: who may see a repository that is made now; None leaves it to the account.
-        hardware: of a Space; None leaves it as it is.
+        api: The client, with its token.
+        remote: The repository, as :func:`look` found it.
+        private: Whether a new repository is private; None leaves it to the account.
+        hardware: Hardware of a Space; None leaves it as it is.
 
     Returns:
-        Its address.
+        The address of the repository.
     """
-    space = {"space_sdk": "gradio", "space_hardware": hardware} if remote.repo_type == "space" else {}
+    space: dict[str, Any] = {"space_sdk": "gradio", "space_hardware": hardware} if remote.repo_type == "space" else {}
     with explain_error(remote.repo_id):
         url = api.create_repo(remote.repo_id, repo_type=remote.repo_type, private=private, exist_ok=True, **space)
-        if hardware and remote.exists:
-            api.request_space_hardware(remote.repo_id, hardware)
+        if remote.exists and space.get("space_hardware"):
+            api.request_space_hardware(remote.repo_id, space["space_hardware"])
     return str(url)
 
 
 def publish(api: HfApi, folder: Path, remote: Remote, *, gone: Iterable[str], message: str) -> None:
-    """Make the main branch of a repository hold a folder; what nobody published from here stays as it is.
+    """Upload a folder to the main branch of a repository; other files there stay as they are.
 
-    Where nothing differs from what is there, no commit is made.
+    If nothing differs, no commit is made.
 
     Args:
-        api: the client, with its token.
-        folder: what goes up, whole.
-        remote: a repository that there is.
-        gone: paths of an earlier publication that go.
-        message: of the commit.
+        api: The client, with its token.
+        folder: The folder; all of it is uploaded.
+        remote: An existing repository.
+        gone: Paths in the repository to delete.
+        message: Commit message.
     """
     with explain_error(remote.repo_id):
         api.upload_folder(

@@ -1,7 +1,4 @@
-"""Card Markdown: text from outside made harmless, rich tables and code as Markdown.
-
-Labels, names of splits and of processors may hold anything; on a page they are words, never markup.
-"""
+"""Write Markdown in which text from outside (labels, names of splits and processors) is never markup."""
 
 from __future__ import annotations
 
@@ -11,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup
 from rich.table import Table
 
-# Whatever Markdown or HTML would act on: an underscore only where it can begin or end emphasis, a bracket only where
-# it can make a link, and at the beginning what would begin a list or a heading.
+# What is special in Markdown or HTML: an underscore only where it can begin or end emphasis, a bracket only where it can
+# make a link, and at the start of a line what would begin a list or a heading.
 _ACTIVE = re.compile(r"[<>&|`*~$\\]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|^[-+#](?=[-+#\s]|$)|^\d(?=\d*[.)](?:\s|$))")
 _MARGINS = {"left": "---", "right": "---:"}
 
 
 def escape(value: object) -> Markup:
-    """One line of text that shows as it is, in a sentence or in the cell of a table; `Markup` passes."""
+    """Return a text as one line in which nothing is markup; `Markup` is returned as it is."""
     if isinstance(value, Markup):
         return value
     line = " ".join(str(value).splitlines())
@@ -26,12 +23,12 @@ def escape(value: object) -> Markup:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[bool] = ()) -> Markup:
-    """A table; lines within a cell stay apart.
+    """Return a table; line breaks within a cell are kept.
 
     Args:
-        headings: of the columns.
-        rows: as many cells each.
-        right: which columns hold numbers; by default all but the first.
+        headings: The headings of the columns.
+        rows: The cells of each row.
+        right: Which columns are aligned to the right; by default all but the first.
     """
     right = right or [index > 0 for index in range(len(headings))]
     margins = [_MARGINS["right" if numbers else "left"] for numbers in right]
@@ -41,7 +38,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: S
 
 
 def rich_table(source: Table) -> Markup:
-    """The heading and the rows of a table for the terminal; its title and caption are left to the page."""
+    """Return a rich table as Markdown, without its title and caption."""
     columns = source.columns
     return table(
         [str(column.header) for column in columns],
@@ -51,7 +48,7 @@ def rich_table(source: Table) -> Markup:
 
 
 def fenced(text: str, language: str = "") -> Markup:
-    """A block of code that nothing within it can end."""
+    """Return a code block with a fence longer than any in the text."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return Markup(f"{fence}{language}\n{text.rstrip()}\n{fence}")

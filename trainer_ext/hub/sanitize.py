@@ -1,10 +1,11 @@
-"""Publishable: fields, commands and versions as a report may tell them, without tokens and paths of this machine."""
+"""Remove tokens and local paths from what a report says about a run: its fields, its command and its versions."""
 
 from __future__ import annotations
 
 import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from huggingface_hub.utils import validate_repo_id
 from .._version import __version__
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-# Fields that may hold a path of this machine; of a path the last part is told.
+# Fields that may hold a local path, of which the report keeps the last part.
 PATH_FIELDS = (
     *("data_dir", "model_name_or_path", "distill_teacher", "distill_teachers", "distill_cache_dir"),
     "vocab_corpus",
@@ -22,23 +23,23 @@ PATH_FIELDS = (
 
 
 def last_part(name: str) -> str:
-    """A name as it is, or of a path of this machine its last part."""
+    """Return the last part of a local path; any other name as it is."""
     local = name.startswith(("/", "./", "../", "~")) or ("/" in name and Path(name).expanduser().exists())
     return Path(name).name if local else name
 
 
 def hub_id(name: str | None) -> str | None:
-    """A published name, if it is one on the Hub: `owner/name`. Of a folder of this machine `last_part` leaves no owner."""
+    """Return a name if it looks like `owner/name`, else None. (`last_part` leaves no owner in a local path.)"""
     return name if name and HUB_ID.fullmatch(name) else None
 
 
 def valid_ids(names: Iterable[str]) -> tuple[str, ...]:
-    """Those names that can be ids on the Hub: no folder of this machine, and nothing that the Hub would refuse."""
+    """Return the names that can be Hub ids: not a local path, and valid on the Hub."""
     return tuple(name for name in names if last_part(name) == name and not Path(name).exists() and not refusal(name))
 
 
 def refusal(name: str) -> str | None:
-    """Why a name can be no id on the Hub; None where it can."""
+    """Return why a name cannot be a Hub id, or None if it can."""
     try:
         validate_repo_id(name)
     except HFValidationError as error:
@@ -47,7 +48,7 @@ def refusal(name: str) -> str | None:
 
 
 def fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a recipe, without tokens and without where things lie."""
+    """Return the fields of a recipe without tokens, output folders and local paths."""
     shown = {name: value for name, value in given.items() if not name.endswith(("_token", "output_dir"))}
     for name in PATH_FIELDS:
         value = shown.get(name)
@@ -59,7 +60,7 @@ def fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def command(words: Sequence[str]) -> list[str]:
-    """The words of a command line, with `***` for the values of tokens."""
+    """Return the words of a command line without local paths and with `***` for tokens."""
     shown, secret = [], False
     for word in words:
         option, joined, value = word.partition("=") if word.startswith("--") else ("", "", word)
@@ -70,11 +71,7 @@ def command(words: Sequence[str]) -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages on which a result depends."""
-    import accelerate
-    import datasets
-    import torch
-    import transformers
-
-    packages = {module.__name__: str(module.__version__) for module in (accelerate, datasets, torch, transformers)}
-    return {"python": platform.python_version(), "trainer_ext": __version__, **packages}
+    """Return the versions of Python and of the packages that a result depends on."""
+    packages = ("accelerate", "datasets", "torch", "transformers")
+    found = {name: str(import_module(name).__version__) for name in packages}
+    return {"python": platform.python_version(), "trainer_ext": __version__, **found}

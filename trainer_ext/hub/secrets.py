@@ -1,4 +1,4 @@
-"""Leaks: access tokens, and paths of this machine, found in files before they are published."""
+"""Find access tokens and paths of this machine in files before they are published."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-CHUNK = 1 << 22  # bytes that are looked at together
-LONGEST = 512  # bytes of the longest thing that is looked for; chunks overlap by as much
+CHUNK = 1 << 22  # bytes searched at a time
+LONGEST = 512  # bytes; chunks overlap by as much, so that a match across two of them is found
 
-# What tokens look like, by who gives them out.
+# The form of the tokens of several services.
 TOKENS = {
     "a Hugging Face token": rb"\b(?:hf|api_org)_[A-Za-z0-9]{30,}",
     "a GitHub token": rb"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,})",
@@ -20,30 +20,30 @@ TOKENS = {
     "a Weights & Biases key": rb"\bwandb_v1_[A-Za-z0-9_]{40,}",
     "a private key": rb"-----BEGIN [A-Z ]*PRIVATE KEY-----",
 }
-# A folder below somebody's home, not the middle of an address; files of these kinds are written by people or for them.
+# A folder in a home folder; searched for only in files that people read.
 HOME = rb"(?<![\w.~-])(?:/(?:home|Users|root)/|[A-Za-z]:\\{1,2}Users\\{1,2})[\w.-]+"
 READABLE = frozenset({".json", ".md", ".py", ".svg", ".txt", ".xml", ".yaml", ".yml"})
-# Vocabularies hold pieces of anything; whole paths of this machine are looked for there too.
+# A vocabulary may hold such a text by chance; it is searched for the folders of this machine only.
 VOCABULARIES = frozenset({"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt"})
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
-SHORTEST_SECRET = 12  # characters; shorter values of such variables are words like "true" or a number
+SHORTEST_SECRET = 12  # characters; shorter values of such variables are settings like "true" or a number
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Something private in a file; what it is, never the thing itself."""
+    """Something private in a file; `kind` says what it is, without its value."""
 
     file: Path
     kind: str
 
 
 def find_leaks(files: Iterable[Path], *, secrets: Mapping[str, str], folders: Iterable[Path] = ()) -> list[Leak]:
-    """Everything private in these files, at most once per file and kind.
+    """Return everything private in files, at most once per file and kind.
 
     Args:
-        files: what is to be published; read in pieces, whatever their size.
-        secrets: known values by what they are called, as `known_secrets` gives them.
-        folders: of this machine, whose names must not be told.
+        files: The files to publish, of any size.
+        secrets: Known secrets by description, as returned by `known_secrets`.
+        folders: Folders of this machine whose paths must not be published.
     """
     patterns = TOKENS | {name: re.escape(value.encode()) for name, value in secrets.items()}
     names = {str(Path(folder).resolve()) for folder in folders}
@@ -58,11 +58,11 @@ def find_leaks(files: Iterable[Path], *, secrets: Mapping[str, str], folders: It
 
 
 def known_secrets(environment: Mapping[str, str] = os.environ, *given: str | None) -> dict[str, str]:
-    """Values that must never be published: of environment variables with a telling name, and what is given.
+    """Return secrets by description: the given tokens, and environment variables that are called like a secret.
 
     Args:
-        environment: the environment variables.
-        *given: further tokens, such as the one that is stored for the Hub.
+        environment: The environment variables.
+        *given: Access tokens, such as the one that is stored for the Hub.
     """
     named = {
         f"the value of {name}": value

@@ -1,127 +1,129 @@
-"""Space files: the folder `space/` as it is published, with the models, the front matter and the requirements filled in.
-
-Space folder: where the page's own files lie, in a checkout and after `pip install`.
-
-Wheel: the installed package as one file that pip installs and Python imports from, made without a network.
-
-The format is the binary distribution format of the Python packaging guide (PEP 427). What it says of itself comes from
-the metadata that pip installed, so an editable install, a checkout of it and an installed wheel give the same bytes.
-"""
+"""Make the files of a Space that compares two models: the page, its settings, and this package as a wheel."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import zipfile
-from collections.abc import Mapping
-from importlib.metadata import Distribution, distributions
+from functools import cache
+from importlib.metadata import PathDistribution, distributions
 from pathlib import Path
 
 from huggingface_hub import SpaceCard
+from packaging.requirements import Requirement
 
 from .._version import __version__
-from ..errors import InputError
+from ..errors import InputError, one_line
+from ..utils.imports import require
 from .sanitize import refusal
 
-_KINDS = frozenset({".css", ".md", ".py", ".txt"})  # not models.json, which a person may have put there
+_PACKAGE = Path(__file__).parents[1]
+_INFO = f"trainer_ext-{__version__}.dist-info"
+_PAGE_SUFFIXES = frozenset({".css", ".md", ".py", ".txt"})  # without models.json, which a user may have put there
+_PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE", "trainer_ext", "space")
+_OF_ONE_INSTALLATION = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})
+_EPOCH = "315532800"  # 1980, the first year of the zip format; the date of every file, so that the bytes are the same
+_PLACEHOLDER = "USER/NAME"
+_REQUIRED = ("sdk", "sdk_version", "python_version", "app_file")  # front matter that the page needs to start
 
 
 def space_folder() -> Path:
-    """The folder that holds `app.py`: `trainer_ext/space/` where the package is installed, `space/` in a checkout."""
-    package = Path(__file__).parents[1]
-    installed = package / "space"
-    return installed if installed.is_dir() else package.parent / "space"
+    """Return the folder of `app.py`: `trainer_ext/space/` in an installation, `space/` in a checkout."""
+    installed = _PACKAGE / "space"
+    return installed if installed.is_dir() else _PACKAGE.parent / "space"
 
 
 def page_files() -> dict[str, bytes]:
-    """Content of the page's own files by name, sorted.
+    """Return the files of the page by their path in the Space, sorted.
 
     Raises:
-        FileNotFoundError: there is no such folder; the installation is broken.
+        FileNotFoundError: The folder is missing, so the installation is broken.
     """
-    files = sorted(file for file in space_folder().iterdir() if file.suffix in _KINDS)
-    return {file.name: file.read_bytes() for file in files}
+    folder = space_folder()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is missing; install trainer_ext again.")
+    files = sorted(file for file in folder.rglob("*") if file.suffix in _PAGE_SUFFIXES)
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
-_NAME = "trainer_ext"
-_INFO = f"{_NAME}-{__version__}.dist-info"
-_WHEEL = "Wheel-Version: 1.0\nGenerator: trainer_ext\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-_KEPT = ("METADATA", "entry_points.txt")  # and licences; the rest says where and how this copy was installed
-_DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can say: the same files make the same bytes
-
-
+@cache
 def build_wheel() -> tuple[str, bytes]:
-    """The name and the bytes of a wheel of this package; the same files make the same bytes.
+    """Build a wheel of this package without a network.
+
+    A checkout is built with `build`. An installed package has no sources to build from, so that its files are packed into
+    a wheel again with `wheel`. Either way the same files give the same bytes.
+
+    Returns:
+        The name and the bytes of the wheel.
 
     Raises:
-        InputError: the package is not installed, or another version of it is.
+        InputError: `build` or `wheel` is not installed or fails, or the package runs without being installed.
     """
-    package = Path(__file__).parents[1]
-    files = {
-        f"{_NAME}/{file.relative_to(package).as_posix()}": file.read_bytes()
-        for file in package.rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
-    }
-    files |= {f"{_NAME}/space/{name}": content for name, content in page_files().items()}
-    files = dict(sorted(files.items())) | _metadata()
-    files[f"{_INFO}/RECORD"] = _record(files).encode()
-    return f"{_NAME}-{__version__}-py3-none-any.whl", _pack(files)
+    checkout = space_folder().parent == _PACKAGE.parent
+    require("build" if checkout else "wheel", extra="space")
+    with tempfile.TemporaryDirectory() as scratch:
+        sources, target = Path(scratch, "sources"), Path(scratch, "wheel")
+        if checkout:
+            for name in _PROJECT_FILES:  # a copy, because setuptools leaves files in the folder that it builds
+                _copy(_PACKAGE.parent / name, sources / name)
+            command = ["build", "--wheel", "--no-isolation", "--outdir", str(target), str(sources)]
+        else:
+            for installed, name in _installed_files().items():
+                _copy(installed, sources / name)
+            command = ["wheel", "pack", "--dest-dir", str(target), str(sources)]
+        target.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=scratch,
+            env={**os.environ, "SOURCE_DATE_EPOCH": _EPOCH},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if done.returncode:
+            reason = one_line(done.stdout[-600:], most=600)
+            raise InputError(f"The wheel of trainer_ext for the Space cannot be built: {reason}")
+        (wheel,) = target.glob("*.whl")
+        return wheel.name, wheel.read_bytes()
 
 
-def requirements(extra: str) -> list[str]:
-    """What this package needs, and what one of its extras adds, as lines for pip; raises as :func:`build_wheel` does."""
-    needed = []
-    for line in _installed().requires or []:
-        name, _, marker = (part.strip() for part in line.partition(";"))
-        if "extra ==" not in marker:
-            needed.append(line)
-        elif marker == f'extra == "{extra}"':
-            needed.append(name)
-    return needed
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file or a folder, without access rights and caches, which differ between machines."""
+    files = [source] if source.is_file() else [file for file in source.rglob("*") if file.is_file()]
+    for file in files:
+        if file.suffix != ".pyc":
+            copy = target / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+            copy.chmod(0o644)
 
 
-def _installed() -> Distribution:
-    """What pip knows of this package; a checkout's own `egg-info` is passed over, it may be of any age."""
-    for found in distributions(name=_NAME):
-        if found.version == __version__ and found.read_text("METADATA"):
-            return found
-    raise InputError(f"trainer_ext {__version__} runs without being installed; install it: pip install -e .[demo]")
+def _installed_files() -> dict[Path, str]:
+    """Return the files that pip installed, with their paths in a wheel."""
+    for found in distributions(name="trainer_ext"):
+        files = [file for file in found.files or () if file.parts[0] in ("trainer_ext", _INFO)]
+        if any(file.parts == (_INFO, "METADATA") for file in files):
+            return {
+                Path(str(file.locate())): file.as_posix() for file in files if file.name not in _OF_ONE_INSTALLATION
+            }
+    raise InputError(f"trainer_ext {__version__} is not installed with its metadata; install it with pip.")
 
 
-def _metadata() -> dict[str, bytes]:
-    """The `dist-info` folder by path, without RECORD."""
-    files = {f"{_INFO}/WHEEL": _WHEEL.encode()}
-    for path in _installed().files or []:
-        folder, *inside = path.parts
-        if folder == _INFO and (path.name in _KEPT or inside[0] == "licenses"):
-            files[path.as_posix()] = path.read_binary()
-    return dict(sorted(files.items()))
-
-
-def _record(files: dict[str, bytes]) -> str:
-    """Path, SHA-256 and size of every file, and RECORD itself without them."""
-    lines = []
-    for path, content in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        lines.append(f"{path},sha256={digest},{len(content)}")
-    return "\n".join([*lines, f"{_INFO}/RECORD,,", ""])
-
-
-def _pack(files: dict[str, bytes]) -> bytes:
-    """A zip file of them in this order, stored as they are: another zlib would compress to other bytes."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for path, content in files.items():
-            entry = zipfile.ZipInfo(path, date_time=_DATE)
-            entry.external_attr = 0o100644 << 16
-            archive.writestr(entry, content)
-    return packed.getvalue()
-
-
-_PLACEHOLDER = "USER/NAME"
-_NEEDED = ("sdk", "sdk_version", "python_version", "app_file")  # what the page needs to start
+def requirements(wheel: bytes, extra: str) -> list[str]:
+    """Return what the package in a wheel requires with one of its extras, as lines for pip."""
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        lines = PathDistribution(zipfile.Path(archive, f"{_INFO}/")).requires or []
+    required = [line for line in map(Requirement, lines) if not line.marker or line.marker.evaluate({"extra": extra})]
+    for line in required:
+        line.marker = None
+    return [str(line) for line in required]
 
 
 def space_files(
@@ -136,73 +138,64 @@ def space_files(
     title: str | None = None,
     readme: str | None = None,
 ) -> dict[str, bytes]:
-    """Every file of a Space that compares two models; the same arguments give the same bytes.
+    """Return the files of a Space by their path; the same arguments give the same bytes.
 
     Args:
         space_id: Hub id of the Space, "user/name".
         baseline: Hub id of the model before compression.
-        compressed: Hub id of the model after it.
-        private: the Space or a model is private: nothing is preloaded while the Space is built, since the build has no
-            token, and the package is read from the wheel beside `app.py`, which pip cannot fetch either.
-        hardware: suggested to who duplicates it, such as "zero-a10g" or "cpu-basic"; None is the Hub's default, the CPU.
-        endpoint: address of the Hub.
-        license: identifier of the models' licence.
-        title: shown on top of the page's card; None takes the name of the compressed model.
-        readme: the README.md that lies there, whose text and further front matter stay; None takes ours.
-
-    Returns:
-        Content by path in the Space.
+        compressed: Hub id of the model after compression.
+        private: The Space or a model is private. The build of a Space has no token: nothing is preloaded then, and the
+            package is imported from the wheel beside `app.py` because pip could not download it.
+        hardware: Suggested to users who duplicate the Space, such as "zero-a10g"; None is the Hub's default.
+        endpoint: Address of the Hub.
+        license: Licence identifier of the models.
+        title: Title of the Space; None uses the name of the compressed model.
+        readme: The README.md that the Space has now, whose text and additional front matter are kept.
 
     Raises:
-        InputError: what is not the id of a repository, or the package is not installed (see `wheel.build_wheel`).
+        InputError: An id is not valid, or the wheel cannot be built.
     """
     for name, value in {"space_id": space_id, "baseline": baseline, "compressed": compressed}.items():
         if refusal(value):
             raise InputError(f"{name}={value!r} is not the id of a repository; give USER/NAME.")
-    wheel_name, wheel_bytes = build_wheel()
-    files = page_files()
+    wheel_name, wheel = build_wheel()
     models = {"baseline": baseline, "compressed": compressed}
-    files["models.json"] = (json.dumps(models, indent=2) + "\n").encode()
-    ours = files["README.md"].decode().replace(_PLACEHOLDER, space_id)
-    values = {
+    url = f"{endpoint.rstrip('/')}/spaces/{space_id}/resolve/main/{wheel_name}"
+    files = page_files()
+    card = SpaceCard(files["README.md"].decode().replace(_PLACEHOLDER, space_id))
+    required = {name: card.data[name] for name in _REQUIRED}
+    card = SpaceCard(readme) if readme else card
+    settings = {
+        **(required if readme else {}),
         "title": title or (None if readme else f"{compressed.rpartition('/')[2]}: before and after"),
         "models": [*models.values()],
         "license": license,
         "suggested_hardware": hardware,
     }
-    preload = {"preload_from_hub": None if private else [*models.values()]}
-    files["README.md"] = _card(ours, readme, {name: value for name, value in values.items() if value} | preload)
-    url = f"{endpoint.rstrip('/')}/spaces/{space_id}/resolve/main/{wheel_name}"
-    lines = _from_wheel_beside(wheel_name) if private else _from_url(url, wheel_bytes)
+    for name, value in settings.items():
+        if value:
+            card.data[name] = value
+    card.data["preload_from_hub"] = None if private else [*models.values()]
+    files["README.md"] = str(card).encode()
+    files["models.json"] = (json.dumps(models, indent=2) + "\n").encode()
+    lines = _requirements_beside(wheel_name, wheel) if private else _requirements_by_url(url, wheel)
     files["requirements.txt"] = "\n".join([*lines, ""]).encode()
-    files[wheel_name] = wheel_bytes
+    files[wheel_name] = wheel
     return files
 
 
-def _card(ours: str, theirs: str | None, values: Mapping[str, object]) -> bytes:
-    """The README with these values in its front matter, on the ground of what lies there already."""
-    card = SpaceCard(ours)
-    if theirs:
-        needed = {name: card.data[name] for name in _NEEDED}
-        card = SpaceCard(theirs)
-        values = {**needed, **values}
-    for name, value in values.items():
-        card.data[name] = value  # written as YAML by the Hub's own client, whatever is in a title
-    return str(card).encode()
+def _requirements_by_url(url: str, wheel: bytes) -> list[str]:
+    """Require the package by the address of its wheel.
 
-
-def _from_url(url: str, content: bytes) -> list[str]:
-    """The package by the address of its wheel.
-
-    The digest is a comment: it makes a new file of this, without which the Hub would not install a new wheel of the same
-    name, and where the Space was duplicated it does not forbid the newer wheel that the address may lead to.
+    The Hub installs again only if requirements.txt changes, so that the hash of the wheel is in it. It is a comment: in a
+    duplicated Space, the address may lead to a newer wheel, and pip must not refuse that.
     """
-    return [f"# sha256 of the wheel: {hashlib.sha256(content).hexdigest()}", f"trainer-ext[demo] @ {url}"]
+    return [f"# sha256 of the wheel: {hashlib.sha256(wheel).hexdigest()}", f"trainer-ext[demo] @ {url}"]
 
 
-def _from_wheel_beside(wheel_name: str) -> list[str]:
-    """What the package needs, without itself."""
+def _requirements_beside(wheel_name: str, wheel: bytes) -> list[str]:
+    """Require what the package needs, without the package itself."""
     return [
-        f"# app.py imports trainer_ext from {wheel_name}, which pip cannot fetch here.",
-        *requirements("demo"),
+        f"# app.py imports trainer_ext from {wheel_name}, which pip cannot download here.",
+        *requirements(wheel, "demo"),
     ]

@@ -1,8 +1,7 @@
-"""Checkpoint branch: resumable checkpoints go to a branch of their own, never under the name of the small model.
+"""The Hub hooks of a Trainer that compresses: only the small model is published, without secrets.
 
-Publishing: what a Trainer's hub hooks do where it compresses, so that only the small model goes up, and no secret.
-
-Four overrides, each calling `super()` where nothing is compressed.
+Checkpoints, which are full-size, go to a branch of their own. Each of the four overrides calls `super()` if the Trainer
+does not compress.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from huggingface_hub import HfApi
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, HubStrategy
@@ -23,28 +23,32 @@ from ..errors import one_line
 from ..utils.checkpoints import begin_checkpoint
 from .client import explain_error, look
 from .sanitize import valid_ids
-from .staging import CARD, card_of, link, prove_saved, refuse_leaks, stale, write_card
+from .staging import CARD, card_of, link_or_copy, refuse_leaks, stale, verify_saved, write_card
 from .trainer_report import trainer_report
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 logger = logging.get_logger(__name__)
 
 BRANCH = "checkpoints"
-LAST = "last-checkpoint"  # as Trainer calls it with hub_strategy="checkpoint"
-COPY = "_checkpoints"  # in the output folder; Trainer publishes nothing that begins with an underscore
+LAST = "last-checkpoint"  # Trainer's name for hub_strategy="checkpoint"
+# Folders in the output folder; Trainer uploads nothing that begins with an underscore.
+COPY, STAGE = "_checkpoints", "_hub"
 # A pickle of the arguments, which holds the access token; resuming does not read it.
 NEVER = ("training_args.bin",)
 
 
-def push_checkpoint(trainer, folder: str) -> None:
-    """Send a checkpoint to the branch in the background, as `args.hub_strategy` asks.
+def push_checkpoint(trainer: Any, folder: str) -> None:
+    """Upload a checkpoint to the branch `checkpoints` in the background, as `args.hub_strategy` says.
 
-    "all_checkpoints" keeps each under its own name, "checkpoint" and "every_save" the last one, "end" sends none. To go on
-    from one: `hf download USER/NAME --revision checkpoints --local-dir FOLDER`, then
+    "all_checkpoints" keeps each under its own name, "checkpoint" and "every_save" the last one, "end" uploads none. To
+    resume from one: `hf download USER/NAME --revision checkpoints --local-dir FOLDER`, then
     `trainer.train(resume_from_checkpoint="FOLDER/last-checkpoint")`.
 
     Args:
-        trainer: a Trainer with a repository (`push_to_hub=True`).
-        folder: the checkpoint.
+        trainer: A Trainer with `push_to_hub=True`.
+        folder: The checkpoint.
     """
     args, running = trainer.args, trainer.push_in_progress is not None and not trainer.push_in_progress.is_done()
     if args.hub_strategy == HubStrategy.END or (running and not args.hub_always_push):
@@ -53,19 +57,19 @@ def push_checkpoint(trainer, folder: str) -> None:
         trainer.push_in_progress.wait_until_done()
     trainer.callback_handler.on_push_begin(args, trainer.state, trainer.control)
     name = Path(folder).name if args.hub_strategy == HubStrategy.ALL_CHECKPOINTS else LAST
-    copy = Path(args.output_dir) / COPY / name  # Trainer may delete the checkpoint before it is sent
+    copy = Path(args.output_dir) / COPY / name  # Trainer may delete the checkpoint before it is uploaded
     shutil.rmtree(copy.parent, ignore_errors=True)
     for file in Path(folder).rglob("*"):
         if file.is_file() and file.name not in NEVER:
-            link(file, copy / file.relative_to(folder))
+            link_or_copy(file, copy / file.relative_to(folder))
     api = HfApi(token=args.hub_token)
     message = f"Training in progress, step {trainer.state.global_step}"
-    job = api.run_as_future(_send, api, trainer.hub_model_id, copy, message)
-    job.add_done_callback(_tell)
-    trainer.push_in_progress = PushInProgress([job])
+    job = api.run_as_future(_upload, api, trainer.hub_model_id, copy, message)
+    job.add_done_callback(_warn_if_failed)
+    trainer.push_in_progress = PushInProgress([job])  # type: ignore[arg-type]  # annotated as one job; Trainer passes a list
 
 
-def _send(api: HfApi, repo_id: str, folder: Path, message: str) -> None:
+def _upload(api: HfApi, repo_id: str, folder: Path, message: str) -> None:
     api.create_branch(repo_id, branch=BRANCH, exist_ok=True)
     api.upload_folder(
         repo_id=repo_id,
@@ -73,34 +77,47 @@ def _send(api: HfApi, repo_id: str, folder: Path, message: str) -> None:
         path_in_repo=folder.name,
         revision=BRANCH,
         commit_message=message,
-        delete_patterns="*",  # within that folder: of the checkpoint before
+        delete_patterns="*",  # in this folder of the repository: the files of the checkpoint before
     )
 
 
-def _tell(job: Future) -> None:
-    """A training goes on without the Hub; that a checkpoint did not arrive is said."""
+def _warn_if_failed(job: Future[None]) -> None:
     if not job.cancelled() and job.exception():
-        logger.warning(f"A checkpoint was not sent to the Hub: {one_line(job.exception())}; the one here is complete.")
-
-
-STAGE = "_hub"  # in the output folder; Trainer publishes nothing that begins with an underscore
+        logger.warning(
+            f"A checkpoint was not uploaded to the Hub: {one_line(job.exception())}. The training goes on, and the local "
+            "checkpoint is complete."
+        )
 
 
 class HubMixin:
-    """The hub hooks of a Trainer that has `compression`, `_compresses` and `_before`."""
+    """The Hub hooks of a Trainer that has `compression`, `_compresses` and `_before`."""
+
+    if TYPE_CHECKING:
+        args: TrainingArguments
+
+        def is_world_process_zero(self) -> bool:
+            """As in Trainer."""
 
     def push_to_hub(
         self, commit_message="End of training", blocking=True, token=None, revision=None, private=None, **kwargs
     ):
-        """As `Trainer.push_to_hub`; of a compressed model only what belongs to it goes up, after it was proven.
+        """Publish the model, as `Trainer.push_to_hub`; a compressed model is staged and verified first.
 
-        The folder that is published is `_hub` in the output folder: the small model, its tokenizer, the report and the
-        card. It is opened in a fresh process first and must give the same logits.
+        The small model, its tokenizer, the report and the card are staged in `_hub` in the output folder. They are loaded
+        in a fresh process, and must be the same model.
+
+        Args:
+            commit_message: As in Trainer.
+            blocking: As in Trainer.
+            token: As in Trainer.
+            revision: As in Trainer.
+            private: Whether a new repository is private.
+            **kwargs: Arguments of `create_model_card`.
 
         Raises:
-            ValueError: the model still has its masks, or there is a token in one of the files.
-            CheckFailed: the folder does not open as the same model.
-            HubError: the Hub or the network failed; call it again.
+            ValueError: The model still has its masks, or a file holds a token.
+            CheckFailed: The staged folder does not hold the same model.
+            HubError: The Hub or the network failed; the call can be repeated.
         """
         if not self._compresses:
             return super().push_to_hub(commit_message, blocking, token, revision, private, **kwargs)
@@ -121,7 +138,7 @@ class HubMixin:
             if self.is_world_process_zero():
                 self.create_model_card(**kwargs)
                 refuse_leaks(folder, Path(self.args.output_dir), self.args.hub_token, token)
-                prove_saved(self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False), folder)
+                verify_saved(self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False), folder)
                 gone = stale(remote.files, folder)
             with explain_error(self.hub_model_id or ""):
                 done = super().push_to_hub(commit_message, blocking, token, revision, private, **kwargs)
@@ -141,10 +158,10 @@ class HubMixin:
         dataset=None,
         dataset_args=None,
     ):
-        """As `Trainer.create_model_card`; of a compressed model, with compression.json beside it, which it is made from.
+        """Write the model card, as `Trainer.create_model_card`; for a compressed model, compression.json as well.
 
-        What a person wrote into the card that lies there is kept. Names that cannot be ids on the Hub, such as the folder
-        that a script calls `finetuned_from`, are left out.
+        Edits of an existing card are kept. Names that cannot be Hub ids, such as a local folder in `finetuned_from`, are
+        left out. The arguments are those of Trainer.
         """
         if not self._compresses or hasattr(self.model, "pruning"):
             return super().create_model_card(
@@ -168,8 +185,8 @@ class HubMixin:
             write_card(folder, card, existing)
 
     def _save(self, output_dir=None, state_dict=None):
-        # No public hook: Trainer writes training_args.bin, a pickle that holds the Hub token, beside every model.
-        # Checkpoints keep it (they stay here); a compressed model that may be published does without.
+        # No public hook: Trainer writes training_args.bin, a pickle that holds the Hub token, next to every model.
+        # Local checkpoints keep it; a compressed model, which may be published, does not.
         folder = Path(output_dir if output_dir is not None else self.args.output_dir)
         if self._compresses and self.args.should_save:
             begin_checkpoint(folder)
@@ -185,7 +202,7 @@ class HubMixin:
                 tokenizer.save_pretrained(folder)
 
     def _push_from_checkpoint(self, checkpoint_folder):
-        # No public hook: this would publish full-size checkpoints under the name of the compressed model.
+        # No public hook: Trainer would upload full-size checkpoints to the main branch.
         if not self._compresses:
             super()._push_from_checkpoint(checkpoint_folder)
         elif self.is_world_process_zero():
@@ -193,9 +210,9 @@ class HubMixin:
 
     @contextlib.contextmanager
     def _staged(self, *, keep: bool) -> Iterator[Path]:
-        """While it lasts, the output folder is an empty one with nothing but what is published."""
+        """Make the staging folder, which starts empty, the output folder for the time of the block."""
         args = self.args
-        folder = Path(args.output_dir) / STAGE
+        folder = Path(cast(str, args.output_dir)) / STAGE  # Trainer sets it
         self.args = copy.copy(args)
         self.args.output_dir = str(folder)
         try:
@@ -209,5 +226,5 @@ class HubMixin:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _several(words) -> tuple[str, ...]:
+def _several(words: str | list[str] | tuple[str, ...] | None) -> tuple[str, ...]:
     return () if words is None else (words,) if isinstance(words, str) else tuple(words)

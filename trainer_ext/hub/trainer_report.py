@@ -1,4 +1,4 @@
-"""Trainer report: what a script's own training tells of a compression, as the report that its card is made of."""
+"""Make the compression report of a model that a script trained, from which its card is written."""
 
 from __future__ import annotations
 
@@ -30,38 +30,44 @@ TASKS = {
 
 @dataclass(frozen=True)
 class Before:
-    """What must be known of a model before it is compressed."""
+    """What the report needs from a model before it is compressed.
+
+    Attributes:
+        name: Its Hub id or the last part of its path.
+        parameters: Its number of parameters.
+        weights: Its number of prunable weights, None if the architecture cannot be pruned.
+    """
 
     name: str | None
     parameters: report.Parameters
-    weights: int | None  # prunable ones; None of a family that cannot be pruned
+    weights: int | None
 
     @property
     def hub_id(self) -> str | None:
-        """The name, if it is one on the Hub."""
+        """The name, if it is a Hub id."""
         return sanitize.hub_id(self.name)
 
 
 def before(model) -> Before:
-    """Note down a model that is about to be compressed."""
+    """Return what the report needs from a model that is about to be compressed."""
     name = model.config._name_or_path or None
     return Before(name and sanitize.last_part(name), count_parameters(model), _prunable(model))
 
 
 def trainer_report(trainer, found: Before, *, repo_id: str, created: str | None = None) -> report.CompressionReport:
-    """The report of a model that was trained by a script.
+    """Return the report of a model that was trained by a script.
 
     Args:
-        trainer: after training, with the small model.
-        found: the model as the trainer got it.
-        repo_id: what the model is called now.
-        created: when it was made; None for now.
+        trainer: The trainer after training, with the small model.
+        found: The model that the trainer was given.
+        repo_id: The name of the small model.
+        created: Time at which it was made; None for now.
     """
     model, args = trainer.model, trainer.args
     config, proof = model.config, trainer.compression
     family = stock_type(config.model_type)
     kind = config.problem_type or ("regression" if config.num_labels == 1 else "single_label_classification")
-    task = TASKS.get(head_of(config))
+    task = TASKS.get(head_of(config) or "")
     return report.CompressionReport(
         created=created or report.utc_now(),
         model=report.Model(
@@ -83,26 +89,26 @@ def trainer_report(trainer, found: Before, *, repo_id: str, created: str | None 
 
 
 def _recipe(trainer) -> dict[str, Any]:
-    """What was asked for: our fields that are not at their default, and how long and how fast was trained."""
+    """Return our arguments that are not at their default, and the main arguments of the training."""
     args = trainer.args
     ours = {field.name: field for field in fields(args) if field.name.startswith(("prune_", "distill_"))}
     changed = {name: getattr(args, name) for name, field in ours.items() if getattr(args, name) != field.default}
     if trainer.distillation and not {"distill_teacher", "distill_teachers"} & changed.keys():
-        changed["distill_teacher"] = "a model that the script gave"
+        changed["distill_teacher"] = "a model given by the script"
     return changed | {name: getattr(args, name) for name in TRAINING_FIELDS}
 
 
 def _prunable(model) -> int | None:
     try:
         return prunable_weights(layers_of(model))
-    except ValueError:  # of a family that is not in the table: a teacher alone needs no pruning
+    except ValueError:  # an architecture that cannot be pruned; distillation alone needs no pruning
         return None
 
 
 def _sparsity(trainer, found: Before, *, compact: bool) -> report.Sparsity | None:
-    """What is gone, counted in the two models."""
+    """Return the sparsity, counted in the two models; None if no weights were removed."""
     args, left = trainer.args, _prunable(trainer.model)
-    if left is None or left == found.weights:
+    if left is None or found.weights is None or left == found.weights:
         return None
     layers = layers_of(trainer.model)
     proof, by_sparsity = trainer.compression, args.pruning_spec is not None and args.prune_speedup is None
@@ -120,7 +126,7 @@ def _sparsity(trainer, found: Before, *, compact: bool) -> report.Sparsity | Non
 
 
 def _quality(trainer) -> report.Quality | None:
-    """The last evaluation of the model as it is now, if the script made one; the baseline's is not known."""
+    """Return the last evaluation of the model, if the script made one; that of the baseline is not known."""
     best = trainer.state.best_global_step if trainer.args.load_best_model_at_end else None
     step = best or trainer.state.global_step
     logs = [entry for entry in trainer.state.log_history if "eval_loss" in entry and entry["step"] == step]
@@ -135,10 +141,6 @@ def _quality(trainer) -> report.Quality | None:
     if not values:
         return None
     known = {name: values.pop(name) for name in ("accuracy", "macro_f1") if 0 <= values.get(name, -1) <= 1}
+    scores = report.Scores(known.get("accuracy"), known.get("macro_f1"), values)
     main = next(iter([*known, *values]))
-    return report.Quality(
-        split="evaluation",
-        rows=len(trainer.eval_dataset),
-        compressed=report.Scores(**known, other=values),
-        metric=main,
-    )
+    return report.Quality(split="evaluation", rows=len(trainer.eval_dataset), compressed=scores, metric=main)

@@ -1,4 +1,4 @@
-"""Push: a finished run becomes a model on the Hub, with its card, its exports and a Space that compares it."""
+"""Publish a finished run on the Hub: the model with its card and exports, and a Space that compares it with its baseline."""
 
 from __future__ import annotations
 
@@ -12,94 +12,106 @@ from huggingface_hub import HfApi
 from rich.console import Console
 
 from .client import check_account, claim, explain_error, publish
-from .plan import Plan, PushOptions, existing_card, make_plan, remember
+from .plan import Plan, PushOptions, SpacePlan, existing_card, make_plan, remember
 from .space import space_files
-from .staging import Prepared, find_source, prepare, prove, stale
+from .staging import Staged, find_source, stage_model, stale
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """Where things lie now, by what they are, and what the user should know."""
+    """The addresses of what was published, by role, and messages for the user."""
 
     addresses: dict[str, str]
     notes: list[str]
 
 
 def push(path: str | Path, repo_id: str, options: PushOptions, *, console: Console) -> Pushed:
-    """Publish a run; everything is prepared and proven before the first file goes up.
+    """Publish a run. Everything is staged and verified before the first file is uploaded.
 
     Args:
-        path: a finished run, or the folder that a trainer filled.
+        path: A finished run, or the output folder of a trainer.
         repo_id: `user/name`.
-        options: what the user said.
-        console: where progress goes.
+        options: The options of the user.
+        console: Shows the progress.
 
     Raises:
-        InputError: something given cannot work, or would publish a token or a path of this machine.
-        CheckFailed: what would go up does not open elsewhere as the same model.
-        HubError: the Hub or the network failed; nothing is lost, and the same call again finishes the job.
+        InputError: An argument is wrong, or a token or a path of this machine would be published.
+        CheckFailed: The staged model, loaded in a fresh process, does not compute the same logits.
+        HubError: The Hub or the network failed; the same call can be repeated.
     """
     source, api = find_source(path), HfApi()
     check_account(api, repo_id)
-    with console.status("looking at the Hub"):
+    with console.status("reading the repositories on the Hub"):
         plan = make_plan(api, source, repo_id, options)
-    with prepared_parts(plan, options, console) as ready:
-        claimed = {"hardware": options.hardware, "private": options.private}
-        addresses = {"Space": claim(api, plan.space, **claimed)} if plan.space else {}
-        addresses = {part.role: claim(api, part.remote, private=options.private) for part in plan.parts} | addresses
-        for part, prepared in zip(plan.parts, ready, strict=True):
-            gone = stale(part.remote.files, prepared.folder)
-            publish(api, prepared.folder, part.remote, gone=gone, message=options.message)
-            remember(part, prepared.card)
-    if plan.space:
-        _publish_space(api, plan, options)
-    notes = [note for prepared in ready for note in prepared.notes]
-    return Pushed(addresses, notes + _about_space(plan, options))
+    with staged_folders(plan, options, console) as staged:
+        # The Space first: if it needs a payment, nothing has been created or sent yet.
+        space: dict[str, str] = {}
+        if plan.space:
+            space["Space"] = claim(api, plan.space.remote, private=options.private, hardware=options.hardware)
+        addresses = {part.role: claim(api, part.remote, private=options.private) for part in plan.parts} | space
+        for part in plan.parts:
+            folder = staged[part.role].folder
+            publish(api, folder, part.remote, gone=stale(part.remote.files, folder), message=options.message)
+            remember(part, staged[part.role].card)
+        if plan.space:
+            _publish_space(api, plan.space, staged["space"].folder, options)
+        notes = [note for one in staged.values() for note in one.notes]
+    if plan.space and options.private and not options.secret:
+        notes.append(
+            f"{plan.space.remote.repo_id} cannot read private models yet: in its settings, add a secret HF_TOKEN with a "
+            "token that may read them, or push again with --space-token VARIABLE."
+        )
+    return Pushed(addresses, notes)
 
 
 @contextlib.contextmanager
-def prepared_parts(plan: Plan, options: PushOptions, console: Console) -> Iterator[list[Prepared]]:
-    """The models of a plan, each in a folder that is ready to go up; the folders go when this ends."""
+def staged_folders(plan: Plan, options: PushOptions, console: Console) -> Iterator[dict[str, Staged]]:
+    """Stage everything that a plan uploads, by role (`model`, `baseline`, `space`), in temporary folders.
+
+    Raises:
+        InputError: As :func:`push`.
+        CheckFailed: As :func:`push`.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        ready = []
+        staged = {}
         for part in plan.parts:
-            name = part.remote.repo_id
-            with console.status(f"{name}: its card, and the proof that it opens elsewhere as the same model"):
-                prepared = prepare(part.source, part.card, existing_card(part, options), Path(scratch) / name)
-                prove(part.source, prepared.folder, trust_remote_code=options.trust_remote_code)
-            ready.append(prepared)
-        yield ready
+            with console.status(f"{part.remote.repo_id}: writing its card, loading the model in a fresh process"):
+                staged[part.role] = stage_model(
+                    part.source,
+                    part.card,
+                    existing_card(part, options),
+                    Path(scratch, part.role),
+                    trust_remote_code=options.trust_remote_code,
+                )
+        if plan.space:
+            with console.status(f"{plan.space.remote.repo_id}: building the package"):
+                folder = Path(scratch, "space")
+                _write_space(plan.space, options, folder, license=plan.parts[0].card.license)
+                staged["space"] = Staged(folder)
+        yield staged
 
 
-def _publish_space(api: HfApi, plan: Plan, options: PushOptions) -> None:
-    baseline, compressed = plan.compared
-    private = options.private if plan.space.private is None else plan.space.private
+def _write_space(space: SpacePlan, options: PushOptions, folder: Path, *, license: str | None) -> None:
+    private = options.private if space.remote.private is None else space.remote.private
     files = space_files(
-        space_id=plan.space.repo_id,
-        baseline=baseline,
-        compressed=compressed,
+        space_id=space.remote.repo_id,
+        baseline=space.baseline,
+        compressed=space.compressed,
         private=bool(private),
         hardware=options.hardware,
-        endpoint=api.endpoint,
-        license=plan.parts[0].card.license,
-        readme=plan.space.card,
+        endpoint=HfApi().endpoint,
+        license=license,
+        readme=space.remote.card,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            file = Path(folder) / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        old = [name for name in plan.space.files if name.endswith(".whl") and name not in files]
-        publish(api, Path(folder), plan.space, gone=old, message=options.message)
+    for name, content in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+
+def _publish_space(api: HfApi, space: SpacePlan, folder: Path, options: PushOptions) -> None:
+    old_wheels = [name for name in space.remote.files if name.endswith(".whl") and not (folder / name).exists()]
+    publish(api, folder, space.remote, gone=old_wheels, message=options.message)
     if options.secret:
-        with explain_error(plan.space.repo_id):
-            api.add_space_secret(plan.space.repo_id, "HF_TOKEN", options.secret)
-
-
-def _about_space(plan: Plan, options: PushOptions) -> list[str]:
-    if not plan.space or not options.private or options.secret:
-        return []
-    return [
-        f"{plan.space.repo_id} cannot read private models yet: in its settings, add a secret HF_TOKEN with a token that may "
-        "read them, or push again with --space-token VARIABLE."
-    ]
+        with explain_error(space.remote.repo_id):
+            api.add_space_secret(space.remote.repo_id, "HF_TOKEN", options.secret)

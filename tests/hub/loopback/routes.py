@@ -3,7 +3,6 @@
 from tests.hub.loopback import (
     endpoints_account as account,
     endpoints_download as download,
-    endpoints_pages as pages,
     endpoints_refs as refs,
     endpoints_repositories as repositories,
     endpoints_spaces as spaces,
@@ -47,7 +46,6 @@ HUB = (
     Route("POST", "/{prefix}{repo}.git/info/lfs/objects/batch", upload.lfs_batch),
     Route("POST", "/{prefix}{repo}.git/info/lfs/objects/verify", upload.lfs_verify),
     Route("GET", "/{prefix}{repo}/resolve/{revision}/{path}", download.resolve),
-    Route("GET", "/{prefix}{repo}", pages.page),
 )
 STORAGE = (
     Route("PUT", "/storage/{type}/{repo}/{sha256}", download.put_object),
