@@ -60,7 +60,7 @@ def test_what_is_asked_for(tmp_path):
     assert checkpoint_to_resume(tmp_path, True) == str(whole)
     assert checkpoint_to_resume(tmp_path, str(whole)) == str(whole)
     assert checkpoint_to_resume(tmp_path, "elsewhere/model") == "elsewhere/model"
-    with pytest.raises(InputError, match="checkpoint-8 was cut off .*: delete it"):
+    with pytest.raises(InputError, match="checkpoint-8 is incomplete .*: delete it"):
         checkpoint_to_resume(tmp_path, str(cut))
     shutil.rmtree(whole)
     with pytest.raises(InputError, match="is complete: delete checkpoint-8, and start without"):

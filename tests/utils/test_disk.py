@@ -26,7 +26,7 @@ def test_a_full_disk_is_named(disk, save):
     with pytest.raises(OSError, match="No space left on device") as raised, writing_to(disk.folder):
         save(tensors, disk.folder / "a")
     assert raised.value.errno == errno.ENOSPC
-    with pytest.raises(InputError, match="takes no more .No space left on device.; what is finished there stays"):
+    with pytest.raises(InputError, match="any more .No space left on device.; finished results are kept"):
         with room_in(disk.folder), writing_to(disk.folder):
             save(tensors, disk.folder / "a")
     disk.leave(None)

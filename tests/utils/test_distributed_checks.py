@@ -88,7 +88,7 @@ def test_a_model_in_pieces_is_refused(tmp_path):
     model = new_model()
     for map_, fine in (({"": "cpu"}, True), ({"bert": 0, "classifier": "cpu"}, False)):
         model.hf_device_map = map_
-        with pytest.raises(ReachedTrainerError if fine else ValueError, match=None if fine else "on 0, cpu: open it"):
+        with pytest.raises(ReachedTrainerError if fine else ValueError, match=None if fine else "on 0, cpu: load it"):
             DistillPruneTrainer(model, arguments(tmp_path, **PRUNE))
         model = new_model()
 
@@ -100,7 +100,7 @@ def test_a_model_with_a_part_of_each_weight_is_refused(tmp_path):
         check_whole_model(model)
         classifier = model.classifier
         classifier.weight = torch.nn.Parameter(distribute_tensor(classifier.weight, init_device_mesh("cpu", (1,))))
-        with pytest.raises(ValueError, match="opened with tp_plan, tp_size or distributed_config: it splits"):
+        with pytest.raises(ValueError, match="loaded with tp_plan, tp_size or distributed_config: it splits"):
             DistillPruneTrainer(model, arguments(tmp_path, **PRUNE))
     finally:
         torch.distributed.destroy_process_group()

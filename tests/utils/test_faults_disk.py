@@ -46,14 +46,14 @@ def test_a_run_meets_a_full_and_a_read_only_disk_and_goes_on(disk, data, forks, 
     for kib in (40, 200):  # in the first model.safetensors, in the optimizer of a checkpoint
         ended = start(kib)
         assert ended.status == 2
-        assert f"{run.root} takes no more ({FULL}); what is finished there stays" in last_line(ended.errors)
+        assert f"Cannot write to {run.root} any more ({FULL}); finished results are kept" in last_line(ended.errors)
         assert not run.baseline.exists()
     assert start(None, die={"open": "*/compressed/checkpoint-8/config.json"}).status in KILLED
     kept, before = last_checkpoint(run.checkpoints("compressed")), bytes_of(run.baseline)
     before |= bytes_of(kept)
     ended = start(100)
     assert ended.status == 2
-    assert f"takes no more ({FULL})" in last_line(ended.errors)
+    assert f"any more ({FULL})" in last_line(ended.errors)
     assert bytes_of(run.baseline, kept) == before
     assert [path for path in run.checkpoints("compressed").iterdir() if is_complete(path)] == [kept]
     ended = start(None, "ro")
@@ -61,7 +61,7 @@ def test_a_run_meets_a_full_and_a_read_only_disk_and_goes_on(disk, data, forks, 
     assert bytes_of(run.baseline, kept) == before
     assert start(None, die={"rename": "*/run/compressed"}).status in KILLED  # it went on to the end of the training
     ended = start(0)
-    assert (ended.status, f"takes no more ({FULL})" in last_line(ended.errors)) == (2, True)
+    assert (ended.status, f"any more ({FULL})" in last_line(ended.errors)) == (2, True)
     assert bytes_of(run.baseline) == {name: value for name, value in before.items() if "/baseline/" in name}
     assert not run.compressed.exists()
 
@@ -85,7 +85,7 @@ def test_a_full_disk_for_answers_leaves_the_baseline(disk, data, forks, tmp_path
     disk.leave(None)
     assert ended.status == 2
     words = last_line(ended.errors)
-    assert f"The teacher's answers cannot be kept in {disk.folder}/answers" in words
-    assert "make room there" in words
+    assert f"The teacher's logits cannot be kept in {disk.folder}/answers" in words
+    assert "free some space there" in words
     assert run.baseline.is_dir()
     assert forks.command("compress", recipe, "--resume", die={"rename": "*/run/masked"}).status in KILLED

@@ -1,1 +1,1 @@
-"""Utilities that know nothing of models: files, YAML, imports, checkpoints, processes."""
+"""Helpers that do not depend on models: files, YAML, imports, checkpoints, processes."""

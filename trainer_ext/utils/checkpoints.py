@@ -1,4 +1,4 @@
-"""Resuming: which checkpoint a run goes on from; never one that was cut off while it was written or removed."""
+"""Find the checkpoint to resume from; never one whose writing or removal was interrupted."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from ..errors import InputError
 
 STATE = "trainer_state.json"  # the file that Trainer writes last
 _NAME = re.compile(r"checkpoint-(\d+)")
-# Beginnings of the names of what exact resuming needs: weights, and the state of everything that moves them.
+# Exact resuming needs a file of each group, by the start of its name.
 _NEEDED = (("model", "adapter_model", "pytorch_model"), ("optimizer",), ("scheduler",), ("rng_state",))
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint."""
+    """Return the newest complete checkpoint, or None."""
     return next(filter(is_complete, _newest_first(folder)), None)
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """Whether everything of a checkpoint is there: its writer or its remover may have been killed."""
+    """Return whether all files of a checkpoint are there: a process may have been killed while it wrote or removed them."""
     if not _state(checkpoint):
         return False
     files = list(checkpoint.iterdir())
-    if any(file.is_dir() for file in files):  # of FSDP and DeepSpeed, which have files of their own
+    if any(file.is_dir() for file in files):  # FSDP and DeepSpeed have other files
         return True
     return all(any(file.name.startswith(names) for file in files) for names in _NEEDED)
 
 
 def is_finished(checkpoint: Path) -> bool:
-    """Whether a checkpoint is of the last step of its run."""
+    """Return whether a checkpoint was written at the last step of its run."""
     state = _state(checkpoint)
     return state is not None and state["global_step"] >= state["max_steps"]
 
 
 def checkpoint_to_resume(output_dir: str | Path, asked: str | bool | None) -> str | None:
-    """The checkpoint that `resume_from_checkpoint` means.
+    """Return the checkpoint that `resume_from_checkpoint` stands for.
 
-    Trainer would take the folder with the highest number, and fail there if its writer was killed.
+    Trainer would take the folder with the highest number, and fail if it is incomplete.
 
     Args:
-        output_dir: where the checkpoints of the run lie.
-        asked: as `Trainer.train` takes it: True for the newest one, or the folder of one.
+        output_dir: the folder of the checkpoints.
+        asked: as for `Trainer.train`: True for the newest one, or the folder of one.
 
     Raises:
-        InputError: what is asked for was cut off; the message says what to delete.
+        InputError: There is no complete checkpoint; the message says what to delete.
     """
     if not asked:
         return None
     if asked is not True:
         if _NAME.fullmatch(Path(asked).name) and Path(asked).is_dir() and not _state(Path(asked)):
             raise InputError(
-                f"{asked} was cut off while it was written (no whole {STATE}): delete it, and resume from an earlier one "
-                "or with resume_from_checkpoint=True, which takes the newest that is complete."
+                f"{asked} is incomplete (no valid {STATE}): delete it, and resume from an earlier checkpoint or with "
+                "resume_from_checkpoint=True, which takes the newest complete one."
             )
         return str(asked)
     if found := last_checkpoint(Path(output_dir)):
@@ -68,10 +68,10 @@ def checkpoint_to_resume(output_dir: str | Path, asked: str | bool | None) -> st
 
 
 def is_past_the_end(trainer) -> bool:
-    """Whether nothing is left to train; then the training is stopped.
+    """Return whether no step is left, and if so stop the training.
 
-    Ask before a batch is taken: of a finished run that is resumed in the middle of an epoch Trainer makes one step more, and
-    not every schedule has come down to a learning rate of 0.
+    Call it before a batch is taken. When a finished run is resumed in the middle of an epoch, Trainer takes one step more,
+    and not every schedule ends with a learning rate of 0.
     """
     if trainer.state.global_step < trainer.state.max_steps:
         return False
@@ -80,7 +80,7 @@ def is_past_the_end(trainer) -> bool:
 
 
 def begin_checkpoint(folder: Path) -> None:
-    """Take the mark of completeness from an older checkpoint of the same step, which is about to be written over."""
+    """Mark an older checkpoint of the same step as incomplete before it is overwritten."""
     if _NAME.fullmatch(folder.name):
         (folder / STATE).unlink(missing_ok=True)
 
@@ -91,7 +91,7 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _state(checkpoint: Path) -> dict[str, Any] | None:
-    """What Trainer wrote last, None where it is not whole."""
+    """Return the content of `trainer_state.json`, which Trainer writes last, or None if it is incomplete."""
     try:
         state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

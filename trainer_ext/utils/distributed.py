@@ -1,7 +1,4 @@
-"""Sharding: ways to run in several pieces or processes are refused where every process needs the whole model.
-
-Several processes with a copy each (`torchrun`, `accelerate launch`) are what the trainer is made for.
-"""
+"""Refuse sharded models: every process needs the whole model. Data parallelism (`torchrun`) is supported."""
 
 from __future__ import annotations
 
@@ -9,12 +6,12 @@ import os
 
 from ..errors import InputError
 
-_SPLIT = "it splits the weights over the processes, and every process needs them whole to rank and cut them"
-# By what is found: why it does not work, and what to leave out.
+_SPLIT = "it splits the weights over the processes, and every process needs all of them to rank and remove units"
+# By strategy: why it does not work, and what to leave out.
 _STRATEGIES = {
     "FSDP": (_SPLIT, "fsdp, and FSDP in the configuration of `accelerate launch`"),
     "DeepSpeed": (
-        "it splits the weights (ZeRO-3) or keeps them in its own precision, and scores must be whole and in fp32",
+        "it splits the weights (ZeRO-3) or keeps them in its own precision, and scores must be complete and in fp32",
         "deepspeed, and DeepSpeed in the configuration of `accelerate launch`",
     ),
     "Megatron-LM": (_SPLIT, "Megatron-LM in the configuration of `accelerate launch`"),
@@ -23,28 +20,28 @@ _STRATEGIES = {
         "parallelism_config, in the arguments and in the configuration of `accelerate launch`",
     ),
 }
-# What `accelerate launch` chose, by the variable that accelerate reads.
+# Environment variables with which `accelerate launch` chooses a strategy.
 _LAUNCHED = {
     "ACCELERATE_USE_FSDP": "FSDP",
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
     "ACCELERATE_USE_PARALLELISM_CONFIG": "parallelism_config",
 }
-# How launchers say how many processes they started: torchrun and accelerate, then those of MPI.
+# Environment variables with the number of processes: of torchrun and accelerate, then of MPI launchers.
 _COUNTS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
 def check_whole_parameters(args) -> None:
-    """Refuse strategies that split a model over processes, before anything is built.
+    """Refuse strategies that split a model over processes.
 
-    Units are ranked over the whole model and the small model is cut out of whole weights; a teacher is a copy, or is
-    opened, as a whole too. DeepSpeed is refused at every stage: with half precision it casts the scores too.
+    Ranking, shrinking and teachers need the whole model. DeepSpeed is refused at every stage, because in half precision
+    it casts the scores too.
 
     Args:
-        args: a `TrainingArguments`, or None; what `accelerate launch` chose is read from the environment.
+        args: a `TrainingArguments`, or None. The choice of `accelerate launch` is read from the environment.
 
     Raises:
-        ValueError: if such a strategy was chosen.
+        ValueError: Such a strategy was chosen.
     """
     found = next((name for variable, name in _LAUNCHED.items() if _is_on(variable)), None)
     if args is not None:
@@ -64,34 +61,34 @@ def check_whole_parameters(args) -> None:
 
 
 def check_whole_model(model) -> None:
-    """Refuse a model that was opened in pieces: over several devices, or with a part of each weight per process.
+    """Refuse a model that was loaded onto several devices or with tensor parallelism.
 
     Raises:
-        ValueError: if it was.
+        ValueError: It was.
     """
-    places = sorted({str(place) for place in (getattr(model, "hf_device_map", None) or {}).values()})
-    if len(places) > 1:
+    devices = sorted({str(device) for device in (getattr(model, "hf_device_map", None) or {}).values()})
+    if len(devices) > 1:
         raise ValueError(
-            f"Pruning and distillation need the model on one device, but device_map put it on {', '.join(places)}: "
-            "open it without device_map."
+            f"Pruning and distillation need the model on one device, but device_map put it on {', '.join(devices)}: "
+            "load it without device_map."
         )
-    import torch  # here, because the command line starts without it
+    import torch  # here, so that the command line starts without it
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         from torch.distributed.tensor import DTensor
 
         if any(isinstance(weight, DTensor) for weight in model.parameters()):
             raise ValueError(
-                f"Pruning and distillation do not work with a model that was opened with tp_plan, tp_size or "
-                f"distributed_config: {_SPLIT}. Open it without."
+                f"Pruning and distillation do not work with a model that was loaded with tp_plan, tp_size or "
+                f"distributed_config: {_SPLIT}. Load it without."
             )
 
 
 def check_one_device(args) -> None:
-    """Refuse DataParallel, whose copies of a model would each have their own masks.
+    """Refuse DataParallel, where every copy of the model would have its own masks.
 
     Raises:
-        ValueError: if one process has several devices.
+        ValueError: One process has several devices.
     """
     if args.n_gpu > 1:
         raise ValueError(
@@ -101,20 +98,20 @@ def check_one_device(args) -> None:
 
 
 def check_one_process() -> None:
-    """Refuse several processes where one writes, checks and measures: they would write over each other.
+    """Refuse several processes of a command: they would overwrite each other's files.
 
     Raises:
-        InputError: if a launcher started several.
+        InputError: A launcher started several.
     """
     counts = (os.environ.get(name, "") for name in _COUNTS)
     processes = max((int(count) for count in counts if count.isdecimal()), default=1)
     if processes > 1:
         raise InputError(
-            f"trainer-ext works in one process and {processes} were started: leave torchrun, `accelerate launch` or "
-            "mpirun out. To train in several, use DistillPruneTrainer in a script of your own."
+            f"trainer-ext needs one process, but {processes} were started: run it without torchrun, `accelerate launch` or "
+            "mpirun. To train in several processes, use DistillPruneTrainer in your own script."
         )
 
 
 def _is_on(variable: str) -> bool:
-    """As accelerate reads it."""
+    """Return whether an environment variable is true, as accelerate reads it."""
     return os.environ.get(variable, "false").lower() == "true"

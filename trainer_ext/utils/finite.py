@@ -1,4 +1,4 @@
-"""Finite: what is said of NaN and infinite numbers, which no ranking and no proof can use; stock Trainer goes on with them."""
+"""Report NaN and infinite numbers, which cannot be ranked or compared; the stock Trainer continues with them."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ DIVERGED_HINT = (
 
 
 def bad_tensors(model: torch.nn.Module) -> list[str]:
-    """Names of the parameters that hold NaN or infinite numbers; an outline without data has none."""
+    """Return the names of parameters with NaN or infinite values; parameters on the meta device have none."""
     return [name for name, p in model.named_parameters() if not p.is_meta and not p.isfinite().all()]
 
 
 def check_given(model: torch.nn.Module, what: str) -> None:
-    """Refuse a model that is broken before anything is learned from it.
+    """Refuse a model with NaN or infinite weights before training.
 
     Args:
-        model: with its weights.
-        what: it is called in the message.
+        model: the model.
+        what: its name in the message.
 
     Raises:
-        InputError: a weight is NaN or infinite.
+        InputError: A weight is NaN or infinite.
     """
     if bad := bad_tensors(model):
         raise InputError(
@@ -43,42 +43,42 @@ def check_given(model: torch.nn.Module, what: str) -> None:
 
 
 def check_trained(model: torch.nn.Module, what: str) -> None:
-    """Refuse the result of a training that diverged.
+    """Refuse a model whose training diverged.
 
     Args:
-        model: after training.
-        what: was trained, in the message.
+        model: the trained model.
+        what: the name of the training in the message.
 
     Raises:
-        Diverged: a weight is NaN or infinite.
+        Diverged: A weight is NaN or infinite.
     """
     if bad := bad_tensors(model):
         raise Diverged(f"{what} diverged: NaN or infinite weights in {_listed(bad)}; {DIVERGED_HINT}.")
 
 
 def warn(logs: Mapping[str, Any], step: int, *, scaler: object) -> bool:
-    """Say that a step was lost, which Trainer's own `loss` leaves out (`logging_nan_inf_filter`).
+    """Log a warning about losses that are NaN or infinite; Trainer's `loss` hides them (`logging_nan_inf_filter`).
 
     Args:
-        logs: what a training is about to log.
+        logs: the values that are about to be logged.
         step: of the training.
-        scaler: of gradients in fp16, or None; it skips a step whose gradients overflow, as it should.
+        scaler: the gradient scaler of fp16, or None; with it, an infinite gradient norm is normal and the step skipped.
 
     Returns:
-        Whether anything was said.
+        Whether there was a warning.
     """
     names = [name for name in logs if name.startswith("loss") or (name == "grad_norm" and scaler is None)]
-    odd = [
+    bad = [
         f"{name} {logs[name]:.3g}" for name in names if isinstance(logs[name], float) and not math.isfinite(logs[name])
     ]
-    if odd:
-        about = "; a teacher that answers such numbers does it too" if "loss_distill" in " ".join(odd) else ""
-        logger.warning("Step %d: %s. The training diverged: %s%s.", step, ", ".join(odd), DIVERGED_HINT, about)
-    return bool(odd)
+    if bad:
+        about = "; NaN logits of a teacher have the same effect" if "loss_distill" in " ".join(bad) else ""
+        logger.warning("Step %d: %s. The training diverged: %s%s.", step, ", ".join(bad), DIVERGED_HINT, about)
+    return bool(bad)
 
 
 def trial_may_fail(train: Callable) -> Callable:
-    """`Trainer.train`, whose divergence in a trial of a hyperparameter search is no error: the search goes on.
+    """Wrap `Trainer.train` so that a trial of a hyperparameter search that diverges counts as failed and the search goes on.
 
     Args:
         train: the method.
@@ -92,9 +92,9 @@ def trial_may_fail(train: Callable) -> Callable:
             if trial is None:
                 raise
             logger.warning("This trial counts as failed: %s", error)
-            from transformers.trainer_utils import TrainOutput  # heavier than all else here
+            from transformers.trainer_utils import TrainOutput  # slow to import
 
-            trainer.objective = math.nan  # which a search takes for a trial that failed
+            trainer.objective = math.nan  # a failed trial
             return TrainOutput(trainer.state.global_step, math.nan, {})
 
     return guarded

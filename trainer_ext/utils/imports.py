@@ -1,4 +1,4 @@
-"""Imports that wait: public names load on first use, and optional packages where they are needed."""
+"""Import public names and optional packages only when they are needed, and keep other libraries quiet."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..errors import InputError
 def lazy_names(
     package: str, homes: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Make the `__getattr__`, `__dir__` and `__all__` of a package whose public names load on first use (PEP 562).
+    """Return `__getattr__`, `__dir__` and `__all__` of a package whose public names load on first use (PEP 562).
 
-    Importing a package must not wait for torch. No module may bear the name of something that its package exports: the
-    import of the module would hide it.
+    Importing a package must not wait for torch. A module must not have the name of something that its package exports,
+    because importing the module would hide it.
 
     Args:
         package: its `__name__`.
-        homes: submodule -> the names that it defines.
+        homes: the public names by submodule.
     """
     home = {name: module for module, names in homes.items() for name in names}
 
@@ -38,11 +38,11 @@ def require(module: str, *, extra: str) -> ModuleType:
     """Import an optional package.
 
     Args:
-        module: its import name.
+        module: the import name.
         extra: the extra of this package that installs it.
 
     Raises:
-        InputError: it is not installed, or cannot be imported.
+        InputError: The package is not installed, or cannot be imported.
     """
     try:
         with no_calls_home():
@@ -55,10 +55,10 @@ def require(module: str, *, extra: str) -> ModuleType:
 
 @contextlib.contextmanager
 def no_calls_home() -> Iterator[None]:
-    """While OpenVINO and nncf are imported or at work, without their calls home.
+    """Switch off the telemetry of OpenVINO and nncf while they are imported or used.
 
-    They report usage to their makers unless they see that they run in continuous integration (openvino_telemetry) or in
-    a test of their own (nncf): the two variables are the only switches that leave the user's home folder alone.
+    openvino_telemetry sends nothing in continuous integration, and nncf nothing in its own tests. These two variables are
+    the only switches that write nothing into the user's home folder.
     """
     switches = {"CI": "true", "NNCF_CI": "1"}
     before = {name: os.environ.get(name) for name in switches}
@@ -68,3 +68,12 @@ def no_calls_home() -> Iterator[None]:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def quiet() -> None:
+    """Hide the messages of other libraries; our own and the progress of training stay."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # of loading and writing files
