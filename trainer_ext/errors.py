@@ -1,35 +1,42 @@
-"""Errors: what a user gave and cannot work, a training that diverged, and messages cut to one line."""
+"""The exceptions of the package. Each message is one readable line that says what is wrong and what to do.
+
+The command line prints the message without a traceback. Its exit status is 2 for `InputError` and 1 for the others.
+"""
 
 
 class InputError(ValueError):
-    """What a user gave cannot work; the message is one readable line.
+    """Raised when something that the user gave cannot work: an option, a file, a model or a data set.
 
-    The message says what is wrong, which value was found and the way out. The command line prints it without a
-    traceback and exits with status 2; in a script it is a `ValueError` like any other.
+    The message names the value that was found and says how to correct it. In a script it is a `ValueError`.
     """
 
 
 class Diverged(RuntimeError):
-    """A training left numbers that are NaN or infinite, where they cannot be used; the message is one readable line."""
-
-
-def one_line(error: object, *, most: int = 200) -> str:
-    """The message of an error from elsewhere as one line of at most `most` characters."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    """Raised when a training left NaN or infinite numbers where finite ones are needed: in weights, scores or logits."""
 
 
 class CheckFailed(RuntimeError):
-    """Two forms of a model that should be one do not compute the same function."""
+    """Raised when two forms of a model that must compute the same function do not, such as masked and shrunk."""
 
 
 class ExportRefused(RuntimeError):
-    """An exported file does not answer as its model does, so it was not kept."""
+    """Raised when an exported file does not give the logits of its model. The file is not kept."""
 
 
 class HubError(RuntimeError):
-    """The Hub or the network failed; the same call again may succeed."""
+    """Raised when the Hub or the network fails. The same call may succeed later."""
 
 
 class Busy(RuntimeError):
-    """Another process works on this run."""
+    """Raised when another process is working on the same run."""
+
+
+def one_line(error: object, *, most: int = 200) -> str:
+    """Return the message of an error from another library as one line.
+
+    Args:
+        error: the exception, or its message.
+        most: length in characters at which the line is cut.
+    """
+    text = " ".join(str(error).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -219,26 +219,29 @@ def without(rows, name):
 REFUSED = {
     "other tokens and one encoding": (
         {"rows": rows_for(columns=False), "data_collator": DataCollatorWithPadding(TOKENIZER)},
-        "knows .* tokens and the model .*encode_for_teacher.* data_collator=TeacherCollator",
+        "has .* tokens and the model .*encode_for_teacher.* data_collator=TeacherCollator",
     ),
     "columns that Trainer drops": ({"remove_unused_columns": True}, "set remove_unused_columns=False"),
-    "no columns": ({"rows": rows_for(columns=False)}, "the rows bring no teacher_input_ids: .*encode_for_teacher"),
+    "no columns": ({"rows": rows_for(columns=False)}, "the rows have no teacher_input_ids: .*encode_for_teacher"),
     "nothing that pads them": (
         {"data_collator": DataCollatorWithPadding(TOKENIZER), "teacher": model_for(TOKENIZER)},
-        r"bring teacher_input_ids, but nothing pads it: give data_collator=TeacherCollator\(...\)",
+        r"have teacher_input_ids, but nothing pads it: give data_collator=TeacherCollator\(...\)",
     ),
     "hidden states": ({"distill_hidden": 1.0}, "distill_hidden=1.0 compares token by token.* Set distill_hidden to 0"),
     "relations": ({"distill_relations": 1.0}, "distill_relations=1.0 compares token by token"),
     "token classification": (
         {"model": model_for(TOKENIZER, None, head="ForTokenClassification")},
-        "BertForTokenClassification answers token by token.* cannot be compared",
+        "BertForTokenClassification predicts token by token.* cannot be compared",
     ),
     "question answering": (
         {"model": model_for(TOKENIZER, None, head="ForQuestionAnswering")},
-        "BertForQuestionAnswering answers token by token",
+        "BertForQuestionAnswering predicts token by token",
     ),
-    "the model itself": ({"teacher": None, "distill_teacher": "self"}, "'self' is a copy of the model .* its tokens"),
-    "a smaller teacher": ({"teacher": model_for(TOKENIZER)}, "knows .* tokens, but the tokenizer .* has"),
+    "the model itself": (
+        {"teacher": None, "distill_teacher": "self"},
+        "'self' is a copy of the model .* the model's tokens",
+    ),
+    "a smaller teacher": ({"teacher": model_for(TOKENIZER)}, "has .* tokens, but the tokenizer .* has"),
     "other labels": ({"teacher": model_for(TEACHERS, "regression")}, "The teacher has 1 labels and the model 3"),
 }
 
@@ -253,7 +256,7 @@ def test_what_cannot_work_is_refused_in_one_line(tmp_path, case):
 
 def test_rows_that_turn_out_to_bring_nothing_are_refused(tmp_path):
     """A data set that does not say which columns it has."""
-    with pytest.raises(InputError, match="the rows bring no teacher_input_ids"):
+    with pytest.raises(InputError, match="the rows have no teacher_input_ids"):
         trained(tmp_path, rows=Listed(rows_for(columns=False)))
     trained(tmp_path, rows=Listed(rows_for()), max_steps=1)  # the control
 
@@ -284,6 +287,6 @@ def test_a_saved_teacher_must_have_the_tokenizer_of_its_columns(tmp_path):
 
 def test_a_teacher_reads_no_more_tokens_than_its_tokenizer_says():
     rows = Dataset.from_dict({"text": TEXTS})
-    with pytest.raises(InputError, match="max_length is 25, but the teacher takes at most 24 tokens"):
+    with pytest.raises(InputError, match="max_length=25, but the teacher reads at most 24 tokens"):
         encode_for_teacher(rows, TEACHERS, max_length=25)
     assert max(map(len, encode_for_teacher(rows, TEACHERS, max_length=5)[IDS])) == 5

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from tests.distillation.test_tasks import SPLITS, run
 from tests.helpers.distilling import KINDS, TaskRows, model_for
 from tests.helpers.training import PRUNE, differing, logged, make_trainer
-from trainer_ext.distillation.relations import depth_of, projection_outputs, relation_heads, relation_kl
+from trainer_ext import InputError
+from trainer_ext.distillation.relations import heads_of, projection_outputs, relation_heads, relation_kl
 from trainer_ext.models.architectures import ARCHITECTURES, layers_of
 from trainer_ext.pruning import shrinking
 
@@ -78,7 +79,7 @@ def test_as_many_heads_as_both_widths_allow(widths, most, expected):
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_projections_are_those_of_the_layer(tiny_model, tiny_batch, model_type):
     model = tiny_model(model_type)
-    batch, depth = tiny_batch(model), depth_of(model)
+    batch, depth = tiny_batch(model), len(heads_of(model))
     with torch.no_grad(), projection_outputs(model, range(1, depth + 1)) as seen:
         states = model(**batch, output_hidden_states=True).hidden_states
     assert depth == len(states) - 1 >= 2
@@ -194,6 +195,62 @@ def test_a_shrunk_student_learns_from_the_dense_one(tmp_path):
     trainer = make_trainer(tmp_path, model=small, teacher=dense, distill_layers=[1, 2], **RELATIONS)
     trainer.train()
     assert logged(trainer, "loss_relations")[-1] < logged(trainer, "loss_relations")[0]
+
+
+def two_layers(tiny_model, model_type):
+    """A model of two layers that share no weights, and the ids of all heads and neurons of a layer."""
+    model = tiny_model(model_type, num_hidden_layers=2)
+    layer = layers_of(model)[0]
+    return model, [*range(layer.heads)], [*range(layer.neurons)]
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_a_teacher_layer_without_heads_is_refused(tmp_path, tiny_model, cut, model_type):
+    model, heads, neurons = two_layers(tiny_model, model_type)
+    teacher = cut(model, [heads, []], [neurons, neurons])
+    student = tiny_model(model_type)
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter.mul_(1.5)
+    options = {"model": student, "teacher": teacher, **RELATIONS}
+    for layers in (None, [1, 2]):
+        with pytest.raises(
+            InputError, match=r"layer 2 of the teacher has no attention heads.*distill_layers.*: \[1\]"
+        ):
+            make_trainer(tmp_path, distill_layers=layers, **options)
+    trainer = make_trainer(tmp_path, distill_layers=[1], **options)
+    trainer.train()
+    assert all(loss > 0 for loss in logged(trainer, "loss_relations"))
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_a_teacher_without_any_heads_is_refused(tmp_path, tiny_model, cut, model_type):
+    model, _, neurons = two_layers(tiny_model, model_type)
+    teacher = cut(model, [[], []], [neurons, neurons])
+    with pytest.raises(InputError, match="has no attention heads in any layer.*distill_relations to 0"):
+        make_trainer(tmp_path, model=tiny_model(model_type), teacher=teacher, **RELATIONS)
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_a_student_layer_without_heads_learns_from_the_others(tmp_path, tiny_model, cut, model_type):
+    model, heads, neurons = two_layers(tiny_model, model_type)
+    student, teacher = cut(model, [heads, []], [neurons, neurons]), two_layers(tiny_model, model_type)[0]
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter.mul_(1.5)
+    trainer = make_trainer(tmp_path, model=student, teacher=teacher, distill_layers=[1, 2], **RELATIONS)
+    trainer.train()
+    losses = logged(trainer, "loss_relations")
+    assert all(math.isfinite(loss) and loss > 0 for loss in losses)
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_a_student_without_any_heads_trains(tmp_path, tiny_model, cut, model_type):
+    model, _, neurons = two_layers(tiny_model, model_type)
+    student, teacher = cut(model, [[], []], [neurons, neurons]), two_layers(tiny_model, model_type)[0]
+    trainer = make_trainer(tmp_path, model=student, teacher=teacher, **RELATIONS)
+    trainer.train()
+    assert all(math.isfinite(loss) for loss in logged(trainer, "loss_relations"))
 
 
 def test_resuming_gives_the_same_bits(tmp_path):

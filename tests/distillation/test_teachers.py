@@ -101,7 +101,7 @@ def test_what_may_differ(tiny_model):
     ("changes", "message"),
     [
         ({"num_labels": 2}, "The teacher has 2 labels and the model 3: .* Fine-tune the teacher on this task first"),
-        ({"vocab_size": 130}, "The teacher knows 130 tokens and the model 128: .* the same tokenizer"),
+        ({"vocab_size": 130}, "The teacher has 130 tokens and the model 128: .* the same tokenizer"),
         ({"max_position_embeddings": 30}, "The teacher reads at most 30 tokens and the model 40"),
     ],
 )

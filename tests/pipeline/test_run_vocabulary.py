@@ -260,7 +260,7 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(case, task, tmp_path,
 
 def test_a_teacher_of_tags_is_refused(tmp_path, monkeypatch, capsys):
     fields = recipe_fields(tmp_path, tmp_path / "run", vocab_size=52, **write_iob(tmp_path))
-    assert "answers token by token" in refused(monkeypatch, capsys, tmp_path, fields)
+    assert "predicts token by token" in refused(monkeypatch, capsys, tmp_path, fields)
 
 
 def test_a_slow_tokenizer_is_refused(finished, task, tmp_path, monkeypatch, capsys):

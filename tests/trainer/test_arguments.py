@@ -160,7 +160,7 @@ def test_one_teacher_or_several(tmp_path):
 
 def test_a_cache_is_refused_where_it_cannot_help(tmp_path):
     for name in ("distill_hidden", "distill_relations"):
-        with pytest.raises(ValueError, match=f"distill_cache_dir keeps the teacher's answers only, but {name}=0.5"):
+        with pytest.raises(ValueError, match=f"distill_cache_dir keeps only the teacher's logits, but {name}=0.5"):
             arguments(tmp_path, distill_cache_dir="answers", **{name: 0.5})
     with pytest.raises(ValueError, match="distill_cache_dir is empty"):
         arguments(tmp_path, distill_cache_dir="")

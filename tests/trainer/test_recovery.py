@@ -1,5 +1,9 @@
 """Recovery: the small model is trained further after the cut, and a run that stops there goes on to the same bits."""
 
+import contextlib
+import os
+import shutil
+
 import pytest
 from transformers import TrainerCallback, TrainingArguments
 
@@ -23,6 +27,17 @@ class StopInRecovery(TrainerCallback):
     def on_step_end(self, args, state, control, model=None, **kwargs):
         if not hasattr(model, "pruning") and state.global_step == self.step:
             raise KeyboardInterrupt
+
+
+class CountRecoverySteps(TrainerCallback):
+    """Lists the steps of the second run."""
+
+    def __init__(self):
+        self.steps = []
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        if not hasattr(model, "pruning"):
+            self.steps.append(state.global_step)
 
 
 class KeepBefore(TrainerCallback):
@@ -135,6 +150,38 @@ def test_a_recovery_of_another_run_is_not_taken(tmp_path):
     fresh.train()
     again.train(resume_from_checkpoint=str(tmp_path / "fresh" / "checkpoint-4"))
     assert differing(again.model.state_dict(), fresh.model.state_dict()) == []
+
+
+def touch_in_order(*checkpoints):
+    """Give checkpoints the times of a copy that wrote them in this order."""
+    for seconds, checkpoint in enumerate(checkpoints):
+        for file in checkpoint.iterdir():
+            os.utime(file, (2_000_000_000 + seconds,) * 2)
+
+
+def test_a_copied_folder_goes_on_where_the_recovery_stopped(tmp_path, whole):
+    with pytest.raises(KeyboardInterrupt):
+        trainer_of(tmp_path / "first", callbacks=[StopInRecovery(3)]).train()
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    touch_in_order(tmp_path / "copy" / "recovery" / "checkpoint-2", tmp_path / "copy" / "checkpoint-8")
+    second = trainer_of(tmp_path / "copy", callbacks=[counter := CountRecoverySteps()])
+    second.train(resume_from_checkpoint=True)
+    assert counter.steps == [3, 4, 5, 6]
+    assert differing(second.model.state_dict(), whole["movement"].model.state_dict()) == []
+
+
+@pytest.mark.parametrize("recovery_epochs", [0.0, 1.5])
+def test_a_copied_folder_does_not_take_the_recovery_of_an_earlier_run(tmp_path, whole, recovery_epochs):
+    """The earlier run left recovery checkpoints; the next one, with another sparsity, was stopped before its first."""
+    earlier, later = {"prune_sparsity": 0.3}, {"prune_recovery_epochs": recovery_epochs}
+    trainer_of(tmp_path, **earlier).train()
+    again = trainer_of(tmp_path, **later, callbacks=[StopInRecovery(1)])
+    with pytest.raises(KeyboardInterrupt) if recovery_epochs else contextlib.nullcontext():
+        again.train()
+    touch_in_order(tmp_path / "checkpoint-8", *(tmp_path / "recovery").glob("checkpoint-*"))
+    second = trainer_of(tmp_path)
+    second.train(resume_from_checkpoint=True)
+    assert differing(second.model.state_dict(), whole["movement"].model.state_dict()) == []
 
 
 def test_the_best_of_the_recovery_is_loaded(tmp_path):

@@ -10,7 +10,7 @@ from transformers import (
 )
 
 from tests.helpers.training import LABELS, PRUNE, Rows, arguments, differing, logged, make_trainer, new_model
-from trainer_ext import DistillPruneTrainer
+from trainer_ext import DistillPruneTrainer, InputError, load_masked
 from trainer_ext.distillation.losses import SOFT_TARGETS
 
 
@@ -50,6 +50,40 @@ def test_self_is_a_copy_of_the_dense_model(tmp_path):
     assert not hasattr(trainer.distillation.teachers[0].model, "pruning")
     trainer.train()
     assert differing(new_model().state_dict(), trainer.distillation.teachers[0].model.state_dict()) == []
+
+
+def masked_checkpoint(folder, step, **fields):
+    """The folder of a checkpoint with masks, of a pruning run whose sparsity rises from step 3 on."""
+    options = {**PRUNE, "prune_start": 0.3, "save_strategy": "steps", "save_steps": 2}
+    make_trainer(folder, **{**options, **fields}).train()
+    return folder / f"checkpoint-{step}"
+
+
+@pytest.mark.parametrize("method", ["movement", "soft_movement", "magnitude"])
+@pytest.mark.parametrize("fields", [PRUNE, {"prune_method": "none"}], ids=["prune", "distil only"])
+@pytest.mark.parametrize("names", [{"distill_teacher": "self"}, {"distill_teachers": ["self"]}], ids=str)
+def test_self_is_refused_for_a_model_that_is_already_pruned(tmp_path, method, fields, names):
+    model = load_masked(masked_checkpoint(tmp_path, 10, prune_method=method))
+    if fields is PRUNE:
+        fields = {"prune_start": 0.3, **PRUNE, "prune_method": method}
+    with pytest.raises(InputError, match=r"'self' .* is already pruned \(sparsity 0\.\d+\).*distill_teacher=.*dense"):
+        make_trainer(tmp_path, model=model, **fields, **names)
+    dense = make_trainer(tmp_path, model=model, teacher=new_model(), **fields)  # the way out
+    assert not hasattr(dense.distillation.teachers[0].model, "pruning")
+
+
+@pytest.mark.parametrize("method", ["movement", "soft_movement", "magnitude"])
+def test_self_is_dense_where_the_masks_are_still_open(tmp_path, method):
+    fields = {**PRUNE, "prune_start": 0.3, "prune_method": method}
+    early = load_masked(masked_checkpoint(tmp_path, 2, **fields))
+    batch = {name: torch.stack([row[name] for row in Rows(4)]) for name in ("input_ids", "attention_mask")}
+    expected = early(**batch).logits
+    trainer = make_trainer(tmp_path, model=early, **fields, distill_teacher="self")
+    teacher = trainer.distillation.teachers[0].model
+    assert not hasattr(teacher, "pruning")
+    trainer.train()
+    assert trainer.compression is not None
+    assert torch.equal(teacher(**batch).logits, expected)
 
 
 KINDS = ("single_label_classification", "multi_label_classification", "regression")
@@ -157,7 +191,7 @@ def test_an_unknown_architecture_is_refused_for_pruning_only(tmp_path):
         return AutoModelForSequenceClassification.from_config(AutoConfig.for_model("gpt2", **values))
 
     with pytest.raises(
-        ValueError, match="No pruning layout for model_type='gpt2'.*trainer_ext.models.architectures.FAMILIES"
+        ValueError, match="No pruning layout for model_type='gpt2'.*trainer_ext.models.architectures.ARCHITECTURES"
     ):
         make_trainer(tmp_path, model=gpt2(), **PRUNE)
     trainer = make_trainer(tmp_path, model=gpt2(), distill_teacher="self", max_steps=1)

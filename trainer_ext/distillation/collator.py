@@ -1,7 +1,7 @@
-"""Teacher inputs: rows with a second encoding, for a teacher that reads with a tokenizer of its own.
+"""Rows with a second encoding, for a teacher that has its own tokenizer.
 
-The teacher's columns are called as its tokenizer calls them, with `teacher_` before: `teacher_input_ids`,
-`teacher_attention_mask`, `teacher_token_type_ids`. They stand beside the student's, each of its own length.
+The columns of the teacher have the names that its tokenizer gives them with the prefix `teacher_`: `teacher_input_ids`,
+`teacher_attention_mask`, `teacher_token_type_ids`. They have their own length.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from ..models.loading import HEADS
 
 PREFIX = "teacher_"
 IDS = f"{PREFIX}input_ids"
-WAY_OUT = "encode the train texts for it too (encode_for_teacher) and pad both with data_collator=TeacherCollator(...)"
+OWN_TOKENS_HINT = (
+    "encode the train texts for it too (encode_for_teacher) and pad both with data_collator=TeacherCollator(...)"
+)
 
 
 def encode_for_teacher(
@@ -29,19 +31,22 @@ def encode_for_teacher(
     text_pair_column: str | None = None,
     max_length: int | None = None,
 ) -> Dataset | IterableDataset:
-    """Add the teacher's columns to a data set, and take out the texts, which no collator can pad.
+    """Add the teacher's columns to a data set, and remove the texts, which no collator can pad.
 
     Call it after the texts were encoded for the student, and train with `remove_unused_columns=False`.
 
     Args:
-        dataset: rows with texts, and whatever the student reads and learns from.
-        tokenizer: the teacher's.
-        text_column: name of the column that holds the text.
-        text_pair_column: name of the column that holds the second text of a pair, if there is one.
-        max_length: longest input of the teacher in tokens, the rest is cut off; default: what its tokenizer says.
+        dataset: rows with texts, and the columns of the student.
+        tokenizer: the tokenizer of the teacher.
+        text_column: name of the column of the text.
+        text_pair_column: name of the column of the second text of a pair, if there is one.
+        max_length: longest input of the teacher in tokens; longer ones are truncated. Default: that of its tokenizer.
+
+    Returns:
+        The rows with the columns of student and teacher.
 
     Raises:
-        InputError: the teacher does not read so many tokens.
+        InputError: If the teacher does not read so many tokens.
 
     Example:
         >>> train = train.map(lambda row: tokenizer(row["text"], truncation=True))
@@ -50,7 +55,7 @@ def encode_for_teacher(
     """
     if max_length is not None and max_length > tokenizer.model_max_length:
         raise InputError(
-            f"max_length is {max_length}, but the teacher takes at most {tokenizer.model_max_length} tokens; "
+            f"max_length={max_length}, but the teacher reads at most {tokenizer.model_max_length} tokens; "
             "give that or less."
         )
     columns = [text_column] if text_pair_column is None else [text_column, text_pair_column]
@@ -63,12 +68,12 @@ def encode_for_teacher(
 
 
 def put_beside(ours: Dataset, theirs: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """Rows encoded for the student, with the teacher's columns from the same rows encoded for the teacher.
+    """Return rows that were encoded for the student, with the columns of the same rows encoded for the teacher.
 
     Args:
-        ours: what the student reads and learns from.
-        theirs: the same rows in the same order, with what the teacher reads.
-        tokenizer: the teacher's.
+        ours: rows for the student.
+        theirs: the same rows in the same order for the teacher.
+        tokenizer: the tokenizer of the teacher.
     """
     names = [name for name in tokenizer.model_input_names if name in theirs.column_names]
     theirs = theirs.select_columns(names).rename_columns({name: PREFIX + name for name in names})
@@ -77,20 +82,24 @@ def put_beside(ours: Dataset, theirs: Dataset, tokenizer: PreTrainedTokenizerBas
 
 @dataclass
 class TeacherCollator:
-    """Makes one batch of two encodings, each padded with its own tokenizer.
+    """Data collator that pads the encodings of student and teacher, each with its own tokenizer.
 
-    Rows without the teacher's columns, as those to evaluate on, become a batch of the student's alone.
+    Rows without columns of the teacher, such as those to evaluate on, become a batch for the student alone.
 
     Attributes:
-        student: pads what the student reads and learns from.
-        teacher: pads what the teacher reads.
+        student: collator for the columns of the student.
+        teacher: collator for the columns of the teacher.
     """
 
     student: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]]
     teacher: DataCollatorWithPadding
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The batch: the student's inputs by name, and the teacher's with `teacher_` before."""
+        """Return the batch: the student's inputs by name, and the teacher's with the prefix `teacher_`.
+
+        Args:
+            rows: rows as `encode_for_teacher` makes them.
+        """
         ours, theirs = zip(*map(split_inputs, rows), strict=True)
         batch = dict(self.student(list(ours)))
         if theirs[0]:
@@ -99,26 +108,26 @@ class TeacherCollator:
 
 
 def split_inputs(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the student reads of a row or batch, and what the teacher reads, by the names that each knows."""
+    """Split a row or batch into the inputs of the student and those of the teacher, without the prefix."""
     ours = {name: value for name, value in inputs.items() if not name.startswith(PREFIX)}
     theirs = {name.removeprefix(PREFIX): value for name, value in inputs.items() if name.startswith(PREFIX)}
     return ours, theirs
 
 
 def check_comparable(student, options) -> None:
-    """Refuse what compares token by token where student and teacher read different tokens.
+    """Check that nothing is compared token by token, since student and teacher read different tokens.
 
     Args:
         student: the model that learns.
-        options: whatever has the `distill_*` fields.
+        options: an object with the `distill_*` fields.
 
     Raises:
-        InputError: a head with an answer per token, hidden states or relations to compare.
+        InputError: If the head labels tokens, or hidden states or relations are to be compared.
     """
     name = type(student).__name__
     if name.endswith(HEADS[1:]):
         raise InputError(
-            f"{name} answers token by token, and a teacher with another tokenizer has other tokens: their answers "
+            f"{name} predicts token by token, and a teacher with another tokenizer has other tokens: their outputs "
             "cannot be compared. Leave the teacher out, or give both one tokenizer (in a recipe: no vocab_size)."
         )
     for name in ("distill_hidden", "distill_relations"):
@@ -130,25 +139,25 @@ def check_comparable(student, options) -> None:
 
 
 def check_rows(dataset, collator, *, remove_unused_columns: bool) -> None:
-    """Refuse rows whose teacher's columns would be missing from a batch, or would be there for nothing.
+    """Check that the columns of the teacher reach the batch, and that something reads them.
 
     Args:
-        dataset: what is trained on.
-        collator: what makes batches of it.
-        remove_unused_columns: whether Trainer takes out the columns that the student does not know.
+        dataset: the training data.
+        collator: the data collator.
+        remove_unused_columns: whether Trainer removes the columns that the student does not read.
 
     Raises:
-        InputError: naming what is missing.
+        InputError: If the columns or their collator are missing, or Trainer would remove the columns.
     """
     columns = dataset.column_names if isinstance(dataset, Dataset | IterableDataset) else None
     if not isinstance(collator, TeacherCollator):
         if columns and IDS in columns:
-            raise InputError(f"The rows bring {IDS}, but nothing pads it: give data_collator=TeacherCollator(...).")
+            raise InputError(f"The rows have {IDS}, but nothing pads it: give data_collator=TeacherCollator(...).")
         return
     if remove_unused_columns:
         raise InputError(
-            "Trainer would take out the teacher's columns, which the model does not know; set "
-            "remove_unused_columns=False, and take out yourself what neither of the two reads."
+            "Trainer would remove the teacher's columns, which the model does not read; set "
+            "remove_unused_columns=False, and remove the columns that neither of the two reads yourself."
         )
     if columns and IDS not in columns:
-        raise InputError(f"The teacher has a tokenizer of its own, but the rows bring no {IDS}: {WAY_OUT}.")
+        raise InputError(f"The teacher has its own tokenizer, but the rows have no {IDS}: {OWN_TOKENS_HINT}.")

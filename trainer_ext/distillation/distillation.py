@@ -1,51 +1,61 @@
-"""Distillation: what a student learns from its teachers, as named loss terms and the weight of each.
+"""`Distillation`: the loss terms that a student learns from its teachers, and the weight of each.
 
 The loss of a step is
 
     (1 - distill_alpha) * task + distill_alpha * distill + distill_hidden * hidden + distill_relations * relations
 
-where `distill` compares answers (Hinton, Vinyals and Dean 2015, arXiv 1503.02531), `hidden` the hidden states and
-`relations` the relations between tokens. Answers of several teachers are averaged; inner states are those of the first.
+where `distill` compares logits (Hinton, Vinyals and Dean 2015, arXiv 1503.02531), `hidden` compares hidden states, and
+`relations` compares the relations between tokens. The distributions of several teachers are averaged; hidden states and
+relations are those of the first teacher.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from transformers import PreTrainedModel
 
 from ..errors import InputError
 from . import hidden_states
 from .collator import check_comparable
 from .hidden_states import hidden_state_mse, layer_pairs
 from .losses import labels_per_row, not_padding, soft_target_for
-from .relations import Projections, depth_of, projection_outputs, relation_heads, relation_kl
+from .relations import Projections, heads_of, projection_outputs, relation_heads, relation_kl
 from .teacher_cache import CachedTeacher
 from .teachers import LiveTeacher, Precision, check_teacher, check_tokenizer
 
+if TYPE_CHECKING:
+    from ..training_args import DistillPruneTrainingArguments
+
 
 class Distillation:
-    """A student's teachers, and the loss terms that come from them.
+    """The teachers of a student, and the loss terms that come from them.
 
-    Every method takes `options`: whatever has the `distill_*` fields. They are read where they are used, so that they
-    may change between runs.
+    Every method takes `options`, an object with the `distill_*` fields. They are read at each call, so that they may
+    change between runs.
 
     Args:
         student: the model that learns.
-        teachers: models that answer the same question; frozen here.
+        teachers: models for the same task; frozen here.
         options: see above.
-        tokenizer: the tokenizer of the rows, or None; a teacher must have the same, and a cache is known by it.
-        own_tokens: whether that is the teachers' tokenizer and not the student's: the rows bring both encodings.
+        tokenizer: the tokenizer of the rows, or None. A teacher must have the same; a cache is named after it.
+        own_tokens: whether this is the tokenizer of the teachers and not of the student: the rows have both encodings.
 
     Raises:
-        InputError: a teacher whose answers cannot be compared with the student's, that has another tokenizer, or that
-            lacks the layers asked for.
+        InputError: If a teacher has other labels or another tokenizer than the student, or lacks the layers asked for.
     """
 
     def __init__(
-        self, student, teachers: Sequence[torch.nn.Module], options, tokenizer=None, *, own_tokens: bool = False
+        self,
+        student: PreTrainedModel,
+        teachers: Sequence[PreTrainedModel],
+        options: DistillPruneTrainingArguments,
+        tokenizer: Any = None,
+        *,
+        own_tokens: bool = False,
     ):
         if own_tokens:
             check_comparable(student, options)
@@ -61,16 +71,20 @@ class Distillation:
         ]
         self._config = student.config
         self._projection: torch.nn.Linear | None = None
-        if options.distill_layers:
-            _check_depth(options.distill_layers, teachers[0].config.num_hidden_layers)
+        layers, depth = options.distill_layers, teachers[0].config.num_hidden_layers
+        if layers and max(layers) > depth:
+            raise InputError(
+                f"distill_layers={layers}, but the teacher has {depth} layers: name layers in [0, {depth}], "
+                "0 for the output of the embeddings."
+            )
         self._related: list[tuple[int, int]] = []
         if options.distill_relations:
             _check_relations(options)
-            self._related = _related_layers(student, teachers[0], options.distill_layers)
+            self._related = _related_layers(student, teachers[0], options)
             self._heads = teachers[0].config.num_attention_heads
 
-    def attach(self, student, options) -> None:
-        """Give the student what it learns with: a map to the teacher's width, where that is another. Idempotent."""
+    def attach(self, student: PreTrainedModel, options: DistillPruneTrainingArguments) -> None:
+        """Add the learned map to the teacher's width to the student, if the widths differ. Idempotent."""
         if not options.distill_hidden:
             return
         ours, theirs = (model.config.hidden_size for model in (student, self.teachers[0].model))
@@ -81,37 +95,37 @@ class Distillation:
 
     @property
     def parameters(self) -> dict[int, torch.nn.Parameter]:
-        """What is learned beside the student, by identity: the map to the teacher's width, where there is one."""
+        """The parameters that are learned beside the student, by identity: those of the map to the teacher's width."""
         return {} if self._projection is None else {id(p): p for p in self._projection.parameters()}
 
-    def detach(self, student) -> None:
-        """Take away what only training needs."""
+    def detach(self, student: PreTrainedModel) -> None:
+        """Remove the learned map, which only training needs."""
         hidden_states.detach(student)
 
-    def inputs(self, options) -> dict[str, bool]:
-        """What the student is asked for besides its answer."""
+    def inputs(self, options: DistillPruneTrainingArguments) -> dict[str, bool]:
+        """Return the keyword arguments that make the student return more than its logits."""
         return {"output_hidden_states": True} if options.distill_hidden else {}
 
-    def watch(self, student) -> AbstractContextManager[Projections]:
-        """See the queries, keys and values of the student while it answers a batch; what comes out goes to `terms`."""
+    def watch(self, student: PreTrainedModel) -> AbstractContextManager[Projections]:
+        """Record the queries, keys and values of the student during a forward pass; pass the result to `terms`."""
         return projection_outputs(student, [number for number, _ in self._related])
 
     def terms(
         self,
         outputs: Mapping[str, Any],
         batch: Mapping[str, Any],
-        options,
+        options: DistillPruneTrainingArguments,
         precision: Precision,
-        seen: Projections,
+        projections: Projections,
     ) -> dict[str, torch.Tensor]:
-        """The loss terms of a batch by name, scalars; each is 0 where student and teacher agree.
+        """Return the loss terms of a batch by name, scalars; each is 0 if student and teacher agree.
 
         Args:
             outputs: the student's outputs.
             batch: its inputs, with labels.
             options: see the class.
-            precision: gives the autocast context of the student.
-            seen: what `watch` gave.
+            precision: function that returns the autocast context of the student.
+            projections: the result of `watch`.
         """
         target = soft_target_for(outputs, self._config, batch.get("labels"))
         first, *others = self.teachers
@@ -122,11 +136,11 @@ class Distillation:
         if options.distill_hidden:
             terms["loss_hidden"] = _hidden_term(outputs, answers[0], batch, options)
         if self._related:
-            terms["loss_relations"] = self._relations_term(seen, taught, batch)
+            terms["loss_relations"] = self._relations_term(projections, taught, batch)
         return terms
 
-    def weights(self, options) -> dict[str, float]:
-        """The weight of every term, the task's included."""
+    def weights(self, options: DistillPruneTrainingArguments) -> dict[str, float]:
+        """Return the weight of every term, including that of the task."""
         return {
             "loss_task": 1 - options.distill_alpha,
             "loss_distill": options.distill_alpha,
@@ -134,49 +148,62 @@ class Distillation:
             "loss_relations": options.distill_relations,
         }
 
-    def _relations_term(self, seen: Projections, taught: Projections, batch) -> torch.Tensor:
-        """The sum over queries, keys and values, mean over the layers of the student that have any."""
+    def _relations_term(self, student: Projections, teacher: Projections, batch: Mapping[str, Any]) -> torch.Tensor:
+        """Return the sum over queries, keys and values, mean over the layers of the student that have heads."""
         mask, weights = not_padding(batch), labels_per_row(batch)
         terms = []
-        for ours, theirs in self._related:
-            for student, teacher in zip(seen(ours) or (), taught(theirs), strict=False):
-                heads = relation_heads(student.shape[-1], teacher.shape[-1], self._heads)
-                terms.append(relation_kl(student, teacher, heads=heads, mask=mask, weights=weights))
-        # A student may have lost all attention of these layers to pruning.
+        for student_layer, teacher_layer in self._related:
+            # A layer of the student may have lost all its heads to pruning; those of the teacher have some.
+            for ours, theirs in zip(student(student_layer) or (), teacher(teacher_layer) or (), strict=False):
+                heads = relation_heads(ours.shape[-1], theirs.shape[-1], self._heads)
+                terms.append(relation_kl(ours, theirs, heads=heads, mask=mask, weights=weights))
         return 3 * torch.stack(terms).mean() if terms else batch["input_ids"].new_zeros((), dtype=torch.float32)
 
 
-def _check_depth(layers: list[int], depth: int) -> None:
-    if max(layers) > depth:
-        raise InputError(
-            f"distill_layers={layers}, but the teacher has {depth} layers: name layers in [0, {depth}], "
-            "0 for the output of the embeddings."
-        )
-
-
-def _check_relations(options) -> None:
+def _check_relations(options: DistillPruneTrainingArguments) -> None:
     if options.torch_compile:
         raise InputError(
-            f"distill_relations={options.distill_relations} watches the inside of layers, which torch_compile hides; "
-            "leave one of the two out."
+            f"distill_relations={options.distill_relations} reads the projections inside layers, which torch_compile "
+            "hides; leave one of the two out."
         )
-    if (options.gradient_checkpointing_kwargs or {}).get("use_reentrant"):
+    if (cast(dict, options.gradient_checkpointing_kwargs) or {}).get("use_reentrant"):
         raise InputError(
-            f"distill_relations={options.distill_relations} needs gradients inside of layers, which reentrant gradient "
+            f"distill_relations={options.distill_relations} needs gradients inside layers, which reentrant gradient "
             "checkpointing hides; set use_reentrant to false in gradient_checkpointing_kwargs."
         )
 
 
-def _related_layers(student, teacher, layers: list[int] | None) -> list[tuple[int, int]]:
-    """`(student layer, teacher layer)` whose relations are compared, from 1 on; by default the last of each."""
-    depth = depth_of(teacher)
-    inner = [number for number in layers or [depth] if number > 0]
+def _related_layers(
+    student: PreTrainedModel, teacher: PreTrainedModel, options: DistillPruneTrainingArguments
+) -> list[tuple[int, int]]:
+    """Return `(student layer, teacher layer)` whose relations are compared, from 1 on; by default the last of each.
+
+    Relations to a teacher layer without heads would all be alike, and pull the student to uniform attention.
+    """
+    heads, layers = heads_of(teacher), options.distill_layers
+    inner = [number for number in layers or [len(heads)] if number > 0]
     if not inner:
         raise InputError(f"distill_layers={layers} names the embeddings only, which have no relations; name a layer.")
-    return [(max(ours, 1), theirs) for ours, theirs in layer_pairs(depth_of(student), depth, inner)]
+    if not any(heads):
+        raise InputError(
+            f"distill_relations={options.distill_relations}, but the teacher has no attention heads in any layer; set "
+            "distill_relations to 0."
+        )
+    if empty := [number for number in inner if not heads[number - 1]]:
+        with_heads = [number for number, count in enumerate(heads, start=1) if count]
+        raise InputError(
+            f"distill_relations={options.distill_relations}, but layer {empty[0]} of the teacher has no attention heads; "
+            f"set distill_layers to layers that have some: {with_heads}."
+        )
+    return [(max(ours, 1), theirs) for ours, theirs in layer_pairs(len(heads_of(student)), len(heads), inner)]
 
 
-def _hidden_term(outputs, answer, batch, options) -> torch.Tensor:
+def _hidden_term(
+    outputs: Mapping[str, Any],
+    answer: Mapping[str, Any],
+    batch: Mapping[str, Any],
+    options: DistillPruneTrainingArguments,
+) -> torch.Tensor:
     student, teacher = outputs["hidden_states"], answer["hidden_states"]
     mask, weights = not_padding(batch), labels_per_row(batch)
     pairs = layer_pairs(len(student) - 1, len(teacher) - 1, options.distill_layers)

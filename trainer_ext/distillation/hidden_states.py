@@ -1,8 +1,8 @@
-"""Hidden states: the layers of a student follow those of a teacher, whatever the depth and the width of the two.
+"""Hidden states: distil the layers of a teacher into a student of any depth and width.
 
-TinyBERT (Jiao et al. 2020, arXiv 1909.10351, section 3): mean squared error between the hidden states of mapped layers,
-the student's sent through a learned linear map where widths differ. CoFi (Xia, Zhong and Chen 2022, arXiv 2204.00408,
-section 3.2) does the same while it prunes.
+TinyBERT (Jiao et al. 2020, arXiv 1909.10351, section 3): mean squared error between the hidden states of paired layers,
+after a learned linear map of the student's if the widths differ. CoFi (Xia, Zhong and Chen 2022, arXiv 2204.00408,
+section 3.2) does the same during pruning.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from .losses import mean_over_rows
 
@@ -18,13 +19,13 @@ from .losses import mean_over_rows
 def layer_pairs(
     student_depth: int, teacher_depth: int, teacher_layers: Sequence[int] | None = None
 ) -> list[tuple[int, int]]:
-    """`(student layer, teacher layer)` to compare; 0 is the output of the embeddings, and those are always a pair.
+    """Return the pairs `(student layer, teacher layer)` to compare. Layer 0 is the output of the embeddings.
 
     Args:
-        student_depth: number S of layers.
-        teacher_depth: number T of layers.
-        teacher_layers: layers of the teacher, each paired with the layer of the student at the same relative depth;
-            by default every layer i of the student is paired with round(i * T / S) of the teacher.
+        student_depth: number S of layers of the student.
+        teacher_depth: number T of layers of the teacher.
+        teacher_layers: layers of the teacher, each paired with the layer of the student at the same relative depth. By
+            default every layer i of the student, 0 included, is paired with layer round(i * T / S) of the teacher.
     """
     if teacher_layers is None:
         return [(i, _rounded(i * teacher_depth, student_depth)) for i in range(student_depth + 1)]
@@ -32,7 +33,7 @@ def layer_pairs(
 
 
 def _rounded(numerator: int, denominator: int) -> int:
-    """The nearest integer of a fraction, halves up: Python's round would skip layers by rounding halves to even."""
+    """Return a fraction rounded half up; `round` would skip layers, because it rounds half to even."""
     return (2 * numerator + denominator) // (2 * denominator)
 
 
@@ -43,43 +44,55 @@ def hidden_state_mse(
     mask: torch.Tensor | None = None,
     weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Mean squared difference of hidden states: over the width, over the tokens of a text, over texts by weight.
+    """Compute the squared difference of hidden states: mean over the width, then the tokens of a text, then texts.
 
     Args:
-        student: hidden states `[batch, tokens, width]`; computed in fp32 whatever they come in.
+        student: hidden states `[batch, tokens, width]`; computed in fp32 whatever their dtype.
         teacher: hidden states of the same shape.
         mask: bool `[batch, tokens]`, False for padding; None counts all tokens.
         weights: `[batch]`, how often each text counts; None counts each once.
+
+    Raises:
+        ValueError: If the shapes differ.
     """
     if student.shape != teacher.shape:
         raise ValueError(
             f"Hidden states of the student {list(student.shape)} and of the teacher {list(teacher.shape)} differ in "
             "shape: attach a projection to the student (hidden_states.attach)."
         )
-    # A power and no mse_loss: autograd refuses to save the teacher's tensors, which are made in inference mode.
+    # Not mse_loss: autograd cannot save the teacher's tensors, which are made in inference mode.
     return mean_over_rows((student.float() - teacher.float()).pow(2).mean(-1), mask=mask, weights=weights)
 
 
 def projection(student_width: int, teacher_width: int) -> nn.Linear:
-    """The learned map `[teacher width, student width]` without bias; orthogonal, and always the same, at the start."""
+    """Return a linear map `[teacher width, student width]` without bias, orthogonal and the same at each call.
+
+    Args:
+        student_width: width of the student's hidden states.
+        teacher_width: width of the teacher's hidden states.
+    """
     linear = nn.utils.skip_init(nn.Linear, student_width, teacher_width, bias=False)
     nn.init.orthogonal_(linear.weight, generator=torch.Generator().manual_seed(0))
     return linear
 
 
-def attach(model, linear: nn.Linear) -> None:
-    """Send the hidden states that `model` returns while it trains through `linear`. Idempotent.
+def attach(model: PreTrainedModel, linear: nn.Linear) -> None:
+    """Apply a linear map to the hidden states that a model returns in training. Idempotent.
 
     The map becomes `model.distillation`, so that it is optimized, saved in checkpoints and restored with the model. It
-    acts inside forward, because DistributedDataParallel must see every use of a parameter there.
+    acts inside `forward`, because DistributedDataParallel must see every use of a parameter there.
+
+    Args:
+        model: the student; changed in place.
+        linear: the map, from `projection`.
     """
     if not hasattr(model, "distillation"):
         model.distillation = linear.to(device=model.device, dtype=model.dtype)
         model.register_forward_hook(_project)
 
 
-def detach(model) -> None:
-    """Take the map away again, so that the model is what it was; without one nothing happens."""
+def detach(model: PreTrainedModel) -> None:
+    """Remove the map that `attach` added, if there is one."""
     if hasattr(model, "distillation"):
         del model.distillation
         for key in [key for key, hook in model._forward_hooks.items() if hook is _project]:

@@ -1,22 +1,12 @@
-"""Ensembles: several teachers as one, whose softened distribution is the mean of theirs.
-
-The mean of the probabilities at temperature T, and not of the logits, for two reasons. The mean of the teachers' losses,
-`1/n sum KL(q_i || p)`, is `KL(mean q_i || p)` plus a constant: the student is pulled alike, and the loss is 0 where it
-agrees with them all together. And logits of different models have no common zero or scale.
-
-Each function takes the stacked logits `[teachers, ...]`, the temperature and what counts, and returns logits `[...]`
-whose softened distribution is that mean, so that every loss takes them like those of one teacher.
-
-Losses: distillation losses, pure functions of student and teacher logits, one for each kind of answer.
+"""Distillation losses: pure functions of student and teacher logits, and which of them fits a model.
 
 Hinton, Vinyals and Dean 2015 (arXiv 1503.02531, section 2): soften both distributions with a temperature T, and
-multiply the loss by T^2 so that its gradient keeps its size when T changes. Every loss here is 0 where the two agree,
-and a mean over what counts, so that a batch may be split and weighted by the counts of its parts.
+multiply the loss by T^2 so that its gradient keeps its size when T changes. Every loss is 0 if the two agree, and a mean
+over what counts, so that a batch may be split and weighted by the counts of its parts.
 
-Soft targets: which outputs of a model are distilled, with which loss, and what of a batch counts: a row per kind.
-
-The kind is read from what a model answers, never from its architecture: outputs with `start_logits` are spans, logits of
-three dimensions are one label per token, and a classifier's follow from its problem type.
+Several teachers are averaged into one, whose softened distribution is the mean of theirs, and not the mean of the logits,
+for two reasons. The mean of the teachers' losses, `1/n sum KL(q_i || p)`, is `KL(mean q_i || p)` plus a constant, so the
+gradient is the same. And logits of different models have no common zero or scale.
 """
 
 from __future__ import annotations
@@ -30,41 +20,22 @@ import torch
 from torch.nn import functional as F
 
 
-def mean_softmax(logits: torch.Tensor, temperature: float, mask: torch.Tensor | None) -> torch.Tensor:
-    """One label: `T log mean softmax(logits / T)`; `mask` plays no part."""
-    logs = F.log_softmax(logits.float() / temperature, dim=-1)
-    return (logs.logsumexp(0) - math.log(len(logits))) * temperature
-
-
-def mean_span(logits: torch.Tensor, temperature: float, mask: torch.Tensor | None) -> torch.Tensor:
-    """A place in a text `[teachers, batch, tokens]`: the same without the padding, where `mask` is False."""
-    if mask is not None:
-        logits = logits.float().masked_fill(~mask, torch.finfo(torch.float32).min)
-    return mean_softmax(logits, temperature, mask)
-
-
-def mean_sigmoid(logits: torch.Tensor, temperature: float, mask: torch.Tensor | None) -> torch.Tensor:
-    """Several labels: `T (log mean sigmoid(logits / T) - log mean sigmoid(-logits / T))`; `mask` plays no part."""
-    logits = logits.float() / temperature
-    return (F.logsigmoid(logits).logsumexp(0) - F.logsigmoid(-logits).logsumexp(0)) * temperature
-
-
-def mean_output(logits: torch.Tensor, temperature: float, mask: torch.Tensor | None) -> torch.Tensor:
-    """Regression: the mean output; temperature and `mask` play no part."""
-    return logits.float().mean(0)
-
-
 def soft_target_kl(
     student: torch.Tensor, teacher: torch.Tensor, *, temperature: float, mask: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """One label per example or per token: `T^2 * KL(softmax(teacher / T) || softmax(student / T))`, mean over what counts.
+    """Compute `T^2 * KL(softmax(teacher / T) || softmax(student / T))` for one label per example or per token.
 
     Args:
-        student: logits `[batch, classes]` or `[batch, tokens, classes]`; computed in fp32 whatever they come in.
+        student: logits `[batch, classes]` or `[batch, tokens, classes]`; computed in fp32 whatever their dtype.
         teacher: logits of the same shape.
         temperature: T > 0; 1 leaves the distributions as they are.
-        mask: bool `[batch]` or `[batch, tokens]`, True where an example or token counts; None counts all. Where none
-            counts the loss is 0.
+        mask: bool `[batch]` or `[batch, tokens]`, True for the examples or tokens that count; None counts all.
+
+    Returns:
+        The mean over what counts, a scalar; 0 if nothing counts.
+
+    Raises:
+        ValueError: If the shapes differ or T is not above 0.
     """
     _check(student, teacher, temperature)
     log_p = F.log_softmax(student.float() / temperature, dim=-1)
@@ -78,13 +49,16 @@ def soft_target_kl(
 def soft_target_span_kl(
     student: torch.Tensor, teacher: torch.Tensor, *, temperature: float, mask: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The place where a span starts, or ends: the KL of `soft_target_kl` over the positions of a text, mean over texts.
+    """Compute the KL of `soft_target_kl` over the positions of a text, for the start or end of a span; mean over texts.
 
     Args:
         student: logits `[batch, tokens]`.
         teacher: logits of the same shape.
         temperature: T > 0.
-        mask: bool `[batch, tokens]`, False for padding, which is taken out of both distributions; None keeps all.
+        mask: bool `[batch, tokens]`, False for padding, which is left out of both distributions; None keeps all.
+
+    Raises:
+        ValueError: If the shapes differ or T is not above 0.
     """
     _check(student, teacher, temperature)
     student, teacher = student.float() / temperature, teacher.float() / temperature
@@ -96,14 +70,17 @@ def soft_target_span_kl(
 
 
 def soft_target_binary_kl(student: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
-    """Several labels per example: the same for one independent sigmoid per label, mean over examples and labels.
+    """Compute the KL of one independent sigmoid per label, for several labels per example; mean over both.
 
-    A softmax over labels that do not exclude each other would be wrong here: it forgets how many labels are on.
+    A softmax would be wrong here, because the labels do not exclude each other: it forgets how many are on.
 
     Args:
         student: logits `[batch, labels]`.
         teacher: logits of the same shape.
         temperature: T > 0.
+
+    Raises:
+        ValueError: If the shapes differ or T is not above 0.
     """
     _check(student, teacher, temperature)
     student, teacher = student.float() / temperature, teacher.float() / temperature
@@ -115,12 +92,15 @@ def soft_target_binary_kl(student: torch.Tensor, teacher: torch.Tensor, *, tempe
 
 
 def soft_target_mse(student: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
-    """Regression: mean squared difference of the outputs; there is no distribution, so the temperature is not used.
+    """Compute the mean squared difference of the outputs, for regression.
 
     Args:
         student: outputs `[batch, targets]`.
         teacher: outputs of the same shape.
-        temperature: checked, else ignored.
+        temperature: checked but not used, because there is no distribution.
+
+    Raises:
+        ValueError: If the shapes differ or T is not above 0.
     """
     _check(student, teacher, temperature)
     return F.mse_loss(student.float(), teacher.float())
@@ -129,11 +109,11 @@ def soft_target_mse(student: torch.Tensor, teacher: torch.Tensor, *, temperature
 def mean_over_rows(
     values: torch.Tensor, *, mask: torch.Tensor | None = None, weights: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The mean over the tokens of each row, then over rows by weight; 0 where nothing counts.
+    """Compute the mean over the tokens of each row, then the weighted mean over rows; 0 if nothing counts.
 
     Args:
         values: `[batch, tokens]`.
-        mask: bool `[batch, tokens]`, True where a token counts; None counts all.
+        mask: bool `[batch, tokens]`, True for the tokens that count; None counts all.
         weights: `[batch]`, how often each row counts, whole numbers; None counts each once.
     """
     rows = values.mean(1) if mask is None else (values * mask).sum(1) / mask.sum(1).clamp(min=1)
@@ -150,19 +130,46 @@ def _check(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> 
         raise ValueError(f"temperature must be above 0, got {temperature}.")
 
 
+# Averages of several teachers: stacked logits `[teachers, ...]`, temperature and mask -> logits `[...]` of one teacher.
+
+
+def mean_softmax(logits: torch.Tensor, temperature: float, mask: torch.Tensor | None) -> torch.Tensor:
+    """Average single-label classifiers: `T log mean softmax(logits / T)`. The mask is not used."""
+    logs = F.log_softmax(logits.float() / temperature, dim=-1)
+    return (logs.logsumexp(0) - math.log(len(logits))) * temperature
+
+
+def mean_span(logits: torch.Tensor, temperature: float, mask: torch.Tensor | None) -> torch.Tensor:
+    """Average positions in a text `[teachers, batch, tokens]` as `mean_softmax`, without padding (mask False)."""
+    if mask is not None:
+        logits = logits.float().masked_fill(~mask, torch.finfo(torch.float32).min)
+    return mean_softmax(logits, temperature, mask)
+
+
+def mean_sigmoid(logits: torch.Tensor, temperature: float, mask: torch.Tensor | None) -> torch.Tensor:
+    """Average multi-label classifiers: `T (log mean sigmoid(z / T) - log mean sigmoid(-z / T))` of logits z."""
+    logits = logits.float() / temperature
+    return (F.logsigmoid(logits).logsumexp(0) - F.logsigmoid(-logits).logsumexp(0)) * temperature
+
+
+def mean_output(logits: torch.Tensor, temperature: float, mask: torch.Tensor | None) -> torch.Tensor:
+    """Average regressors: the mean output. Temperature and mask are not used."""
+    return logits.float().mean(0)
+
+
 IGNORED = -100
 
 
 def labelled(batch: Mapping[str, Any]) -> torch.Tensor | None:
-    """Bool of the labels' shape, False where the label is -100 (no label, padding, further pieces of a word)."""
+    """Return a bool of the labels' shape, False for -100 (no label, padding, further pieces of a word), or None."""
     labels = batch.get("labels")
     return None if labels is None else labels.ne(IGNORED)
 
 
 def labels_per_row(batch: Mapping[str, Any]) -> torch.Tensor | None:
-    """How many labels each row has, `[batch]`; None where `labels` does not tell.
+    """Return the number of labels of each row, `[batch]`; None without `labels`.
 
-    A term of whole rows must count a row as often as Trainer counts its labels: then it does not depend on how the
+    A term of whole rows must count a row as often as Trainer counts its labels. Then it does not depend on how the
     accumulated batch is split.
     """
     mask = labelled(batch)
@@ -170,7 +177,7 @@ def labels_per_row(batch: Mapping[str, Any]) -> torch.Tensor | None:
 
 
 def not_padding(batch: Mapping[str, Any]) -> torch.Tensor | None:
-    """Bool `[batch, tokens]`, False for padding; None without an attention mask."""
+    """Return a bool `[batch, tokens]`, False for padding; None without an attention mask."""
     mask = batch.get("attention_mask")
     return None if mask is None else mask.ne(0)
 
@@ -181,9 +188,9 @@ class SoftTarget:
 
     Attributes:
         outputs: names of the logits among the model's outputs; the loss is the mean over them.
-        loss: `(student, teacher, *, temperature)`, with `mask` where something does not count.
-        average: `(stacked logits, temperature, mask)` of several teachers -> logits of one.
-        counts: the batch -> that mask, or None where everything counts.
+        loss: function `(student, teacher, *, temperature)`, with `mask` if `counts` is given.
+        average: function `(stacked logits, temperature, mask)` that makes one teacher's logits of several.
+        counts: function from the batch to the mask; None if everything counts.
     """
 
     outputs: tuple[str, ...]
@@ -199,22 +206,22 @@ class SoftTarget:
         *,
         temperature: float,
     ) -> torch.Tensor:
-        """The loss, a scalar.
+        """Compute the loss, a scalar.
 
         Args:
             student: the student's outputs by name.
-            teachers: those of every teacher.
-            batch: the inputs of both, with labels.
+            teachers: the outputs of every teacher.
+            batch: the inputs, with labels.
             temperature: T > 0.
         """
         mask = None if self.counts is None else self.counts(batch)
-        options = {"temperature": temperature} if self.counts is None else {"temperature": temperature, "mask": mask}
+        masked = {} if self.counts is None else {"mask": mask}
         terms = []
         for name in self.outputs:
             teacher = teachers[0][name]
             if len(teachers) > 1:
                 teacher = self.average(torch.stack([one[name] for one in teachers]), temperature, mask)
-            terms.append(self.loss(student[name], teacher, **options))
+            terms.append(self.loss(student[name], teacher, temperature=temperature, **masked))
         return torch.stack(terms).mean()
 
 
@@ -230,15 +237,15 @@ SOFT_TARGETS = {
 
 
 def soft_target_for(outputs: Mapping[str, Any], config, labels: torch.Tensor | None) -> SoftTarget:
-    """The row of a model, found by what it answered.
+    """Return how a model is distilled. This follows from its outputs, never from its architecture.
 
     Args:
-        outputs: its outputs by name.
-        config: its config, for `problem_type` and `num_labels`.
+        outputs: its outputs by name: `start_logits` are those of spans, logits of three dimensions label tokens.
+        config: its config, for the `problem_type` and `num_labels` of a classifier.
         labels: labels of the batch, or None.
 
     Raises:
-        ValueError: for a problem type that has no row.
+        ValueError: If the problem type is not in `SOFT_TARGETS`.
     """
     if "start_logits" in outputs:
         return SOFT_TARGETS["question_answering"]
@@ -248,15 +255,15 @@ def soft_target_for(outputs: Mapping[str, Any], config, labels: torch.Tensor | N
 
 
 def infer_problem_type(problem_type: str | None, *, num_labels: int, labels: torch.Tensor | None) -> str:
-    """The problem type, by the rule that transformers' classification heads follow when none is configured.
+    """Return the problem type, by the rule of transformers' classification heads if none is configured.
 
     Args:
         problem_type: `config.problem_type`; returned if set.
         num_labels: width of the logits.
-        labels: `[batch]` class ids or `[batch, labels]` floats; None is read as class ids.
+        labels: `[batch]` class ids or `[batch, labels]` floats; None means class ids.
 
     Raises:
-        ValueError: for a problem type that has no row.
+        ValueError: If the problem type is not in `SOFT_TARGETS`.
     """
     if problem_type is None:
         if num_labels == 1:
@@ -268,3 +275,48 @@ def infer_problem_type(problem_type: str | None, *, num_labels: int, labels: tor
     if problem_type not in SOFT_TARGETS:
         raise ValueError(f"No distillation loss for problem_type={problem_type!r}; known: {sorted(SOFT_TARGETS)}.")
     return problem_type
+
+
+class LossTerms:
+    """Sums of named loss terms since the last log. Nothing is read from the device until `means`."""
+
+    FOLD_AT = 1024  # micro-batches that are kept before they are added up
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[torch.Tensor]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def add(self, terms: Mapping[str, torch.Tensor], share: torch.Tensor | float) -> None:
+        """Add the terms of one micro-batch.
+
+        Args:
+            terms: scalars by name.
+            share: share of this micro-batch in the whole batch of its step.
+        """
+        for name, term in {"share": torch.ones(()), **terms}.items():
+            values = self._values.setdefault(name, [])
+            values.append(torch.as_tensor(term.detach() * share))
+            # One sum over many values takes one kernel, and rounds as a log over so many always did.
+            if len(values) > self.FOLD_AT:
+                values[:] = [_sum(values)]
+
+    def means(self, reduce: Callable[[torch.Tensor], Any]) -> dict[str, float]:
+        """Return the mean of each term since the last call, over all processes, and start anew.
+
+        Args:
+            reduce: sums a tensor over the processes, each of which has its part of a batch: `Accelerator.reduce`.
+        """
+        totals = [_sum(values) for values in self._values.values()]
+        sums = reduce(torch.stack([total.to(totals[-1].device) for total in totals]))
+        # The shares come first. Those of one whole batch add up to 1, those of batches without labels to 0.
+        share = torch.where(sums[0] > 0, sums[0], 1.0)
+        means = dict(zip(self._values, (sums / share).tolist(), strict=True))
+        del means["share"]
+        self._values = {}
+        return means
+
+
+def _sum(values: list[torch.Tensor]) -> torch.Tensor:
+    return torch.stack([value.to(values[-1].device) for value in values]).sum()

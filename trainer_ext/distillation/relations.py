@@ -1,8 +1,9 @@
-"""Relations: how the tokens of a text relate to each other inside a layer, taught across widths and numbers of heads.
+"""Self-attention relations: distil how the tokens of a text relate to each other inside a layer.
 
-MiniLMv2 (Wang et al. 2021, arXiv 2012.15828, section 3): queries, keys and values of one layer are each split anew into
-relation heads of size d; `softmax(X X^T / sqrt(d))` says how each token relates to the others, and the student's is
-pulled to the teacher's. As many relation heads as both widths can be split into: their sizes may then differ.
+MiniLMv2 (Wang et al. 2021, arXiv 2012.15828, section 3): queries, keys and values of one layer are each split into
+relation heads of size d; `softmax(X X^T / sqrt(d))` is how each token relates to the others, and the loss is the
+divergence of the student's from the teacher's. Widths and numbers of heads may differ: there are as many relation heads
+as both widths can be split into.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch.nn import functional as F
+from transformers import PreTrainedModel
 
 from ..models.architectures import layers_of
 from .losses import mean_over_rows
@@ -21,28 +23,28 @@ from .losses import mean_over_rows
 Projections = Callable[[int], list[torch.Tensor] | None]
 
 
-def depth_of(model) -> int:
-    """How many layers a text runs through; layers that share weights count each time.
+def heads_of(model: PreTrainedModel) -> list[int]:
+    """Return the number of heads of every layer that a text runs through; layers that share weights count each time.
 
     Raises:
-        ValueError: if the architecture has no row in `models.architectures.ARCHITECTURES`.
+        ValueError: If the architecture is not in `ARCHITECTURES`.
     """
-    return sum(layer.uses for layer in layers_of(model))
+    return [layer.heads for layer in layers_of(model) for _ in range(layer.uses)]
 
 
 @contextlib.contextmanager
-def projection_outputs(model, numbers: Sequence[int]) -> Iterator[Projections]:
-    """Watch the queries, keys and values of some layers while the model runs once.
+def projection_outputs(model: PreTrainedModel, numbers: Sequence[int]) -> Iterator[Projections]:
+    """Record the queries, keys and values of some layers during one forward pass.
 
     Args:
-        model: of an architecture in `models.architectures.ARCHITECTURES`.
-        numbers: which layers, from 1 on.
+        model: of an architecture in `ARCHITECTURES`.
+        numbers: the layers, counted from 1.
 
     Yields:
-        A function from a layer's number to its queries, keys and values, each `[batch, tokens, width]`; None for a layer
-        without attention.
+        A function from the number of a layer to its queries, keys and values, each `[batch, tokens, width]`, or to None
+        if the layer did not compute them because it has no heads.
     """
-    layers = layers_of(model) if numbers else []  # asked for nothing, any architecture will do
+    layers = layers_of(model) if numbers else []  # without layers to watch any architecture will do
     runs = [(layer, use) for layer in layers for use in range(layer.uses)]
     watched = {number: runs[number - 1] for number in numbers}
     outputs = defaultdict(list)
@@ -66,7 +68,13 @@ def projection_outputs(model, numbers: Sequence[int]) -> Iterator[Projections]:
 
 
 def relation_heads(student_width: int, teacher_width: int, most: int) -> int:
-    """The largest number of heads, `most` at the most, into which both widths can be split evenly."""
+    """Return the largest number of heads, at most `most`, into which both widths can be split evenly.
+
+    Args:
+        student_width: width of the student's projections; 0 fits any number of heads.
+        teacher_width: width of the teacher's projections.
+        most: upper limit, the number of attention heads of the teacher.
+    """
     shared = math.gcd(student_width, teacher_width)
     return max(heads for heads in range(1, most + 1) if shared % heads == 0)
 
@@ -79,10 +87,10 @@ def relation_kl(
     mask: torch.Tensor | None = None,
     weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """`KL(relations of the teacher || relations of the student)`: mean over heads, over tokens, over texts by weight.
+    """Compute `KL(relations of the teacher || relations of the student)`: mean over heads, then tokens, then texts.
 
     Args:
-        student: queries, keys or values `[batch, tokens, width]`; computed in fp32 whatever they come in.
+        student: queries, keys or values `[batch, tokens, width]`; computed in fp32 whatever their dtype.
         teacher: the same of the teacher, of any width.
         heads: number of relation heads; divides both widths.
         mask: bool `[batch, tokens]`, False for padding; None counts all tokens.
@@ -94,11 +102,11 @@ def relation_kl(
 
 
 def _log_relations(states: torch.Tensor, heads: int, mask: torch.Tensor | None) -> torch.Tensor:
-    """`[batch, heads, tokens, tokens]`, a log distribution over the last."""
+    """Return the log relations `[batch, heads, tokens, tokens]`, a distribution over the last dimension."""
     batch, tokens, width = states.shape
     size = width // heads
     split = states.float().reshape(batch, tokens, heads, size).transpose(1, 2)
-    scores = split @ split.transpose(-1, -2) / math.sqrt(max(size, 1))  # nothing left of the width: all tokens alike
+    scores = split @ split.transpose(-1, -2) / math.sqrt(max(size, 1))  # at width 0 all tokens are alike
     if mask is not None:
         # The lowest number and not -inf: 0 * (-inf - -inf) would be NaN. Its probability is 0 all the same.
         scores = scores.masked_fill(~mask[:, None, None, :], torch.finfo(torch.float32).min)
