@@ -5,7 +5,7 @@ import math
 from dataclasses import replace
 
 import pytest
-import sweep as page
+from core import sweep as page
 
 from tests.helpers.sweeping import example, result, row
 from trainer_ext.errors import InputError

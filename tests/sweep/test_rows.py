@@ -3,8 +3,7 @@
 import csv
 import io
 
-import pytest
-import sweep
+from core import sweep
 
 from tests.helpers.sweeping import SHAPES, example, row
 from trainer_ext.sweep.results import FIRST_COLUMNS, as_csv, frontier, frontiers
@@ -52,15 +51,6 @@ def test_a_frontier_for_everything_that_was_measured():
     assert [one.name for one in frontiers(rows, "1 x 8")["speed-up"]] == ["slow"]
     assert list(frontiers([row(bytes=1, kwh_per_1000=1.0)])) == ["MB", "energy"]
     assert list(frontiers(example().rows)) == ["speed-up", "MB", "energy"]
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "noise"),
-    [(-0.1, 0.1, True), (0.0, 0.1, True), (-0.1, 0.0, True), (0.001, 0.1, False), (-0.1, -0.001, False)],
-)
-def test_noise_is_an_interval_with_zero(low, high, noise):
-    assert row(difference=0.0, difference_low=low, difference_high=high).is_noise is noise
-    assert not row(difference=0.0).is_noise
 
 
 def test_the_page_reads_the_table(tmp_path):

@@ -101,7 +101,7 @@ def test_a_child_leaves_a_run_that_was_finished_meanwhile(place, tmp_path):
     job = SimpleNamespace(folder="run")
     finish(place, job)
     with pytest.raises(Busy):
-        run_job(ChildJob(str(tmp_path), "run", recipe="gone.yaml", baseline="none", baseline_recipe="gone.yaml"))
+        run_job(ChildJob(str(tmp_path), "run", baseline="none"))
     assert json.loads((tmp_path / "run" / VARIANTS).read_text()) == []
 
 

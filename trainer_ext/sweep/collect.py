@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,10 +54,6 @@ REPEATS = 30
 def required(value: T | None, name: str) -> T:
     """Return a value that every finished run has.
 
-    Args:
-        value: of a report.
-        name: of the value, for the message.
-
     Raises:
         InputError: It is None.
     """
@@ -67,22 +64,14 @@ def required(value: T | None, name: str) -> T:
 
 @dataclass(frozen=True)
 class JudgedExport:
-    """The quality of one exported file, as `variants.json` holds it.
+    """The quality of one exported file, as `variants.json` holds it."""
 
-    Attributes:
-        format: a name of `export.FORMATS`.
-        part: `compressed`, or `baseline` for the effect of int8 alone.
-        path: of the file, relative to the run.
-        bytes: of all files that the format needs.
-        qualities: compared with the baseline in PyTorch, on the first test set and on the held-out rows.
-        speedup: over the median time of the baseline in PyTorch fp32, by shape; empty if it was not timed.
-    """
-
-    format: str
-    part: str
-    path: str
-    bytes: int
-    qualities: list[Quality]
+    format: str  # a name of `export.FORMATS`
+    part: str  # `compressed`, or `baseline` for the effect of int8 alone
+    path: str  # of the file, relative to the run
+    bytes: int  # of all files that the format needs
+    qualities: list[Quality]  # compared with the baseline in PyTorch, on the first test set and on the held-out rows
+    # over the median time of the baseline in PyTorch fp32, by shape; empty if it was not timed
     speedup: dict[str, float] = field(default_factory=dict)
 
 
@@ -104,6 +93,7 @@ def evaluate_exports(
     first = next(iter(data.tests))
     splits = [first, *(name for name in data.tests if name == HOLDOUT and name != first)]
     expected = {split: _predictions(baseline, split, run_model(baseline), on_rows) for split in splits}
+    compare = partial(compare_quality, task=source.task, args=source.args, labels=data.labels)
     found = []
     for name in formats:
         runtime = open_runtime(source.folder / FORMATS[name].file)
@@ -111,17 +101,7 @@ def evaluate_exports(
         for split in splits:
             predictions = _predictions(source, split, runtime.run, on_rows)
             references = source.task.references(list(data.tests[split]["label"]), data.labels)
-            qualities.append(
-                compare_quality(
-                    split,
-                    expected[split],
-                    predictions,
-                    references,
-                    task=source.task,
-                    args=source.args,
-                    labels=data.labels,
-                )
-            )
+            qualities.append(compare(split, expected[split], predictions, references))
         files = FORMATS[name].files(source.folder)
         path = str(files[-1].relative_to(run.root))
         found.append(JudgedExport(name, part, path, sum(file.stat().st_size for file in files), qualities))
@@ -141,9 +121,6 @@ def write_variants(file: Path, variants: Sequence[JudgedExport]) -> None:
 
 def read_variants(file: Path) -> list[JudgedExport]:
     """Return what `write_variants` wrote.
-
-    Args:
-        file: `variants.json` of a run.
 
     Raises:
         InputError: The file is damaged.
@@ -261,12 +238,7 @@ def measure_energy(times: Mapping[str, Times], folders: Sequence[Path], recipe: 
 
 
 def rows_of(directory: SweepDirectory, job: Job) -> dict[str, SweepRow]:
-    """Return the rows of a finished run, by path: its model in PyTorch, and each exported file.
-
-    Args:
-        directory: of the sweep.
-        job: the run.
-    """
+    """Return the rows of a finished run, by path: its model in PyTorch, and each exported file."""
     run = directory.run(job)
     numbers = report.load(run.root)
     cost = numbers.training.compressed if numbers.training else None
@@ -290,12 +262,7 @@ def rows_of(directory: SweepDirectory, job: Job) -> dict[str, SweepRow]:
 
 
 def baseline_rows(directory: SweepDirectory, job: Job) -> dict[str, SweepRow]:
-    """Return the rows of the baseline of a finished run, by path: in PyTorch, and its exported files if the run has any.
-
-    Args:
-        directory: of the sweep.
-        job: the run.
-    """
+    """Return the rows of the baseline of a finished run, by path: in PyTorch, and its exported files if the run has any."""
     run = directory.run(job)
     numbers = report.load(run.root)
     log = json.loads(run.log("baseline").read_text(encoding="utf-8"))

@@ -50,17 +50,11 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep.
+    """One run of a sweep."""
 
-    Attributes:
-        name: the labels of its settings.
-        settings: label by axis.
-        fields: override the recipe.
-    """
-
-    name: str
-    settings: dict[str, str] = field(default_factory=dict)
-    fields: Fields = field(default_factory=dict)
+    name: str  # the labels of its settings
+    settings: dict[str, str] = field(default_factory=dict)  # label by axis
+    fields: Fields = field(default_factory=dict)  # override the recipe
 
     @property
     def folder(self) -> str:
@@ -109,9 +103,6 @@ class SweepFile:
 
 def read_sweep_file(path: str | Path) -> SweepFile:
     """Read and check a sweep file; its recipe is not read yet.
-
-    Args:
-        path: of the file.
 
     Raises:
         InputError: There is no such file, or it has an unknown key (the message suggests the nearest one) or a wrong value.
@@ -302,12 +293,7 @@ def run_fields(common: Mapping[str, Any], job: Job, folder: Path, teacher_cache:
 
 
 def baseline_fields(common: Mapping[str, Any], job: Job) -> Fields:
-    """Return the fields that the baseline of a run is trained with, without those about the compression.
-
-    Args:
-        common: see `common_fields`.
-        job: the run.
-    """
+    """Return the fields that the baseline of a run is trained with, without those about the compression."""
     own = {name: value for name, value in job.fields.items() if name in _BASELINE_FIELDS}
     fields = {
         name: value
@@ -321,9 +307,6 @@ def baseline_fields(common: Mapping[str, Any], job: Job) -> Fields:
 
 def recipe_from(fields: Mapping[str, Any]) -> Recipe:
     """Return the recipe with these fields.
-
-    Args:
-        fields: of a run.
 
     Raises:
         InputError: A field is unknown, or a value is out of range.

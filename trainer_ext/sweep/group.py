@@ -79,11 +79,7 @@ class Group:
         }
 
     def begin(self, more: Mapping[str, Any] | None = None) -> None:
-        """Create the folder, or check that it holds this very sweep.
-
-        Args:
-            more: further values that a result depends on.
-        """
+        """Create the folder, or check that it holds this very sweep."""
         begin(self.directory, self.definition() | dict(more or {}))
 
     @property
@@ -93,23 +89,16 @@ class Group:
         return f"{self.file.path.stem}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
     def describe(self, job: Job, *, timed: bool = False) -> ChildJob:
-        """Write the recipes of a run and of its baseline, and return what its child process needs to know.
-
-        Args:
-            job: the run.
-            timed: whether to time exported files at once.
-        """
+        """Write the recipes of a run and of its baseline, and return what its child process needs to know."""
         fields = baseline_fields(self.common, job)
-        baseline, recipes = self.directory.baseline(fields).root, self.directory.shared / "recipes"
-        recipe = write_fields(recipes / f"{job.folder}.yaml", self.fields(job))
-        baseline_recipe = write_fields(recipes / f"{baseline.name}.yaml", fields | {"output_dir": str(baseline)})
+        baseline = self.directory.baseline(fields).root
+        write_fields(self.directory.recipe(job.folder), self.fields(job))
+        write_fields(self.directory.recipe(baseline.name), fields | {"output_dir": str(baseline)})
         first = self.jobs[0] if self.jobs else range_job(0, {})
         return ChildJob(
             root=str(self.directory.root),
             folder=job.folder,
-            recipe=str(recipe),
             baseline=baseline.name,
-            baseline_recipe=str(baseline_recipe),
             export=self.file.export,
             export_baseline=job.folder == first.folder,
             timed=timed,

@@ -54,10 +54,7 @@ def write_sweep(result: SweepResult, folder: Path) -> list[str]:
 
 
 def read_sweep_json(folder: Path) -> SweepResult:
-    """Read the results of a sweep.
-
-    Args:
-        folder: of the sweep, or its `sweep.json`.
+    """Read the results of a sweep from its folder, or from its `sweep.json`.
 
     Raises:
         InputError: There is no such file, it is not from a sweep, or a newer version of this package wrote it.
@@ -77,9 +74,6 @@ def read_sweep_json(folder: Path) -> SweepResult:
 
 def to_json(result: SweepResult) -> str:
     """Return the text of `sweep.json`.
-
-    Args:
-        result: of the sweep.
 
     Raises:
         ValueError: A number is not finite, or a field has the wrong type; the message has its dotted name.

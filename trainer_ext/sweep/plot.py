@@ -24,11 +24,7 @@ from .tables import in_percent, judged_on, metric_title, runtime_title
 
 FORMATS = ("png", "svg")
 # Per runtime one colour for each of two precisions; the baseline is grey.
-COLOURS = {
-    "torch": ("#0072B2", "#56B4E9"),
-    "onnxruntime": ("#E69F00", "#D55E00"),
-    "openvino": ("#009E73", "#CC79A7"),
-}
+COLOURS = {"torch": ("#0072B2", "#56B4E9"), "onnxruntime": ("#E69F00", "#D55E00"), "openvino": ("#009E73", "#CC79A7")}
 GREY, INK, FAINT, SOFT = "#8A8A8A", "#222222", "#D9D9D9", "#666666"
 DARK_COLOURS = frozenset({"#0072B2"})  # numbers on these are white, on all others black
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
@@ -66,12 +62,6 @@ class Panel:
     best: list[Point]  # the frontier among them
     is_cost: bool  # whether less is better; the x axis then runs backwards
 
-    @property
-    def is_log(self) -> bool:
-        """Whether the x axis is logarithmic."""
-        values = [point.x for point in self.points]
-        return min(values) > 0 and max(values) >= LOG_FROM * min(values)
-
 
 def panels(rows: Sequence[SweepRow]) -> list[Panel]:
     """Return the panels of speed-up (at the last shape), size and energy, each if it was measured."""
@@ -81,10 +71,7 @@ def panels(rows: Sequence[SweepRow]) -> list[Panel]:
             f"speed-up over the baseline in torch, {shape} (texts x tokens)",
             lambda row: row.speedup.get(shape),
         ),
-        "MB": (
-            "weights on disk, MB (less to the right)",
-            lambda row: None if row.bytes is None else row.bytes / 1e6,
-        ),
+        "MB": ("weights on disk, MB (less to the right)", lambda row: None if row.bytes is None else row.bytes / 1e6),
         "energy": (
             "energy of 1,000 predictions, Wh (less to the right)",
             lambda row: None if row.kwh_per_1000 is None else 1000 * row.kwh_per_1000,
@@ -206,7 +193,7 @@ def draw_panel(ax: Any, panel: Panel, style: Style) -> None:
         y = max(style.factor * value, lowest)
         _draw_point(ax, row, x, y, style, low, on_frontier=row.title in front)
         if y > style.factor * value:
-            text, at = f"↓ {_value_text(row, value)}", {"xytext": (7, 0), "textcoords": "offset points"}
+            text, at = f"↓ {number(row.metric_name, value)}", {"xytext": (7, 0), "textcoords": "offset points"}
             ax.annotate(text, (x, y), fontsize=6, va="center", color=SOFT, **at)
     named = [spot for spot in spots if spot[0].title in front | {style.best} or not style.numbered]
     if len(named) > NAMES_PER_INCH * ax.get_window_extent().width / ax.figure.dpi:
@@ -226,7 +213,7 @@ def _draw_x_axis(ax: Any, panel: Panel) -> None:
     """Set the limits and ticks of the x axis, with room at its ends, more of it at the right for names."""
     values = [point.x for point in panel.points]
     worst, best = sorted((min(values), max(values)), reverse=panel.is_cost)
-    if panel.is_log:
+    if min(values) > 0 and max(values) >= LOG_FROM * min(values):
         low, high = sorted((worst / (best / worst) ** 0.05, best * (best / worst) ** 0.12))
         ax.set_xscale("log")
         ax.minorticks_off()
@@ -293,10 +280,6 @@ def _draw_names(ax: Any, named: list, spots: list, style: Style) -> None:
         text.xyann = ((box.left - x) * points_per_pixel, (box.bottom - y) * points_per_pixel)
 
 
-def _value_text(row: SweepRow, value: float) -> str:
-    return number(row.metric_name, value)
-
-
 def shorten(name: str) -> str:
     """Return a long name without its middle, since models differ at both ends of their names."""
     half = (NAME_LENGTH - 1) // 2
@@ -305,9 +288,6 @@ def shorten(name: str) -> str:
 
 def draw(result: SweepResult) -> dict[str, bytes]:
     """Return the plot by file ending; pyplot is not used, so no display is needed.
-
-    Args:
-        result: of the sweep.
 
     Raises:
         InputError: matplotlib is not installed, or no row has a quality and another measurement.
@@ -340,7 +320,7 @@ def describe(result: SweepResult) -> str:
     """Return what the plot shows in words: the frontier of each panel."""
     parts = []
     for panel in panels(result.rows):
-        names = ", ".join(f"{row.title} ({_value_text(row, value)} at {x:.3g})" for row, x, value in panel.best)
+        names = ", ".join(f"{row.title} ({number(row.metric_name, value)} at {x:.3g})" for row, x, value in panel.best)
         parts.append(f"{metric_title(result)} against {panel.label}; on the frontier: {names}.")
     return " ".join(parts)
 
@@ -421,11 +401,7 @@ def _legend_handles(result: SweepResult, style: Style) -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    plain: dict[str, Any] = {
-        "linestyle": "none",
-        "markeredgecolor": "white",
-        "markersize": 0.8 * MARKER_AREA**0.5,
-    }
+    plain: dict[str, Any] = {"linestyle": "none", "markeredgecolor": "white", "markersize": 0.8 * MARKER_AREA**0.5}
     ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": INK, "markersize": 0.7 * RING_AREA**0.5}
     found: list[Line2D | Patch] = [
         Line2D([], [], color=INK, linewidth=0.9, label="frontier (dark rim): no other is better in both")

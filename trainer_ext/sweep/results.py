@@ -55,11 +55,11 @@ class SweepRow:
     ideal_speedup: dict[str, float] = field(default_factory=dict)  # ratio of the floating-point operations, by shape
     median_ms: dict[str, float] = field(default_factory=dict)  # milliseconds per call, by shape
     memory_mib: float | None = None  # peak memory of a process that predicts
-    # train_seconds, train_kwh, train_g: cost of training this model, without the baseline's
+    # cost of training this model, without the baseline's
     train_seconds: float | None = None
     train_kwh: float | None = None
     train_g: float | None = None
-    # kwh_per_1000, g_per_1000: energy and CO2 of a thousand predictions
+    # energy and CO2 of a thousand predictions
     kwh_per_1000: float | None = None
     g_per_1000: float | None = None
     folder: str = ""  # of the run, relative to the file; empty for a model that was not kept
@@ -78,12 +78,6 @@ class SweepRow:
     def is_baseline(self) -> bool:
         """Whether this is the row that the others are compared with."""
         return self.name == BASELINE and self.is_plain
-
-    @property
-    def is_noise(self) -> bool:
-        """Whether the paired interval of the difference contains zero; False without an interval."""
-        low, high = self.difference_low, self.difference_high
-        return low is not None and high is not None and low <= 0 <= high
 
     @property
     def metric_name(self) -> str:
@@ -145,12 +139,7 @@ def frontier(rows: Sequence[SweepRow], *, cost: Callable[[SweepRow], float | Non
 
 
 def frontiers(rows: Sequence[SweepRow], shape: str | None = None) -> dict[str, list[SweepRow]]:
-    """Return the frontiers of quality against speed-up, size and energy, each where it was measured.
-
-    Args:
-        rows: of a sweep.
-        shape: which speed-up counts; the last shape by default.
-    """
+    """Return the frontiers of quality against speed-up (at the last shape by default), size and energy, if measured."""
     shape = shape or last_shape(rows)
     costs: dict[str, Callable[[SweepRow], float | None]] = {
         "speed-up": lambda row: -row.speedup[shape] if shape in row.speedup else None,

@@ -88,18 +88,7 @@ def _run_group(group: Group, workers: int, storage: str | None) -> SweepResult:
 
 
 def run_source(group: Group, source: JobSource, workers: int, *, total: int, timed: bool = False) -> dict[str, str]:
-    """Do the runs of a source.
-
-    Args:
-        group: of the runs.
-        source: of the runs.
-        workers: number of runs at once.
-        total: the largest possible number of runs.
-        timed: whether to time exported files at once.
-
-    Returns:
-        The last message of each run that failed, by name.
-    """
+    """Do the runs of a source, at most `total`, and return the last message of each run that failed, by name."""
     failed: dict[str, str] = {}
 
     def finished(outcome: Outcome) -> str:
@@ -130,14 +119,6 @@ def finish(
     """Measure all finished runs together, choose the best, and write the results; nothing is measured twice.
 
     If several sweeps work on one folder, one of them measures and the others wait, since they would disturb each other.
-
-    Args:
-        group: of the runs.
-        jobs: the finished runs.
-        failed: last message of each run that failed, by name.
-        workers: number of runs at once, for a note.
-        choice: returns the best row, and why.
-        notes: for the results.
 
     Raises:
         InputError: No run was finished.

@@ -71,6 +71,10 @@ class SweepDirectory:
         """Return the file with the output of a run."""
         return self.shared / "logs" / f"{name}.log"
 
+    def recipe(self, name: str) -> Path:
+        """Return the file with all fields of a run or a baseline."""
+        return self.shared / "recipes" / f"{name}.yaml"
+
     def is_finished(self, job: Job) -> bool:
         """Return whether a run has its report, and the results of its exported files."""
         return self.run(job).report.is_file() and (self.run(job).root / VARIANTS).is_file()
@@ -85,10 +89,7 @@ class SweepDirectory:
 
     @contextlib.contextmanager
     def claim(self, name: str) -> Iterator[None]:
-        """Hold the lock of a run.
-
-        Args:
-            name: of the run's folder, or of another task that only one process may do.
+        """Hold the lock of a run, or of another task that only one process may do.
 
         Raises:
             Busy: Another process holds it.
@@ -111,10 +112,6 @@ class SweepDirectory:
 
 def begin(directory: SweepDirectory, definition: dict[str, Any]) -> None:
     """Create the folder and record what the sweep is, or check that the folder holds this very sweep.
-
-    Args:
-        directory: of the sweep.
-        definition: everything that a result depends on, as JSON values.
 
     Raises:
         InputError: The folder holds another sweep or other files, or cannot be written.
@@ -142,12 +139,7 @@ def begin(directory: SweepDirectory, definition: dict[str, Any]) -> None:
 
 
 def link_tree(source: Path, target: Path) -> None:
-    """Copy a folder with hard links where the disk supports them; the copy appears only when complete.
-
-    Args:
-        source: the folder.
-        target: the new folder; left as it is if it exists.
-    """
+    """Copy a folder, by hard links if the disk supports them, unless the target exists; it appears only when complete."""
 
     def link(one: str, other: str) -> None:
         try:

@@ -29,11 +29,8 @@ TRIES = 5  # to open a new database: if two processes create its tables at once,
 def open_study(directory: SweepDirectory, storage: str | None, *, name: str = "sweep", seed: int = 0) -> optuna.Study:
     """Open the study of a sweep; create it if it is new.
 
-    Args:
-        directory: of the sweep; its journal file is the default storage.
-        storage: URL of a database that several machines may share, such as `postgresql://...`.
-        name: of the study in that storage.
-        seed: of the sampler.
+    The storage is the URL of a database that several machines may share, such as `postgresql://...`, or by default the
+    journal file of the directory.
 
     Raises:
         InputError: Optuna is not installed, or the storage cannot be opened.
@@ -74,13 +71,7 @@ def _journal(directory: SweepDirectory) -> optuna.storages.BaseStorage:
 
 
 class GridSource:
-    """The runs of a grid, in order, without those that are finished.
-
-    Args:
-        jobs: the runs.
-        directory: of the sweep.
-        study: records each run.
-    """
+    """The runs of a grid, in order, without those that are finished."""
 
     def __init__(self, jobs: Iterable[Job], directory: SweepDirectory, study: optuna.Study):
         self._directory, self._study = directory, study
@@ -115,11 +106,6 @@ class RangeSource:
     """Runs that the sampler chooses, until there are enough and all of them have ended.
 
     A run that another sweep on this folder works on is waited for, and continued if that sweep was killed.
-
-    Args:
-        file: the sweep file.
-        directory: of the sweep.
-        study: its trials are the runs.
     """
 
     def __init__(self, file: SweepFile, directory: SweepDirectory, study: optuna.Study):

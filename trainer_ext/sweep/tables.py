@@ -39,12 +39,16 @@ def quality_columns(result: SweepResult) -> list[Column]:
     """Return the columns of quality, size and speed-up; those that are empty in every row are left out."""
     splits = {row.split for row in result.rows if row.split}
     signs = marks(result)
+    title = metric_title(result) + (" %" if in_percent(result) else "")
     return _measured(
         result,
         *([Column(FRONTIER, lambda row: signs[row.title])] if any(signs.values()) else []),
         *([Column("test set", lambda row: row.split)] if len(splits) > 1 else []),
-        Column(metric_title(result) + (" %" if in_percent(result) else ""), _value),
-        Column("difference", _difference),
+        Column(title, lambda row: _with_interval(row, row.value, row.low, row.high)),
+        Column(
+            "difference",
+            lambda row: _with_interval(row, row.difference, row.difference_low, row.difference_high, sign="+z"),
+        ),
         Column("held out", _holdout),
         Column("gone %", lambda row: _show(row.sparsity, lambda share: f"{100 * share:.1f}")),
         Column("MB", lambda row: _show(row.bytes, lambda size: f"{size / 1e6:,.1f}")),
@@ -83,14 +87,6 @@ def _of_shape(shape: str, word: str, name: str, form: str) -> Column:
 
 def _show(value: T | None, form: Callable[[T], str]) -> str | None:
     return None if value is None else form(value)
-
-
-def _value(row: SweepRow) -> str | None:
-    return _with_interval(row, row.value, row.low, row.high)
-
-
-def _difference(row: SweepRow) -> str | None:
-    return _with_interval(row, row.difference, row.difference_low, row.difference_high, sign="+z")
 
 
 def _holdout(row: SweepRow) -> str | None:

@@ -45,36 +45,19 @@ _STEPS = re.compile(rb"(\d+)/(\d+) \[")  # as tqdm writes them
 
 @dataclass(frozen=True)
 class ChildJob:
-    """What a child process needs to know about its run.
+    """What a child process needs to know about its run."""
 
-    Attributes:
-        root: folder of the sweep or group.
-        folder: name of the run's folder.
-        recipe: a YAML file with all fields of the run.
-        baseline: name of the folder of its baseline below `shared/`.
-        baseline_recipe: a YAML file with the fields of the baseline.
-        export: formats to export and evaluate.
-        export_baseline: whether to do the same with the baseline, to see the effect of int8 alone.
-        timed: whether to time the exported files at once; a search decides by these times.
-        command: the command line of the sweep, for the report.
-    """
-
-    root: str
-    folder: str
-    recipe: str
-    baseline: str
-    baseline_recipe: str
-    export: list[str] = field(default_factory=list)
-    export_baseline: bool = False
-    timed: bool = False
-    command: str | None = None
+    root: str  # folder of the sweep or group
+    folder: str  # name of the run's folder
+    baseline: str  # name of the folder of its baseline below `shared/`
+    export: list[str] = field(default_factory=list)  # formats to export and evaluate
+    export_baseline: bool = False  # whether to do the same with the baseline, to see the effect of int8 alone
+    timed: bool = False  # whether to time the exported files at once; a search decides by these times
+    command: str | None = None  # the command line of the sweep, for the report
 
 
 def run_job(job: ChildJob) -> None:
     """Do one run: train the baseline if it is missing, compress, export and evaluate.
-
-    Args:
-        job: the run.
 
     Raises:
         InputError: The recipe or its data cannot work.
@@ -86,7 +69,7 @@ def run_job(job: ChildJob) -> None:
             raise Busy(job.folder)
         console = Console(stderr=True)
         baseline = _train_baseline(directory, job, console)
-        recipe, run = read_recipe(job.recipe), RunDirectory(directory.root / job.folder)
+        recipe, run = read_recipe(directory.recipe(job.folder)), RunDirectory(directory.root / job.folder)
         start_run(run, recipe.resolved)
         link_tree(baseline.baseline, run.baseline)
         link_tree(baseline.log("baseline").parent, run.log("baseline").parent)
@@ -108,21 +91,14 @@ def _train_baseline(directory: SweepDirectory, job: ChildJob, console: Console) 
     while not run.baseline.is_dir():
         try:
             with directory.claim(f"{job.baseline}.training"):
-                train_baseline(read_recipe(job.baseline_recipe), run, console=console)
+                train_baseline(read_recipe(directory.recipe(job.baseline)), run, console=console)
         except Busy:
             time.sleep(1)
     return run
 
 
 def main(arguments: list[str]) -> int:
-    """Do the run of a job file.
-
-    Args:
-        arguments: the path of the job file, and the process id of the sweep.
-
-    Returns:
-        The exit status. The last line on standard error is the message of an error.
-    """
+    """Do the run of a job file, print the message of an error as the last line, and return the exit status."""
     _stop_with(int(arguments[1]))
     quiet()
     try:
@@ -201,13 +177,7 @@ class WorkerPool:
         self._bar = self._progress.add_task("runs", total=total)
 
     def run(self, source: JobSource, *, workers: int, finished: Iterable[Job] = ()) -> None:
-        """Work until the source has no more runs; an interruption ends the child processes too.
-
-        Args:
-            source: of the runs.
-            workers: number of runs at once.
-            finished: runs that were finished before, for the progress bar.
-        """
+        """Work until the source has no more runs; an interruption ends the child processes too."""
         cores = max(1, (os.cpu_count() or 1) // workers)
         with self._progress:
             self._progress.update(self._bar, completed=len(list(finished)))

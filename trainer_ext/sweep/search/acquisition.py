@@ -29,21 +29,13 @@ Open = list[tuple[Candidate, str]]
 
 @dataclass(frozen=True)
 class Prospect:
-    """What is expected of a candidate that was not trained.
+    """What is expected of a candidate that was not trained."""
 
-    Attributes:
-        candidate: what to train.
-        runtime: in which it would be the answer.
-        chance: probability that it is accepted.
-        gain: improvement if it is: log of size or time, or points of quality.
-        cost: expected bytes, 1 / speed-up, or points lost, whichever the goal minimizes.
-    """
-
-    candidate: Candidate
-    runtime: str
-    chance: float
-    gain: float
-    cost: float
+    candidate: Candidate  # what to train
+    runtime: str  # in which it would be the answer
+    chance: float  # probability that it is accepted
+    gain: float  # improvement if it is: log of size or time, or points of quality
+    cost: float  # expected bytes, 1 / speed-up, or points lost, whichever the goal minimizes
 
     @property
     def improvement(self) -> float:
@@ -52,13 +44,7 @@ class Prospect:
 
 
 def prospects(goal: Goal, space: Space, results: Sequence[Finished]) -> list[Prospect]:
-    """Return the open candidates, best first; alternatives only if nothing of the main line is worth a run.
-
-    Args:
-        goal: what to look for.
-        space: all candidates.
-        results: of all runs, in any order.
-    """
+    """Return the open candidates, best first; alternatives only if nothing of the main line is worth a run."""
     surrogate, best = Surrogate(results, space.facts.rows), best_of(goal, results)
     left = [one for runtime in space.facts.runtimes for one in _open(goal, space, results, runtime)]
     found = (_of_quality if goal.kind == "best" else _of_cost)(goal, left, surrogate, best)

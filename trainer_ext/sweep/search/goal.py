@@ -23,21 +23,16 @@ OPTIONS: dict[Kind, str] = {"smallest": "--smallest-within", "fastest": "--faste
 class Goal:
     """What to look for.
 
-    Attributes:
-        kind: `smallest` (on disk) or `fastest` (as measured) that loses at most `points`, or `best`: the smallest loss
-            of all that reach `speedup`.
-        points: of the main metric (hundredths) that may be lost; for `smallest` and `fastest`.
-        speedup: over the baseline in PyTorch that must be reached; for `best`.
-        sure: whether the whole interval must be within the points, instead of the estimate alone.
-
     Raises:
         InputError: A number is missing, not allowed, or out of range.
     """
 
+    # `smallest` (on disk) or `fastest` (as measured) that loses at most `points`, or `best`: the smallest loss of all
+    # that reach `speedup`
     kind: Kind
-    points: float | None = None
-    speedup: float | None = None
-    sure: bool = False
+    points: float | None = None  # of the main metric (hundredths) that may be lost; for `smallest` and `fastest`
+    speedup: float | None = None  # over the baseline in PyTorch that must be reached; for `best`
+    sure: bool = False  # whether the whole interval must be within the points, instead of the estimate alone
 
     def __post_init__(self):
         option, is_best = OPTIONS[self.kind], self.kind == "best"
@@ -66,24 +61,17 @@ class Goal:
 
 @dataclass(frozen=True)
 class Variant:
-    """One trained candidate in one runtime, as measured.
+    """One trained candidate in one runtime, as measured."""
 
-    Attributes:
-        runtime: `torch`, or an export format such as `openvino-int8`.
-        bytes: of its weights on disk.
-        speedup: over the median time of the baseline in PyTorch.
-        difference: its metric minus that of the baseline on the same held-out rows, as a fraction; negative is a loss.
-        low, high: the paired 95 % interval of the difference.
-        rows: number of held-out rows.
-    """
-
-    runtime: str
-    bytes: int
-    speedup: float
+    runtime: str  # `torch`, or an export format such as `openvino-int8`
+    bytes: int  # of its weights on disk
+    speedup: float  # over the median time of the baseline in PyTorch
+    # its metric minus that of the baseline on the same held-out rows, as a fraction; negative is a loss
     difference: float
+    # the paired 95 % interval of the difference
     low: float
     high: float
-    rows: int
+    rows: int  # number of held-out rows
 
     @property
     def loss(self) -> float:
@@ -101,15 +89,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a variant may be the answer, and how sure that is.
+    """Whether a variant may be the answer, and how sure that is."""
 
-    Attributes:
-        accepted: whether it may.
-        word: `shown` (the whole interval is within the points), `refuted` (none of it is), `not refuted` (a part of it
-            is), or for a speed-up `fast enough` and `too slow`.
-    """
-
-    accepted: bool
+    accepted: bool  # whether it may
+    # `shown` (the whole interval is within the points), `refuted` (none of it is), `not refuted` (a part of it is), or
+    # for a speed-up `fast enough` and `too slow`
     word: Word
 
 
@@ -139,17 +123,11 @@ def cost(goal: Goal, variant: Variant) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that ended.
+    """A run that ended."""
 
-    Attributes:
-        candidate: what was trained.
-        variants: the measurements, one per runtime; none if the run failed.
-        error: its last message if it failed.
-    """
-
-    candidate: Candidate
-    variants: tuple[Variant, ...] = ()
-    error: str = ""
+    candidate: Candidate  # what was trained
+    variants: tuple[Variant, ...] = ()  # the measurements, one per runtime; none if the run failed
+    error: str = ""  # its last message if it failed
 
     def of(self, runtime: str) -> Variant | None:
         """Return the variant in one runtime."""
@@ -158,17 +136,11 @@ class Finished:
 
 @dataclass(frozen=True)
 class Choice:
-    """A variant of a candidate and its verdict.
+    """A variant of a candidate and its verdict."""
 
-    Attributes:
-        candidate: what was trained; without fields it is the baseline.
-        variant: the measurements in one runtime.
-        verdict: whether it may be the answer.
-    """
-
-    candidate: Candidate
-    variant: Variant
-    verdict: Verdict
+    candidate: Candidate  # what was trained; without fields it is the baseline
+    variant: Variant  # the measurements in one runtime
+    verdict: Verdict  # whether it may be the answer
 
 
 def judge_all(goal: Goal, results: Sequence[Finished]) -> list[Choice]:

@@ -35,15 +35,10 @@ class NextRun:
 
 @dataclass(frozen=True)
 class Stop:
-    """The end of a search.
+    """The end of a search."""
 
-    Attributes:
-        reason: why, in words with numbers.
-        best: the answer, or None if nothing was accepted.
-    """
-
-    reason: str
-    best: Choice | None
+    reason: str  # why, in words with numbers
+    best: Choice | None  # the answer, or None if nothing was accepted
 
 
 def space_for(goal: Goal, facts: Facts) -> Space:
@@ -85,27 +80,22 @@ def next_step(goal: Goal, space: Space, results: Sequence[Finished], most_runs: 
 
 
 def explain_stop(goal: Goal, results: Sequence[Finished], best: Choice | None, ended: str) -> str:
-    """Return why a search stopped, and what it found.
-
-    Args:
-        goal: of the search.
-        results: of all runs.
-        best: the answer, or None.
-        ended: what ended it, such as `12 of 12 runs used`.
-    """
+    """Return what a search found and why it stopped; `ended` is such as `12 of 12 runs used`."""
     refused = [choice for choice in judge_all(goal, results) if not choice.verdict.accepted]
     if best is not None:
         parts = [f"{goal.words[0].upper()}{goal.words[1:]}: {_measured(best)} ({best.verdict.word})"]
         # What was refused and would have been better: the one nearest to the answer.
         better = [one for one in refused if cost(goal, one.variant) < cost(goal, best.variant)]
         if better:
-            nearest = max(better, key=lambda one: (_closeness(goal, one.variant), one.candidate.name))
+            key = (lambda one: one.speedup) if goal.kind == "best" else (lambda one: cost(goal, one)[0])
+            nearest = max(better, key=lambda one: (key(one.variant), one.candidate.name))
             parts.append(f"{NEXT_BEST[goal.kind]}, {_measured(nearest)}")
         if goal.kind != "best" and best.verdict.word != "shown":
             parts.append(_rows_needed(goal, best.variant))
     elif refused:
         limit = f"reaches {goal.limit:g}x" if goal.kind == "best" else f"is within {goal.limit:g} points"
-        nearest = min(refused, key=lambda one: (_distance(goal, one.variant), one.candidate.name))
+        key = (lambda one: -one.speedup) if goal.kind == "best" else (lambda one: one.loss)
+        nearest = min(refused, key=lambda one: (key(one.variant), one.candidate.name))
         parts = [f"Nothing {limit}{' beyond doubt' if goal.sure else ''}", f"the nearest, {_measured(nearest)}"]
     else:
         parts = ["Nothing was measured"]
@@ -115,16 +105,6 @@ def explain_stop(goal: Goal, results: Sequence[Finished], best: Choice | None, e
     if failed := sorted(result.candidate.name for result in results if not result.variants):
         parts.append(f"{len(failed)} failed ({', '.join(failed)})")
     return "; ".join((*parts, ended)) + "."
-
-
-def _distance(goal: Goal, variant: Variant) -> float:
-    """Return how far a refused variant is from the limit; only the order counts."""
-    return -variant.speedup if goal.kind == "best" else variant.loss
-
-
-def _closeness(goal: Goal, variant: Variant) -> float:
-    """Return how close a better but refused variant is to the answer; only the order counts."""
-    return variant.speedup if goal.kind == "best" else cost(goal, variant)[0]
 
 
 def _measured(choice: Choice) -> str:

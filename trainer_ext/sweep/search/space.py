@@ -7,7 +7,7 @@ Each step has alternatives: the other shape, other methods, only whole layers, a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -42,72 +42,46 @@ FILE_BYTES, LAYER_BYTES = 150_000, 100_000
 
 @dataclass(frozen=True)
 class VocabularyLevel:
-    """A possible size of the vocabulary.
+    """A possible size of the vocabulary."""
 
-    Attributes:
-        tokens: that stay.
-        changed: share of held-out texts that are tokenized differently, in [0, 1].
-        alike: whether all training texts are tokenized as before, so that student and teacher can be compared token by
-            token.
-    """
-
-    tokens: int
-    changed: float
+    tokens: int  # that stay
+    changed: float  # share of held-out texts that are tokenized differently, in [0, 1]
+    # whether all training texts are tokenized as before, so that student and teacher can be compared token by token
     alike: bool = False
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of the baseline and of the recipe before any run.
+    """What is known of the baseline and of the recipe before any run."""
 
-    Attributes:
-        layers, heads, head_size, hidden, neurons: of the encoder; heads and neurons of one layer.
-        attention_weights, ffn_weights: prunable weights of the whole encoder, without biases.
-        layer_rest: parameters of one layer that cannot be pruned: biases and norms.
-        embedding_width: numbers per token.
-        tokens: of the baseline's vocabulary.
-        rest: all other parameters: positions, norms, pooler, head.
-        length: tokens per text at which the speed is measured.
-        vocabulary: possible sizes, largest first; empty if the vocabulary cannot be trimmed.
-        first: index of the size to try first: all tokens in use, or the size in the recipe.
-        trimmed: whether the recipe gives a size.
-        runtimes: in which every candidate is measured.
-        method: of the recipe.
-        structure: of the recipe.
-        prunes_heads: whether the recipe prunes heads.
-        drops_layers: whether layers can be dropped (not if they share their weights).
-        teacher: whether the recipe names one; otherwise the baseline is the teacher.
-        hidden_states: whether hidden states can be distilled if student and teacher read the same tokens.
-        epochs: of the recipe; None if it counts steps.
-        uses: how often a forward pass runs each listed layer.
-        rows: number of held-out rows, if known.
-    """
-
+    # of the encoder; heads and neurons are those of one layer
     layers: int
     heads: int
     head_size: int
     hidden: int
     neurons: int
+    # prunable weights of the whole encoder, without biases
     attention_weights: int
     ffn_weights: int
-    layer_rest: int
-    embedding_width: int
-    tokens: int
-    rest: int
-    length: int
+    layer_rest: int  # parameters of one layer that cannot be pruned: biases and norms
+    embedding_width: int  # numbers per token
+    tokens: int  # of the baseline's vocabulary
+    rest: int  # all other parameters: positions, norms, pooler, head
+    length: int  # tokens per text at which the speed is measured
+    # possible sizes, largest first; empty if the vocabulary cannot be trimmed
     vocabulary: tuple[VocabularyLevel, ...] = ()
-    first: int = 0
-    trimmed: bool = False
-    runtimes: tuple[str, ...] = ("torch",)
-    method: str = "movement"
-    structure: str = "compact"
-    prunes_heads: bool = True
-    drops_layers: bool = True
-    teacher: bool = True
-    hidden_states: bool = True
-    epochs: float | None = None
-    uses: int = 1
-    rows: int | None = None
+    first: int = 0  # index of the size to try first: all tokens in use, or the size in the recipe
+    trimmed: bool = False  # whether the recipe gives a size
+    runtimes: tuple[str, ...] = ("torch",)  # in which every candidate is measured
+    method: str = "movement"  # of the recipe
+    structure: str = "compact"  # of the recipe
+    prunes_heads: bool = True  # whether the recipe prunes heads
+    drops_layers: bool = True  # whether layers can be dropped (not if they share their weights)
+    teacher: bool = True  # whether the recipe names one; otherwise the baseline is the teacher
+    hidden_states: bool = True  # whether hidden states can be distilled if student and teacher read the same tokens
+    epochs: float | None = None  # of the recipe; None if it counts steps
+    uses: int = 1  # how often a forward pass runs each listed layer
+    rows: int | None = None  # number of held-out rows, if known
 
     def __post_init__(self):
         sizes = [level.tokens for level in self.vocabulary]
@@ -228,46 +202,27 @@ def _texts(rows: Dataset) -> list[str]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Fields that override the recipe, and what arithmetic predicts of the result.
+    """Fields that override the recipe, and what arithmetic predicts of the result."""
 
-    Attributes:
-        name: short, fit for a folder.
-        words: the same for people to read.
-        family: `main`, or how it differs from the main line.
-        strength: share of the encoder that is removed, in [0, 1).
-        layers: number of dropped layers.
-        level: of the vocabulary: 0 is the size to try first, higher ones are smaller.
-        changed: share of the texts that this vocabulary tokenizes differently.
-        fields: of the recipe; empty for the baseline.
-        bytes: on disk, by runtime.
-        speedup: ratio of the floating-point operations.
-    """
-
-    name: str
-    words: str
-    family: str
-    strength: float
-    layers: int
-    level: int
-    changed: float
-    fields: dict[str, Any] = field(hash=False)
-    bytes: dict[str, int] = field(hash=False)
-    speedup: float
+    name: str  # short, fit for a folder
+    words: str  # the same for people to read
+    family: str  # `main`, or how it differs from the main line
+    strength: float  # share of the encoder that is removed, in [0, 1)
+    layers: int  # number of dropped layers
+    level: int  # of the vocabulary: 0 is the size to try first, higher ones are smaller
+    changed: float  # share of the texts that this vocabulary tokenizes differently
+    fields: dict[str, Any] = field(hash=False)  # of the recipe; empty for the baseline
+    bytes: dict[str, int] = field(hash=False)  # on disk, by runtime
+    speedup: float  # ratio of the floating-point operations
 
 
 @dataclass(frozen=True)
 class Space:
-    """All candidates of a search.
+    """All candidates of a search."""
 
-    Attributes:
-        facts: about the baseline and the recipe.
-        trims: whether to try sizes of the vocabulary: they make a model small, not fast.
-        strengths: shares of the encoder to remove.
-    """
-
-    facts: Facts
-    trims: bool = True
-    strengths: tuple[float, ...] = STRENGTHS
+    facts: Facts  # about the baseline and the recipe
+    trims: bool = True  # whether to try sizes of the vocabulary: they make a model small, not fast
+    strengths: tuple[float, ...] = STRENGTHS  # shares of the encoder to remove
 
     @property
     def levels(self) -> tuple[int, ...]:
@@ -291,7 +246,7 @@ class Space:
     @cached_property
     def baseline(self) -> Candidate:
         """The baseline itself, which needs no training but is exported and measured."""
-        return _predict(self.facts, "baseline", "the baseline", MAIN, 0.0, 0, WHOLE, 0.0, {})
+        return replace(_predict(self.facts, MAIN, 0.0, 0, WHOLE, 0.0, {}), name="baseline", words="the baseline")
 
 
 def families(facts: Facts) -> tuple[str, ...]:
@@ -302,14 +257,7 @@ def families(facts: Facts) -> tuple[str, ...]:
 
 
 def candidate(facts: Facts, family: str, strength: float, level: int) -> Candidate | None:
-    """Return one candidate, or None if the family has none of this strength.
-
-    Args:
-        facts: about the baseline and the recipe.
-        family: see `families`.
-        strength: share of the encoder to remove, in [0, 1).
-        level: of the vocabulary.
-    """
+    """Return the candidate of a family, a strength in [0, 1) and a vocabulary level; None if there is none."""
     size, dropped = facts.size(level), _dropped_layers(facts, family, strength)
     if dropped is None or (strength == 0 and (family != MAIN or size is None)):
         return None
@@ -337,23 +285,14 @@ def candidate(facts: Facts, family: str, strength: float, level: int) -> Candida
         fields |= {"distill_hidden": 1.0, "distill_cache_dir": None}
     if family == "longer" and facts.epochs:
         fields["num_train_epochs"] = LONGER * facts.epochs
-    name, words = _name(family, strength, dropped, size), _words(facts, family, strength, dropped, size)
-    return _predict(facts, name, words, family, strength, dropped, level, max(0.0, inner), fields)
+    return _predict(facts, family, strength, dropped, level, max(0.0, inner), fields)
 
 
 def _predict(
-    facts: Facts,
-    name: str,
-    words: str,
-    family: str,
-    strength: float,
-    dropped: int,
-    level: int,
-    inner: float,
-    fields: dict[str, Any],
+    facts: Facts, family: str, strength: float, dropped: int, level: int, inner: float, fields: dict[str, Any]
 ) -> Candidate:
     """Return a candidate with its predicted size and speed-up; `inner` is the share removed of the layers that stay."""
-    layers = facts.layers - dropped
+    layers, size = facts.layers - dropped, facts.size(level)
     parameters = round(
         facts.prunable * (1 - strength)
         + facts.layer_rest * layers
@@ -361,8 +300,8 @@ def _predict(
         + facts.rest
     )
     return Candidate(
-        name=name,
-        words=words,
+        name=_name(family, strength, dropped, size),
+        words=_words(facts, family, strength, dropped, size),
         family=family,
         strength=strength,
         layers=dropped,

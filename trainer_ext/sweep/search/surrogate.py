@@ -18,6 +18,7 @@ from scipy import stats
 from .goal import Finished, Variant
 from .space import Candidate
 
+Predicted = Callable[[Candidate], float]
 SAMPLES = 4096
 UNIT = 0.6  # the strength at which the scale of the curve is a loss in points
 # Before any result: number of held-out rows, and the share of them that are answered differently.
@@ -113,11 +114,7 @@ class Surrogate:
         return float(stats.norm.cdf(math.log(self.speedup(candidate, runtime) / speedup) / error))
 
     def _correction(
-        self,
-        candidate: Candidate,
-        runtime: str,
-        predicted: Callable[[Candidate], float],
-        measured: Callable[[Variant], float],
+        self, candidate: Candidate, runtime: str, predicted: Predicted, measured: Callable[[Variant], float]
     ) -> tuple[float | None, float]:
         """Return measured over predicted of the most similar finished run in this runtime, and its distance."""
         known = [
