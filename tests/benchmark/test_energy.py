@@ -1,4 +1,4 @@
-"""Energy: kWh and grams by arithmetic, a country that is never guessed, nothing written, nothing sent, nothing said."""
+"""Energy: kWh and grams by arithmetic; no country is guessed, and nothing is written, sent or logged."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from trainer_ext.benchmark.energy import check_country, measured
 from trainer_ext.callbacks import training_energy
 
 ROOT = Path(__file__).parents[2]
-# Trains with the callback, or measures as codecarbon does by itself; tells what reached for the network, and the handler
-# of an interrupt while it measures.
+# Trains with our callback, or measures with the online tracker of codecarbon; prints the network addresses that were
+# contacted, and whether the handler of SIGINT was kept.
 SCRIPT = """
 import json, signal, socket, sys
 reached, handlers = [], []
@@ -48,16 +48,16 @@ print(json.dumps([reached, handlers, entries]))
 
 
 def files_in(folder):
-    """Every file there, but for checkpoints and what other packages keep."""
+    """Return the names of all files, without checkpoints."""
     return {file.name for file in folder.rglob("*") if file.is_file() and "checkpoint-" not in str(file)}
 
 
-def in_a_bare_home(tmp_path, kind):
-    """Run the script where only it writes: what it reached for, the handlers, the entries, its words, its files."""
+def run_in_empty_home(tmp_path, kind):
+    """Run the script in an empty home folder; return addresses, handlers, log entries, standard error and new files."""
     folders = {name: tmp_path / kind / name for name in ("cwd", "home", "tmp")}
     for folder in folders.values():
         folder.mkdir(parents=True)
-    # Another tracker's lock, and settings that would send, write, and weigh with another grid: ours must not heed them.
+    # The lock of another tracker, and a configuration that sends, writes and uses another grid: ours must ignore both.
     if kind == "ours":
         (folders["tmp"] / ".codecarbon.lock").touch()
     (folders["home"] / ".codecarbon.config").write_text(
@@ -79,11 +79,11 @@ def in_a_bare_home(tmp_path, kind):
     return *json.loads(done.stdout.splitlines()[-1]), done.stderr, files_in(tmp_path) - before
 
 
-def test_nothing_is_written_sent_or_said(tmp_path):
-    reached, handlers, entries, words, files = in_a_bare_home(tmp_path, "ours")
+def test_nothing_is_written_sent_or_logged(tmp_path):
+    reached, handlers, entries, words, files = run_in_empty_home(tmp_path, "ours")
     assert reached == []
     assert handlers
-    assert all(handlers), "an interrupt must stay the user's"
+    assert all(handlers), "the handler of SIGINT was replaced"
     assert "codecarbon" not in words
     assert not files
     assert [entry["step"] for entry in entries] == [2, 3, 3]
@@ -92,9 +92,9 @@ def test_nothing_is_written_sent_or_said(tmp_path):
     assert grams == pytest.approx(713 * kwh, rel=0.01), "the grid of India, not that of the settings file"
 
 
-def test_what_codecarbon_does_by_itself_would_be_noticed(tmp_path):
-    """The control: the online tracker reaches for the network, writes a file, speaks and takes the interrupt."""
-    reached, handlers, _, words, files = in_a_bare_home(tmp_path, "stock")
+def test_the_online_tracker_is_noticed(tmp_path):
+    """Negative control: the online tracker uses the network, writes a file, logs and replaces the handler of SIGINT."""
+    reached, handlers, _, words, files = run_in_empty_home(tmp_path, "stock")
     assert reached
     assert not any(handlers)
     assert "codecarbon" in words
@@ -140,14 +140,14 @@ def test_without_a_country_there_are_no_grams(work):
         ("Raspberry (x > CPU)", False),
     ],
 )
-def test_without_a_counter_it_is_estimated(processor, estimated, work):
+def test_energy_without_a_counter_is_estimated(processor, estimated, work):
     work.processor = processor
     with measured() as meter:
         pass
     assert meter.energy.estimated is estimated
 
 
-def test_the_clock_stops_when_the_work_fails(work):
+def test_an_error_stops_the_measurement(work):
     def fail():
         work.do(2)
         raise RuntimeError("as planned")
@@ -160,7 +160,7 @@ def test_the_clock_stops_when_the_work_fails(work):
 @pytest.mark.parametrize(
     ("country", "hint"), [("ind", "IND"), ("IN", "IND"), ("India", "IND"), ("germany", "DEU"), ("??", "a code like")]
 )
-def test_an_unknown_country_is_refused_with_the_way_out(country, hint, work):
+def test_an_unknown_country_is_refused_with_a_suggestion(country, hint, work):
     with pytest.raises(InputError, match=f"Unknown country .*{hint}"):
         check_country(country)
 
@@ -171,8 +171,8 @@ def test_without_codecarbon_the_extra_is_named(monkeypatch):
         check_country(None)
 
 
-def test_every_counter_is_one_that_codecarbon_knows():
-    """Its own words: a renamed one would silently turn a measurement into an estimate."""
+def test_codecarbon_knows_every_counter():
+    """A renamed counter would turn a measurement into an estimate without notice."""
     hardware = pytest.importorskip("codecarbon.external.hardware")
     for mode in ("intel_rapl", "intel_power_gadget", "windows_emi"):
         cpu = object.__new__(hardware.CPU)

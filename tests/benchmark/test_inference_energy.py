@@ -1,4 +1,4 @@
-"""Inference energy: per thousand predictions, alternating blocks, and the break-even count by hand."""
+"""Energy of 1,000 predictions, alternating blocks, and the break-even count by hand."""
 
 import pytest
 
@@ -13,12 +13,12 @@ BATCHES = [{"input_ids": [[1, 2], [3, 4]]}, {"input_ids": [[5]]}]
 
 @pytest.fixture
 def quick(monkeypatch):
-    """A hundredth of a second is long enough."""
+    """Allow measurements of a hundredth of a second."""
     monkeypatch.setattr(energy, "SAMPLE_SECONDS", 0.001)
 
 
 def test_break_even_by_hand():
-    # 0.5 kWh more in training, 0.2 Wh less per thousand: 2.5 million thousandths.
+    # 0.5 kWh more in training, 0.2 Wh less per 1,000 predictions: 2.5 million predictions.
     assert break_even(0.5, 0.0005, 0.0003) == pytest.approx(2.5e6)
     assert break_even(0.0, 0.0005, 0.0003) == 0
     assert break_even(None, 0.0005, 0.0003) is None
@@ -30,7 +30,7 @@ def test_per_thousand_by_hand():
     assert per_1000(2.0, 500) == 4.0
 
 
-def test_each_model_pays_for_its_own_work(quick, work):
+def test_each_model_gets_the_energy_of_its_own_work(quick, work):
     order = []
 
     def model(name, amount):
@@ -48,11 +48,11 @@ def test_each_model_pays_for_its_own_work(quick, work):
     assert blocks == list("abababa"), "warm-up a b, then a b b a a b b a"
 
 
-def test_the_range_is_that_of_the_blocks(quick, work):
+def test_the_range_is_from_the_lowest_to_the_highest_block(quick, work):
     seen = []
 
     def warmer(batch):
-        """Draws more in every block: what a machine that others use looks like."""
+        """Draw more in every block, as on a machine that others use."""
         seen.append(len(work.trackers))
         work.do(seen[-1])
 
@@ -62,7 +62,7 @@ def test_the_range_is_that_of_the_blocks(quick, work):
 
 
 @pytest.mark.parametrize("seconds", [0.0, 9.9, float("nan"), float("inf")])
-def test_a_loop_that_is_too_short_is_refused(seconds, work):
+def test_a_measurement_that_is_too_short_is_refused(seconds, work):
     with pytest.raises(InputError, match="at least 10 per model"):
         measure_inference({"a": lambda batch: None}, BATCHES, seconds=seconds)
     assert not work.trackers
@@ -71,13 +71,13 @@ def test_a_loop_that_is_too_short_is_refused(seconds, work):
 def test_models_of_different_vocabularies_read_the_same_tokens(quick, work, tiny_model):
     models = [tiny_model("bert"), tiny_model("bert", vocab_size=20)]
     found = energy.compare_inference(*models, batch_size=2, sequence_length=30, extra_training_kwh=None, seconds=0.02)
-    assert found.energy_kwh_per_1000 == report.Pair(0.0, 0.0), "none of the work that counts here was done"
+    assert found.energy_kwh_per_1000 == report.Pair(0.0, 0.0), "neither model calls work.do"
     assert found.break_even_inferences is None
 
 
 @pytest.fixture
 def finished(tmp_path, tiny_model):
-    """The folder of a finished run whose compression drew a kilowatt-hour."""
+    """The folder of a finished run whose compression took one kilowatt-hour."""
     for name, width in (("baseline", 64), ("compressed", 16)):
         tiny_model("bert", intermediate_size=width).save_pretrained(tmp_path / name)
     latency = report.Latency("torch", "fp32", "cpu", "Some CPU", 1, 2, 8)
@@ -87,11 +87,11 @@ def finished(tmp_path, tiny_model):
 
 
 def count_work(work, monkeypatch):
-    """Let a call of a model be the work: as much as it has neurons."""
+    """Count one unit of work per neuron at each call of a model."""
     monkeypatch.setattr(energy, "_call", lambda model, batch: work.do(model.config.intermediate_size))
 
 
-def test_the_command_measures_a_run_and_completes_its_report(finished, quick, work, monkeypatch, capsys):
+def test_the_command_measures_a_run_and_updates_its_report(finished, quick, work, monkeypatch, capsys):
     count_work(work, monkeypatch)
     words = ("--country", "IND", "--seconds", 0.02)
     status, out, err = run_command(monkeypatch, capsys, "energy", finished, *words)
@@ -115,7 +115,7 @@ def test_the_command_measures_a_run_and_completes_its_report(finished, quick, wo
         ((), "holds no finished run"),
     ],
 )
-def test_the_command_refuses_what_it_cannot_measure(words, message, tmp_path, work, monkeypatch, capsys):
+def test_the_command_refuses_bad_options(words, message, tmp_path, work, monkeypatch, capsys):
     status, _, err = run_command(monkeypatch, capsys, "energy", tmp_path, *words)
     assert (status, len(err.strip().splitlines())) == (2, 1)
     assert message in err

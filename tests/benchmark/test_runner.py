@@ -1,4 +1,4 @@
-"""Benchmark: who takes part, what they read, what is written down. How fast anything is, is never asserted."""
+"""Benchmark: what is timed, what it reads and what is written. No test asserts a speed."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from tests.helpers.commands import run_command
 from trainer_ext import report
 from trainer_ext.benchmark.memory import fresh_memory
 from trainer_ext.benchmark.tables import merged
-from trainer_ext.benchmark.targets import Entry, list_entries, open_entry
+from trainer_ext.benchmark.targets import BenchmarkEntry, list_entries, open_entry
 from trainer_ext.benchmark.workloads import padded_batches, read_texts, sample_texts
 from trainer_ext.errors import InputError
 from trainer_ext.export.onnx import quantise_onnx, write_onnx
@@ -42,10 +42,10 @@ def finished(tmp_path_factory):
     return root
 
 
-def test_a_run_stands_for_its_models_and_their_exports(finished):
+def test_a_run_means_its_models_and_their_exports(finished):
     found = list_entries([str(finished)], precisions=["bf16"])
     assert [(entry.name, entry.runtime, entry.precision) for entry in found] == [
-        ("baseline", "torch", "fp32"),  # not asked for, but what all others are compared with
+        ("baseline", "torch", "fp32"),  # not asked for, but all others are compared with it
         ("baseline", "torch", "bf16"),
         ("compressed", "torch", "bf16"),
         ("compressed", "onnxruntime", "fp32"),
@@ -58,7 +58,7 @@ def test_a_run_stands_for_its_models_and_their_exports(finished):
     assert [(entry.runtime, entry.source) for entry in alone] == [("onnxruntime", found[3].source)]
 
 
-def test_all_participants_answer_the_same_batch(finished):
+def test_all_targets_run_the_same_batch(finished):
     entries = list_entries([str(finished / "compressed")])
     batch = padded_batches([[1, 9, 8, 2], [1, 7, 2]], batch_size=2, pad=0)[0]
     exact, onnx, int8 = (open_entry(entry, threads=1).run(batch) for entry in entries)
@@ -70,7 +70,7 @@ def test_all_participants_answer_the_same_batch(finished):
     assert not half.model.training
 
 
-def test_batches_are_padded_to_their_longest():
+def test_batches_are_padded_to_their_longest_text():
     rows = [[5, 6, 7], [5], [8, 9]]
     first, second = padded_batches(rows, batch_size=2, pad=3)
     assert first["input_ids"].tolist() == [[5, 6, 7], [5, 3, 3]]
@@ -79,7 +79,7 @@ def test_batches_are_padded_to_their_longest():
     assert {value.dtype for value in first.values()} == {np.dtype(np.int64)}
 
 
-def test_the_same_texts_for_all():
+def test_sampled_texts_are_always_the_same():
     chosen = sample_texts(TEXTS, 6)
     assert chosen == sample_texts(TEXTS, 6)
     assert {*chosen} == {*TEXTS}
@@ -95,19 +95,19 @@ def test_texts_of_a_file(tmp_path):
         read_texts(table, column="text")
 
 
-def test_memory_is_that_of_a_process_of_its_own(finished, tmp_path):
+def test_memory_is_measured_in_a_new_process(finished, tmp_path):
     tokenizer = train_tokenizer(TEXTS, vocab_size=200, max_length=20)
     sizes = {"hidden_size": 512, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8192}
     model = small_bert(tokenizer, ["a"], **sizes)
     write_onnx(Traceable(model, ("input_ids", "attention_mask")), tmp_path / "large.onnx")
     files = [str(finished / "compressed" / "onnx" / "model.onnx"), str(tmp_path / "large.onnx")]
-    ours = np.ones(600_000_000, dtype=np.uint8)  # a peak that a new process would inherit as its ru_maxrss
+    ours = np.ones(600_000_000, dtype=np.uint8)  # a new process inherits this peak as its ru_maxrss
     small, large = (fresh_memory(entry, shape=(2, 8), vocabulary=20, threads=1) for entry in list_entries(files))
     assert small.runtime < small.peak < ours.nbytes
     assert large.peak - small.peak > 0.7 * sum(parameter.nbytes for parameter in model.parameters())
     (tmp_path / "large.onnx").write_text("no model")
-    with pytest.raises(InputError, match="does not run in a fresh process"):
-        fresh_memory(Entry("x", files[1], "onnxruntime", "fp32", "x"), shape=(2, 8), vocabulary=20, threads=1)
+    with pytest.raises(InputError, match="does not run in a new process"):
+        fresh_memory(BenchmarkEntry("x", files[1], "onnxruntime", "fp32", "x"), shape=(2, 8), vocabulary=20, threads=1)
 
 
 def test_exported_files_are_opened_without_torch():
@@ -115,11 +115,11 @@ def test_exported_files_are_opened_without_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_everything_that_is_written_down(finished, tmp_path, monkeypatch, capsys):
+def test_the_json_file_the_plot_and_the_report(finished, tmp_path, monkeypatch, capsys):
     files = {"--json": tmp_path / "out.json", "--plot": tmp_path / "out.svg"}
     words = (*SHORT, "--no-memory", "--sequence-length", 4, "--sequence-length", 8, "--save")
     words += tuple(word for pair in files.items() for word in pair)
-    for _ in range(2):  # the second time in the place of the first
+    for _ in range(2):  # the second result replaces the first
         status, out, err = run_command(monkeypatch, capsys, "benchmark", finished, *words)
         assert status == 0, err
     found = json.loads(files["--json"].read_text())
@@ -140,7 +140,7 @@ def test_everything_that_is_written_down(finished, tmp_path, monkeypatch, capsys
         assert words in out
 
 
-def test_texts_of_real_length(finished, tmp_path, monkeypatch, capsys):
+def test_texts_of_a_file_have_different_lengths(finished, tmp_path, monkeypatch, capsys):
     (tmp_path / "texts.txt").write_text("\n".join([*TEXTS, "today " * 50]), encoding="utf-8")
     words = (*SHORT, "--no-memory", "--texts", tmp_path / "texts.txt", "--json", tmp_path / "out.json")
     status, out, err = run_command(monkeypatch, capsys, "benchmark", finished, *words)
@@ -178,7 +178,7 @@ def test_bad_input_is_one_line(words, message, finished, tmp_path, monkeypatch, 
     assert message in err
 
 
-def test_new_rows_take_the_place_of_old_ones():
+def test_new_rows_replace_old_ones():
     row = report.Latency("torch", "fp32", "cpu", "x", 1, 1, 8, baseline_ms=1.0)
     other, again = replace(row, threads=2), replace(row, baseline_ms=2.0)
     assert merged([row, other], [again]) == [again, other]

@@ -1,4 +1,4 @@
-"""Measurements agree with arithmetic on a tiny BERT; models are called in turn and left as they were."""
+"""Sizes and FLOPs agree with arithmetic on a tiny BERT; models take turns and their modes are restored."""
 
 import math
 
@@ -26,7 +26,7 @@ def tiny(attention=None, family="bert", **changes):
 
 
 class Recorder(nn.Module):
-    """A model that writes its name into a shared list at each call."""
+    """A model that appends its name to a shared list at each call."""
 
     def __init__(self, name, calls, vocabulary=8):
         super().__init__()
@@ -111,7 +111,7 @@ def test_random_inputs_stay_in_the_vocabulary():
         size.random_inputs(model, 0, sequence_length=5)
 
 
-def test_models_are_called_in_turn_in_alternating_order():
+def test_models_take_turns_in_alternating_order():
     calls, steps = [], []
     models = {name: Recorder(name, calls) for name in "abc"}
     stats = latency.measure_latency(
@@ -123,7 +123,7 @@ def test_models_are_called_in_turn_in_alternating_order():
     assert [value.runs for value in stats.values()] == [4, 4, 4]
 
 
-def test_modes_are_restored_also_after_an_error():
+def test_modes_are_restored_even_after_an_error():
     model = Recorder("a", [])
     model.frozen.eval()
     latency.measure_latency({"a": model}, batch_size=1, sequence_length=4, repeats=3, warmup=0)
@@ -134,7 +134,7 @@ def test_modes_are_restored_also_after_an_error():
     assert (model.training, model.frozen.training) == (True, False)
 
 
-def test_the_limit_leaves_three_timed_rounds():
+def test_three_timed_rounds_are_made_despite_the_time_limit():
     calls, steps = [], []
     stats = latency.measure_latency(
         {"a": Recorder("a", calls)},

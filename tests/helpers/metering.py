@@ -1,4 +1,4 @@
-"""What the tests of energy share: a codecarbon in which one unit of work draws one milliwatt-hour."""
+"""A fake codecarbon for the tests of energy: one unit of work takes one milliwatt-hour."""
 
 import sys
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ MIXES = {
 
 
 class Work:
-    """Counts what was done; `trackers` are the settings of every tracker that was made."""
+    """Counts units of work; `trackers` are the settings of every tracker."""
 
     def __init__(self):
         self.done, self.trackers, self.processor = 0, [], "CPU(Cpu Load)"
@@ -22,7 +22,7 @@ class Work:
 
 
 def fake_codecarbon(monkeypatch) -> Work:
-    """Put it in the place of the real one; kWh follow from `Work.do` alone."""
+    """Replace codecarbon; kWh depend only on `Work.do`."""
     work = Work()
 
     class Tracker:

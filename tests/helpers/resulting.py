@@ -1,8 +1,8 @@
-"""What the tests of the results page share: calling its commands."""
+"""Call the commands of the results page in tests."""
 
 from typer.testing import CliRunner
 
-from recipes import results
+from recipes.tools import results
 
 
 def run(*words):

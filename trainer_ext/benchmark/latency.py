@@ -1,4 +1,4 @@
-"""Latency: how long a forward pass takes, models measured in turn so that both meet the same machine."""
+"""Time forward passes; the models take turns, so that all meet the same conditions."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 import platform
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,12 +17,12 @@ import torch
 from torch import nn
 
 from ..report.schema import Latency
-from .size import evaluating, forward_flops, random_inputs
+from .size import evaluating, forward_flops, input_embeddings, random_inputs
 
 T = TypeVar("T")
 _FEWEST_RUNS = 3
 _PRECISION = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.float64: "fp64"}
-# Cloud machines hide the model number ("AMD EPYC"); (vendor, family) and one instruction set still tell the core.
+# Cloud machines hide the model number ("AMD EPYC"): vendor, family and one instruction set identify the core.
 _CORES = (
     ("AuthenticAMD", 26, "fpu", "Zen 5"),
     ("AuthenticAMD", 25, "avx512f", "Zen 4"),
@@ -35,7 +36,7 @@ _CORES = (
 
 @dataclass(frozen=True)
 class LatencyStats:
-    """Time of one forward pass over a batch; throughput is examples per second at the median."""
+    """Times of one forward pass; the throughput is in examples per second at the median time."""
 
     median_ms: float
     p95_ms: float
@@ -44,7 +45,7 @@ class LatencyStats:
 
 
 def measure_latency(
-    models: dict[str, nn.Module],
+    models: Mapping[str, nn.Module],
     *,
     batch_size: int,
     sequence_length: int,
@@ -53,60 +54,57 @@ def measure_latency(
     seconds_limit: float = 120.0,
     on_step: Callable[[], None] | None = None,
 ) -> dict[str, LatencyStats]:
-    """Time the models interleaved: each round calls every model once, and every other round in reverse order.
+    """Time models that take turns: each round calls every model once, every other round in reverse order.
 
     Args:
-        models: by name; each runs on its own device, in evaluation mode, under ``torch.inference_mode``.
+        models: by name. Each runs on its own device, in evaluation mode, in `torch.inference_mode`.
         batch_size: examples per call.
         sequence_length: tokens per example, all attended to.
         repeats: timed rounds, at least 3.
-        warmup: rounds before them, not counted.
-        seconds_limit: no further round starts after it; 3 timed rounds are always made.
-        on_step: called ``warmup + repeats`` times: after each round, also where the limit left one out.
+        warmup: untimed rounds before them.
+        seconds_limit: no further round starts after this time; 3 timed rounds are always made.
+        on_step: called `warmup + repeats` times, also for the rounds that the limit left out.
+
+    Returns:
+        The times by name of the model.
 
     Raises:
-        ValueError: no model, or a number out of range.
+        ValueError: There is no model, or a number is out of range.
     """
     if not models or repeats < _FEWEST_RUNS or warmup < 0 or seconds_limit <= 0:
         raise ValueError(
             f"models={list(models)}, repeats={repeats}, warmup={warmup}, seconds_limit={seconds_limit}: need a model, "
             f"repeats >= {_FEWEST_RUNS}, warmup >= 0 and seconds_limit > 0."
         )
-    inputs = {
-        name: random_inputs(model, batch_size, sequence_length=sequence_length) for name, model in models.items()
-    }
+    calls: dict[str, Callable[[int], float]] = {}
+    for name, model in models.items():
+        inputs = random_inputs(model, batch_size, sequence_length=sequence_length)
+        calls[name] = _timed_round(partial(model, **inputs), inputs["input_ids"].device)
     with evaluating(*models.values()), torch.inference_mode():
-        times = take_turns(
-            {
-                name: lambda _, name=name: timed(
-                    lambda: models[name](**inputs[name]), inputs[name]["input_ids"].device
-                )
-                for name in models
-            },
-            repeats=repeats,
-            warmup=warmup,
-            seconds_limit=seconds_limit,
-            on_step=on_step,
-        )
+        times = take_turns(calls, repeats=repeats, warmup=warmup, seconds_limit=seconds_limit, on_step=on_step)
     return {name: summarise(values, batch_size) for name, values in times.items()}
 
 
+def _timed_round(call: Callable[[], Any], device: torch.device) -> Callable[[int], float]:
+    return lambda _: timed(call, device)
+
+
 def take_turns(
-    calls: dict[T, Callable[[int], float]],
+    calls: Mapping[T, Callable[[int], float]],
     *,
     repeats: int,
     warmup: int,
     seconds_limit: float = math.inf,
     on_step: Callable[[], None] | None = None,
 ) -> dict[T, list[float]]:
-    """Time calls interleaved: each round makes every call once, and every other round in reverse order.
+    """Time calls that take turns: each round makes every call once, every other round in reverse order.
 
     Args:
-        calls: by name; each is told the number of the round, from ``-warmup`` on, and returns its milliseconds.
+        calls: by name. Each gets the number of the round, from `-warmup` on, and returns its time in milliseconds.
         repeats: timed rounds, at least 3.
-        warmup: rounds before them, not counted.
-        seconds_limit: no further round starts after it; 3 timed rounds are always made.
-        on_step: called ``warmup + repeats`` times: after each round, also where the limit left one out.
+        warmup: untimed rounds before them.
+        seconds_limit: no further round starts after this time; 3 timed rounds are always made.
+        on_step: called `warmup + repeats` times, also for the rounds that the limit left out.
 
     Returns:
         The milliseconds of the timed rounds, by name.
@@ -115,7 +113,7 @@ def take_turns(
     end = time.perf_counter() + seconds_limit
     for index in range(-warmup, repeats):
         if time.perf_counter() <= end or 0 <= index < _FEWEST_RUNS:
-            for name in list(calls) if index % 2 == 0 else reversed(calls):
+            for name in list(calls) if index % 2 == 0 else reversed(list(calls)):
                 milliseconds = calls[name](index)
                 if index >= 0:
                     times[name].append(milliseconds)
@@ -125,7 +123,7 @@ def take_turns(
 
 
 def timed(call: Callable[[], Any], device: torch.device) -> float:
-    """Milliseconds of a call; on a CUDA device, idle before it, those between two of its events."""
+    """Return the milliseconds of a call; on CUDA the time between two events, once the device is idle."""
     if device.type != "cuda":
         start = time.perf_counter()
         call()
@@ -151,12 +149,22 @@ def compare_latency(
     seconds_limit: float = 120.0,
     on_step: Callable[[], None] | None = None,
 ) -> list[Latency]:
-    """One row of the report per batch size; ``speedup`` is the ratio of medians, ``ideal_speedup`` that of FLOPs.
+    """Time two models at several batch sizes.
 
-    The other arguments are those of :func:`measure_latency`; ``seconds_limit`` holds for each batch size, and
-    ``on_step`` is called ``len(batch_sizes) * (warmup + repeats)`` times.
+    Args:
+        baseline: the model before compression.
+        compressed: the model after compression.
+        batch_sizes: examples per call.
+        sequence_length: tokens per example.
+        repeats: timed rounds, at least 3.
+        warmup: untimed rounds before them.
+        seconds_limit: for each batch size, see `measure_latency`.
+        on_step: called `len(batch_sizes) * (warmup + repeats)` times.
+
+    Returns:
+        One row of the report per batch size; `speedup` is the ratio of the medians, `ideal_speedup` that of the FLOPs.
     """
-    table = compressed.get_input_embeddings().weight
+    table = input_embeddings(compressed).weight
     on_cpu = table.device.type == "cpu"
     rows = []
     for batch_size in batch_sizes:
@@ -193,7 +201,7 @@ def compare_latency(
 
 
 def processor_name() -> str:
-    """Name of this machine's processor, with its core's name where the vendor's name has no model number."""
+    """Return the name of the CPU, with the name of its core if there is no model number."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -202,7 +210,7 @@ def processor_name() -> str:
 
 
 def describe_processor(cpuinfo: str) -> str | None:
-    """The processor's name from the text of /proc/cpuinfo; None where it holds no name."""
+    """Return the name of the CPU in the text of `/proc/cpuinfo`; None if there is none."""
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in cpuinfo.splitlines())}
     name = re.sub(r"\s+", " ", re.sub(r"\((R|TM)\)|@.*$", "", fields.get("model name", ""), flags=re.I)).strip()
     if not name or re.search(r"\d", name):
@@ -215,11 +223,16 @@ def describe_processor(cpuinfo: str) -> str | None:
 
 
 def accelerator_name(device: torch.device) -> str:
-    """Name of a device that is not the CPU."""
+    """Return the name of a device other than the CPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def summarise(values: list[float], batch_size: int) -> LatencyStats:
-    """What these milliseconds of calls with so many examples amount to."""
+def summarise(values: Sequence[float], batch_size: int) -> LatencyStats:
+    """Return the statistics of calls.
+
+    Args:
+        values: milliseconds of each call.
+        batch_size: examples per call.
+    """
     median = float(np.median(values))
     return LatencyStats(median, float(np.percentile(values, 95)), 1000 * batch_size / median, len(values))

@@ -1,7 +1,4 @@
-"""Benchmark files: where results are kept, seen to be possible before anything is measured.
-
-Benchmark plot: a bar per participant for each batch size and length, with its 95th percentile and its speed-up.
-"""
+"""Write the results of a benchmark: as JSON, as a plot, and into the report of a run."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import report
 from ..errors import InputError
@@ -16,38 +14,80 @@ from ..report.run_directory import RunDirectory
 from ..utils.files import write_json
 from ..utils.imports import require
 from .runner import Benchmark, BenchmarkRow
-from .tables import by_workload, machine, merged, milliseconds, report_rows, runtime_title
+from .tables import by_workload, machine, merged, milliseconds, report_rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 ENDINGS = (".png", ".svg")
-# One hue per runtime (Okabe and Ito's, told apart without red and green), what is compared with in grey.
+# One colour per runtime, from the palette of Okabe and Ito for colour-blind readers; the first target is grey.
 COLOURS = {"torch": "#0072B2", "onnxruntime": "#E69F00", "openvino": "#009E73"}
 FIRST, INK, FAINT = "#8A8A8A", "#222222", "#D9D9D9"
 BAR_INCHES, WIDTH_INCHES, LONGEST_NAME = 0.3, 9.0, 38
 
 
-def check_plot(file: Path) -> None:
-    """See before anything is measured that the plot can be drawn.
+def check_files(
+    paths: Sequence[str], *, texts: Path | None, json: Path | None, plot: Path | None, run: Path | None
+) -> None:
+    """Check before anything is measured that every result can be written.
+
+    Args:
+        paths: models to time.
+        texts: the file whose texts are read, if any.
+        json: file for all numbers.
+        plot: `.png` or `.svg` file.
+        run: folder of the run whose report gets the times.
 
     Raises:
-        InputError: another ending than .png and .svg, or matplotlib is not installed.
+        InputError: A folder does not exist or is read-only, the suffix of the plot is unknown, matplotlib is not
+            installed, or there is no report.
     """
-    if file.suffix not in ENDINGS:
-        raise InputError(f"--plot {file}: the name must end in {' or '.join(ENDINGS)}.")
-    require("matplotlib", extra="plot")
+    if plot:
+        if plot.suffix not in ENDINGS:
+            raise InputError(f"--plot {plot}: the name must end in {' or '.join(ENDINGS)}.")
+        require("matplotlib", extra="plot")
+    for option, file in (("--json", json), ("--plot", plot)):
+        if file and (file.is_dir() or not os.access(file.parent, os.W_OK)):
+            raise InputError(f"{option} {file}: cannot be written; give a file in a folder that exists.")
+    if run is None:
+        return
+    if texts:
+        raise InputError("--save stores times of one length each, --texts has many lengths; leave out one of them.")
+    found = RunDirectory(run.expanduser())
+    if len(paths) > 1 or not (found.holds_run and found.report.is_file()):
+        raise InputError("--save adds to the compression.json of a run; give one finished run and nothing else.")
+    report.load(found.report)
 
 
-def plot(results: Benchmark, file: Path) -> None:
-    """Draw the times and write them to a .png or .svg file; without pyplot, so that no display is looked for."""
+def write_files(results: Benchmark, *, json: Path | None, plot: Path | None, run: Path | None) -> None:
+    """Write the results; the arguments are those of `check_files`."""
+    if json:
+        write_json(json, asdict(results))
+    if plot:
+        draw_plot(results, plot)
+    if run:
+        found = RunDirectory(run.expanduser())
+        before = report.load(found.report)
+        report.save(replace(before, latency=merged(before.latency, report_rows(results))), found.root)
+
+
+def draw_plot(results: Benchmark, file: Path) -> None:
+    """Plot the times: one panel per batch size and length, one bar per target with its 95th percentile and speed-up.
+
+    Args:
+        results: of a benchmark.
+        file: `.png` or `.svg` file.
+    """
     from matplotlib import rc_context
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # not pyplot, which looks for a display
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     panels = by_workload(results)
     bars = [len(rows) for rows in panels.values()]
-    margin = 0.75  # inches between panels: a title and an axis
+    margin = 0.75  # inches between panels, for a title and an axis
     height = sum(bars) * BAR_INCHES + len(bars) * margin + 0.9
     with rc_context({"font.size": 9, "svg.fonttype": "none", "text.color": INK, "axes.labelcolor": INK}):
-        figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
-        figure.get_layout_engine().set(h_pad=0.1)
+        figure = Figure(figsize=(WIDTH_INCHES, height), layout=ConstrainedLayoutEngine(h_pad=0.1))
         axes = figure.subplots(len(bars), squeeze=False, height_ratios=bars)[:, 0]
         for ax, (title, rows) in zip(axes, panels.items(), strict=True):
             _panel(ax, title, rows)
@@ -57,7 +97,7 @@ def plot(results: Benchmark, file: Path) -> None:
         figure.savefig(file, dpi=160, facecolor="white")
 
 
-def _panel(ax, title: str, rows: list[BenchmarkRow]) -> None:
+def _panel(ax: Axes, title: str, rows: list[BenchmarkRow]) -> None:
     places = range(len(rows))
     medians = [row.median_ms for row in rows]
     late = [max(row.p95_ms - row.median_ms, 0.0) for row in rows]
@@ -74,9 +114,9 @@ def _panel(ax, title: str, rows: list[BenchmarkRow]) -> None:
             xytext=(7, 0),
             textcoords="offset points",
             va="center",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # no line of the grid through the words
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # no grid line through the text
         )
-    ax.set_yticks(places, [f"{_short(row.entry.name)}   {runtime_title(row.entry)}" for row in rows])
+    ax.set_yticks(places, [f"{_short(row.entry.name)}   {row.entry.runtime_title}" for row in rows])
     ax.invert_yaxis()
     ax.set_xlim(0, 1.27 * max(median + whisker for median, whisker in zip(medians, late, strict=True)))
     ax.set_title(title, loc="left", fontsize=10, fontweight="bold")
@@ -87,48 +127,6 @@ def _panel(ax, title: str, rows: list[BenchmarkRow]) -> None:
 
 
 def _short(name: str) -> str:
-    """A long name without its middle: what tells models apart stands at both ends."""
+    """Shorten a long name in the middle; models usually differ at both ends."""
     half = (LONGEST_NAME - 1) // 2
     return name if len(name) <= LONGEST_NAME else f"{name[:half]}…{name[-half:]}"
-
-
-def check_files(
-    paths: Sequence[str], *, texts: Path | None, json: Path | None, plot: Path | None, run: Path | None
-) -> None:
-    """See that every result can be written.
-
-    Args:
-        paths: what is timed.
-        texts: the file whose texts are read.
-        json: where every number goes.
-        plot: where the plot goes.
-        run: whose report takes the times.
-
-    Raises:
-        InputError: a folder is not there or not writable, an ending is unknown, or there is no report to add to.
-    """
-    if plot:
-        check_plot(plot)
-    for option, file in (("--json", json), ("--plot", plot)):
-        if file and (file.is_dir() or not os.access(file.parent, os.W_OK)):
-            raise InputError(f"{option} {file}: cannot be written; name a file in a folder that is there.")
-    if run is None:
-        return
-    if texts:
-        raise InputError("--save keeps times of one length each, and --texts has many; leave one of them out.")
-    found = RunDirectory(run.expanduser())
-    if len(paths) > 1 or not (found.holds_run and found.report.is_file()):
-        raise InputError("--save adds to the compression.json of a run; name one finished run and nothing else.")
-    report.load(found.report)
-
-
-def write_files(results: Benchmark, *, json: Path | None, plot: Path | None, run: Path | None) -> None:
-    """Write what was asked for; the arguments are those of `check_files`."""
-    if json:
-        write_json(json, asdict(results))
-    if plot:
-        plot(results, plot)
-    if run:
-        found = RunDirectory(run.expanduser())
-        before = report.load(found.report)
-        report.save(replace(before, latency=merged(before.latency, report_rows(results))), found.root)

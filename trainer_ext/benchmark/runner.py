@@ -1,11 +1,9 @@
-"""Benchmark: models and exported files timed side by side, with what they need of disk and memory.
+"""Time models and exported files side by side, with the disk space and memory that they need.
 
-Benchmark rows: how long each participant takes over one workload, all of them in turn, a few calls each.
-
-A busy moment then meets all of them. Before it is timed each answers uncounted for a while: every runtime has threads of its
-own, which go on waiting for work at full speed after a call and take a processor from the next one. Measured: a small
-BERT in PyTorch at 1 x 64 tokens took 7.5 ms right after a call of ONNX Runtime or OpenVINO, and 2.6 ms after a tenth of a
-second, which made int8 look 2.5 times faster than it is. And its own weights are then where a server would find them.
+The targets take turns, a few calls each, so that all meet the same conditions. Before its timed calls, each target runs
+untimed for a tenth of a second: after a call, the threads of a runtime keep waiting for work at full speed and take CPU
+time from the next one. Measured with a small BERT in PyTorch at 1 x 64 tokens: 7.5 ms right after a call of ONNX Runtime
+or OpenVINO, 2.6 ms after a tenth of a second. It also brings the weights of the target into the caches, as on a server.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
@@ -25,6 +23,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
+from torch import nn
 
 from .._version import __version__
 from ..errors import InputError
@@ -34,24 +33,33 @@ from ..report.io import utc_now
 from .latency import accelerator_name, processor_name, timed
 from .memory import Memory, fresh_memory
 from .size import count_parameters, forward_flops, weight_bytes
-from .targets import PRECISIONS, TORCH, WAY_OUT, Entry, Participant, list_entries, open_entry, weight_files
-from .workloads import Workload, fixed_workloads, read_texts, reader_of, text_workloads
+from .targets import HINT, PRECISIONS, TORCH, BenchmarkEntry, BenchmarkTarget, list_entries, open_entry, weight_files
+from .workloads import InputLimits, Workload, fixed_workloads, input_limits, read_texts, text_workloads
 
-IN_A_ROW = 5  # timed calls of one participant before it is the next one's turn
+IN_A_ROW = 5  # timed calls of one target per turn
 WARMUP = IN_A_ROW
-REST_SECONDS = 0.1  # until the threads of another runtime sleep
+REST_SECONDS = 0.1  # untimed calls before each turn, until the threads of the other runtimes sleep
+BUSY = 0.5  # load average from which a warning is shown
 
 
 @dataclass(frozen=True)
 class BenchmarkRow:
-    """One participant at one batch size and length.
+    """The times of one target at one batch size and length.
 
-    ``sequence_length`` is None where texts of a file were read, ``mean_length`` that of the padded batches;
-    ``speedup`` is the ratio of ``texts_per_s`` to the first participant's (of medians where all batches are alike),
-    ``ideal_speedup`` that of the floating-point operations.
+    Attributes:
+        entry: what was timed.
+        batch_size: texts per call.
+        sequence_length: tokens per text; None for texts of a file.
+        mean_length: mean length of the padded batches, in tokens.
+        median_ms: median time of a call.
+        p95_ms: 95th percentile.
+        texts_per_s: at the median time if all batches are alike, else over all batches.
+        speedup: `texts_per_s` relative to the first target.
+        ideal_speedup: ratio of the floating-point operations; None if unknown.
+        runs: number of timed calls.
     """
 
-    entry: Entry
+    entry: BenchmarkEntry
     batch_size: int
     sequence_length: int | None
     mean_length: float
@@ -63,84 +71,11 @@ class BenchmarkRow:
     runs: int
 
 
-def time_workload(
-    workload: Workload,
-    found: list[Participant],
-    flops: dict[str, Callable[[int], int]],
-    repeats: int,
-    device: torch.device,
-    on_step: Callable[[], None],
-) -> list[BenchmarkRow]:
-    """Time everyone on one workload; who answers has answered the same batch just before, uncounted.
-
-    Args:
-        workload: batches for each participant.
-        found: the participants; the first is the one that the others are compared with.
-        flops: operations of one text by its length, for each source whose model is known.
-        repeats: timed calls of each.
-        device: where PyTorch models run.
-        on_step: called `WARMUP + repeats` times.
-    """
-    times: dict[Entry, list[float]] = {one.entry: [] for one in found}
-    for start in range(-WARMUP, repeats, IN_A_ROW):
-        for one in found if start // IN_A_ROW % 2 == 0 else reversed(found):
-            batches = workload.batches[one.entry]
-            chosen = [batches[index % len(batches)] for index in range(start, min(start + IN_A_ROW, repeats))]
-            _rest(one, chosen[0])
-            measured = [timed(partial(one.run, batch), device) for batch in chosen]
-            if start >= 0:
-                times[one.entry] += measured
-        for _ in chosen:
-            on_step()
-    rows, first = [], found[0].entry
-    speed = {entry: _texts_per_s(workload, values) for entry, values in times.items()}
-    work = {entry: _operations(workload.batches[entry], flops.get(entry.source)) for entry in times}
-    for entry, values in times.items():
-        rows.append(
-            BenchmarkRow(
-                entry=entry,
-                batch_size=workload.batch_size,
-                sequence_length=workload.sequence_length,
-                mean_length=float(np.mean([batch["input_ids"].shape[1] for batch in workload.batches[entry]])),
-                median_ms=float(np.median(values)),
-                p95_ms=float(np.percentile(values, 95)),
-                texts_per_s=speed[entry],
-                speedup=speed[entry] / speed[first],
-                ideal_speedup=work[first] / work[entry] if work[first] and work[entry] else None,
-                runs=len(values),
-            )
-        )
-    return rows
-
-
-def _rest(one: Participant, batch: Batch) -> None:
-    """Answer uncounted, once at least, until the threads of the participant before sleep."""
-    rested = time.perf_counter() + REST_SECONDS
-    one.run(batch)
-    while time.perf_counter() < rested:
-        one.run(batch)
-
-
-def _texts_per_s(workload: Workload, milliseconds: list[float]) -> float:
-    """At the median where all batches are alike; else of the whole, since short and long texts are not."""
-    typical = np.median(milliseconds) if workload.sequence_length else np.mean(milliseconds)
-    return float(1000 * workload.batch_size / typical)
-
-
-def _operations(batches: list[Batch], flops: Callable[[int], int] | None) -> int:
-    """Of all batches, padding included; 0 where the model is not known."""
-    shapes = [batch["input_ids"].shape for batch in batches] if flops else []
-    return sum(rows * flops(length) for rows, length in shapes)
-
-
-BUSY = 0.5  # programs that run or wait to, from which on times are doubtful
-
-
 @dataclass(frozen=True)
 class Size:
-    """What one participant needs: bytes of its weights on disk, and of memory in a process of its own."""
+    """The size of one target: bytes of its weights on disk, and the peak memory of a process that runs it."""
 
-    entry: Entry
+    entry: BenchmarkEntry
     parameters: int | None
     bytes: int | None
     memory: Memory | None
@@ -148,10 +83,19 @@ class Size:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured and on what; the first participant is the one compared with.
+    """The result of a benchmark; all rows are compared with the first target.
 
-    ``load`` is how many programs ran or waited to in the minute before the start, ``texts`` the name of the file that
-    was read.
+    Attributes:
+        created: ISO 8601.
+        command: the command line, without private values.
+        versions: of Python and packages, by name.
+        device: `cpu` or `cuda`.
+        processor: name of the CPU or accelerator.
+        threads: CPU threads of every runtime.
+        load: load average of the minute before the start.
+        texts: name of the file whose texts were used; None for random tokens.
+        sizes: of every target.
+        rows: of every target at every batch size and length.
     """
 
     created: str
@@ -180,26 +124,24 @@ def benchmark(
     command: str | None = None,
     console: Console,
 ) -> Benchmark:
-    """Time models interleaved.
-
-    CUDA was written by its documentation and never run.
+    """Time models and exported files; they take turns.
 
     Args:
-        paths: see `participants.list_entries`.
-        shapes: texts per call and tokens per text; None takes 64 tokens, or the most that all models read.
-        texts: a file whose texts are read instead, each model by its own tokenizer (not timed), the same texts for
-            all, a batch padded to its longest.
-        text_column: the column of texts, if that is a table.
-        precisions: what PyTorch models compute in.
+        paths: see `targets.list_entries`.
+        shapes: texts per call and tokens per text; None for 64 tokens, or for fewer if a model reads fewer.
+        texts: a file to read texts from instead of random tokens. All models read the same texts, each with its own
+            tokenizer (not timed); a batch is padded to its longest text.
+        text_column: the column of texts, if the file is a table.
+        precisions: of PyTorch models.
         device: `cpu` or `cuda`.
-        repeats: timed calls of each participant, at least 3.
-        threads: processor threads of every runtime; None takes what torch took.
-        memory: whether each is also loaded in a process of its own, and that one's peak memory reported.
+        repeats: timed calls of each target, at least 3.
+        threads: CPU threads of every runtime; None for the current setting of torch.
+        memory: whether to measure the peak memory too, in a new process per target.
         command: the command line, as it may be published.
-        console: where progress goes.
+        console: for progress.
 
     Raises:
-        InputError: no model there, a number out of range, or nothing to read.
+        InputError: A path is not a model, a number is out of range, or there are no texts.
     """
     load = os.getloadavg()[0]
     _check(shapes, texts, repeats, threads, device)
@@ -207,15 +149,14 @@ def benchmark(
     lines = read_texts(texts, column=text_column) if texts else []
     threads = threads or torch.get_num_threads()
     torch.set_num_threads(threads)
-    place = {"threads": threads, "device": device}
     with console.status("opening"):
-        found = [open_entry(entry, **place) for entry in entries]
-        readers = {entry: reader_of(entry) for entry in entries}
+        targets = [open_entry(entry, threads=threads, device=device) for entry in entries]
+        limits = {entry: input_limits(entry) for entry in entries}
         if texts:
-            workloads = text_workloads(readers, [size for size, _ in shapes], lines, count=repeats)
+            workloads = text_workloads(limits, [size for size, _ in shapes], lines, count=repeats)
         else:
-            workloads = fixed_workloads(readers, shapes)
-        models = _models(found)
+            workloads = fixed_workloads(limits, shapes)
+        models = _models(targets)
     if load >= BUSY:
         note = (
             f"This machine is not idle (load {load:.1f} on {os.cpu_count()} cores): times are longer and less certain."
@@ -226,13 +167,14 @@ def benchmark(
         memories = {}
         for entry in progress.track(entries, description="memory") if memory else ():
             shape = max((workload.largest(entry) for workload in workloads), key=math.prod)
-            memories[entry] = fresh_memory(entry, shape=shape, vocabulary=readers[entry].vocabulary, **place)
+            vocabulary = limits[entry].vocabulary
+            memories[entry] = fresh_memory(entry, shape=shape, vocabulary=vocabulary, threads=threads, device=device)
         flops = {source: cache(partial(forward_flops, model, 1)) for source, model in models.items()}
         rows = []
         for workload in workloads:
             bar = progress.add_task(workload.title, total=WARMUP + repeats)
             rows += time_workload(
-                workload, found, flops, repeats, torch.device(device), lambda bar=bar: progress.advance(bar)
+                workload, targets, flops, repeats, torch.device(device), partial(progress.advance, bar)
             )
     return Benchmark(
         created=utc_now(),
@@ -247,7 +189,7 @@ def benchmark(
             Size(
                 entry,
                 count_parameters(models[entry.source]).total if entry.source in models else None,
-                _bytes(entry, readers[entry].folder),
+                _bytes_on_disk(entry, limits[entry]),
                 memories.get(entry),
             )
             for entry in entries
@@ -256,7 +198,9 @@ def benchmark(
     )
 
 
-def _check(shapes, texts, repeats, threads, device) -> None:
+def _check(
+    shapes: Sequence[tuple[int, int | None]], texts: Path | None, repeats: int, threads: int | None, device: str
+) -> None:
     lengths = [length for _, length in shapes if length is not None]
     for name, value, least in (
         ("--batch-size", min(size for size, _ in shapes), 1),
@@ -271,27 +215,98 @@ def _check(shapes, texts, repeats, threads, device) -> None:
     if device not in PRECISIONS:
         raise InputError(f"--device {device}: choose one of {', '.join(PRECISIONS)}.")
     if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: PyTorch finds no CUDA device here; leave it out to time on the processor.")
+        raise InputError("--device cuda: PyTorch finds no CUDA device here; leave it out to time on the CPU.")
 
 
-def _models(found: list[Participant]) -> dict[str, torch.nn.Module]:
-    """The PyTorch model of each source, for its operations: those that take part, and those that only their exports do."""
-    models = {one.entry.source: one.model for one in reversed(found) if one.model is not None}
-    for source in {one.entry.source for one in found if one.entry.source != one.entry.path} - models.keys():
-        models[source] = load_model(source, option="The model", way_out=WAY_OUT).eval()
+def _models(targets: Sequence[BenchmarkTarget]) -> dict[str, nn.Module]:
+    """Return the PyTorch model of each source, to count its operations, even if only its exports are timed."""
+    models = {target.entry.source: target.model for target in reversed(targets) if target.model is not None}
+    for source in {one.entry.source for one in targets if one.entry.source != one.entry.path} - models.keys():
+        models[source] = load_model(source, option="The model", way_out=HINT).eval()
     return models
 
 
-def _bytes(entry: Entry, folder: Path) -> int | None:
-    """Size of the weights on disk; None for a model that is stored otherwise than we do."""
+def _bytes_on_disk(entry: BenchmarkEntry, limits: InputLimits) -> int | None:
+    """Return the size of the weights; None if the model has no safetensors files."""
     if entry.runtime != TORCH:
         return sum(file.stat().st_size for file in weight_files(entry))
     try:
-        return weight_bytes(folder)
+        return weight_bytes(limits.folder)
     except ValueError:
         return None
 
 
-def _versions(entries: list[Entry]) -> dict[str, str]:
+def _versions(entries: Sequence[BenchmarkEntry]) -> dict[str, str]:
     names = dict.fromkeys(["torch", "transformers", *(entry.runtime for entry in entries)])
     return {"python": platform.python_version(), "trainer_ext": __version__, **{name: version(name) for name in names}}
+
+
+def time_workload(
+    workload: Workload,
+    targets: Sequence[BenchmarkTarget],
+    flops: Mapping[str, Callable[[int], int]],
+    repeats: int,
+    device: torch.device,
+    on_step: Callable[[], object],
+) -> list[BenchmarkRow]:
+    """Time all targets on one workload.
+
+    Args:
+        workload: batches for each target.
+        targets: the first is the one that the others are compared with.
+        flops: floating-point operations of one text by its length, for each source whose model is known.
+        repeats: timed calls of each target.
+        device: of PyTorch models.
+        on_step: called `WARMUP + repeats` times.
+    """
+    times: dict[BenchmarkEntry, list[float]] = {target.entry: [] for target in targets}
+    for start in range(-WARMUP, repeats, IN_A_ROW):
+        indices = range(start, min(start + IN_A_ROW, repeats))
+        for target in targets if start // IN_A_ROW % 2 == 0 else reversed(targets):
+            batches = workload.batches[target.entry]
+            chosen = [batches[index % len(batches)] for index in indices]
+            _run_untimed(target, chosen[0])
+            milliseconds = [timed(partial(target.run, batch), device) for batch in chosen]
+            if start >= 0:
+                times[target.entry] += milliseconds
+        for _ in indices:
+            on_step()
+    first = targets[0].entry
+    speed = {entry: _texts_per_s(workload, values) for entry, values in times.items()}
+    work = {entry: _operations(workload.batches[entry], flops.get(entry.source)) for entry in times}
+    return [
+        BenchmarkRow(
+            entry=entry,
+            batch_size=workload.batch_size,
+            sequence_length=workload.sequence_length,
+            mean_length=float(np.mean([batch["input_ids"].shape[1] for batch in workload.batches[entry]])),
+            median_ms=float(np.median(values)),
+            p95_ms=float(np.percentile(values, 95)),
+            texts_per_s=speed[entry],
+            speedup=speed[entry] / speed[first],
+            ideal_speedup=work[first] / work[entry] if work[first] and work[entry] else None,
+            runs=len(values),
+        )
+        for entry, values in times.items()
+    ]
+
+
+def _run_untimed(target: BenchmarkTarget, batch: Batch) -> None:
+    """Run at least once, until the threads of the previous target sleep."""
+    end = time.perf_counter() + REST_SECONDS
+    target.run(batch)
+    while time.perf_counter() < end:
+        target.run(batch)
+
+
+def _texts_per_s(workload: Workload, milliseconds: Sequence[float]) -> float:
+    """Return texts per second at the median if all batches are alike, else over all batches, which differ in length."""
+    typical = np.median(milliseconds) if workload.sequence_length else np.mean(milliseconds)
+    return float(1000 * workload.batch_size / typical)
+
+
+def _operations(batches: Sequence[Batch], flops: Callable[[int], int] | None) -> int:
+    """Return the floating-point operations of all batches, with padding; 0 if the model is unknown."""
+    if flops is None:
+        return 0
+    return sum(rows * flops(length) for rows, length in (batch["input_ids"].shape for batch in batches))

@@ -1,13 +1,11 @@
-"""Measurements: how big a model is and how much work one forward pass takes.
-
-How long it takes is in :mod:`trainer_ext.benchmark.latency`.
-"""
+"""Count parameters, bytes on disk and floating-point operations of a model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -15,16 +13,19 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ..report.schema import Parameters
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 def count_parameters(model: nn.Module) -> Parameters:
-    """Unique parameters of a Hugging Face classifier, by part.
+    """Return the number of unique parameters of a Hugging Face classifier, by part.
 
-    ``embeddings`` is ``model.base_model.embeddings`` (where there is none, the input embeddings); ``encoder`` is the
-    rest of ``model.base_model``, its pooler included; ``head`` is what the base model does not hold. A tensor used
-    twice counts once, in the first of embeddings, encoder, head that holds it.
+    `embeddings` is `model.base_model.embeddings`, or the input embeddings if there is no such module; `encoder` is the
+    rest of `model.base_model`, with its pooler; `head` is everything else. A tensor that is used twice counts once, in the
+    first of these parts.
     """
-    base = model.base_model
-    embeddings = base.embeddings if "embeddings" in dict(base.named_children()) else base.get_input_embeddings()
+    base = cast("PreTrainedModel", model).base_model
+    embeddings = dict(base.named_children()).get("embeddings") or input_embeddings(base)
     in_embeddings = _sizes(embeddings)
     in_base = _sizes(base) | in_embeddings
     in_model = _sizes(model) | in_base
@@ -35,10 +36,10 @@ def count_parameters(model: nn.Module) -> Parameters:
 
 
 def weight_bytes(folder: str | Path) -> int:
-    """Bytes on disk of the ``*.safetensors`` files in the folder.
+    """Return the total size of the `*.safetensors` files in a folder.
 
     Raises:
-        ValueError: the folder holds none.
+        ValueError: There are none.
     """
     files = sorted(Path(folder).glob("*.safetensors"))
     if not files:
@@ -47,10 +48,15 @@ def weight_bytes(folder: str | Path) -> int:
 
 
 def forward_flops(model: nn.Module, batch_size: int, sequence_length: int) -> int:
-    """Floating-point operations of one forward pass, a multiply-add counted as two.
+    """Return the floating-point operations of the matrix products of one forward pass; a multiply-add counts as two.
 
-    Matrix products only, counted by PyTorch on a real pass over :func:`random_inputs`; attention in fused kernels is
-    included, also in the CPU's, which PyTorch's own table leaves out.
+    PyTorch counts them in a real pass over `random_inputs`. Fused attention is included, also that of the CPU, which is
+    missing in the table of PyTorch.
+
+    Args:
+        model: a Hugging Face model.
+        batch_size: texts.
+        sequence_length: tokens per text.
     """
     inputs = random_inputs(model, batch_size, sequence_length=sequence_length)
     extra = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _sdpa_flops}
@@ -62,27 +68,36 @@ def forward_flops(model: nn.Module, batch_size: int, sequence_length: int) -> in
 def random_inputs(
     model: nn.Module, batch_size: int, *, sequence_length: int, seed: int = 0
 ) -> dict[str, torch.Tensor]:
-    """Token ids drawn from the model's own vocabulary and an attention mask of ones, [batch, sequence] each.
+    """Return random token ids and an attention mask of ones, `[batch, sequence]` each, on the device of the model.
 
-    They lie on the model's device; the vocabulary is the number of rows of its input embeddings.
+    Args:
+        model: a Hugging Face model; ids are drawn from the rows of its input embeddings.
+        batch_size: texts.
+        sequence_length: tokens per text.
+        seed: of the random ids.
 
     Raises:
-        ValueError: a size below 1, or a sequence longer than ``config.max_position_embeddings``.
+        ValueError: A size is below 1, or the sequence is longer than `config.max_position_embeddings`.
     """
     if batch_size < 1 or sequence_length < 1:
         raise ValueError(f"batch_size={batch_size} and sequence_length={sequence_length}: both must be at least 1.")
     longest = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     if longest and 0 < longest < sequence_length:
         raise ValueError(f"sequence_length={sequence_length} is more than the model's {longest} positions; lower it.")
-    table = model.get_input_embeddings().weight
+    table = input_embeddings(model).weight
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(table.shape[0], (batch_size, sequence_length), generator=generator).to(table.device)
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
+def input_embeddings(model: nn.Module) -> nn.Embedding:
+    """Return the token embeddings of a Hugging Face model."""
+    return cast(nn.Embedding, cast("PreTrainedModel", model).get_input_embeddings())
+
+
 @contextmanager
 def evaluating(*models: nn.Module) -> Iterator[None]:
-    """Put the models in evaluation mode; afterwards every module has the mode it had, frozen ones too."""
+    """Put models in evaluation mode; afterwards restore the mode of every module."""
     modes = [(module, module.training) for model in models for module in model.modules()]
     try:
         for model in models:
@@ -94,7 +109,7 @@ def evaluating(*models: nn.Module) -> Iterator[None]:
 
 
 def _sizes(module: nn.Module) -> dict[int, int]:
-    """Number of elements of each unique parameter, by identity."""
+    """Return the number of elements of each unique parameter, by its identity."""
     return {id(parameter): parameter.numel() for parameter in module.parameters()}
 
 

@@ -1,9 +1,9 @@
-"""Benchmark tables: what was measured for the screen, as Markdown, and as rows of a run's report."""
+"""Show a benchmark as rich tables, as Markdown, and as rows of the report of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from rich.console import Group
 from rich.table import Table
@@ -11,17 +11,18 @@ from rich.text import Text
 
 from ..report.schema import Latency
 from .runner import BUSY, Benchmark, BenchmarkRow, Size
-from .targets import Entry
+
+T = TypeVar("T")
 
 MEMORY_NOTE = (
-    "weights: on disk. memory: peak of a new process that loads the model and answers the largest batch; "
-    "in brackets what its runtime takes without a model."
+    "weights: on disk. memory: peak of a new process that loads the model and runs the largest batch; "
+    "in brackets that of its runtime without a model."
 )
-SPEED_NOTE = "speed-up: against the first. ideal: what the operations alone promise, matrix products counted."
+SPEED_NOTE = "speed-up: relative to the first model. ideal: ratio of the FLOPs of the matrix products."
 
 
 def tables(results: Benchmark) -> Group:
-    """What each participant needs, then one table per batch size and length."""
+    """Return a table of sizes, then one table of times per batch size and length."""
     sizes = _table("Size", ("model", "runtime", "parameters", "weights MB", "memory MB"), MEMORY_NOTE)
     for size in results.sizes:
         sizes.add_row(*map(Text, _size_cells(size)))
@@ -36,19 +37,19 @@ def tables(results: Benchmark) -> Group:
 
 
 def markdown(results: Benchmark) -> str:
-    """One table: a row per participant, a column of speed-ups per batch size and length, and milliseconds of the first."""
+    """Return one table: a row per target, a column of speed-ups per batch size and length; milliseconds for the first."""
     found = by_workload(results)
     lines = ["| model | runtime | " + " | ".join(found) + " |", "|---|---|" + "---|" * len(found)]
     for rows in zip(*found.values(), strict=True):
         speeds = [f"{row.speedup:.2f}x" for row in rows]
         if rows[0].entry == results.rows[0].entry:
             speeds = [f"{milliseconds(row.median_ms)} ms" for row in rows]
-        lines.append(f"| {rows[0].entry.name} | {runtime_title(rows[0].entry)} | " + " | ".join(speeds) + " |")
+        lines.append(f"| {rows[0].entry.name} | {rows[0].entry.runtime_title} | " + " | ".join(speeds) + " |")
     return "\n".join([*lines, "", machine(results)]) + "\n"
 
 
 def by_workload(results: Benchmark) -> dict[str, list[BenchmarkRow]]:
-    """The rows of each batch size and length, under its title."""
+    """Return the rows by title of their batch size and length."""
     found: dict[str, list[BenchmarkRow]] = {}
     for row in results.rows:
         length = f"{row.sequence_length} tokens" if row.sequence_length else f"texts of {results.texts}"
@@ -57,7 +58,7 @@ def by_workload(results: Benchmark) -> dict[str, list[BenchmarkRow]]:
 
 
 def machine(results: Benchmark) -> str:
-    """What was measured on, in one line."""
+    """Return the processor, threads, load and versions in one line."""
     threads = f", threads: {results.threads}" if results.device == "cpu" else ""
     busy = f", load {results.load:.1f} before the start" if results.load >= BUSY else ""
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items() if name != "python")
@@ -65,7 +66,7 @@ def machine(results: Benchmark) -> str:
 
 
 def report_rows(results: Benchmark) -> list[Latency]:
-    """Rows of the report of a run: its compressed model, whatever runs it, beside its baseline in PyTorch and fp32."""
+    """Return the rows of the report: the compressed model in each runtime, compared with the baseline in PyTorch fp32."""
     found = []
     for before, *others in by_workload(results).values():
         found += [_latency(results, before, row) for row in others if row.entry.name != before.entry.name]
@@ -73,7 +74,7 @@ def report_rows(results: Benchmark) -> list[Latency]:
 
 
 def merged(before: list[Latency], new: list[Latency]) -> list[Latency]:
-    """The rows of a report with new ones, which take the place of those measured in the same way."""
+    """Return the rows of a report with new ones, which replace those measured in the same way."""
     return list({_key(row): row for row in [*before, *new]}.values())
 
 
@@ -82,6 +83,8 @@ def _key(row: Latency) -> tuple:
 
 
 def _latency(results: Benchmark, before: BenchmarkRow, row: BenchmarkRow) -> Latency:
+    if row.sequence_length is None:
+        raise ValueError("A report has no row for texts of several lengths.")
     return Latency(
         runtime=row.entry.runtime,
         precision=row.entry.precision,
@@ -111,7 +114,7 @@ def _table(title: str, headings: tuple[str, ...], caption: str = "") -> Table:
 def _cells(row: BenchmarkRow) -> tuple[str, ...]:
     return (
         row.entry.name,
-        runtime_title(row.entry),
+        row.entry.runtime_title,
         milliseconds(row.median_ms),
         milliseconds(row.p95_ms),
         f"{row.texts_per_s:,.0f}",
@@ -124,22 +127,17 @@ def _size_cells(size: Size) -> tuple[str, ...]:
     memory = size.memory and f"{size.memory.peak / 1e6:,.0f} ({size.memory.runtime / 1e6:,.0f})"
     return (
         size.entry.name,
-        runtime_title(size.entry),
+        size.entry.runtime_title,
         _show(size.parameters, "{:,}".format),
         _show(size.bytes, lambda value: f"{value / 1e6:,.1f}"),
         memory or "-",
     )
 
 
-def runtime_title(entry: Entry) -> str:
-    """What runs a participant, and in which precision."""
-    return f"{entry.runtime} {entry.precision}"
-
-
 def milliseconds(value: float) -> str:
-    """Three figures or more."""
+    """Return a time with at least three significant digits."""
     return f"{value:,.{2 if value < 10 else 1 if value < 1000 else 0}f}"
 
 
-def _show(value: Any, form: Callable[[Any], str]) -> str:
+def _show(value: T | None, form: Callable[[T], str]) -> str:
     return "-" if value is None else form(value)

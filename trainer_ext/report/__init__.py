@@ -6,7 +6,6 @@ from ..utils.imports import lazy_names
 
 if TYPE_CHECKING:
     from .io import (
-        FILE_NAME as FILE_NAME,
         from_dict as from_dict,
         from_json as from_json,
         json_schema as json_schema,
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
         to_json as to_json,
         utc_now as utc_now,
     )
+    from .run_directory import FILE_NAME as FILE_NAME
     from .schema import (
         ClassPair as ClassPair,
         ClassScores as ClassScores,
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "io": ["FILE_NAME", "from_dict", "from_json", "json_schema", "load", "save", "to_dict", "to_json", "utc_now"],
+        "io": ["from_dict", "from_json", "json_schema", "load", "save", "to_dict", "to_json", "utc_now"],
+        "run_directory": ["FILE_NAME"],
         "schema": [
             "ClassPair",
             "ClassScores",

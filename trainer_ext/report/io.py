@@ -24,9 +24,9 @@ from pydantic_core import ErrorDetails
 
 from ..errors import InputError, one_line
 from ..utils.files import write_text
+from .run_directory import FILE_NAME
 from .schema import SCHEMA_VERSION, CompressionReport
 
-FILE_NAME = "compression.json"
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 T = TypeVar("T")

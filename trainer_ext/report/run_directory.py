@@ -10,8 +10,8 @@ from typing import Any
 from ..errors import InputError
 from ..utils import yaml
 from ..utils.files import write_text
-from .io import FILE_NAME
 
+FILE_NAME = "compression.json"
 # Fields that may change when a run is resumed, because they do not affect its results.
 FREE_ON_RESUME = frozenset(
     {
