@@ -1,4 +1,4 @@
-"""Extras: without the optional packages everything else works, and what needs one names the extra in one line."""
+"""Extras: everything else works without the optional packages, and a command that needs one names the extra in one line."""
 
 import os
 import re

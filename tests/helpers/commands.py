@@ -1,4 +1,4 @@
-"""What the tests of the commands share: a tiny task in CSV files, a recipe for it, and a way to call a command."""
+"""Helpers for tests of commands: a tiny task in CSV files, a recipe for it, and a way to call a command."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""A search without training: facts of a small encoder, and measured results made up from a surface of losses."""
+"""A search without training: facts about a small encoder, and simulated results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MINILM = Facts(
 
 @dataclass(frozen=True)
 class Surface:
-    """What a training loses, in points.
+    """Simulated losses, in points.
 
     Attributes:
         scale: at 60 % gone.
@@ -59,7 +59,7 @@ class Surface:
     broken: tuple[str, ...] = ()
 
     def loss(self, one: Candidate, runtime: str) -> float:
-        """Without luck."""
+        """Return the loss without noise."""
         curve = one.strength**self.power / (1 - one.strength) / (0.6**self.power / 0.4)
         int8 = self.int8 if runtime.endswith("int8") else 0.0
         return (
@@ -67,7 +67,7 @@ class Surface:
         )
 
     def run(self, one: Candidate) -> Finished:
-        """As if it were trained, exported, judged and timed."""
+        """Return a simulated result of a run."""
         if one.name in self.broken:
             return Finished(one, error="out of memory")
         luck = self.luck * np.random.default_rng([self.seed, *one.name.encode()]).normal()
@@ -90,7 +90,7 @@ def search(
     known: tuple[Finished, ...] = (),
     most_runs: int = MOST_RUNS,
 ) -> tuple[Stop, list[Finished]]:
-    """Runs a search to its end, from whatever is known."""
+    """Run a search to its end, given some results."""
     space, results = space_for(goal, replace(facts, rows=surface.rows)), list(known)
     while not isinstance(step := next_step(goal, space, results, most_runs), Stop):
         assert step.candidate.name not in {result.candidate.name for result in results}, "trained twice"

@@ -1,4 +1,4 @@
-"""What the tests of sweeps share: rows with made-up numbers that hang together as those of a real sweep do."""
+"""Results of sweeps for tests: random but plausible numbers, consistent like those of a real sweep."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ N = 2332
 
 
 def row(name: str = "25 % removed, KD", value: float | None = 0.72, **fields) -> SweepRow:
-    """One row with a value, its interval and whatever else is given."""
+    """Return a row with a value, its interval and the given fields."""
     low, high = (None, None) if value is None or not 0 <= value <= 1 else wilson_interval(round(value * N), N)
     given = {"split": "clean", "rows": N, "metric": "accuracy", "low": low, "high": high}
     return SweepRow(name, value=value, **{**given, **fields})
 
 
 def result(*rows: SweepRow, **fields) -> SweepResult:
-    """A sweep of these rows."""
+    """Return a sweep with these rows."""
     given = {
         "created": "2026-01-02T03:04:05+00:00",
         "command": "trainer-ext sweep paper_grid.yaml --scale small --data_dir mahanews",
@@ -34,7 +34,7 @@ def result(*rows: SweepRow, **fields) -> SweepResult:
 
 
 def example(runs: int = 16, runtimes: int = 3, seed: int = 3) -> SweepResult:
-    """The baseline and a grid of settings, each in as many runtimes; the numbers are drawn but plausible."""
+    """Return a sweep with the baseline and a grid of settings, each in several runtimes."""
     draw = random.Random(seed)
     names = [(gone, teacher) for teacher in TEACHERS for gone in GONE]
     while len(names) < runs:

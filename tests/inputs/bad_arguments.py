@@ -1,4 +1,4 @@
-"""Bad arguments: words of the command line that no command knows, that miss something, or that are out of range."""
+"""Bad arguments of the command line: unknown, incomplete, or out of range."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ ARGUMENTS = {
 
 
 def corpus(ground):
-    """A corpus of good texts."""
+    """Return a corpus of good texts."""
     return ground.file(
         "corpus.txt",
         "\n".join(f"the {word} of today, {number}" for word in ("mango", "iron", "ganga") for number in range(8)),

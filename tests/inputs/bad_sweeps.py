@@ -1,4 +1,4 @@
-"""Bad sweeps: sweep files that name what is not there, vary what cannot be varied, or are of another shape."""
+"""Bad sweep files: they name something that is missing, vary something that cannot vary, or have a wrong shape."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ SWEEPS = {
 
 
 def _base(ground, text):
-    """The sweep file beside another recipe."""
+    """Return the sweep file, with another recipe as its base."""
     file = ground.sweep()[1]
     ground.file("recipe.yaml", text)
     return file

@@ -1,4 +1,4 @@
-"""Sweep choice: the fastest that is not worse beyond noise; the rows to choose by decide where there are any."""
+"""The best model of a sweep: the fastest that is not worse beyond noise, judged on held-out rows if there are any."""
 
 from trainer_ext.sweep.results import BASELINE, SweepRow, choose, difference_of
 
@@ -22,7 +22,7 @@ def test_the_fastest_within_noise_is_chosen():
     assert "a little optimistic" in why
 
 
-def test_rows_held_out_decide_where_there_are_any():
+def test_held_out_rows_decide_if_there_are_any():
     rows = [DENSE, row("a", 2.0, -0.5, holdout=0.0), row("b", 3.0, 0.5, holdout=-0.5)]
     chosen, why = choose(rows)
     assert chosen.name == "a"
@@ -30,19 +30,19 @@ def test_rows_held_out_decide_where_there_are_any():
     assert difference_of(rows[2])[0] == -0.5
 
 
-def test_where_all_are_worse_the_least_loss_is_told_as_such():
+def test_if_all_are_worse_the_smallest_loss_is_chosen_and_named():
     chosen, why = choose([DENSE, row("a", 2.0, -0.2), row("b", 3.0, -0.1)])
     assert chosen.name == "b"
     assert why.startswith("every model is worse than the baseline beyond noise")
 
 
-def test_what_was_not_kept_or_not_timed_is_not_chosen():
+def test_models_that_were_not_kept_or_not_timed_are_not_chosen():
     assert choose([DENSE]) is None
     assert choose([DENSE, row("a", 2.0, 0.0, folder="")]) is None
     assert choose([DENSE, row("a", 2.0, 0.0)], shape="1 x 64") is None
 
 
-def test_exports_are_chosen_too_and_the_shape_counts():
+def test_exported_files_can_be_chosen_and_the_shape_matters():
     slow = row("a", 2.0, 0.0)
     fast = row("a", 5.0, 0.0, runtime="openvino", precision="int8")
     assert choose([DENSE, slow, fast])[0] is fast

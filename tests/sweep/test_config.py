@@ -1,4 +1,4 @@
-"""Sweep file: the runs of a grid, in order and by name; whatever is wrong in the file is named before anything starts."""
+"""Sweep files: the runs of a grid in order, which fields win, and an error for every mistake before a run starts."""
 
 import pytest
 import yaml
@@ -40,7 +40,7 @@ def write(tmp_path):
     return make
 
 
-def test_a_grid_is_every_label_with_every_other(write):
+def test_a_grid_combines_every_label_with_every_other(write):
     file = read_sweep_file(write())
     assert [job.name for job in file.jobs()] == ["0 %, none", "0 %, KD", "25 % removed, none", "25 % removed, KD"]
     last = file.jobs()[-1]
@@ -63,7 +63,7 @@ def test_skip_leaves_runs_out(write):
     assert [job.name for job in file.jobs()] == ["0 %, KD", "25 % removed, none", "25 % removed, KD"]
 
 
-def test_folders_keep_other_scripts():
+def test_folder_names_keep_other_scripts():
     assert Job("२५ % कमी, KD").folder == "२५-कमी-kd"
     assert Job("///").folder == "run"
 
@@ -90,13 +90,13 @@ def test_folders_keep_other_scripts():
         ({"groups": {"A": {}, "a": {}}}, "two labels give the same folder 'a'"),
     ],
 )
-def test_what_is_wrong_is_named(write, changes, words):
+def test_every_mistake_is_named(write, changes, words):
     read_sweep_file(write())  # the control: nothing is wrong without the change
     with pytest.raises(InputError, match=words):
         read_sweep_file(write(**changes))
 
 
-def test_a_sweep_file_is_told_from_a_recipe(write):
+def test_a_sweep_file_differs_from_a_recipe(write):
     assert is_sweep_file(write())
     assert not is_sweep_file(write().with_name("base.yaml"))
 
@@ -111,7 +111,7 @@ def test_later_fields_win(write):
     assert common_fields(file, "B", [], "tiny")["max_length"] == 8  # a scale of the recipe
 
 
-def test_a_scale_and_a_field_that_cannot_be_are_refused(write):
+def test_an_unknown_scale_and_a_varied_field_are_refused(write):
     file = read_sweep_file(write())
     with pytest.raises(InputError, match="--scale huge: grid.yaml has small, tiny"):
         common_fields(file, "", [], "huge")
@@ -119,7 +119,7 @@ def test_a_scale_and_a_field_that_cannot_be_are_refused(write):
         common_fields(file, "", ["--prune_sparsity", "0.3"], None)
 
 
-def test_runs_share_the_teachers_answers_and_say_when_nothing_is_removed(write, tmp_path):
+def test_runs_share_the_teacher_cache_and_a_run_without_compression_is_a_control(write, tmp_path):
     file = read_sweep_file(write())
     common = common_fields(file, "", [], None)
     dense, taught, _, both = (run_fields(common, job, tmp_path / "x", tmp_path / "answers") for job in file.jobs())
@@ -129,7 +129,7 @@ def test_runs_share_the_teachers_answers_and_say_when_nothing_is_removed(write, 
     assert recipe_from(both | {"data_dir": "d"}).training.prune_sparsity == 0.25
 
 
-def test_a_baseline_is_shared_unless_the_axis_changes_what_it_is(write):
+def test_a_baseline_is_shared_unless_the_axis_changes_its_training(write):
     file = read_sweep_file(write())
     common = common_fields(file, "", [], None)
     assert len({str(baseline_fields(common, job)) for job in file.jobs()}) == 1

@@ -1,4 +1,4 @@
-"""Sweep fields: a teacher's answers are kept once, but not where its inner states are taught too."""
+"""The teacher's logits are cached for all runs, unless its hidden states are distilled too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMON = {"model_name_or_path": "scratch", "prune_method": "movement", "distill_
         ({"distill_teacher": None}, None),
     ],
 )
-def test_answers_are_kept_where_answers_are_all_that_is_taught(fields, kept):
+def test_logits_are_cached_if_only_logits_are_distilled(fields, kept):
     found = run_fields(COMMON, Job("one", {}, fields), Path("run"), Path("answers"))
     assert found.get("distill_cache_dir") == kept
     assert recipe_from(found).training.distill_cache_dir == kept

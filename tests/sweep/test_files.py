@@ -1,4 +1,4 @@
-"""Files of a sweep: what is written is read back, what is none is refused, and no file is ever half there."""
+"""The result files of a sweep: they are read back unchanged, wrong ones are refused, and none is ever half written."""
 
 import json
 import math
@@ -43,13 +43,13 @@ def test_the_smallest_sweep_is_read_back(tmp_path):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, "0.7", True])
-def test_what_is_no_number_is_refused_and_nothing_is_written(tmp_path, value):
+def test_a_value_that_is_not_a_number_is_refused_and_nothing_is_written(tmp_path, value):
     with pytest.raises(ValueError, match=r"rows\[1\]\.train_kwh"):
         write_sweep(result(row(), row(train_kwh=value)), tmp_path)
     assert names(tmp_path) == []
 
 
-def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_files(tmp_path, monkeypatch):
     write_sweep(example(2, 1), tmp_path)
     before = {name: (tmp_path / name).read_bytes() for name in FILES}
 
@@ -62,7 +62,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     assert {name: (tmp_path / name).read_bytes() for name in FILES} == before
 
 
-def test_without_matplotlib_the_rest_is_written_and_no_old_picture_stays(tmp_path, monkeypatch):
+def test_without_matplotlib_the_rest_is_written_and_old_plots_are_removed(tmp_path, monkeypatch):
     write_sweep(example(2, 1), tmp_path)
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     (note,) = write_sweep(example(3, 1), tmp_path)
@@ -86,7 +86,7 @@ def test_without_matplotlib_the_rest_is_written_and_no_old_picture_stays(tmp_pat
         ({"machine": 5}, "machine: got 5"),
     ],
 )
-def test_what_is_no_sweep_is_refused(tmp_path, change, message):
+def test_a_wrong_result_file_is_refused(tmp_path, change, message):
     values = json.loads(output.to_json(example(2, 1)))
     assert output.read_sweep_json(_written(tmp_path, json.dumps(values))) == example(2, 1)
     with pytest.raises(InputError, match=message) as caught:
@@ -95,12 +95,12 @@ def test_what_is_no_sweep_is_refused(tmp_path, change, message):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{", '"sweep"', "{}"])
-def test_what_is_no_object_is_refused(tmp_path, text):
+def test_a_file_without_an_object_is_refused(tmp_path, text):
     with pytest.raises(InputError, match=r"sweep\.json"):
         read_sweep_json(_written(tmp_path, text))
 
 
-def test_no_file_and_a_binary_one_are_refused(tmp_path):
+def test_a_missing_and_a_binary_file_are_refused(tmp_path):
     with pytest.raises(InputError, match="There is no .*give the folder of a sweep"):
         read_sweep_json(tmp_path)
     (tmp_path / "sweep.json").write_bytes(bytes(range(256)))

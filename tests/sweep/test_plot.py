@@ -1,4 +1,4 @@
-"""The picture of a sweep: drawn from any sweep, valid, with the names of the frontier; and what its panels hold."""
+"""The plot of a sweep: valid for any result, reproducible, with the names of the frontier; and its panels."""
 
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -21,7 +21,7 @@ def words_of(picture):
     return ["".join(text.itertext()).strip() for text in root.iter(f"{SVG}text")]
 
 
-def test_the_picture_is_valid_and_names_the_frontier():
+def test_the_plot_is_valid_and_names_the_frontier():
     sweep = example(6, 2)
     pictures = draw(sweep)
     assert pictures["png"].startswith(PNG)
@@ -36,7 +36,7 @@ def test_the_picture_is_valid_and_names_the_frontier():
     assert sweep.machine in words
 
 
-def test_the_same_numbers_give_the_same_picture_with_words_about_it():
+def test_the_same_numbers_give_the_same_plot_with_a_description():
     sweep = example(2, 1)
     first, second = draw(sweep)["svg"], draw(sweep)["svg"]
     assert first == second
@@ -46,7 +46,7 @@ def test_the_same_numbers_give_the_same_picture_with_words_about_it():
     assert "on the frontier: 25 % removed, none (" in describe(sweep)
 
 
-def test_names_from_outside_are_words():
+def test_names_from_outside_are_plain_text():
     rows = [row("baseline", bytes=4_000_000), row(HOSTILE, 0.7, bytes=2_000_000, settings={"teacher": HOSTILE})]
     words = words_of(draw(result(*rows, recipe=HOSTILE, best={"title": HOSTILE, "why": "x"}))["svg"])
     assert words.count(HOSTILE) == 1
@@ -64,11 +64,11 @@ def test_names_from_outside_are_words():
         [row("baseline", 0.7, bytes=5), row("ruined", 0.1, bytes=1, runtime="tpu", precision="fp4")],
     ],
 )
-def test_few_and_odd_rows_are_drawn(rows):
+def test_few_and_unusual_rows_are_drawn(rows):
     assert draw(result(*rows))["png"].startswith(PNG)
 
 
-def test_nothing_to_draw_is_said():
+def test_a_result_without_measurements_cannot_be_drawn():
     with pytest.raises(InputError, match="nothing to plot"):
         draw(result(row("a"), row("b", None, bytes=5)))
 
@@ -79,7 +79,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
         draw(example(2, 1))
 
 
-def test_panels_are_of_what_was_measured():
+def test_there_is_a_panel_for_each_measurement():
     rows = example(4, 2).rows
     assert [panel.name for panel in plot.panels(rows)] == ["speed-up", "MB", "energy"]
     assert [panel.is_cost for panel in plot.panels(rows)] == [False, True, True]
@@ -105,7 +105,7 @@ def test_better_is_up_and_to_the_right_and_the_frontier_steps_down():
         assert len(heights) == len(panel.best) + 2
 
 
-def test_a_ruined_model_does_not_press_the_others_together():
+def test_a_failed_model_does_not_press_the_others_together():
     good = [row(str(value), value) for value in (0.72, 0.71, 0.69)]
     low, high = plot.y_limits(good)
     assert 0.66 < low < min(one.low for one in good)

@@ -13,13 +13,13 @@ def overlaps(boxes):
     return [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlap(b) > 0]
 
 
-def test_shared_area():
+def test_overlap():
     assert Box(0, 0, 4, 4).overlap(Box(2, 3, 9, 9)) == 2
     assert Box(0, 0, 4, 4).overlap(Box(4, 0, 8, 4)) == 0
     assert Box(0, 0, 4, 4).overlap(Box(5, 5, 6, 6)) == 0
 
 
-def test_a_lone_label_lies_up_and_to_the_right():
+def test_a_single_label_is_up_and_to_the_right():
     (box,) = place_labels([(100, 100)], [(60, 10)], around([(100, 100)]), FRAME, gap=6)
     assert box.left > 100
     assert 100 <= box.bottom < 115
@@ -40,6 +40,6 @@ def test_a_point_at_the_edge_has_its_label_inside():
         assert box.overlap(FRAME) == box.area, point
 
 
-def test_where_there_is_no_room_everyone_still_has_a_place():
+def test_without_room_every_label_still_has_a_place():
     points = [(10, 10)] * 40
     assert len(place_labels(points, [(90, 10)] * 40, around(points), Box(0, 0, 100, 40))) == 40

@@ -1,4 +1,4 @@
-"""Rows of a sweep: which are on the frontier, what is noise, and the table that the page reads."""
+"""The rows of a sweep: the frontier, and the CSV file that the demo page reads."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ def test_nothing_beats_the_frontier_and_something_beats_the_rest():
     assert all(any(beats(best, one) for best in found) for one in rows if one not in found)
 
 
-def test_a_frontier_for_everything_that_was_measured():
+def test_there_is_a_frontier_for_each_measurement():
     rows = [row("slow", 0.8, speedup={"1 x 8": 3.0, "9 x 9": 1.0}), row("fast", 0.7, speedup={"1 x 8": 1, "9 x 9": 2})]
     assert {name: [one.name for one in best] for name, best in frontiers(rows).items()} == {
         "speed-up": ["fast", "slow"]  # at the last shape
@@ -65,7 +65,7 @@ def test_the_page_reads_the_table(tmp_path):
         assert (point.speedup, point.megabytes) == (one.speedup[SHAPES[-1]], one.bytes / 1e6)
 
 
-def test_the_table_has_every_number_and_nothing_that_was_not_measured():
+def test_the_table_has_every_number_and_is_empty_where_nothing_was_measured():
     first, other = read(as_csv([row("baseline", speedup={"1 x 8": 1.0}), row(settings={"name": "x", "axis": "y"})]))
     assert tuple(first)[: len(FIRST_COLUMNS)] == FIRST_COLUMNS
     assert (first["speedup"], first["speedup 1 x 8"], other["speedup"]) == ("1.0", "1.0", "")
@@ -74,17 +74,17 @@ def test_the_table_has_every_number_and_nothing_that_was_not_measured():
     assert read(as_csv([row(value=None)])) == []
 
 
-def test_the_speed_up_is_of_the_shape_that_was_asked_for():
+def test_the_speed_up_is_that_of_the_given_shape():
     rows = [row(speedup={"1 x 8": 2.0, "9 x 9": 3.0})]
     assert read(as_csv(rows))[0]["speedup"] == "3.0"
     assert read(as_csv(rows, "1 x 8"))[0]["speedup"] == "2.0"
 
 
-def test_a_metric_that_is_no_share_is_no_accuracy():
+def test_a_metric_that_is_not_a_fraction_is_not_in_the_accuracy_columns():
     (cells,) = read(as_csv([row(value=0.4, metric="pearson")]))
     assert (cells["accuracy"], cells["accuracy_low"], cells["value"]) == ("", "", "0.4")
 
 
-def test_names_may_hold_anything():
+def test_names_may_contain_anything():
     names = ['quotes "and", commas', "two\nlines", "लहान | मॉडेल", "=1+1"]
     assert [cells["name"] for cells in read(as_csv([row(name) for name in names]))] == names

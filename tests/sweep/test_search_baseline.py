@@ -1,4 +1,4 @@
-"""Search baseline: the facts of a small model on made-up texts are those that can be counted by hand."""
+"""Facts about the baseline of a search: for a small model they equal what is counted by hand."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_parameters_are_counted(found):
     assert whole == sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_pieces_in_use_come_first_and_change_no_train_text(found):
+def test_the_tokens_in_use_are_tried_first_and_change_no_training_text(found):
     facts, _ = found()
     sizes = [level.tokens for level in facts.vocabulary]
     assert sizes == sorted(sizes, reverse=True)
@@ -67,13 +67,13 @@ def test_pieces_in_use_come_first_and_change_no_train_text(found):
     assert min(space_for(Goal("smallest", points=1), facts).levels) == WHOLE
 
 
-def test_where_all_are_in_use_none_is_given_up_at_first(found):
+def test_if_all_tokens_are_in_use_the_whole_vocabulary_is_tried_first(found):
     facts, _ = found(every_piece_in_use=True)
     assert (facts.vocabulary[0].tokens, facts.first) == (facts.tokens, 0)
     assert WHOLE not in space_for(Goal("smallest", points=1), facts).levels
 
 
-def test_what_the_recipe_asks_for_is_where_it_starts(found):
+def test_a_search_starts_from_the_fields_of_the_recipe(found):
     facts, _ = found(vocab_size=80, prune_method="magnitude", prune_structure="plain", distill_teacher=None)
     assert ([level.tokens for level in facts.vocabulary], facts.first, facts.trimmed) == ([80], 0, True)
     assert (facts.method, facts.structure, facts.teacher) == ("magnitude", "plain", False)

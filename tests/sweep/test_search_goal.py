@@ -1,4 +1,4 @@
-"""Search goal: which numbers are refused, and each verdict with a variant that just misses it."""
+"""The goal of a search: bad numbers are refused, and each verdict is tested at its limit."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_interval_decides(difference, low, high, word, accepted, accepted_if
         assert (verdict.word, verdict.accepted) == (word, expected)
 
 
-def test_one_question_of_two_hundred_is_half_a_point():
+def test_one_of_two_hundred_rows_is_half_a_point():
     lost = Variant("torch", 1, 1.0, 0.965 - 0.97, -0.02, 0.01, 200)  # not -0.005 but a little less
     assert lost.difference < -0.005
     assert judge(Goal("smallest", points=0.5), lost).accepted
@@ -80,7 +80,7 @@ def test_costs_put_the_better_first():
     assert min((small, lucky), key=lambda one: cost(Goal("smallest", points=1), one)) is lucky
 
 
-def test_losses_are_words_with_their_interval():
+def test_losses_are_described_with_their_interval():
     assert variant(-0.51, -1.2, 0.2, rows=1818).words == "loses 0.5 points [-1.2, +0.2], n = 1,818"
     assert variant(0.5, -0.2, 1.2).words == "gains 0.5 points [-0.2, +1.2], n = 200"
     assert variant(-0.04, -0.2, 0.2).words == "loses nothing [-0.2, +0.2], n = 200"

@@ -1,4 +1,4 @@
-"""Search plan: on made-up surfaces it ends near the best of all candidates, in few runs, and says why."""
+"""The planner of a search: on simulated losses it ends near the best candidate, in few runs, and explains why."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_most_searches_are_short():
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_luck_costs_little(seed):
+def test_noise_of_trainings_costs_little(seed):
     fair = Surface(scale=0.5)
     stop, results = search(WITHIN, replace(fair, luck=0.35, seed=seed))
     assert len(results) <= 12
@@ -74,7 +74,7 @@ def test_eight_times_smaller_where_pruning_costs_what_was_measured():
 
 
 @pytest.mark.parametrize("kind", ["smallest", "fastest"])
-def test_where_everything_fails_it_says_so_early(kind):
+def test_a_search_stops_early_if_nothing_is_good_enough(kind):
     stop, results = search(Goal(kind, points=0.5), Surface(offset=6.0))
     assert stop.best is None
     assert len(results) <= 6
@@ -85,7 +85,7 @@ def test_where_everything_fails_it_says_so_early(kind):
 @pytest.mark.parametrize(
     "goal", [WITHIN, Goal("fastest", points=0.5), Goal("best", speedup=8.0)], ids=lambda goal: goal.kind
 )
-def test_a_killed_search_goes_on_where_it_was(goal):
+def test_a_killed_search_continues_where_it_was(goal):
     surface = Surface(luck=0.3, seed=3, broken=("s60-d3", "s60-d3-v8600"))
     stop, results = search(goal, surface)
     space = space_for(goal, replace(MINILM, rows=818))
@@ -98,7 +98,7 @@ def test_a_killed_search_goes_on_where_it_was(goal):
     assert next_step(goal, space, results[::-1]) == stop
 
 
-def test_a_failed_run_is_neither_good_nor_bad():
+def test_a_failed_run_says_nothing_about_others():
     _, results = search(WITHIN, Surface())
     first = results[0].candidate.name
     stop, results = search(WITHIN, Surface(broken=(first,)))
@@ -112,7 +112,7 @@ def test_a_failed_run_is_neither_good_nor_bad():
     assert "Nothing was measured; 3 failed" in stop.reason
 
 
-def test_a_missing_export_was_not_good_enough():
+def test_a_missing_export_counts_as_not_good_enough():
     whole, results = Surface(), []
     space = space_for(WITHIN, MINILM)
     while isinstance(step := next_step(WITHIN, space, results), NextRun):
@@ -122,7 +122,7 @@ def test_a_missing_export_was_not_good_enough():
     assert len(results) <= 10
 
 
-def test_the_limit_of_runs_is_kept_and_said():
+def test_the_limit_of_runs_is_respected_and_named():
     stop, results = search(WITHIN, Surface(), most_runs=2)
     assert len(results) == 2
     assert "2 of 2 runs used." in stop.reason
@@ -130,7 +130,7 @@ def test_the_limit_of_runs_is_kept_and_said():
         next_step(WITHIN, space_for(WITHIN, MINILM), [], most_runs=0)
 
 
-def test_the_reason_names_the_border_and_what_is_left():
+def test_the_reason_names_the_answer_and_the_next_better_one():
     stop, results = search(WITHIN, Surface(scale=2.0, vocabulary=0.5))
     best = stop.best
     assert stop.reason.startswith(
@@ -146,7 +146,7 @@ def test_the_reason_names_the_border_and_what_is_left():
     assert max(cheaper)[1] in stop.reason
 
 
-def test_an_alternative_is_found_where_the_main_line_ends():
+def test_an_alternative_is_found_after_the_main_line():
     surface = Surface(scale=1.2, factors={"longer": 0.2})
     without = search(WITHIN, surface, replace(MINILM, epochs=None))[0]
     stop, results = search(WITHIN, surface)
@@ -157,7 +157,7 @@ def test_an_alternative_is_found_where_the_main_line_ends():
     assert sum(result.candidate.family != MAIN for result in useless) <= 2
 
 
-def test_the_whole_vocabulary_comes_back_where_cutting_it_is_not_free():
+def test_a_larger_vocabulary_is_tried_if_trimming_costs_quality():
     stop, _ = search(WITHIN, Surface(scale=0.3, vocabulary=40.0))
     assert "vocab_size" not in stop.best.candidate.fields
     larger = replace(MINILM, vocabulary=(VocabularyLevel(15_000, 0.005), *MINILM.vocabulary), first=1)
@@ -166,7 +166,7 @@ def test_the_whole_vocabulary_comes_back_where_cutting_it_is_not_free():
     assert stop.best.candidate.fields["vocab_size"] == 15_000
 
 
-def test_fastest_is_measured_and_leaves_the_vocabulary():
+def test_fastest_uses_measured_times_and_keeps_the_vocabulary():
     goal, surface = Goal("fastest", points=0.5), Surface()
     stop, results = search(goal, surface)
     assert all("vocab_size" not in result.candidate.fields for result in results)
@@ -197,14 +197,14 @@ def test_best_at_a_speed(speedup):
     assert len(results) <= 7
 
 
-def test_a_speed_out_of_reach_is_said():
+def test_a_speed_out_of_reach_is_reported():
     stop, results = search(Goal("best", speedup=60.0), Surface())
     assert stop.best is None
     assert len(results) <= 3
     assert stop.reason.startswith("Nothing ")
 
 
-def test_sure_wants_the_interval_within():
+def test_sure_needs_the_whole_interval_within():
     goal = Goal("smallest", points=0.5, sure=True)
     stop, _ = search(goal, Surface(rows=40_000))
     assert stop.best.verdict.word == "shown"

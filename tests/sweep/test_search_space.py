@@ -1,4 +1,4 @@
-"""Search space: sizes as measured files have them, fields that a recipe takes, and what is left out."""
+"""The candidates of a search: predicted sizes equal measured ones, and every candidate is a valid recipe."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MEASURED = {
 
 
 @pytest.mark.parametrize(("place", "torch", "int8", "speed"), MEASURED.values(), ids=MEASURED)
-def test_sizes_and_speeds_are_those_that_were_measured(place, torch, int8, speed):
+def test_predicted_sizes_and_speeds_equal_measured_ones(place, torch, int8, speed):
     space = Space(MINILM, trims=False, strengths=FINE_STRENGTHS)
     one = candidate(MINILM, *place, WHOLE) if place else space.baseline
     assert one.bytes["torch"] / 2**20 == pytest.approx(torch, rel=0.005)
@@ -37,7 +37,7 @@ def test_sizes_and_speeds_are_those_that_were_measured(place, torch, int8, speed
 
 @pytest.mark.parametrize("structure", ["compact", "plain"])
 @pytest.mark.parametrize("layers", [1, 2, 6, 12])
-def test_every_candidate_can_be_asked_for(structure, layers, tmp_path):
+def test_every_candidate_has_valid_arguments(structure, layers, tmp_path):
     facts = replace(
         MINILM,
         layers=layers,
@@ -61,7 +61,7 @@ def test_every_candidate_can_be_asked_for(structure, layers, tmp_path):
         assert one.bytes["torch"] < space_for(SMALL, facts).baseline.bytes["torch"]
 
 
-def test_names_tell_candidates_apart():
+def test_names_of_candidates_are_unique():
     candidates = space_for(SMALL, MINILM).candidates.values()
     assert len({one.words for one in candidates}) == len({one.name for one in candidates}) == len(candidates)
     assert len({repr(sorted(one.fields.items(), key=str)) for one in candidates}) == len(candidates)
@@ -75,7 +75,7 @@ def test_a_plain_structure_removes_less_of_a_layer():
     assert candidate(plain, MAIN, 0.8, WHOLE).layers == 4
 
 
-def test_what_the_recipe_says_is_kept():
+def test_fields_of_the_recipe_are_kept():
     facts = replace(MINILM, method="magnitude", drops_layers=False, teacher=False)
     assert families(facts) == (MAIN, "longer", "movement", "soft_movement")
     one = candidate(facts, MAIN, 0.6, 0)
@@ -87,7 +87,7 @@ def test_what_the_recipe_says_is_kept():
         assert all(one.fields["vocab_size"] <= 8600 for one in space_for(goal, asked).candidates.values())
 
 
-def test_hidden_states_are_taught_where_tokens_can_be_compared():
+def test_hidden_states_are_distilled_if_tokens_can_be_compared():
     whole, cut = candidate(MINILM, MAIN, 0.6, WHOLE), candidate(MINILM, MAIN, 0.6, 0)
     assert (whole.fields["distill_hidden"], cut.fields["distill_hidden"]) == (1.0, 0.0)
     alike = replace(MINILM, vocabulary=(VocabularyLevel(8600, 0.1, alike=True), VocabularyLevel(4300, 0.3)))
@@ -97,12 +97,12 @@ def test_hidden_states_are_taught_where_tokens_can_be_compared():
 
 
 @pytest.mark.parametrize("sizes", [(8000, 9000), (8000, 8000), (40_000,), (0,)])
-def test_sizes_of_a_vocabulary_must_fall(sizes):
+def test_sizes_of_a_vocabulary_must_decrease(sizes):
     with pytest.raises(InputError, match="Sizes of the vocabulary must decrease from 30522"):
         replace(MINILM, vocabulary=tuple(VocabularyLevel(size, 0.0) for size in sizes))
 
 
-def test_a_guess_before_any_run_is_wide_and_falls_with_the_strength():
+def test_chances_before_any_run_are_wide_and_fall_with_the_strength():
     space, beliefs = space_for(SMALL, MINILM), Surrogate([])
     main = [one for one in space.candidates.values() if one.family == MAIN and one.level == 0]
     chances = [beliefs.chance_within(one, "openvino-int8", 0.5) for one in main]

@@ -1,4 +1,4 @@
-"""Sweep place: one process works on a run, the dead hold nothing, and a folder holds one sweep."""
+"""The folder of a sweep: one process per run, no locks of dead processes, and one sweep per folder."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ with SweepDirectory(Path(sys.argv[1])).claim("run"):
 """
 
 
-def test_a_killed_process_lets_its_run_go(tmp_path):
+def test_a_killed_process_releases_its_run(tmp_path):
     place = SweepDirectory(tmp_path)
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
@@ -45,7 +45,7 @@ def test_a_folder_holds_one_sweep(tmp_path):
         begin(place, {"base": "a.yaml", "common": {"seed": 2}})
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
+def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="holds files of something else"):
         begin(SweepDirectory(tmp_path), {})
@@ -54,7 +54,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
         begin(SweepDirectory(tmp_path / "file"), {})
 
 
-def test_a_linked_tree_costs_no_disk_and_is_not_made_twice(tmp_path):
+def test_a_linked_tree_needs_no_disk_and_is_not_made_twice(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "weights").write_text("1")
     link_tree(tmp_path / "a", tmp_path / "b" / "c")
@@ -64,7 +64,7 @@ def test_a_linked_tree_costs_no_disk_and_is_not_made_twice(tmp_path):
     assert not (tmp_path / "b" / "c" / "more").exists()
 
 
-def test_baselines_are_told_apart_by_their_fields(tmp_path):
+def test_baselines_with_different_fields_have_different_folders(tmp_path):
     place = SweepDirectory(tmp_path)
     assert place.baseline({"seed": 1, "a": 2}).root == place.baseline({"a": 2, "seed": 1}).root
     assert place.baseline({"seed": 1}).root != place.baseline({"seed": 2}).root

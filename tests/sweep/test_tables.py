@@ -1,4 +1,4 @@
-"""Tables of a sweep: every number with its unit, noise where the interval contains zero, and names as plain words."""
+"""The tables of a sweep: every number with its unit, noise if the interval contains zero, and names as plain text."""
 
 import io
 import re
@@ -33,7 +33,7 @@ def test_the_tables_fit_the_screen_and_nothing_is_cut(width):
     assert "onnxruntime int8" in text
 
 
-def test_an_interval_stands_beside_its_number_where_there_is_room_and_below_it_where_not():
+def test_an_interval_is_beside_its_number_or_below_it_in_a_narrow_terminal():
     one = example(2, 1)
     pattern = re.compile(r"71\.\d \[69\.\d, 7\d\.\d\]")
     assert pattern.search(shown(one, 120))
@@ -84,7 +84,7 @@ def test_numbers_and_their_units():
     assert "| half | torch fp32 | 3.46 | 1.45x | 2.00x |" in markdown(result(one))
 
 
-def test_what_no_row_has_is_left_out():
+def test_empty_columns_are_left_out():
     sweep = result(row("baseline"), row("x", 0.7))
     for word in ("difference |", "MB", "held out", "gone", "Cost", "Wh", "frontier"):
         assert word not in shown(sweep) + markdown(sweep)
@@ -99,7 +99,7 @@ def test_what_no_row_has_is_left_out():
     ("low", "high", "noise"),
     [(-0.1, 0.1, True), (0.0, 0.1, True), (-0.1, 0.0, True), (0.001, 0.1, False), (-0.1, -0.001, False)],
 )
-def test_noise_is_said_exactly_where_the_interval_contains_zero(low, high, noise):
+def test_a_difference_is_noise_exactly_if_its_interval_contains_zero(low, high, noise):
     one = row("x", 0.7, difference=(low + high) / 2, difference_low=low, difference_high=high)
     held = replace(one, difference=None, holdout={"difference": 0.01, "low": low, "high": high, "rows": 9.0})
     for found in (one, held):
@@ -132,7 +132,7 @@ def test_failures_and_notes_follow():
     assert "## Notes" not in markdown(result(row("baseline")))
 
 
-def test_names_from_outside_are_plain_words():
+def test_names_from_outside_are_plain_text():
     sweep = result(
         row(HOSTILE, 0.7, bytes=5), recipe=HOSTILE, best={"title": HOSTILE, "why": HOSTILE}, notes=[HOSTILE]
     )
@@ -145,12 +145,12 @@ def test_names_from_outside_are_plain_words():
     assert "लहान" in page
 
 
-def test_a_fence_holds_any_command():
+def test_a_code_block_can_hold_any_command():
     assert "````sh\na ``` b\n````" in markdown(result(row(), command="a ``` b"))
     assert "```" not in markdown(result(row(), command=None))
 
 
-def test_the_page_says_on_what_was_measured():
+def test_the_page_names_the_conditions():
     sweep = example(2, 1)
     page = markdown(sweep, "pareto.svg")
     for words in (
@@ -169,7 +169,7 @@ def test_the_page_says_on_what_was_measured():
     assert "pareto" not in markdown(mixed)
 
 
-def test_a_number_that_is_no_share_is_shown_as_it_is():
+def test_a_metric_that_is_not_a_fraction_is_not_in_per_cent():
     page = markdown(result(row("x", 0.8123, metric="pearson", low=0.79, high=0.83)))
     assert "0.812 [0.79, 0.83]" in page
     assert "Pearson's r |" in page

@@ -1,5 +1,5 @@
-"""Sweeps together: of several that search on one folder, none asks for a run too many, each waits for the others' last
-runs, and what a dead one left is done and told."""
+"""Several searches on one folder: together they do the right number of runs, each waits for the last runs of the others,
+and runs of a killed one are finished."""
 
 import json
 import threading
@@ -55,7 +55,7 @@ def take_all(source, place, taken):
             source.give(Outcome(job, ok=True))
 
 
-def test_several_do_each_run_once(place):
+def test_several_searches_do_each_run_once(place):
     taken = []
     sources = [source(place) for _ in range(3)]
     workers = [threading.Thread(target=take_all, args=(one, place, taken)) for one in sources]
@@ -67,7 +67,7 @@ def test_several_do_each_run_once(place):
     assert states(place) == ["COMPLETE"] * TRIALS
 
 
-def test_the_last_runs_of_another_sweep_are_waited_for(place):
+def test_a_search_waits_for_the_last_runs_of_another(place):
     ours, theirs = source(place), source(place)
     jobs = [theirs.take() for _ in range(TRIALS)]
     for job in jobs[1:]:
@@ -84,7 +84,7 @@ def test_the_last_runs_of_another_sweep_are_waited_for(place):
     assert states(place) == ["COMPLETE", "FAIL", *["COMPLETE"] * (TRIALS - 2)]
 
 
-def test_what_a_dead_sweep_left_is_done_or_told(place):
+def test_runs_of_a_killed_search_are_finished_or_reported(place):
     dead = source(place)
     finished, half = dead.take(), dead.take()
     finish(place, finished)
@@ -97,7 +97,7 @@ def test_what_a_dead_sweep_left_is_done_or_told(place):
     assert states(place) == ["COMPLETE"] * TRIALS
 
 
-def test_a_child_leaves_a_run_that_was_finished_meanwhile(place, tmp_path):
+def test_a_child_process_does_not_repeat_a_run_that_was_finished_meanwhile(place, tmp_path):
     job = SimpleNamespace(folder="run")
     finish(place, job)
     with pytest.raises(Busy):
@@ -105,8 +105,8 @@ def test_a_child_leaves_a_run_that_was_finished_meanwhile(place, tmp_path):
     assert json.loads((tmp_path / "run" / VARIANTS).read_text()) == []
 
 
-def test_two_may_open_a_new_database_at_once(place):
-    """Optuna makes the tables without a lock: one of two may find them half made."""
+def test_several_processes_may_open_a_new_database_at_once(place):
+    """Optuna creates the tables without a lock, so another thread may find them half created."""
     failed, together = [], threading.Barrier(4)
 
     def open_at_once():
