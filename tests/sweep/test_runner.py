@@ -1,5 +1,5 @@
-"""Sweep, the real command in real processes: started twice on one folder, and killed in the middle, it repeats nothing,
-loses nothing and shares what can be shared; what fails is told and does not stop the others."""
+"""The sweep command in real processes: started twice on one folder and killed in the middle, it repeats and loses nothing,
+shares the baseline and the teacher cache, and reports a failed run without stopping the others."""
 
 import csv
 import json
@@ -51,7 +51,7 @@ def wait_for(what, *, seconds: float = 600.0):
     """Wait until `what()` is true."""
     end = time.monotonic() + seconds
     while not what():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.1)
 
 
@@ -101,14 +101,14 @@ def swept(tmp_path_factory):
     }
 
 
-def test_a_killed_sweep_takes_its_children_along_and_repeats_nothing(swept):
+def test_a_killed_sweep_ends_its_child_processes_and_repeats_nothing(swept):
     place, job = swept["place"], swept["jobs"][0]
     assert swept["orphans"]
     assert report.load(place.run(job).root).created == swept["finished_at"]
     assert place.log(job.folder).read_text().count("Check and measurement") == 1
 
 
-def test_of_several_commands_each_run_is_done_by_one(swept):
+def test_several_commands_share_the_runs(swept):
     """No run was done twice, and none is missing: the study has each once, and one of the two measured all."""
     place, jobs = swept["place"], swept["jobs"]
     assert all(place.is_finished(job) for job in jobs[:2])
@@ -129,12 +129,12 @@ def test_the_baseline_is_trained_once_and_shared(swept):
     assert numbers.sparsity.achieved == pytest.approx(0.5, abs=0.05)
 
 
-def test_the_teacher_is_asked_once(swept):
-    stores = list(swept["place"].answers.glob("*.sqlite"))
+def test_the_teacher_runs_once(swept):
+    stores = list(swept["place"].teacher_cache.glob("*.sqlite"))
     assert len(stores) == 1
 
 
-def test_what_fails_is_told_and_stops_nothing(swept):
+def test_a_failed_run_is_reported_and_stops_nothing(swept):
     assert swept["status"] == [1, 1, 1]
     result = read_sweep_json(swept["place"].root)
     assert list(result.failed) == ["50 %, of 7"]
@@ -143,7 +143,7 @@ def test_what_fails_is_told_and_stops_nothing(swept):
     assert [row.name for row in result.rows] == [BASELINE, "0 %, of 8", "50 %, of 8"]
 
 
-def test_the_outcome_is_complete_and_measured_once(swept):
+def test_the_results_are_complete_and_measured_once(swept):
     place, jobs = swept["place"], swept["jobs"]
     assert (place.root / "sweep.json").stat().st_mtime_ns == swept["measured_at"]
     for name in ("sweep.csv", "sweep.md", "pareto.png", "pareto.svg"):
@@ -199,12 +199,12 @@ def test_bad_input_is_one_line(swept, monkeypatch, capsys, tmp_path, words, told
     assert not list(tmp_path.rglob("compression.json"))
 
 
-def test_a_recipe_is_no_sweep_file(swept, monkeypatch, capsys):
+def test_a_recipe_is_not_a_sweep_file(swept, monkeypatch, capsys):
     status, _, words = run_command(monkeypatch, capsys, "sweep", swept["folder"] / "tiny.yaml")
     assert (status, "is a recipe; give a sweep file" in words) == (2, True)
 
 
-def test_two_search_ranges_and_one_takes_up_what_the_other_was_cut_off_in(swept):
+def test_of_two_searches_one_continues_what_the_killed_one_has_left(swept):
     folder = swept["folder"]
     file = folder / "ranges.yaml"
     ranges = {"prune_sparsity": [0.2, 0.8], "prune_method": ["movement", "magnitude"]}

@@ -1,5 +1,5 @@
-"""Search, the real command in real processes: killed between two runs it goes on where it was, chooses by rows held out,
-and says why it stopped."""
+"""The search command in real processes: killed between two runs it continues where it was, chooses by held-out rows, and
+explains why it stopped."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def found(recipe):
     with subprocess.Popen(command, **quiet) as first:
         end = time.monotonic() + 600
         while not (finished := list(out.glob("*/variants.json"))) or not _works(place, finished):
-            assert time.monotonic() < end, "waited in vain"
+            assert time.monotonic() < end, "timed out"
             assert first.poll() is None, first.stdout.read()
             time.sleep(0.1)
         os.kill(first.pid, signal.SIGKILL)
@@ -58,7 +58,7 @@ def _works(place: SweepDirectory, finished) -> bool:
     return any(place.is_busy(name) for name in names)
 
 
-def test_a_killed_search_goes_on_where_it_was(found):
+def test_a_killed_search_continues_where_it_was(found):
     assert found["status"] == 0, found["words"]
     assert report.load(found["first"]).created == found["created"]
     result = read_sweep_json(found["out"])
@@ -67,7 +67,7 @@ def test_a_killed_search_goes_on_where_it_was(found):
     assert "2 of 2 runs used" in result.notes[0]
 
 
-def test_the_choice_is_made_on_rows_held_out(found):
+def test_the_choice_is_made_on_held_out_rows(found):
     result = read_sweep_json(found["out"])
     recipe = yaml.safe_load((found["first"] / "recipe.yaml").read_text())
     assert recipe["holdout_share"] == 0.3

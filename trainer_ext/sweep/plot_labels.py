@@ -1,7 +1,6 @@
 """Place labels beside points so that they hide neither each other nor other points.
 
-Pure geometry without randomness: the same points always give the same places, which a plot that is compared byte by byte
-needs.
+Pure geometry without randomness, so that the same numbers always give the same plot.
 """
 
 from __future__ import annotations

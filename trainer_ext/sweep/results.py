@@ -123,11 +123,7 @@ def last_shape(rows: Sequence[SweepRow]) -> str:
 def frontier(rows: Sequence[SweepRow], *, cost: Callable[[SweepRow], float | None]) -> list[SweepRow]:
     """Return the Pareto frontier of value (higher is better) and cost, cheapest first.
 
-    Of rows that are equal in both, the first one is kept.
-
-    Args:
-        rows: those without a value or a cost are left out.
-        cost: a function of a row; smaller is better.
+    Rows without a value or a cost are left out; of rows that are equal in both, the first one is kept.
     """
     known = [(price, row.value, row) for row in rows if row.value is not None and (price := cost(row)) is not None]
     best, found = -math.inf, []

@@ -1,7 +1,6 @@
 """Search for the smallest, fastest or best model that a goal allows, in as few runs as possible.
 
-Which run is next, and when the search ends, follows from the results alone (planner.py). So a search that was killed
-continues where it was: finished runs are read, not repeated.
+The next run follows from the results alone (planner.py), so a killed search continues where it was.
 """
 
 from __future__ import annotations
