@@ -22,7 +22,7 @@ def test_every_tenth_text_is_held_out_unless_it_occurs_again():
     assert held_out == ["text 10", "text 20", "text 30"]
     assert chosen == [text for text in texts if text not in held_out]
     assert hold_out([*texts[:9], "text 1", *texts[10:]])[1] == ["text 20", "text 30"]
-    with pytest.raises(InputError, match="9 texts leaves none to measure by.*--held-out"):
+    with pytest.raises(InputError, match="9 texts leaves none to hold out.*--held-out"):
         hold_out(texts[:9])
 
 
@@ -31,7 +31,7 @@ def test_every_tenth_text_is_held_out_unless_it_occurs_again():
     [
         ("empty.txt", b" \n\n", "is empty"),
         ("latin.txt", "caf\xe9".encode("latin-1"), "not UTF-8"),
-        ("cut.txt.gz", gzip.compress(b"text" * 99, mtime=0)[:20], "cut off"),
+        ("cut.txt.gz", gzip.compress(b"text" * 99, mtime=0)[:20], "truncated"),
         ("wrong.txt.gz", b"text", "Not a gzipped file"),
         ("rows.csv", b"text,label\n", r"no .txt or .txt.gz file"),
     ],

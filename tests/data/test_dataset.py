@@ -78,7 +78,7 @@ REFUSED = {
     "empty label": ({"train": TRAIN + "a text,\n"}, {}, ["line 6: the label ('label') is empty"]),
     "NaN label": ({"train": TRAIN + "a text,NaN\n"}, {}, ["line 6: the label ('label') is empty or 'NaN'"]),
     "all texts empty": ({"train": "text,label\n,sport\nNaN,weather\n"}, {}, ["no text in any of its 2 rows"]),
-    "test is train": ({"test": TRAIN}, {}, ["every text of", "test.csv also stands in train.csv", "--test_file"]),
+    "test is train": ({"test": TRAIN}, {}, ["every text of", "test.csv is also in train.csv", "--test_file"]),
     "too few rows asked": ({}, {"max_train_rows": 1}, ["--max_train_rows is 1, fewer than the 2 classes"]),
     "holdout of nothing": ({}, {"holdout_share": 0.0}, ["--holdout_share must be in (0, 0.5]; it is 0.0"]),
     "holdout of most": ({}, {"holdout_share": 0.51}, ["--holdout_share must be in (0, 0.5]; it is 0.51"]),

@@ -69,7 +69,7 @@ def test_they_train_and_time(tmp_path):
 
 
 REFUSED = {
-    "no object": ("jsonl", GOOD + '["x", "a"]\n', ["line 3", "is no JSON object", "one on each line"]),
+    "no object": ("jsonl", GOOD + '["x", "a"]\n', ["line 3", "is not a JSON object", "one on each line"]),
     "an array of objects": ("json", "[\n" + GOOD + "]", ["line 1", "not readable", "one object on each line"]),
     "cut off": ("jsonl", GOOD[:-9], ["line 2", "Unterminated string", "at character"]),
     "too deep": ("jsonl", GOOD + "[" * 100_000, ["line 3", "too deep"]),

@@ -98,7 +98,7 @@ def test_numbers_are_held_out_at_equal_distances(load):
 REFUSED = {
     "no class anywhere": (MULTI, "text,label\none,\ntwo,\n", "names no class"),
     "unknown class": (MULTI, "text,label\none,x|y\n", "labels that the train file lacks: 'a', 'b'"),
-    "no number": (NUMBER, "text,label\none,many\n", "line 2: the label ('label') is 'many', which is no number"),
+    "no number": (NUMBER, "text,label\none,many\n", "line 2: the label ('label') is 'many', which is not a number"),
     "no finite number": (NUMBER, "text,label\none,nan\n", "line 2: the label ('label') is 'nan'"),
     "no second text": (PAIR, "text,label\none,a\n", "no column 'other'"),
     "the same text twice": (
@@ -109,9 +109,9 @@ REFUSED = {
     "the label as text": ({"text_pair_column": "label"}, OTHER, "--text_pair_column and --label_column are both"),
     "one column": (TAGS, "Asha\n", "line 1: 1 columns"),
     "another width": (TAGS, "Asha X B-PER\nRao I-PER\n", "line 2: 2 columns where the first word has 3"),
-    "a header": (TAGS, "word tag\nAsha B-PER\n", "line 1: the last column is 'tag', which is no tag"),
-    "tags without a dash": (TAGS, "Asha BPER\n", "'BPER', which is no tag"),
-    "a type without a name": (TAGS, "Asha B-\n", "'B-', which is no tag"),
+    "a header": (TAGS, "word tag\nAsha B-PER\n", "line 1: the last column is 'tag', which is not a tag"),
+    "tags without a dash": (TAGS, "Asha BPER\n", "'BPER', which is not a tag"),
+    "a type without a name": (TAGS, "Asha B-\n", "'B-', which is not a tag"),
     "no sentence": (TAGS, "\n\n", "holds no sentence"),
     "no entity": (TAGS, "Asha O\n", "holds no entity"),
     "unknown type": (TAGS, "Asha B-ORG\n", "lacks: 'B-LOC', 'B-PER', 'I-PER'"),
@@ -120,9 +120,9 @@ REFUSED = {
     "a list": (ANSWERS, "[]", "is not in the layout of SQuAD 1.1"),
     "no question": (ANSWERS, '{"data": []}', "holds no question"),
     "no answer": (ANSWERS, squad(answers=[]), "'What does it meet?' has no answer"),
-    "answer elsewhere": (ANSWERS, squad(answers=[(3, "Bhima")]), "'Bhima' does not stand at character 3"),
-    "answer before": (ANSWERS, squad(answers=[(-8, "Krishna")]), "does not stand at character -8"),
-    "empty answer": (ANSWERS, squad(answers=[(0, "")]), "does not stand at character 0"),
+    "answer elsewhere": (ANSWERS, squad(answers=[(3, "Bhima")]), "'Bhima' is not at character 3"),
+    "answer before": (ANSWERS, squad(answers=[(-8, "Krishna")]), "is not at character -8"),
+    "empty answer": (ANSWERS, squad(answers=[(0, "")]), "is not at character 0"),
 }
 GOOD_TEST = {
     "multi_label_classification": "text,label\nnew,a|b\n",

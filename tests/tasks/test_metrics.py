@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
-from trainer_ext.tasks import metrics
+from trainer_ext.tasks import intervals, metrics
 
 
 @pytest.fixture
@@ -91,43 +91,43 @@ def test_wilson_interval_by_its_formula():
     correct, n, z = 96, 100, stats.norm.ppf(0.975)
     centre = (correct / n + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(0.96 * 0.04 / n + z**2 / (4 * n**2))
-    assert metrics.wilson_interval(correct, n) == pytest.approx((centre - half, centre + half))
-    assert metrics.wilson_interval(10, 10)[1] == 1.0
+    assert intervals.wilson_interval(correct, n) == pytest.approx((centre - half, centre + half))
+    assert intervals.wilson_interval(10, 10)[1] == 1.0
     with pytest.raises(ValueError, match="correct=11 of n=10"):
-        metrics.wilson_interval(11, 10)
+        intervals.wilson_interval(11, 10)
 
 
 def test_paired_interval_is_symmetric_and_shrinks():
-    low, high = metrics.paired_difference_interval(5, 2, rows=500)
+    low, high = intervals.paired_difference_interval(5, 2, rows=500)
     assert low < -3 / 500 < high
-    assert metrics.paired_difference_interval(2, 5, rows=500) == pytest.approx((-high, -low))
-    wide = metrics.paired_difference_interval(0, 0, rows=100)
-    narrow = metrics.paired_difference_interval(0, 0, rows=1000)
+    assert intervals.paired_difference_interval(2, 5, rows=500) == pytest.approx((-high, -low))
+    wide = intervals.paired_difference_interval(0, 0, rows=100)
+    narrow = intervals.paired_difference_interval(0, 0, rows=1000)
     assert wide[0] < narrow[0] < 0 < narrow[1] < wide[1]
     with pytest.raises(ValueError, match="lost=3 and won=3"):
-        metrics.paired_difference_interval(3, 3, rows=5)
+        intervals.paired_difference_interval(3, 3, rows=5)
 
 
 def test_paired_interval_covers_the_truth():
     counts = np.random.default_rng(0).multinomial(500, [0.03, 0.01, 0.96], size=2000)
-    intervals = [metrics.paired_difference_interval(lost, won, rows=500) for lost, won, _ in counts]
-    assert 0.93 < np.mean([low <= -0.02 <= high for low, high in intervals]) < 0.975
+    found = [intervals.paired_difference_interval(lost, won, rows=500) for lost, won, _ in counts]
+    assert 0.93 < np.mean([low <= -0.02 <= high for low, high in found]) < 0.975
 
 
 def test_bootstrap_is_seeded_and_pairs_the_rows(labels):
-    first = metrics.bootstrap_interval(metrics.macro_f1, *labels, resamples=200)
-    assert first == metrics.bootstrap_interval(metrics.macro_f1, *labels, resamples=200)
-    assert first != metrics.bootstrap_interval(metrics.macro_f1, *labels, resamples=200, seed=1)
+    first = intervals.bootstrap_interval(metrics.macro_f1, *labels, resamples=200)
+    assert first == intervals.bootstrap_interval(metrics.macro_f1, *labels, resamples=200)
+    assert first != intervals.bootstrap_interval(metrics.macro_f1, *labels, resamples=200, seed=1)
     assert first[0] < metrics.macro_f1(*labels) < first[1]
-    assert metrics.bootstrap_interval(metrics.accuracy, labels[1], labels[1], resamples=50) == (1.0, 1.0)
+    assert intervals.bootstrap_interval(metrics.accuracy, labels[1], labels[1], resamples=50) == (1.0, 1.0)
     with pytest.raises(ValueError, match="arrays of one length"):
-        metrics.bootstrap_interval(metrics.accuracy, [0, 1], [0, 1, 1])
+        intervals.bootstrap_interval(metrics.accuracy, [0, 1], [0, 1, 1])
 
 
 def test_bootstrap_of_accuracy_is_near_wilson(labels):
     predictions, references = labels
-    wilson = metrics.wilson_interval(int(np.sum(predictions == references)), 400)
-    assert metrics.bootstrap_interval(metrics.accuracy, *labels) == pytest.approx(wilson, abs=0.01)
+    wilson = intervals.wilson_interval(int(np.sum(predictions == references)), 400)
+    assert intervals.bootstrap_interval(metrics.accuracy, *labels) == pytest.approx(wilson, abs=0.01)
 
 
 def test_load_metric_falls_back_with_one_warning(monkeypatch, caplog):

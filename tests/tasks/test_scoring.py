@@ -21,11 +21,11 @@ def values(statistics):
 def test_several_classes_as_sklearn():
     rng = np.random.default_rng(0)
     references, answers = rng.random((80, 5)) < 0.3, rng.random((80, 5)) < 0.4
-    found = values(metrics.classes(answers, references, ARGS))
+    found = values(metrics.multi_label_statistics(answers, references, ARGS))
     for average in ("micro", "macro"):
         assert found[f"{average}_f1"] == pytest.approx(sklearn_metrics.f1_score(references, answers, average=average))
     assert found["subset_accuracy"] == sklearn_metrics.accuracy_score(references, answers)
-    rows = metrics.classes_of_several(answers, references, list("abcde"))
+    rows = metrics.per_class_multi_label(answers, references, list("abcde"))
     expected = zip(*sklearn_metrics.precision_recall_fscore_support(references, answers), strict=True)
     for row, numbers in zip(rows.values(), expected, strict=True):
         assert (row["precision"], row["recall"], row["f1"], row["support"]) == pytest.approx(numbers)
@@ -33,14 +33,18 @@ def test_several_classes_as_sklearn():
 
 def test_no_class_at_all_scores_nothing_and_warns_of_nothing():
     nothing = np.zeros((3, 2), dtype=bool)
-    assert values(metrics.classes(nothing, nothing, ARGS)) == {"micro_f1": 0, "macro_f1": 0, "subset_accuracy": 1}
+    assert values(metrics.multi_label_statistics(nothing, nothing, ARGS)) == {
+        "micro_f1": 0,
+        "macro_f1": 0,
+        "subset_accuracy": 1,
+    }
 
 
 def test_numbers_as_scipy_and_sklearn():
     rng = np.random.default_rng(0)
     references = rng.integers(6, size=50).astype(float)
     answers = references + rng.normal(size=50)
-    found = values(metrics.number(answers, references, ARGS))
+    found = values(metrics.regression_statistics(answers, references, ARGS))
     assert found["pearson"] == pytest.approx(stats.pearsonr(answers, references).statistic)
     assert found["spearman"] == pytest.approx(stats.spearmanr(answers, references).statistic)
     assert found["rmse"] == pytest.approx(sklearn_metrics.root_mean_squared_error(references, answers))
@@ -67,9 +71,9 @@ def test_entity_scores_by_hand():
     """Two of three given entities are right, of four true ones: F1 = 2 * 2 / (3 + 4)."""
     references = [["B-A", "I-A", "O"], ["B-B", "B-A", "O"], ["B-B"]]
     answers = [["B-A", "I-A", "O"], ["B-B", "O", "B-B"], ["O"]]
-    found = values(metrics.tags(answers, references, ARGS))
+    found = values(metrics.tagging_statistics(answers, references, ARGS))
     assert found == {"entity_f1": pytest.approx(4 / 7), "token_accuracy": pytest.approx(4 / 7)}
-    rows = metrics.types_of_entities(answers, references, ["O", "B-A", "I-A", "B-B", "I-B", "B-C", "I-C"])
+    rows = metrics.per_entity_type(answers, references, ["O", "B-A", "I-A", "B-B", "I-B", "B-C", "I-C"])
     assert [(name, row["support"]) for name, row in rows.items()] == [("A", 2), ("B", 2), ("C", 0)]
     assert (rows["A"]["precision"], rows["A"]["recall"]) == (1.0, 0.5)
     assert entity_counts(answers, references, ["A", "B"]).sum((0, 1)).tolist() == [2, 3, 4]

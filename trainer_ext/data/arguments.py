@@ -1,4 +1,4 @@
-"""Data arguments: which labelled texts to train and test on, and what is asked about them."""
+"""The recipe fields about data and task."""
 
 from dataclasses import dataclass, field
 
@@ -28,7 +28,7 @@ class DataArguments:
     task: str = field(
         default="text-classification",
         metadata={
-            "help": "What is asked: text-classification (a table), token-classification (a word and its IOB tag per line: "
+            "help": "The task: text-classification (a table), token-classification (a word and its IOB tag per line: "
             "the first and the last column; a blank line between sentences) or question-answering (SQuAD 1.1 JSON)."
         },
     )

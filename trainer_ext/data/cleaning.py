@@ -1,34 +1,34 @@
-"""Cleaning: pure functions that choose which rows of a set to keep, and count the rest by reason.
+"""Choose which rows of a set to keep, and count the others by reason.
 
-Two texts are the same if they agree after Unicode composition (NFC), case folding and white-space folding.
+Two texts are the same if they are equal after Unicode composition (NFC), case folding and collapsing of white space.
 """
 
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Hashable, Sequence, Set
 
 from .records import Example
 
 
 def text_key(text: str) -> str:
-    """What two texts share if they are the same."""
+    """Return a key that is equal for texts that are the same."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 def row_key(row: Example) -> tuple[str, str]:
-    """What two rows share if they ask the same: their texts, and of a pair both."""
+    """Return a key that is equal for rows with the same text, or the same pair of texts."""
     return text_key(row.text), text_key(row.pair)
 
 
 def first_of_each_text(rows: Sequence[Example]) -> tuple[list[Example], Counter[str]]:
-    """Keeps the first row of each text.
+    """Keep the first row of each text.
 
     Args:
-        rows: Rows to train on.
+        rows: train rows.
 
     Returns:
-        The rows kept, in order, and how many were not: "duplicate" (same label as the row kept) and "label conflict"
-        (another label).
+        The kept rows in order, and the number of dropped ones: "duplicate" (same label as the kept row) and "label
+        conflict" (another label).
     """
     first: dict[tuple[str, str], Example] = {}
     dropped: Counter[str] = Counter()
@@ -40,14 +40,14 @@ def first_of_each_text(rows: Sequence[Example]) -> tuple[list[Example], Counter[
 
 
 def unseen(rows: Sequence[Example], *, seen: Set[tuple[str, str]]) -> tuple[list[Example], Counter[str]]:
-    """Keeps the first row of each text that was not trained on.
+    """Keep the first row of each text that is not in the train set.
 
     Args:
-        rows: Rows to test on.
-        seen: `row_key` of each row of the train set.
+        rows: test rows.
+        seen: the `row_key` of each train row.
 
     Returns:
-        The rows kept, in order, and how many were not: "seen in train" and "repeated".
+        The kept rows in order, and the number of dropped ones: "seen in train" and "repeated".
     """
     first: dict[tuple[str, str], Example] = {}
     dropped: Counter[str] = Counter()
@@ -61,17 +61,17 @@ def unseen(rows: Sequence[Example], *, seen: Set[tuple[str, str]]) -> tuple[list
 
 
 def spread(rows: Sequence[Example], *, most: int) -> list[Example]:
-    """Keeps at most `most` rows: the first of each class, then of each class in proportion to its size.
+    """Keep at most `most` rows: the first of each class, the others in proportion to the sizes of the classes.
 
     Args:
-        rows: Rows to choose from.
-        most: How many to keep, at least one per class.
+        rows: the rows to choose from.
+        most: number of rows to keep, at least the number of classes.
 
     Returns:
-        The rows kept, in order.
+        The kept rows in order.
     """
     sizes = Counter(row.label for row in rows)
-    met: Counter[str] = Counter()
+    met: Counter[Hashable] = Counter()
     ranks = []
     for position, row in enumerate(rows):
         ranks.append((met[row.label] / sizes[row.label], position))
@@ -80,21 +80,22 @@ def spread(rows: Sequence[Example], *, most: int) -> list[Example]:
 
 
 def evenly(rows: Sequence[Example], *, most: int) -> list[Example]:
-    """Keeps at most `most` rows, at equal distances from the first on."""
+    """Keep at most `most` rows, at equal distances, starting with the first."""
     most = min(most, len(rows))
     return [rows[index * len(rows) // most] for index in range(most)]
 
 
 def without(rows: Sequence[Example], *, count: int, by_class: bool) -> tuple[list[Example], list[Example]]:
-    """Takes `count` rows out, at equal distances over the file; of each class in proportion to its size, if asked.
+    """Split off `count` rows, at equal distances over the file.
 
     Args:
-        rows: Rows to choose from, no two the same.
-        count: How many to take out.
-        by_class: Whether the label of a row is its class; the first row of each class then stays.
+        rows: rows without duplicates.
+        count: number of rows to split off.
+        by_class: whether the label is a class; then rows of each class are split off in proportion to its size, and its
+            first row stays.
 
     Returns:
-        The rows that stay and those taken out, both in order. Fewer than `count` are taken out where no more may be.
+        The rows that stay and those that were split off, both in order; fewer than `count` if there are not enough.
     """
     firsts = {row.label: position for position, row in reversed([*enumerate(rows)])} if by_class else {}
     free = [position for position, row in enumerate(rows) if firsts.get(row.label) != position]

@@ -1,4 +1,4 @@
-"""Encoding: rows of texts become what a model reads and learns from, cut at `max_length` tokens and not padded."""
+"""Tokenize rows of texts into model inputs and labels, truncated to `max_length` tokens and not padded."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from transformers import PreTrainedTokenizerBase
 
 from .arguments import DataArguments
 
-# Columns that only the reading of answers needs, not the model: see answers.py.
+# Columns for postprocess.py, not for the model.
 WORD_STARTS, ROW, OFFSETS = "word_starts", "row", "offsets"
 ASIDE = frozenset({WORD_STARTS, ROW, OFFSETS})
-NOT_SCORED = -100  # a label that torch's cross-entropy passes over
+NOT_SCORED = -100  # the label that torch's cross-entropy ignores
 
 
 def encode_texts(rows: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> dict[str, list]:
-    """Texts, or pairs of them, with one label each: class id, a number per class, or a number."""
+    """Encode texts or pairs of texts with one label each: a class id, a number per class, or a number."""
     texts = [list(rows[name]) for name in ("text", "text_pair") if name in rows.column_names]
     encoded = tokenizer(*texts, truncation=True, max_length=args.max_length)
     return {**encoded, "labels": list(rows["label"])}
 
 
 def encode_words(rows: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> dict[str, list]:
-    """Sentences with a tag per word: the first piece of a word has its tag, every other token is not scored.
+    """Encode sentences with a tag per word: the first token of a word has its tag, all others are not scored.
 
-    `word_starts` holds the position of the first piece per word; -1 where the word was cut off or has no piece.
+    The column `word_starts` has the position of the first token of each word; -1 if the word was cut off or has none.
     """
     sentences = [text.split(" ") for text in rows["text"]]
     encoded = tokenizer(sentences, is_split_into_words=True, truncation=True, max_length=args.max_length)
@@ -44,11 +44,11 @@ def encode_words(rows: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataAr
 
 
 def encode_questions(rows: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> dict[str, list]:
-    """Questions with contexts; a long context makes several pieces, each with the question before it.
+    """Encode questions with contexts; a long context becomes several windows, each with the question before it.
 
-    The label of a piece is the first and the last token of the first answer; of a piece that lacks it, the [CLS] token
-    (Devlin et al. 2019, arXiv 1810.04805, as in transformers' own examples). `row` holds the row that a piece is of, and
-    `offsets` per token where it starts and ends in the context, -1 outside of it.
+    The label of a window is the first and the last token of the first answer, or the [CLS] token if the answer is not in
+    it (Devlin et al. 2019, arXiv 1810.04805, and the examples of transformers). The column `row` has the row of a window,
+    `offsets` the start and end of each token in the context, or -1 outside of it.
     """
     questions = _cut(list(rows["text"]), tokenizer, args)
     encoded = tokenizer(
@@ -76,7 +76,7 @@ def encode_questions(rows: Dataset, tokenizer: PreTrainedTokenizerBase, args: Da
 
 
 def _cut(questions: list[str], tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> list[str]:
-    """Questions short enough to leave room for a piece of context that is longer than the stride."""
+    """Truncate questions so that the context of a window is longer than the stride."""
     longest = args.max_length - args.doc_stride - tokenizer.num_special_tokens_to_add(pair=True) - 1
     encoded = tokenizer(
         questions, add_special_tokens=False, truncation=True, max_length=longest, return_offsets_mapping=True
@@ -86,7 +86,7 @@ def _cut(questions: list[str], tokenizer: PreTrainedTokenizerBase, args: DataArg
 
 
 def _tokens_of(offsets: np.ndarray, start: int, end: int) -> tuple[int, int] | tuple[None, None]:
-    """First and last token of the characters [start, end), or nothing where they are not all in this piece."""
+    """Return the first and last token of the characters [start, end), or None if the window does not have all of them."""
     context = np.flatnonzero(offsets[:, 0] >= 0)
     if not len(context) or offsets[context[0], 0] > start or offsets[context[-1], 1] < end:
         return None, None

@@ -1,4 +1,4 @@
-"""Labels: the kinds there are, one frozen row each: which names they are made of, and how a data set holds them."""
+"""The kinds of labels: which class names they consist of, and how a dataset stores them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class LabelKind:
     """One kind of label.
 
     Attributes:
-        names_in: The class names that one label is made of.
-        order: All class names in the order of their ids, from those of the train file; a `ValueError` says what else
-            the file needs. What it makes of no names at all are the names of outputs that no label names.
-        feature: How a column of labels is held, given the names.
-        value: One label as it is held, given the ids by name.
-        named: Whether the outputs of a model are classes with names of their own.
+        names_in: returns the class names of one label.
+        order: returns all class names in the order of their ids, given those of the train file, or raises a `ValueError`
+            that says what the file lacks.
+        feature: returns the `datasets` feature of a label column, given the names.
+        value: returns the stored form of one label, given the ids by name.
+        named: whether the outputs of the model are classes with names.
     """
 
     names_in: Callable[[Any], Iterable[str]]
@@ -50,7 +50,7 @@ def _one_or_more(found: set[str]) -> list[str]:
 
 
 def _both_tags_of_each_type(found: set[str]) -> list[str]:
-    """A rare type may begin or go on in the test file alone."""
+    """Return O and both tags of each type, because one of the two may occur only in the test file."""
     types = sorted({tag.partition("-")[2] for tag in found} - {""})
     if not types:
         raise ValueError("holds no entity, every tag is O; tag some words with B-TYPE and I-TYPE.")
@@ -67,7 +67,7 @@ ONE_CLASS = LabelKind(
     feature=lambda names: ClassLabel(names=names),
     value=lambda label, ids: ids[label],
 )
-CLASSES = LabelKind(  # 1.0 for each class that is on, as the loss takes it
+CLASSES = LabelKind(  # 1.0 for each class of the row, as the loss expects
     names_in=lambda label: label,
     order=_one_or_more,
     feature=lambda names: List(Value("float32"), length=len(names)),

@@ -1,4 +1,6 @@
-"""Rows: labelled texts as every reader of files gives them, whatever the task, and the file as text."""
+"""Labelled examples as every reader returns them, and the text of a UTF-8 file."""
+
+from __future__ import annotations
 
 import codecs
 import re
@@ -9,18 +11,18 @@ from pathlib import Path
 
 from ..errors import InputError
 
-NO_TEXT = re.compile("[\0\ud800-\udfff]")  # a zero byte or half a character, which no UTF-8 file of texts holds
+NO_TEXT = re.compile("[\0\ud800-\udfff]")  # a zero byte or half a surrogate pair, which UTF-8 text never has
 
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled text.
+    """One labelled text, or pair of texts.
 
     Attributes:
-        text: The text as written, without white space around it; words of a sentence are joined by spaces.
-        label: What is to be answered: a class name, several (a sorted tuple), a number, a tag per word (a tuple), or
-            the answers to a question (a tuple of `(start in pair, text)`).
-        pair: The second text of a pair, or the context of a question; empty where the task has one text.
+        text: the text without surrounding white space; the words of a tagged sentence are joined by spaces.
+        label: a class name, several (a sorted tuple), a number, a tag per word (a tuple), or the answers to a question
+            (a tuple of `(start in pair, text)`).
+        pair: the second text of a pair, or the context of a question; empty for tasks with one text.
     """
 
     text: str
@@ -33,8 +35,8 @@ class Examples:
     """The usable rows of one file.
 
     Attributes:
-        rows: The rows that have a text, in file order.
-        dropped: Rows left out, counted by reason: "stray header", "empty". Reasons that never occurred are absent.
+        rows: the rows with a text, in file order.
+        dropped: number of dropped rows by reason ("stray header", "empty"); reasons that did not occur are absent.
     """
 
     rows: tuple[Example, ...]
@@ -42,14 +44,14 @@ class Examples:
 
 
 def listed(values: Iterable[str], *, most: int = 12) -> str:
-    """Quotes names for a message, the first `most` of them."""
+    """Return names in quotes for a message, at most `most` of them."""
     values = list(values)
     more = f" and {len(values) - most} more" if len(values) > most else ""
     return ", ".join(repr(value) for value in values[:most]) + more
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without its byte order mark.
+    """Return the text of a UTF-8 file, without its byte order mark.
 
     Raises:
         InputError: The file cannot be read, or is not UTF-8 text.
@@ -62,16 +64,20 @@ def read_text(path: Path) -> str:
 
 
 def decode(data: bytes, path: Path) -> str:
-    """The text of a UTF-8 file that was read, without its byte order mark.
+    """Return the bytes of a UTF-8 file as text, without the byte order mark.
+
+    Args:
+        data: the content of the file.
+        path: its path, for the message.
 
     Raises:
-        InputError: It is not UTF-8 text; the message names the line.
+        InputError: The file is not UTF-8 text; the message names the line.
     """
     if (zero := data.find(0)) >= 0 and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         line = data.count(b"\n", 0, zero) + 1
         raise InputError(
-            f"{path}, line {line}: a zero byte at offset {zero}; texts hold none, spreadsheets "
-            "(.xlsx), pictures and UTF-16 do: save the file as UTF-8 text."
+            f"{path}, line {line}: a zero byte at offset {zero}; this may be a spreadsheet (.xlsx), a "
+            "picture or UTF-16: save the file as UTF-8 text."
         )
     bom = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
     try:

@@ -1,4 +1,6 @@
-"""Data: labelled texts in, a cleaned train set and honest test sets out."""
+"""Load the train and test sets of a task: read, clean, check and tokenize them."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,16 +28,15 @@ class Data:
     """A train set, its test sets and what was left out of them.
 
     Attributes:
-        train: Columns `text`, `text_pair` (where there are two) and `label` (see labels.py); after `tokenize`, what a
-            model takes and learns from.
-        tests: Test sets of the same columns, the one to report first: "clean" (rows whose text is not in train and did
-            not occur earlier in the file) and "official" (every row with a text), or only "test" where the two
-            are the same; then each further test file (cleaned likewise), by its name without ending; last "holdout",
-            rows of the train file kept from training (with `holdout_share`).
-        labels: Class names, in the order of their ids.
-        dropped: Rows left out, counted by "file: reason", e.g. "train: duplicate". "test: seen in train" and
-            "test: repeated" are left out of "clean" alone. Reasons that never occurred are absent.
-        train_file: Name of the train file that was used.
+        train: columns `text`, `text_pair` (for pairs) and `label` (see labels.py); after `tokenize`, model inputs.
+        tests: test sets with the same columns, the main one first: "clean" (rows whose text is not in train and did not
+            occur earlier in the file) and "official" (every row with a text), or only "test" if the two are the same;
+            then each further test file, cleaned too, by its name without suffix; last "holdout", rows of the train file
+            kept from training (with `holdout_share`).
+        labels: class names in the order of their ids.
+        dropped: number of dropped rows by "file: reason", e.g. "train: duplicate". "test: seen in train" and "test:
+            repeated" are dropped from "clean" only. Reasons that did not occur are absent.
+        train_file: name of the train file.
     """
 
     train: Dataset
@@ -46,21 +47,20 @@ class Data:
 
 
 def load_data(args: DataArguments, *, labels: Sequence[str] | None = None) -> Data:
-    """Reads, cleans and checks the train and test files.
+    """Read, clean and check the train and test files; nothing is written.
 
-    Nothing is written to disk. Two texts are the same if they agree after NFC, case folding and white-space folding;
-    of a pair, and of a question with its context, both must.
+    Rows with the same text, or the same pair of texts, are duplicates (see cleaning.py).
 
     Args:
-        args: Where the files are and how to read them.
-        labels: Class names in the order of the ids of a model that is already fine-tuned. Default: the names in the
-            train file, sorted (as numbers if all are whole numbers).
+        args: the files and how to read them.
+        labels: class names in the order of the ids of a fine-tuned model. Default: the names in the train file, sorted
+            (as numbers if all are whole numbers).
 
     Returns:
-        The data. Each set keeps the order of its file.
+        The data; each set keeps the order of its file.
 
     Raises:
-        InputError: Something in `args` or in a file cannot work; the message names it and the way out.
+        InputError: A field or a file is not valid; the message says what to change.
     """
     task = task_of(args)
     folder = _folder(args.data_dir)
@@ -88,12 +88,14 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None) -> Da
         dropped[name] = table.dropped + left_out
         if not clean[name]:
             raise InputError(
-                f"every text of {paths[name]} also stands in {train_path.name}, so a score on it would only measure "
-                f"memory; name another file with {'--test_file' if name == 'test' else '--more_test_files'}."
+                f"every text of {paths[name]} is also in {train_path.name}, so a score on it would measure memory only; "
+                f"name another file with {'--test_file' if name == 'test' else '--more_test_files'}."
             )
     as_published = tables["test"].rows
     same = len(clean["test"]) == len(as_published)
-    tests = {"test": as_published} if same else {"clean": clean["test"], "official": as_published}
+    tests: dict[str, Sequence[Example]] = {"test": as_published}
+    if not same:
+        tests = {"clean": clean["test"], "official": as_published}
     tests |= {name: rows for name, rows in clean.items() if name != "test"}
 
     if args.holdout_share:
@@ -109,20 +111,19 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None) -> Da
 
 
 def tokenize(data: Data, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> Data:
-    """Turns texts into model inputs: cut at `args.max_length` tokens, not padded (the task's collator does that).
+    """Turn texts into model inputs, truncated to `args.max_length` tokens and not padded (the task's collator pads).
 
     Args:
-        data: What `load_data` returned.
-        tokenizer: The tokenizer of the model.
-        args: What `load_data` took.
+        data: the result of `load_data`.
+        tokenizer: the tokenizer of the model.
+        args: the argument of `load_data`.
 
     Returns:
-        The same data; each set holds the tokenizer's outputs (`input_ids`, `attention_mask`, ...) and `labels`, or
-        `start_positions` and `end_positions`; a test set also what its answers are read with (see encoding.py).
+        The same data. Each set has the tokenizer's outputs (`input_ids`, `attention_mask`, ...) and `labels`, or
+        `start_positions` and `end_positions`; a test set also has columns for postprocessing (see encoding.py).
 
     Raises:
-        InputError: The tokenizer says that its model cannot take `max_length` tokens, or is none of the fast ones,
-            which know where a token stands in its text.
+        InputError: The model cannot take `max_length` tokens, or the task needs a fast tokenizer.
     """
     if args.max_length > tokenizer.model_max_length:
         raise InputError(
@@ -132,8 +133,8 @@ def tokenize(data: Data, tokenizer: PreTrainedTokenizerBase, args: DataArguments
     task = task_of(args)
     if not tokenizer.is_fast and task.encode is not encode_texts:
         raise InputError(
-            f"{task.name} needs a fast tokenizer, which knows where a token stands in its text; "
-            f"{type(tokenizer).__name__} is none: take a model with a tokenizer.json."
+            f"{task.name} needs a fast tokenizer, which knows the position of a token in its text; "
+            f"{type(tokenizer).__name__} is not one: take a model with a tokenizer.json."
         )
 
     def inputs(rows: Dataset) -> Dataset:
@@ -184,7 +185,7 @@ def _found(rows: Sequence[Example], kind: LabelKind) -> set[str]:
 
 
 def _label_names(train: Sequence[Example], labels: Sequence[str] | None, kind: LabelKind, *, path: Path) -> list[str]:
-    """Class names in the order of their ids."""
+    """Return the class names in the order of their ids."""
     try:
         names = kind.order(_found(train, kind))
     except ValueError as error:
@@ -198,10 +199,17 @@ def _label_names(train: Sequence[Example], labels: Sequence[str] | None, kind: L
 def refuse_unknown_labels(
     rows: Sequence[Example], names: Sequence[str], kind: LabelKind, *, path: Path, known_by: str = "the train file"
 ) -> None:
-    """Refuse rows with labels that are none of the known names.
+    """Refuse rows with unknown labels.
+
+    Args:
+        rows: the rows.
+        names: the known names.
+        kind: of the labels.
+        path: the file of the rows, for the message.
+        known_by: who knows the names, for the message.
 
     Raises:
-        InputError: there are such labels; the message lists them and the known ones.
+        InputError: There are such labels; the message lists them and the known ones.
     """
     unknown = sorted(_found(rows, kind) - set(names))
     if unknown:
@@ -223,7 +231,7 @@ def _at_most(rows: Sequence[Example], most: int | None, kind: LabelKind) -> Sequ
 
 
 def _hold_out(rows: Sequence[Example], share: float, kind: LabelKind) -> tuple[list[Example], list[Example]]:
-    """Rows to train on, and the share of them to choose by."""
+    """Split the train rows into those to train on and the held-out share."""
     stay, held = without(rows, count=round(share * len(rows)), by_class=kind is ONE_CLASS)
     if not held or not stay:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Assess: both models answer every test set, and what they answered becomes quality with its uncertainty."""
+"""Run models on test sets, and compare the quality of two models, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 def predict(
     model, encoded: Dataset, tokenizer: PreTrainedTokenizerBase, *, batch_size: int = 64, on_rows=None
 ) -> list[np.ndarray]:
-    """Logits of each encoded row, in fp32 and evaluation mode: `[labels]`, or `[length, labels]` with padding.
+    """Return the fp32 logits of each row: `[labels]`, or `[length, labels]` with padding.
 
     Args:
         model: a model with a head.
@@ -36,14 +36,14 @@ def predict(
         on_rows: called with the number of rows after each batch, for a progress bar.
 
     Raises:
-        Diverged: an answer is NaN.
+        Diverged: A logit is NaN.
     """
     inputs = encoded.select_columns([name for name in tokenizer.model_input_names if name in encoded.column_names])
     found = []
     for batch in DataLoader(inputs, batch_size=batch_size, collate_fn=DataCollatorWithPadding(tokenizer)):
         rows = logits(model, {name: value.to(model.device) for name, value in batch.items()}).cpu().numpy()
         if np.isnan(rows).any():
-            raise Diverged(f"A {type(model).__name__} answers NaN, which no score can be made of; {DIVERGED_HINT}.")
+            raise Diverged(f"The logits of a {type(model).__name__} are NaN; {DIVERGED_HINT}.")
         found += list(rows)
         if on_rows is not None:
             on_rows(len(rows))
@@ -61,17 +61,17 @@ def compare_quality(
     labels: Sequence[str],
     metrics: Sequence[str] = (),
 ) -> Quality:
-    """What two models' answers on one split are worth.
+    """Compare the predictions of two models on one split.
 
     Args:
-        split: its name.
-        baseline: answers of the baseline, one per row (see answers.py).
-        compressed: those of the compressed model.
+        split: the name of the split.
+        baseline: predictions of the baseline, one per row (see postprocess.py).
+        compressed: predictions of the compressed model.
         references: true answers.
-        task: what was asked.
-        args: how it was asked.
-        labels: names by id.
-        metrics: further metrics, by the name that `evaluate.load` knows.
+        task: the task.
+        args: the fields about the task.
+        labels: class names by id.
+        metrics: names of further metrics for `evaluate.load`.
     """
     from .metrics import answers_changed
 
@@ -94,16 +94,16 @@ def compare_quality(
 
 
 def _more(metrics: Sequence[str], answers: Any, references: Any) -> dict[str, float]:
-    """The numbers that further metrics give; one without a value, as of a correlation with a constant, is left out."""
+    """Return the values of further metrics, without those that are not finite, such as a correlation with a constant."""
     from .metrics import load_metric
 
     found = {}
     for metric in metrics:
         for name, value in load_metric(metric).compute(predictions=answers, references=references).items():
             if np.isscalar(value) and np.isfinite(value):
-                found[name] = float(value)
+                found[name] = float(value)  # type: ignore[arg-type]  # np.isscalar does not narrow
             elif np.isscalar(value):
-                logger.warning("The metric %s gives %s=%s for these answers; it is left out.", metric, name, value)
+                logger.warning("The metric %s gives %s=%s for these predictions; it is left out.", metric, name, value)
     return found
 
 
@@ -125,17 +125,16 @@ def _interval(statistic: Callable, material: np.ndarray) -> tuple[float, float] 
 
 
 def _difference(name: str, before: tuple[Callable, np.ndarray], after: tuple[Callable, np.ndarray]) -> Difference:
-    """Of the main metric, on the same rows."""
+    """Return the difference of the main metric, with a paired interval."""
     statistic, first = before
     second = after[1]
     value = float(statistic(second)) - float(statistic(first))
+    interval = None
     if first.dtype == bool:
         lost, won = int((first & ~second).sum()), int((second & ~first).sum())
         value, interval = (won - lost) / len(first), paired_difference_interval(lost, won, rows=len(first))
-    else:
-        interval = (
-            bootstrap_interval(lambda b, a: statistic(a) - statistic(b), first, second) if len(first) > 1 else None
-        )
+    elif len(first) > 1:
+        interval = bootstrap_interval(lambda b, a: statistic(a) - statistic(b), first, second)
     return Difference(**{"accuracy" if name == "accuracy" else "value": value}, ci95=interval)
 
 

@@ -1,4 +1,4 @@
-"""Intervals: how far a measured proportion, difference or statistic may be from the truth; pure functions."""
+"""Confidence intervals of a proportion, of a paired difference, and of any statistic by bootstrap."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from scipy import stats
 
 
 def wilson_interval(correct: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion: ``correct`` successes in ``n`` rows."""
+    """Return Wilson's score interval of the proportion of ``correct`` rows among ``n``."""
     _check_confidence(confidence)
     if n < 1 or not 0 <= correct <= n:
-        raise ValueError(f"correct={correct} of n={n} is no proportion; need n >= 1 and 0 <= correct <= n.")
+        raise ValueError(f"correct={correct} of n={n} is not a proportion; need n >= 1 and 0 <= correct <= n.")
     interval = stats.binomtest(int(correct), int(n)).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def paired_difference_interval(lost: int, won: int, *, rows: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of the accuracy of the compressed model minus the baseline's, both on the same rows.
+    """Return the interval of the accuracy of the compressed model minus that of the baseline, on the same rows.
 
-    The adjusted Wald interval of Bonett and Price (2012, J. Educ. Behav. Stat. 37(4)): one is added to each of the
-    discordant counts, so that the interval has a width even where no answer changed.
+    This is the adjusted Wald interval of Bonett and Price (2012, J. Educ. Behav. Stat. 37(4)). It adds one to both
+    counts, so the interval has a width even if no prediction changed.
 
     Args:
         lost: rows where only the baseline is right.
@@ -47,10 +47,10 @@ def bootstrap_interval(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of ``statistic(*arrays)``; rows are drawn together from all arrays.
+    """Return the percentile bootstrap interval of ``statistic(*arrays)``; the same rows are drawn from all arrays.
 
     Args:
-        statistic: takes the resampled arrays, returns a number; :func:`macro_f1` is one.
+        statistic: a function of the resampled arrays that returns a number, such as :func:`macro_f1`.
         *arrays: [rows, ...] each.
         resamples: number of draws, at least 1.
         seed: of the draws.
@@ -62,7 +62,7 @@ def bootstrap_interval(
     if len(lengths) != 1 or lengths[0] < 2 or resamples < 1:
         raise ValueError(f"Need resamples >= 1 (got {resamples}) and arrays of one length >= 2 (got {lengths}).")
     interval = stats.bootstrap(
-        [np.arange(lengths[0])],  # row numbers are drawn, so that a row may be more than one number
+        [np.arange(lengths[0])],  # row numbers are drawn, because a row may have several numbers
         lambda rows: statistic(*(column[rows] for column in columns)),
         n_resamples=resamples,
         vectorized=False,

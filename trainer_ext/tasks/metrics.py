@@ -1,23 +1,8 @@
-"""Entities: IOB tags become spans, and spans are counted by type, as the shared task of CoNLL-2003 counts them.
+"""Quality of one model and differences between two, for every task.
 
-Tjong Kim Sang and De Meulder 2003 (https://aclanthology.org/W03-0419): an entity is found if its type, first and last
-word are all right. As in its `conlleval`, an I-TYPE that continues nothing begins an entity.
-
-Metrics: quality of one classifier, and what changed between two, each with its uncertainty.
-
-Labels are integers [rows]; results are fractions in [0, 1], never per cent. The two modules work offline, with
-``compute``, ``add_batch`` and ``evaluate.combine`` like every module of the evaluate library. Importing this file
-imports evaluate (seconds): import it where it is used.
-
-Scoring: what answers are worth, as statistics over rows that can be resampled, a function per task.
-
-A statistic is a function and its material, an array whose first axis is the rows: the value is the function of all
-rows, an interval comes from resampling them. Material of booleans is a proportion, whose interval needs no resampling.
-
-SQuAD scores: exact match and F1 of a given answer and the best fitting true one.
-
-Rajpurkar et al. 2016 (arXiv 1606.05250, section 6.1). For other languages than English as MLQA does it (Lewis et al.
-2020, arXiv 1910.07475): every punctuation mark of Unicode is left out, and articles only where the language has these.
+Labels are integers `[rows]`, results are fractions in [0, 1], never per cent. Everything works offline. The two modules for
+the evaluate library have `compute`, `add_batch` and `evaluate.combine` like any other. Importing this file imports evaluate,
+which takes seconds, so import it only where it is used.
 """
 
 from __future__ import annotations
@@ -39,72 +24,29 @@ from scipy import stats
 from sklearn.metrics import precision_recall_fscore_support
 
 from ..data.arguments import DataArguments
-from .intervals import bootstrap_interval, paired_difference_interval, wilson_interval
-
-
-def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
-    """The entities of a sentence as (type, first word, word after the last), from its tags O, B-TYPE and I-TYPE."""
-    found, kind, first = set(), "", 0
-    for position, tag in enumerate([*tags, "O"]):
-        prefix, _, named = tag.partition("-")
-        if prefix != "I" or named != kind:
-            if kind:
-                found.add((kind, first, position))
-            kind, first = named, position
-    return found
-
-
-def entity_types(*taggings: Sequence[Sequence[str]]) -> list[str]:
-    """The types that occur in any of these, sorted."""
-    return sorted({tag.partition("-")[2] for tagging in taggings for tags in tagging for tag in tags} - {""})
-
-
-def entity_counts(
-    answers: Sequence[Sequence[str]], references: Sequence[Sequence[str]], types: Sequence[str]
-) -> np.ndarray:
-    """Entities right, given and true, per sentence and type: `[rows, types, 3]`."""
-    counts = np.zeros((len(references), len(types), 3), dtype=np.int64)
-    number = {kind: index for index, kind in enumerate(types)}
-    for row, (answer, truth) in enumerate(zip(answers, references, strict=True)):
-        given, true = entities(answer), entities(truth)
-        for column, some in enumerate((given & true, given, true)):
-            for kind, _, _ in some:
-                counts[row, number[kind], column] += 1
-    return counts
-
-
-__all__ = [
-    "BUILT_IN",
-    "Agreement",
-    "ClassificationQuality",
-    "accuracy",
-    "agreement",
-    "answers_changed",
-    "bootstrap_interval",
-    "classification_quality",
-    "load_metric",
-    "macro_f1",
-    "paired_difference_interval",
-    "wilson_interval",
-]
 
 logger = logging.getLogger(__name__)
 
 BUILT_IN = ("accuracy", "macro_f1")
 _CITATION = "McNemar, Q. (1947). Note on the sampling error of the difference between correlated proportions."
+_ARTICLES = {"en": re.compile(r"\b(a|an|the)\b")}  # by language
+
+# By name: a function of rows, and the array [rows, ...] to apply it to. Resampling the rows gives its interval; an array of
+# booleans is a proportion, whose interval needs no resampling.
+Statistics = dict[str, tuple[Callable[[np.ndarray], float], np.ndarray]]
 
 
 def accuracy(predictions: ArrayLike, references: ArrayLike) -> float:
-    """Fraction of rows where prediction and reference, both [rows], are equal."""
+    """Return the fraction of rows where prediction and reference, both [rows], are equal."""
     predictions, references = _labels(predictions=predictions, references=references)
     return float(np.mean(predictions == references))
 
 
 def macro_f1(predictions: ArrayLike, references: ArrayLike) -> float:
-    """Mean F1 over the labels present in the references; a label that is only predicted has no term of its own.
+    """Return the mean F1 of the labels that occur in the references.
 
     It equals scikit-learn's ``f1_score(references, predictions, average="macro", labels=numpy.unique(references),
-    zero_division=0)``, computed from counts, which is fast enough to resample.
+    zero_division=0)``, but is computed from counts, which is fast enough to resample.
     """
     predictions, references = _labels(predictions=predictions, references=references)
     size = 1 + int(max(predictions.max(), references.max()))
@@ -118,19 +60,19 @@ def macro_f1(predictions: ArrayLike, references: ArrayLike) -> float:
 def classification_quality(
     predictions: ArrayLike, references: ArrayLike, *, num_classes: int | None = None
 ) -> dict[str, Any]:
-    """Accuracy, macro-F1 and the quality per class.
+    """Return accuracy, macro-F1 and the quality per class.
 
     Args:
         predictions: predicted labels, [rows].
         references: true labels, [rows].
-        num_classes: list every label below it; None lists the labels that occur.
+        num_classes: list all labels below this number; None lists the labels that occur.
 
     Returns:
         ``accuracy``, ``macro_f1`` (over the labels present in the references) and ``per_class``, a list of
-        {label, support, precision, recall, f1}; what is 0/0 counts as 0.
+        {label, support, precision, recall, f1}; 0/0 counts as 0.
 
     Raises:
-        ValueError: no rows, unequal lengths, labels that are not integers or outside [0, num_classes).
+        ValueError: There are no rows, lengths differ, or labels are not integers in [0, num_classes).
     """
     predictions, references = _labels(num_classes=num_classes, predictions=predictions, references=references)
     listed = np.union1d(predictions, references) if num_classes is None else np.arange(num_classes)
@@ -147,15 +89,20 @@ def classification_quality(
 
 
 def agreement(baseline: ArrayLike, compressed: ArrayLike, references: ArrayLike) -> dict[str, Any]:
-    """How the answers of a compressed model differ from its baseline's; all arguments are labels [rows].
+    """Return how the predictions of a compressed model differ from those of its baseline.
+
+    Args:
+        baseline: labels predicted by the baseline, [rows].
+        compressed: labels predicted by the compressed model, [rows].
+        references: true labels, [rows].
 
     Returns:
         ``agreement`` (fraction of equal predictions), ``lost`` (rows where only the baseline is right), ``won`` (only
         the compressed model), ``both_wrong``, and ``mcnemar_p``: the exact two-sided binomial p-value of lost against
-        won, 1.0 when there is neither.
+        won, 1.0 if both are 0.
 
     Raises:
-        ValueError: no rows, unequal lengths, or labels that are not integers.
+        ValueError: There are no rows, lengths differ, or labels are not integers.
     """
     baseline, compressed, references = _labels(baseline=baseline, compressed=compressed, references=references)
     same = float(np.mean(baseline == compressed))
@@ -163,7 +110,7 @@ def agreement(baseline: ArrayLike, compressed: ArrayLike, references: ArrayLike)
 
 
 def answers_changed(was_right: np.ndarray, is_right: np.ndarray) -> dict[str, Any]:
-    """``lost``, ``won``, ``both_wrong`` and ``mcnemar_p`` as in :func:`agreement`, from booleans [rows]."""
+    """Return ``lost``, ``won``, ``both_wrong`` and ``mcnemar_p`` as in :func:`agreement`, from booleans [rows]."""
     lost, won = int(np.sum(was_right & ~is_right)), int(np.sum(~was_right & is_right))
     return {
         "lost": lost,
@@ -173,14 +120,14 @@ def answers_changed(was_right: np.ndarray, is_right: np.ndarray) -> dict[str, An
     }
 
 
-class _IntegerInputs:
-    """Refuses labels that are not integers: evaluate would truncate 0.7 to 0."""
+class _IntegerInputs(evaluate.EvaluationModule):
+    """Refuses labels that are not integers, because evaluate would truncate 0.7 to 0."""
 
     def add_batch(self, **named: Any) -> None:
         """Add the labels of a batch, integers [rows] each.
 
         Raises:
-            ValueError: labels that are not non-negative integers, or unequal lengths.
+            ValueError: Labels are not non-negative integers, or lengths differ.
         """
         _labels(**{name: values for name, values in named.items() if values is not None})
         super().add_batch(**named)
@@ -221,13 +168,16 @@ class Agreement(_IntegerInputs, evaluate.Comparison):
 
 
 def load_metric(name: str) -> evaluate.EvaluationModule:
-    """The metric of that name: ``macro_f1`` is this module's, every other comes from ``evaluate.load``.
+    """Return a metric: ``macro_f1`` of this module, any other from ``evaluate.load``.
 
-    ``accuracy`` falls back to this module's, with one logged warning, when the Hub cannot be reached. A metric of the
-    Hub is code that evaluate downloads and runs.
+    A metric of the Hub is code that evaluate downloads and runs. If the Hub cannot be reached, ``accuracy`` comes from this
+    module too, with one logged warning.
+
+    Args:
+        name: a name or a path.
 
     Raises:
-        ValueError: the metric could not be loaded.
+        ValueError: The metric could not be loaded.
     """
     if name == "macro_f1":
         return ClassificationQuality("macro_f1")
@@ -253,7 +203,7 @@ def _features(*names: str) -> datasets.Features:
 
 
 def _labels(*, num_classes: int | None = None, **named: ArrayLike) -> list[np.ndarray]:
-    """The named labels as integer arrays [rows], checked to be one-dimensional, non-negative and equally long."""
+    """Return labels as arrays [rows], after checking that they are non-negative integers of one length."""
     arrays = {name: np.asarray(values) for name, values in named.items()}
     lengths = {name: array.shape for name, array in arrays.items()}
     if len(set(lengths.values())) != 1 or any(array.ndim != 1 or not len(array) for array in arrays.values()):
@@ -269,11 +219,54 @@ def _labels(*, num_classes: int | None = None, **named: ArrayLike) -> list[np.nd
     return list(arrays.values())
 
 
-_ARTICLES = {"en": re.compile(r"\b(a|an|the)\b")}
+def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+    """Return the entities of a sentence as (type, first word, word after the last).
+
+    An entity is right if its type, first and last word are right (Tjong Kim Sang and De Meulder 2003,
+    https://aclanthology.org/W03-0419). As in the `conlleval` script, an I-TYPE that continues nothing starts an entity.
+
+    Args:
+        tags: O, B-TYPE or I-TYPE per word.
+    """
+    found, kind, first = set(), "", 0
+    for position, tag in enumerate([*tags, "O"]):
+        prefix, _, named = tag.partition("-")
+        if prefix != "I" or named != kind:
+            if kind:
+                found.add((kind, first, position))
+            kind, first = named, position
+    return found
+
+
+def entity_types(*taggings: Sequence[Sequence[str]]) -> list[str]:
+    """Return the entity types that occur in the tags of any sentence, sorted."""
+    return sorted({tag.partition("-")[2] for tagging in taggings for tags in tagging for tag in tags} - {""})
+
+
+def entity_counts(
+    answers: Sequence[Sequence[str]], references: Sequence[Sequence[str]], types: Sequence[str]
+) -> np.ndarray:
+    """Return the numbers of right, predicted and true entities, `[rows, types, 3]`."""
+    counts = np.zeros((len(references), len(types), 3), dtype=np.int64)
+    number = {kind: index for index, kind in enumerate(types)}
+    for row, (answer, truth) in enumerate(zip(answers, references, strict=True)):
+        given, true = entities(answer), entities(truth)
+        for column, some in enumerate((given & true, given, true)):
+            for kind, _, _ in some:
+                counts[row, number[kind], column] += 1
+    return counts
 
 
 def normalize_answer(text: str, *, language: str | None = None) -> list[str]:
-    """The words of an answer in lower case, without punctuation and, in English, without articles."""
+    """Return the words of an answer in lower case, without punctuation and, in English, without articles.
+
+    As in SQuAD (Rajpurkar et al. 2016, arXiv 1606.05250, section 6.1). For other languages all Unicode punctuation is
+    removed, as in MLQA (Lewis et al. 2020, arXiv 1910.07475).
+
+    Args:
+        text: the answer.
+        language: an ISO 639 code, or None.
+    """
     kept = "".join(c for c in text.lower() if c not in string.punctuation and unicodedata.category(c)[0] != "P")
     articles = _ARTICLES.get(language or "")
     return (articles.sub(" ", kept) if articles else kept).split()
@@ -282,7 +275,7 @@ def normalize_answer(text: str, *, language: str | None = None) -> list[str]:
 def exact_match(
     answers: Sequence[str], references: Sequence[Sequence[str]], *, language: str | None = None
 ) -> np.ndarray:
-    """Per question whether the answer equals one of the true ones after normalising, `[rows]`."""
+    """Return for each question whether the answer equals a true one after normalising, `[rows]`."""
     return np.array(
         [
             any(
@@ -297,7 +290,7 @@ def exact_match(
 def answer_f1(
     answers: Sequence[str], references: Sequence[Sequence[str]], *, language: str | None = None
 ) -> np.ndarray:
-    """Per question the F1 of its words and those of the true answer that fits best, `[rows]`."""
+    """Return for each question the F1 of its words against the true answer that fits best, `[rows]`."""
     return np.array(
         [
             max(
@@ -316,20 +309,16 @@ def _token_f1(answer: list[str], truth: list[str]) -> float:
     return 2 * shared / (len(answer) + len(truth))
 
 
-Statistics = dict[str, tuple[Callable[[np.ndarray], float], np.ndarray]]
-
-
-def one_class(answers: np.ndarray, references: np.ndarray, args: DataArguments) -> Statistics:
-    """Accuracy and macro-F1 of class ids `[rows]`."""
-
+def single_label_statistics(answers: np.ndarray, references: np.ndarray, args: DataArguments) -> Statistics:
+    """Return accuracy and macro-F1 of class ids `[rows]`."""
     return {
         "accuracy": (np.mean, answers == references),
         "macro_f1": (lambda both: macro_f1(both[:, 0], both[:, 1]), np.stack([answers, references], -1)),
     }
 
 
-def classes(answers: np.ndarray, references: np.ndarray, args: DataArguments) -> Statistics:
-    """Micro-F1, macro-F1 and the share of rows with all classes right, of booleans `[rows, classes]`."""
+def multi_label_statistics(answers: np.ndarray, references: np.ndarray, args: DataArguments) -> Statistics:
+    """Return micro-F1, macro-F1 and the fraction of rows with all classes right, of booleans `[rows, classes]`."""
     counts = class_counts(answers, references)
     return {
         "micro_f1": (micro_f1, counts),
@@ -338,21 +327,19 @@ def classes(answers: np.ndarray, references: np.ndarray, args: DataArguments) ->
     }
 
 
-def number(answers: np.ndarray, references: np.ndarray, args: DataArguments) -> Statistics:
-    """Pearson's and Spearman's correlation, RMSE and MAE of numbers `[rows]`."""
-    from scipy.stats import rankdata
-
+def regression_statistics(answers: np.ndarray, references: np.ndarray, args: DataArguments) -> Statistics:
+    """Return Pearson's and Spearman's correlation, RMSE and MAE of numbers `[rows]`."""
     both, errors = np.stack([answers, references], -1), answers - references
     return {
         "pearson": (lambda pairs: correlation(*pairs.T), both),
-        "spearman": (lambda pairs: correlation(*rankdata(pairs, axis=0).T), both),
+        "spearman": (lambda pairs: correlation(*stats.rankdata(pairs, axis=0).T), both),
         "rmse": (lambda squares: np.sqrt(squares.mean()), errors**2),
         "mae": (np.mean, np.abs(errors)),
     }
 
 
-def tags(answers: list[list[str]], references: list[list[str]], args: DataArguments) -> Statistics:
-    """F1 of whole entities, and the share of words with the right tag."""
+def tagging_statistics(answers: list[list[str]], references: list[list[str]], args: DataArguments) -> Statistics:
+    """Return the F1 of whole entities, and the fraction of words with the right tag."""
     words = np.array(
         [(sum(map(str.__eq__, answer, truth)), len(truth)) for answer, truth in zip(answers, references, strict=True)]
     )
@@ -362,8 +349,8 @@ def tags(answers: list[list[str]], references: list[list[str]], args: DataArgume
     }
 
 
-def spans(answers: list[str], references: list[list[str]], args: DataArguments) -> Statistics:
-    """F1 and exact match of SQuAD."""
+def answer_statistics(answers: list[str], references: list[list[str]], args: DataArguments) -> Statistics:
+    """Return F1 and exact match of SQuAD."""
     return {
         "f1": (np.mean, answer_f1(answers, references, language=args.language)),
         "exact_match": (np.mean, exact_match(answers, references, language=args.language)),
@@ -371,31 +358,31 @@ def spans(answers: list[str], references: list[list[str]], args: DataArguments) 
 
 
 def class_counts(answers: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Right, given and true per row and class, `[rows, classes, 3]`, of booleans `[rows, classes]`."""
+    """Return the numbers right, predicted and true, `[rows, classes, 3]`, of booleans `[rows, classes]`."""
     return np.stack([answers & references, answers, references], -1).astype(np.int64)
 
 
 def micro_f1(counts: np.ndarray) -> float:
-    """F1 over all classes together, of counts (right, given, true) `[rows, classes, 3]`; 0/0 is 0."""
+    """Return the F1 of all classes together, from counts `[rows, classes, 3]`; 0/0 is 0."""
     return float(_f1_of_counts(counts.sum((0, 1))))
 
 
 def macro_f1_of_counts(counts: np.ndarray) -> float:
-    """Mean F1 of the classes that are true somewhere, of counts `[rows, classes, 3]`; 0 where none is."""
+    """Return the mean F1 of the classes that occur in the references, from counts `[rows, classes, 3]`; 0 if none does."""
     sums = counts.sum(0)
     present = sums[:, 2] > 0
     return float(_f1_of_counts(sums[present]).mean()) if present.any() else 0.0
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Pearson's correlation; 0 where one of the two is constant, which tells nothing of the other."""
+    """Return Pearson's correlation, or 0 if one of the two is constant."""
     first, second = first - first.mean(), second - second.mean()
     scale = np.sqrt((first**2).sum() * (second**2).sum())
     return float((first * second).sum() / scale) if scale > 0 else 0.0
 
 
-def per_class(counts: np.ndarray) -> list[dict[str, Any]]:
-    """Support, precision, recall and F1 per class, of counts `[rows, classes, 3]`; 0/0 is 0."""
+def _per_class_of_counts(counts: np.ndarray) -> list[dict[str, Any]]:
+    """Return support, precision, recall and F1 per class, from counts `[rows, classes, 3]`; 0/0 is 0."""
     return [
         {
             "support": int(true),
@@ -411,19 +398,22 @@ def _f1_of_counts(counts: np.ndarray) -> np.ndarray:
     return 2 * counts[..., 0] / np.maximum(counts[..., 1] + counts[..., 2], 1)
 
 
-def classes_of_one(answers: np.ndarray, references: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Support, precision, recall and F1 by class name, of class ids `[rows]`."""
-
+def per_class_single_label(
+    answers: np.ndarray, references: np.ndarray, names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return support, precision, recall and F1 by class name, of class ids `[rows]`."""
     rows = classification_quality(answers, references, num_classes=len(names))["per_class"]
     return dict(zip(names, rows, strict=True))
 
 
-def classes_of_several(answers: np.ndarray, references: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The same, of booleans `[rows, classes]`."""
-    return dict(zip(names, per_class(class_counts(answers, references)), strict=True))
+def per_class_multi_label(
+    answers: np.ndarray, references: np.ndarray, names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return support, precision, recall and F1 by class name, of booleans `[rows, classes]`."""
+    return dict(zip(names, _per_class_of_counts(class_counts(answers, references)), strict=True))
 
 
-def types_of_entities(answers: list, references: list, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The same by entity type, of tags."""
+def per_entity_type(answers: list, references: list, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return support, precision, recall and F1 by entity type, of tags."""
     types = entity_types([names])
-    return dict(zip(types, per_class(entity_counts(answers, references, types)), strict=True))
+    return dict(zip(types, _per_class_of_counts(entity_counts(answers, references, types)), strict=True))

@@ -1,4 +1,4 @@
-"""Answers: what a model's logits say, one answer per row of a test set."""
+"""Turn the logits of a model into predictions, one per row of a test set."""
 
 from __future__ import annotations
 
@@ -12,24 +12,32 @@ OUTSIDE = "O"
 
 
 def one_class(logits: list[np.ndarray], *_: object) -> np.ndarray:
-    """Class ids `[rows]` from logits `[classes]` per row."""
+    """Return class ids `[rows]` from logits `[classes]` per row."""
     return np.stack(logits).argmax(-1)
 
 
 def classes(logits: list[np.ndarray], *_: object) -> np.ndarray:
-    """Which classes are on, `[rows, classes]`: those whose sigmoid is above one half."""
+    """Return the predicted classes as booleans `[rows, classes]`: those with a sigmoid above one half."""
     return np.stack(logits) > 0
 
 
 def number(logits: list[np.ndarray], *_: object) -> np.ndarray:
-    """Numbers `[rows]` from one output per row."""
+    """Return numbers `[rows]` from one output per row."""
     return np.stack(logits)[:, 0].astype(np.float64)
 
 
 def tags(
     logits: list[np.ndarray], encoded: Dataset, rows: Dataset, names: list[str], args: DataArguments
 ) -> list[list[str]]:
-    """A tag per word, that of its first piece, from logits `[length, tags]` per row; O for a word that was cut off."""
+    """Return the tag of the first token of each word, from logits `[length, tags]` per row; O for a word that was cut off.
+
+    Args:
+        logits: per row.
+        encoded: the tokenized rows.
+        rows: the texts.
+        names: tags by id.
+        args: not used.
+    """
     best = [row.argmax(-1) for row in logits]
     return [
         [names[row[start]] if start >= 0 else OUTSIDE for start in starts]
@@ -40,7 +48,15 @@ def tags(
 def spans(
     logits: list[np.ndarray], encoded: Dataset, rows: Dataset, names: list[str], args: DataArguments
 ) -> list[str]:
-    """A piece of the context per question: the best span of all pieces, from logits `[length, 2]` per piece."""
+    """Return the best answer of each question over all windows, from logits `[length, 2]` per window.
+
+    Args:
+        logits: per window.
+        encoded: the windows.
+        rows: the questions and contexts.
+        names: not used.
+        args: has `max_answer_length`.
+    """
     best: dict[int, tuple[float, int, int]] = {}
     for row, offsets, scores in zip(encoded[ROW], encoded[OFFSETS], logits, strict=True):
         offsets = np.asarray(offsets)
@@ -53,15 +69,15 @@ def spans(
 
 
 def best_span(start: np.ndarray, end: np.ndarray, *, longest: int) -> tuple[float, int, int]:
-    """The span with the highest sum of start and end logit (Devlin et al. 2019, arXiv 1810.04805, section 4.2).
+    """Return the span with the highest sum of start and end logit (Devlin et al. 2019, arXiv 1810.04805, section 4.2).
 
     Args:
-        start: logits `[length]` of being the first token; -inf where an answer may not start.
-        end: logits `[length]` of being the last one.
-        longest: tokens that a span may have, at least 1.
+        start: logits `[length]` of the first token; -inf outside of the context.
+        end: logits `[length]` of the last token.
+        longest: largest number of tokens of a span, at least 1.
 
     Returns:
-        `(score, first, last)`; no pair at all has the score -inf.
+        `(score, first, last)`; the score is -inf if no span is possible.
     """
     sums = start[:, None] + end[None, :]
     length = np.arange(len(start))[None, :] - np.arange(len(start))[:, None]

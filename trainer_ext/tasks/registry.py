@@ -1,4 +1,4 @@
-"""Tasks: one frozen row per task says how its files are read, encoded, answered and scored, and with which head."""
+"""The table of tasks: how to read, encode, postprocess and score each one, and with which head."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ SINGLE_LABEL = "single_label_classification"
 
 @dataclass(frozen=True)
 class Task:
-    """What one task needs; what all tasks share is in the modules that take a row.
+    """One task.
 
     Attributes:
-        name: As the Hub calls it.
-        problem_type: As transformers' configurations call it; None where the head leaves no choice.
-        title: For people to read.
-        head: What the names of its model classes end in, one of `opening.HEADS`.
-        read: A file's rows.
-        labels: What kind of labels the rows have.
-        encode: Columns that a model takes, for rows of texts (see encoding.py).
-        collator: Pads encoded train rows, and their labels where these are as long as the text.
-        answer: One answer per row, from the logits of the encoded rows (see answers.py).
-        references: The true answers, from the column of labels.
-        statistics: What answers are worth (see scoring.py); the first is the main one, by which models are compared.
-        right: Which statistic says of each row whether it is right; None where none does.
-        same: Whether two models give the same answer, element by element; None where numbers hardly ever agree.
-        per_class: Scores by class; None where there are no classes.
-        pairs: Whether `text_pair_column` may name a second text.
-        pieces: Whether a long text is read in pieces rather than cut off.
-        shortest: Least `max_length`: special tokens and some of the text.
-        smooth: Whether `label_smoothing_factor` means something.
-        more_metrics: Whether answers and references have the form that most metrics of evaluate take.
-        tokenizer: Options to open its tokenizer with.
+        name: as on the Hub.
+        problem_type: as in the configuration of the model; None if the head has only one.
+        title: for messages and reports.
+        head: the end of the names of its model classes, one of `trainer_ext.models.loading.HEADS`.
+        read: reads a file.
+        labels: the kind of labels.
+        encode: tokenizes rows of texts (see encoding.py).
+        collator: pads a batch of train rows, and their labels if there is one per token.
+        answer: returns one prediction per row from the logits (see postprocess.py).
+        references: returns the true answers from the column of labels.
+        statistics: scores predictions (see metrics.py); the first statistic is the main metric.
+        right: the statistic with one boolean per row; None if there is none.
+        same: whether two predictions are equal, element by element; None for numbers, which hardly ever are.
+        per_class: returns scores by class; None if there are no classes.
+        pairs: whether `text_pair_column` is allowed.
+        pieces: whether a long text is read in several windows rather than cut off.
+        shortest: smallest `max_length`: special tokens and some of the text.
+        smooth: whether `label_smoothing_factor` is allowed.
+        more_metrics: whether predictions and references fit most metrics of the evaluate library.
+        tokenizer: options for loading the tokenizer.
     """
 
     name: str
@@ -87,10 +87,10 @@ TASKS = (
         labels=labels.ONE_CLASS,
         answer=postprocess.one_class,
         references=lambda column, names: np.array(column),
-        statistics=metrics.one_class,
+        statistics=metrics.single_label_statistics,
         right="accuracy",
         same=np.equal,
-        per_class=metrics.classes_of_one,
+        per_class=metrics.per_class_single_label,
         smooth=True,
         more_metrics=True,
     ),
@@ -101,10 +101,10 @@ TASKS = (
         labels=labels.CLASSES,
         answer=postprocess.classes,
         references=lambda column, names: np.array(column) > 0,
-        statistics=metrics.classes,
+        statistics=metrics.multi_label_statistics,
         right="subset_accuracy",
         same=lambda first, second: (first == second).all(-1),
-        per_class=metrics.classes_of_several,
+        per_class=metrics.per_class_multi_label,
     ),
     _of_texts(
         problem_type="regression",
@@ -113,7 +113,7 @@ TASKS = (
         labels=labels.NUMBER,
         answer=postprocess.number,
         references=lambda column, names: np.array(column, dtype=np.float64),
-        statistics=metrics.number,
+        statistics=metrics.regression_statistics,
         right=None,
         same=None,
         per_class=None,
@@ -130,13 +130,13 @@ TASKS = (
         collator=DataCollatorForTokenClassification,
         answer=postprocess.tags,
         references=lambda column, names: [[names[tag] for tag in tags] for tags in column],
-        statistics=metrics.tags,
+        statistics=metrics.tagging_statistics,
         right=None,
         same=lambda first, second: np.array(sum(first, [])) == np.array(sum(second, [])),
-        per_class=metrics.types_of_entities,
+        per_class=metrics.per_entity_type,
         pairs=False,
         smooth=True,
-        tokenizer=(("add_prefix_space", True),),  # byte-level ones know words by the space before them
+        tokenizer=(("add_prefix_space", True),),  # byte-level tokenizers mark a word by the space before it
     ),
     Task(
         name="question-answering",
@@ -149,7 +149,7 @@ TASKS = (
         collator=DataCollatorWithPadding,
         answer=postprocess.spans,
         references=lambda column, names: [[answer["text"] for answer in found] for found in column],
-        statistics=metrics.spans,
+        statistics=metrics.answer_statistics,
         right="exact_match",
         same=lambda first, second: np.array(first) == np.array(second),
         per_class=None,
@@ -161,10 +161,13 @@ TASKS = (
 
 
 def task_of(args: DataArguments) -> Task:
-    """The row that `task` and `problem_type` name, after a check of the fields that depend on them.
+    """Return the task that `task` and `problem_type` name, after a check of the fields that depend on it.
+
+    Args:
+        args: the fields about the data and the task.
 
     Raises:
-        InputError: There is no such row, or a field cannot be for it.
+        InputError: There is no such task, or a field is not valid for it.
     """
     names = list(dict.fromkeys(task.name for task in TASKS))
     rows = {task.problem_type: task for task in TASKS if task.name == args.task}
