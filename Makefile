@@ -25,7 +25,7 @@ quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi 
 	$(BIN)/python recipes/quickstart/corpus.py runs/quickstart-data
 	$(BIN)/trainer-ext compress recipes/quickstart/quickstart.yaml --output_dir $(RUN) --resume
 
-test: $(INSTALLED) browser  ## Run the tests but the slow ones (about 8 minutes on two cores)
+test: $(INSTALLED)  ## Run the tests but the slow ones (about 8 minutes on two cores)
 	$(BIN)/$(PYTEST) -m "not slow" $(TESTS)
 
 test-all: $(INSTALLED) browser  ## Run all tests, the slow ones too (about 20 minutes)
@@ -66,16 +66,16 @@ format: $(INSTALLED)  ## Format the code, and mend what the linter can mend
 	$(BIN)/ruff format .
 
 fresh: $(INSTALLED)  ## Run the published page in an environment of its own: make fresh PAGE_PYTHON=python3.12
-	$(BIN)/python -m recipes.fresh_space $(RUN) $(PAGE_PYTHON)
+	$(BIN)/python -m recipes.tools.fresh_space $(RUN) $(PAGE_PYTHON)
 
 wheel: $(INSTALLED)  ## Run the quickstart, shortened, from a built wheel in a clean environment
-	$(BIN)/python -m recipes.fresh_wheel $(PYTHON) --torch $(TORCH)
+	$(BIN)/python -m recipes.tools.fresh_wheel $(PYTHON) --torch $(TORCH)
 
 licences: $(INSTALLED)  ## List the licences of all dependencies in docs/licences.md
-	$(BIN)/python -m recipes.licences
+	$(BIN)/python -m recipes.tools.licences
 
 audit:  ## Ask whether a vulnerability of a pinned dependency is known
-	recipes/audit.sh $(PYTHON) constraints.txt
+	recipes/tools/audit.sh $(PYTHON) constraints.txt
 
 endurance: $(INSTALLED)  ## Train and serve for an hour, and see whether memory or handles grow: make endurance MINUTES=60
 	$(BIN)/python -m recipes.benchmarks.endurance --minutes $(MINUTES)
@@ -84,7 +84,7 @@ fuzz: $(INSTALLED)  ## Try many more odd inputs on the readers and on trimming: 
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --timeout 7200 tests/inputs -k fuzz
 
 results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md from the result files
-	$(BIN)/python -m recipes.results write
+	$(BIN)/python -m recipes.tools.results write
 
 clean:  ## Remove the environments; runs stay
 	rm -rf $(VENV) .venv-lowest .venv-newest

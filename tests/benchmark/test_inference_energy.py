@@ -121,6 +121,7 @@ def test_the_command_refuses_bad_options(words, message, tmp_path, work, monkeyp
     assert message in err
 
 
+@pytest.mark.slow
 def test_compress_measures_both_trainings_and_the_predictions(tmp_path, quick, work, monkeypatch, capsys):
     count_work(work, monkeypatch)
     fields = recipe_fields(write_task(tmp_path / "task"), tmp_path / "run", scratch_epochs=2, num_train_epochs=2)

@@ -11,6 +11,8 @@ import pytest
 from tests.browser.driving import ACTS, open_tab, switch_language, tabs
 from tests.browser.watching import tab_stops, too_wide, violations
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = {"desktop": 1200, "phone": 390}
 PICTURES = os.environ.get("SCREENSHOTS")
 

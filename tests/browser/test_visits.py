@@ -1,6 +1,10 @@
 """Visits: what a person reads after typing, uploading and clicking, and what a text can never do to the page."""
 
+import pytest
+
 from tests.browser.driving import ACTS, CSV, TEXT, open_tab, press_main_button, settle
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_script_in_a_text_is_shown_as_text(visit):

@@ -5,6 +5,8 @@ import pytest
 from tests.browser.driving import settle
 from tests.browser.watching import tab_stops, too_wide, violations, watch
 
+pytestmark = pytest.mark.slow
+
 ADD = """([where, html]) => document.querySelector(where).insertAdjacentHTML("beforeend", html)"""
 ELSEWHERE = {
     "http://fonts.example/a.png": "<img src='http://fonts.example/a.png'>",

@@ -13,6 +13,8 @@ import pytest
 from tests.helpers.commands import recipe_fields, write_recipe, write_task
 from trainer_ext import report
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 OPTIONAL = {re.match(r"\w+", name).group() for extra, names in EXTRAS.items() if extra != "dev" for name in names} - {

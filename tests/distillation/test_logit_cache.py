@@ -114,6 +114,7 @@ def test_a_writer_that_is_killed_leaves_whole_rows_only(tmp_path):
     store.put({key(1): row(1)})
 
 
+@pytest.mark.slow
 def test_several_processes_may_write_at_once(tmp_path):
     path = tmp_path / "answers.sqlite"
     assert in_children("together", path) == ["0"] * 3
@@ -173,6 +174,7 @@ for index in range(40):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_open_a_new_file_at_the_same_moment_wait_for_each_other(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", OPENS, str(time.time() + 12), str(tmp_path)]

@@ -40,6 +40,7 @@ def make(folder: Path, **fields) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_a_compact_model_with_exports_does_what_its_card_says(tmp_path):
     run = make(write_task(tmp_path / "data"), scratch_epochs=20)
     export(run, ["onnx", "openvino"])
@@ -57,6 +58,7 @@ def test_a_compact_model_with_exports_does_what_its_card_says(tmp_path):
     assert len(written["exports"]) == 2
 
 
+@pytest.mark.slow
 def test_a_plain_model_does_what_its_card_says_without_the_package(tmp_path):
     run = make(write_task(tmp_path / "data"), prune_structure="plain", prune_sparsity=0.25)
     card = card_of(report.load(run))
@@ -114,6 +116,7 @@ def every_task(tiny_model, cut, tmp_path):
     return found
 
 
+@pytest.mark.slow
 def test_every_task_does_what_its_card_says(every_task, tmp_path):
     """All in two processes, one with and one without the package: importing transformers takes longer than the rest."""
     answers = []

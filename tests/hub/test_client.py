@@ -1,4 +1,4 @@
-"""Hub: a folder becomes a repository in one commit, and every refusal is one line that says what to do."""
+"""The Hub client: a folder is uploaded in one commit, and every error is one line that says what to do."""
 
 import pytest
 from huggingface_hub import HfApi
@@ -39,14 +39,14 @@ def test_a_folder_becomes_a_repository_in_one_commit(folder, hub):
         "model.safetensors": b"\x00weights",
         "onnx/model.onnx": b"graph",
     }
-    assert len(hub.commits(REPO)) == 2, "the one that every repository begins with, and ours"
+    assert len(hub.commits(REPO)) == 2, "the initial commit, and ours"
     found = look(HfApi(), REPO)
     assert (found.exists, found.private, found.card) == (True, True, CARD)
     send(folder)
     assert len(hub.commits(REPO)) == 2
 
 
-def test_what_is_gone_goes_by_its_exact_name(folder, hub):
+def test_files_to_delete_are_exact_names(folder, hub):
     send(folder)
     api = HfApi()
     for name in ("a[1].onnx", "a1.onnx"):
@@ -55,23 +55,24 @@ def test_what_is_gone_goes_by_its_exact_name(folder, hub):
     assert {"a[1].onnx", "a1.onnx"} & hub.files(REPO).keys() == {"a1.onnx"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plan", "kind", "words"),
     [
-        ({"method": "POST", "path_pattern": "/commit/", "status": 500}, HubError, "the same command again"),
+        ({"method": "POST", "path_pattern": "/commit/", "status": 500}, HubError, "repeat the same command"),
         ({"method": "PUT", "path_pattern": "/storage/", "drop_after": 3}, HubError, "connection"),
         ({"method": "PUT", "path_pattern": "/storage/", "status": 403}, InputError, "may not write"),
-        ({"method": "POST", "path_pattern": "/commit/", "status": 412}, HubError, "at the same moment"),
-        ({"method": "POST", "path_pattern": "/commit/", "status": 429}, HubError, "pause"),
+        ({"method": "POST", "path_pattern": "/commit/", "status": 412}, HubError, "at the same time"),
+        ({"method": "POST", "path_pattern": "/commit/", "status": 429}, HubError, "fewer requests"),
         ({"method": "POST", "path_pattern": "/commit/", "status": 413}, InputError, "too large"),
-        ({"method": "POST", "path_pattern": "/commit/", "status": 409}, InputError, "in conflict"),
+        ({"method": "POST", "path_pattern": "/commit/", "status": 409}, InputError, "a conflict"),
         ({"method": "POST", "path_pattern": "repos/create", "status": 403}, InputError, "may not write"),
         ({"method": "POST", "path_pattern": "repos/create", "status": 409}, HubError, "cannot be understood"),
         ({"method": "GET", "path_pattern": "/api/models/user/small$", "status": 503}, HubError, "503"),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
 )
-def test_after_a_fault_the_same_call_finishes_the_job(plan, kind, words, folder, hub):
+def test_after_an_error_the_same_call_finishes_the_upload(plan, kind, words, folder, hub):
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     fault = hub.fail(**plan, times=50)
     with pytest.raises(kind, match=words) as error:
@@ -99,10 +100,10 @@ def test_no_token(hub, monkeypatch, tmp_path):
         check_account(HfApi(), REPO)
 
 
-def test_a_token_that_will_not_do(folder, hub, monkeypatch):
+def test_tokens_that_may_not_publish(folder, hub, monkeypatch):
     check_account(HfApi(), REPO)
     monkeypatch.setenv("HF_TOKEN", hub.add_token(role="read"))
-    with pytest.raises(InputError, match="may only read"):
+    with pytest.raises(InputError, match="is read-only"):
         check_account(HfApi(), REPO)
     monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 34)
     with pytest.raises(InputError, match="does not know this access token"):
@@ -118,13 +119,13 @@ def test_offline(hub, monkeypatch):
         check_account(HfApi(), REPO)
 
 
-def test_nobody_listens(monkeypatch):
+def test_the_hub_cannot_be_reached(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(HubError, match="connection"):
         check_account(HfApi(endpoint="http://127.0.0.1:9", token="x"), REPO)
 
 
-def test_a_model_of_somebody_else():
+def test_a_model_that_we_did_not_publish():
     with pytest.raises(InputError, match="--overwrite"):
         refuse_foreign(Remote(REPO, exists=True, files=("model.safetensors",)))
     refuse_foreign(Remote(REPO, exists=True, files=("model.safetensors", "compression.json")))

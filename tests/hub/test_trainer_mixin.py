@@ -82,6 +82,7 @@ def test_the_published_model_is_the_one_that_was_trained(tmp_path, hub):
     assert not (tmp_path / "out/_hub").exists()
 
 
+@pytest.mark.slow
 def test_pushing_again_changes_nothing_and_keeps_what_people_wrote(tmp_path, hub):
     trainer = make(tmp_path, hub, **PRUNE)
     trainer.train()
@@ -97,6 +98,7 @@ def test_pushing_again_changes_nothing_and_keeps_what_people_wrote(tmp_path, hub
     assert (hub.files(REPO), len(hub.commits(REPO))) == before
 
 
+@pytest.mark.slow
 def test_saving_publishes_too(tmp_path, hub):
     trainer = make(tmp_path, hub, **PRUNE)
     trainer.train()
@@ -105,6 +107,7 @@ def test_saving_publishes_too(tmp_path, hub):
     assert not tokens_in(hub)
 
 
+@pytest.mark.slow
 def test_in_the_background(tmp_path, hub):
     trainer = make(tmp_path, hub, **PRUNE)
     trainer.train()
@@ -164,6 +167,7 @@ def test_masks_are_not_published(tmp_path, hub):
         trainer.push_to_hub()
 
 
+@pytest.mark.slow
 def test_after_a_fault_the_same_call_finishes_the_job(tmp_path, hub):
     trainer = make(tmp_path, hub, **PRUNE)
     trainer.train()

@@ -1,4 +1,4 @@
-"""Push: what goes up is the model that was checked and nothing else, once, and faults lose nothing."""
+"""Push: the verified model is published and nothing else; a second push changes nothing; errors lose nothing."""
 
 import json
 import shutil
@@ -12,6 +12,8 @@ from trainer_ext.hub.plan import PushOptions
 from trainer_ext.hub.staging import CARD
 from trainer_ext.hub.upload import push
 
+pytestmark = pytest.mark.slow
+
 REPO = "user/small"
 pytestmark = [CLIENT_WARNS, pytest.mark.usefixtures("client_here")]
 
@@ -20,7 +22,7 @@ def publish(run, **options):
     return push(run, REPO, PushOptions(**options), console=QUIET)
 
 
-# Opens a model by its name as a stranger does, and prints the logits of a text.
+# Loads a model by its name, as any user would, and prints the logits of a text.
 LOAD = """
 import json, sys, torch
 repo, how = sys.argv[1:]
@@ -61,7 +63,7 @@ def test_a_stranger_gets_the_same_model(structure, ways, finished_run, tmp_path,
         assert found == expected
 
 
-def test_what_went_up(run, hub):
+def test_what_was_uploaded(run, hub):
     (run / "compressed/notes.txt").write_text("private")
     (run / "compressed/training_args.bin").write_bytes(b"pickle")
     done = publish(run, license="mit", language=("mr",), private=True)
@@ -85,7 +87,7 @@ def test_the_second_push_changes_nothing(run, hub):
     assert (hub.files(REPO), len(hub.commits(REPO))) == before
 
 
-def test_what_people_wrote_there_stays(run, hub):
+def test_edits_on_the_hub_are_kept(run, hub):
     publish(run)
     api = HfApi()
     words = hub.files(REPO)[CARD].decode() + "\n## Ask us\n\nमाहिती: write to the library.\n"
@@ -97,10 +99,10 @@ def test_what_people_wrote_there_stays(run, hub):
     assert "माहिती: write to the library." in files[CARD].decode()
     assert "language" in files[CARD].decode()
     assert files["logo.svg"] == b"<svg/>"
-    assert "onnx/model.onnx" not in files, "it was of another publication"
+    assert "onnx/model.onnx" not in files, "it is from another publication"
 
 
-def test_an_edit_here_after_the_last_push_counts(run, hub):
+def test_local_edits_after_the_last_push_are_kept(run, hub):
     publish(run)
     card = run / "compressed" / CARD
     card.write_text(card.read_text("utf-8") + "\nWritten here.\n", "utf-8")
@@ -114,10 +116,10 @@ def test_an_edit_here_after_the_last_push_counts(run, hub):
     assert "Written there." in hub.files(REPO)[CARD].decode()
 
 
-def test_after_a_fault_a_second_push_finishes_the_job(run, hub):
+def test_after_an_error_a_second_push_finishes_the_upload(run, hub):
     before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
     fault = hub.fail("POST", "/commit/", status=500)
-    with pytest.raises(HubError, match="the same command again"):
+    with pytest.raises(HubError, match="repeat the same command"):
         publish(run)
     assert fault.happened
     assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
@@ -152,7 +154,7 @@ def test_another_model_is_not_overwritten(run, hub):
     assert hub.files(REPO)["model.safetensors"] != b"theirs"
 
 
-def test_weights_that_changed_after_the_check_are_refused(run, hub):
+def test_weights_that_changed_after_the_run_are_refused(run, hub):
     weights = run / "compressed/model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-3] ^= 0x40  # a bit of the last number
@@ -163,13 +165,13 @@ def test_weights_that_changed_after_the_check_are_refused(run, hub):
 
 
 @pytest.mark.parametrize("name", ["small", "user/", "user/a/b", "user/a b", "../x", "user/-x"])
-def test_names_that_the_hub_does_not_take(name, run, hub):
+def test_invalid_names_are_refused(name, run, hub):
     with pytest.raises(InputError):
         push(run, name, PushOptions(), console=QUIET)
 
 
 @pytest.mark.parametrize("place", ["config.json", "tokenizer_config.json", "tokenizer.json"])
-def test_a_token_in_a_file_is_refused_by_its_name(place, run, hub):
+def test_a_token_in_a_file_is_refused(place, run, hub):
     file, token = run / "compressed" / place, "hf_" + "Zq7" * 12
     values = json.loads(file.read_text("utf-8"))
     file.write_text(json.dumps({**values, "note": token}), "utf-8")

@@ -22,6 +22,8 @@ from tests.helpers.paging import only, run, write_pair
 from trainer_ext.errors import InputError
 from trainer_ext.hub import space
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(trainer_ext.__file__).parents[1]
 INFO = f"trainer_ext-{trainer_ext.__version__}.dist-info"
 

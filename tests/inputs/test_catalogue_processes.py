@@ -14,6 +14,8 @@ from tests.inputs.bad_reports import REPORTS
 from tests.inputs.ground import Bad, Ground, change_json
 from tests.inputs.test_catalogue import refused
 
+pytestmark = pytest.mark.slow
+
 
 def _demo(ground):
     change_json(ground.run / "compression.json", schema_version=9)

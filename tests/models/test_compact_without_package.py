@@ -16,6 +16,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+pytestmark = pytest.mark.slow
+
 # One of every kind of architecture, and the other tasks.
 LOADED_THERE = dict.fromkeys(
     ("albert", "bert", "deberta-v2", "distilbert", "modernbert", "mpnet"), AutoModelForSequenceClassification

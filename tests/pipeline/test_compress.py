@@ -115,6 +115,7 @@ def test_a_second_start_without_resume_is_refused(finished, monkeypatch, capsys)
     assert "already holds a run" in err
 
 
+@pytest.mark.slow
 def test_killed_in_the_ramp_and_resumed_it_ends_with_the_same_bits(finished, task, tmp_path):
     _, whole, _ = finished
     path = write_recipe(tmp_path / "recipe.yaml", recipe_fields(task, tmp_path / "run", metrics=["macro_f1"]))
@@ -181,6 +182,7 @@ def test_an_empty_teacherless_recipe_has_nothing_to_do(task, tmp_path, monkeypat
 CONTROL = {"prune_method": "none", "distill_teacher": None, "control": True}
 
 
+@pytest.mark.slow
 def test_a_control_is_the_baseline_trained_on(task, tmp_path, monkeypatch, capsys):
     """Nothing is removed and nobody is asked; and the command of a scale stands in the report as it was given."""
     fields = recipe_fields(task, tmp_path / "run", prune_method="none", distill_teacher=None)

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from typer.testing import CliRunner
 
-from recipes import results, stand_in
+from recipes.tools import results, stand_in
 from trainer_ext import InputError
 from trainer_ext.pipeline.compress import compress
 from trainer_ext.pipeline.recipe import read_recipe

@@ -133,6 +133,7 @@ def test_the_run_is_what_a_script_does(finished, task, tmp_path):
     assert differing(trainer.model.state_dict(), load_file(run.compressed / "model.safetensors")) == []
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_with_the_same_bits(finished, task, tmp_path):
     """By the vocabulary that the first start has kept, whatever became of the corpus."""
     whole, _ = finished
@@ -191,6 +192,7 @@ def test_trimming_alone_is_a_run(tmp_path, monkeypatch, capsys):
     assert made.quality.rows == 3
 
 
+@pytest.mark.slow
 def test_a_teacher_is_compared_token_by_token_where_no_train_text_is_cut_otherwise(task, tmp_path):
     """Cut to every piece in use the baseline is the teacher, and teaches what it would have taught with all."""
     whole = recipe_fields(task, tmp_path / "whole", distill_hidden=1.0, distill_relations=1.0, num_train_epochs=1)

@@ -9,7 +9,17 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from recipes.licences import ACCELERATOR, FILE, UNNAMED, Package, licence_of, not_allowed, packages, refused, render
+from recipes.tools.licences import (
+    ACCELERATOR,
+    FILE,
+    UNNAMED,
+    Package,
+    licence_of,
+    not_allowed,
+    packages,
+    refused,
+    render,
+)
 
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
 

@@ -15,6 +15,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 TEXTS = [f"{word} {place}" for word in ("mango", "iron", "river") for place in ("here", "there", "again", "today")]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")  # no accelerator to copy to
 def test_the_script_and_both_ways_to_load_its_result_run_as_they_stand(tmp_path, monkeypatch):
     script, installed, not_installed = BLOCKS

@@ -23,7 +23,7 @@ from trainer_ext.sweep.output import read_sweep_json
 from trainer_ext.sweep.results import BASELINE
 from trainer_ext.sweep.storage import VARIANTS, SweepDirectory
 
-pytestmark = pytest.mark.timeout(1800)  # on a busy machine: its fixture starts four sweeps
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # on a busy machine: its fixture starts four sweeps
 GRID = {
     "axes": {
         "sparsity": {"0 %": {"prune_method": "none"}, "50 %": {"prune_sparsity": 0.5}},

@@ -15,7 +15,7 @@ from trainer_ext import report
 from trainer_ext.sweep.output import read_sweep_json
 from trainer_ext.sweep.storage import SweepDirectory
 
-pytestmark = pytest.mark.timeout(1800)  # on a busy machine: its fixture starts two searches
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # on a busy machine: its fixture starts two searches
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ with SweepDirectory(Path(sys.argv[1])).claim("run"):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_releases_its_run(tmp_path):
     place = SweepDirectory(tmp_path)
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:

@@ -13,6 +13,8 @@ from trainer_ext.sweep.storage import VARIANTS, SweepDirectory
 from trainer_ext.sweep.study import RangeSource, open_study
 from trainer_ext.sweep.worker import ChildJob, Outcome, run_job
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 6
 FILE = SimpleNamespace(ranges={"prune_sparsity": [0.2, 0.8]}, trials=TRIALS)
 

@@ -17,6 +17,8 @@ from tests.helpers.training import new_model
 from trainer_ext.models.architectures import layers_of, prunable_weights
 from trainer_ext.pipeline.scratch import train_tokenizer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests" / "scripts" / "classify_text.py"
 STOCK = "from transformers import Trainer, TrainingArguments  # isort: skip\n"

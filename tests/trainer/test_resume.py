@@ -15,6 +15,8 @@ from tests.helpers import training
 from tests.helpers.training import PRUNE, differing, make_trainer, new_model, resumable_run
 from trainer_ext.training_args import cpu_has_bf16
 
+pytestmark = pytest.mark.slow
+
 RAMP, COOL_DOWN = 7, 15  # the ramp goes from step 2 to step 12; both lie behind a checkpoint and before the next
 RUNS = {
     "movement, teacher": ({"distill_teacher": "self"}, RAMP),

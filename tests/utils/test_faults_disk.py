@@ -8,6 +8,8 @@ from tests.helpers.killing import KILLED
 from trainer_ext.report.run_directory import RunDirectory
 from trainer_ext.utils.checkpoints import is_complete, last_checkpoint
 
+pytestmark = pytest.mark.slow
+
 FULL, READ_ONLY = "No space left on device", "Read-only file system"
 
 

@@ -8,6 +8,8 @@ import pytest
 from tests.hub.loopback import LoopbackHub
 from tests.hub.loopback.hub_client import ask
 
+pytestmark = pytest.mark.slow
+
 CARD = "---\nlicense: apache-2.0\ntags:\n- pruned\n---\n# A card\n"
 BIG = b'"' + b"1" * 11_000_000 + b'"'
 

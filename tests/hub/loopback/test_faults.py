@@ -5,6 +5,8 @@ import pytest
 from tests.hub.loopback.faults import Fault, Faults
 from tests.hub.loopback.hub_client import ask
 
+pytestmark = pytest.mark.slow
+
 TEXT, WEIGHTS = b"t" * 3_000_000, b"w" * 12_000_000
 
 
