@@ -1,4 +1,4 @@
-"""Usage: the script beside an exported file answers as the model does, where torch and transformers are not installed."""
+"""The script of an exported file predicts as the model does, without torch and transformers."""
 
 import importlib.metadata
 import json
@@ -31,7 +31,7 @@ TEXT, WORD, ANSWER = AutoModelForSequenceClassification, AutoModelForTokenClassi
 
 @pytest.fixture(scope="session")
 def without_torch(tmp_path_factory):
-    """`without_torch(packages, *words)`: run Python with these packages, and what they need, and nothing else."""
+    """`without_torch(packages, *words)`: run Python with only these packages and their dependencies."""
 
     def run(packages, *words):
         site = tmp_path_factory.mktemp("site")
@@ -59,7 +59,7 @@ def without_torch(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path):
-    """`folder(auto_class, **config)`: a saved model that reads these texts, with its tokenizer."""
+    """`folder(auto_class, **config)`: a saved model with a tokenizer for these texts."""
 
     def make(auto_class=TEXT, **changes):
         tokenizer = train_tokenizer([*TEXTS, QUESTION, CONTEXT], vocab_size=128, max_length=24)
@@ -73,7 +73,7 @@ def folder(tmp_path):
 
 
 def logits_of(model, tokenizer, *texts, **options):
-    """Logits of each text by itself, without padding."""
+    """Return the output of the model for each text alone, without padding."""
     with torch.inference_mode():
         return [model(**tokenizer(*text, return_tensors="pt", **options)) for text in zip(*texts, strict=True)]
 
@@ -84,8 +84,8 @@ def printed(done):
 
 
 @pytest.mark.parametrize("module", ["torch", "transformers", "trainer_ext"])
-def test_the_place_has_no_torch(without_torch, tmp_path, module):
-    """The control of this file: what the script must not need cannot be imported there."""
+def test_torch_is_not_installed_there(without_torch, tmp_path, module):
+    """Negative control of this file: what the script must not need cannot be imported there."""
     (tmp_path / "script.py").write_text(f"import {module}")
     done = without_torch(["onnxruntime", "tokenizers", "numpy"], tmp_path / "script.py")
     assert f"No module named '{module}'" in done.stderr
@@ -107,7 +107,7 @@ def test_the_class_of_each_text_and_its_probability(folder, without_torch, forma
     assert json.loads((path / format_ / "config.json").read_text(encoding="utf-8"))["max_length"] == 24
 
 
-def test_a_text_longer_than_the_model_reads_is_cut(folder, without_torch):
+def test_a_long_text_is_truncated(folder, without_torch):
     path, model, tokenizer = folder()
     export(path, ["onnx"])
     text = "mango guava " * 30

@@ -1,4 +1,4 @@
-"""Faults in export: an earlier file is whole or gone, never half new; what a killed export leaves, the next one removes."""
+"""A failed export never leaves a half written file; the next export removes what a killed one left."""
 
 import importlib.util
 
@@ -13,8 +13,8 @@ FORMAT = ("--format", "openvino")
 
 @pytest.fixture(scope="module")
 def exported(forks, finished_run, tmp_path_factory):
-    """A finished run with an export, on a small disk where there may be one; and that disk."""
-    if importlib.util.find_spec("openvino") is None:  # not imported: it would call home from here
+    """A finished run with an export, on a small disk if one can be mounted; and that disk."""
+    if importlib.util.find_spec("openvino") is None:  # not imported: that would send telemetry
         pytest.skip("needs openvino")
     import shutil
 
@@ -30,7 +30,7 @@ def scratch(run):
     return list((run / "compressed").glob(".export-*"))
 
 
-def test_killed_while_the_file_is_written_the_earlier_one_stays(exported, forks):
+def test_an_export_killed_while_writing_keeps_the_earlier_file(exported, forks):
     run, _ = exported
     before = bytes_of(run)
     assert (
@@ -40,11 +40,11 @@ def test_killed_while_the_file_is_written_the_earlier_one_stays(exported, forks)
     assert {name: value for name, value in bytes_of(run).items() if ".export-" not in name} == before
 
 
-def test_killed_between_its_two_files_it_is_gone_and_the_next_start_makes_it(exported, forks):
+def test_an_export_killed_between_its_two_files_leaves_none_and_the_next_one_writes_both(exported, forks):
     run, _ = exported
     before = bytes_of(run / "compressed" / "openvino")
     assert forks.command("export", run, *FORMAT, die={"rename": "*/openvino/openvino_model.xml"}).status in KILLED
-    assert len(scratch(run)) == 1  # that of the kill before is gone
+    assert len(scratch(run)) == 1  # that of the earlier kill was removed
     assert not (run / "compressed/openvino/openvino_model.xml").exists()
     ended = forks.command("export", run, *FORMAT)
     assert ended.status == 0, ended.errors[-2000:]
@@ -54,7 +54,7 @@ def test_killed_between_its_two_files_it_is_gone_and_the_next_start_makes_it(exp
 
 
 @pytest.mark.parametrize(("kib", "mode"), [(40, "rw"), (400, "ro")])
-def test_where_nothing_can_be_written_it_is_one_line_and_the_earlier_one_stays(exported, forks, kib, mode):
+def test_a_full_or_read_only_disk_is_one_line_and_keeps_the_earlier_file(exported, forks, kib, mode):
     run, disk = exported
     before = bytes_of(run)
     disk.leave(kib)

@@ -1,4 +1,4 @@
-"""Export: each file is checked before it is kept, what was found stands in the report, and bad input leaves nothing."""
+"""Export: each file is checked before it is kept, the report gets the result, and bad input changes nothing."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def run(finished, tmp_path):
-    """A copy of it."""
+    """A copy of the finished run."""
     shutil.copytree(finished / "run", tmp_path / "run")
     return tmp_path / "run"
 
@@ -57,18 +57,18 @@ def model(tmp_path):
 
 @pytest.fixture
 def texts(tmp_path):
-    """A file of texts to calibrate with."""
+    """A file of calibration texts."""
     file = tmp_path / "texts.txt"
     file.write_text("mango and guava\n\nthe river\nganga and the mango\n", encoding="utf-8")
     return file
 
 
 def files(folder):
-    """Every file below a folder with its bytes."""
+    """Return the bytes of every file below a folder."""
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def test_four_formats_of_a_run_and_what_the_report_says_of_them(run, monkeypatch, capsys):
+def test_four_formats_of_a_run_and_their_rows_in_the_report(run, monkeypatch, capsys):
     words = [word for name in FOUR for word in ("--format", name)]
     status, out, err = run_command(monkeypatch, capsys, "export", run, *words)
     assert status == 0, err
@@ -112,7 +112,7 @@ def test_the_baseline_of_a_run_is_exported_beside_its_compressed_model(run):
     assert (run / "baseline/onnx/classify.py").exists()
 
 
-def test_what_int8_alone_is_worth_comes_beside_what_it_is_worth_after_pruning(run, tmp_path):
+def test_int8_without_pruning_is_compared_with_int8_after_pruning(run, tmp_path):
     words = [f"half={run}", "--batch", "1x8", "--repeats", 3, "--output", tmp_path / "out"]
     app = typer.Typer()
     app.command()(pruned_int8.main)
@@ -127,14 +127,14 @@ def test_what_int8_alone_is_worth_comes_beside_what_it_is_worth_after_pruning(ru
     assert "| half | openvino-int8 | 42 |" in (tmp_path / "out.md").read_text()
 
 
-def test_a_file_that_answers_otherwise_is_refused_and_not_kept(run, monkeypatch, capsys):
-    """The control of the check for equality: one weight of the model in the file is not the model's."""
+def test_a_file_with_other_logits_is_refused_and_not_kept(run, monkeypatch, capsys):
+    """Negative control of the check in fp32: one weight in the file differs."""
 
-    def of_another(model, file):
+    def write_other_weights(model, file):
         model.model.classifier.weight.data[0, 0] += 0.01
         onnx.write_onnx(model, file)
 
-    monkeypatch.setattr(exporting, "write_onnx", of_another)
+    monkeypatch.setattr(exporting, "write_onnx", write_other_weights)
     before = files(run)
     status, out, err = run_command(monkeypatch, capsys, "export", run, "--format", "onnx", "--force")
     assert (status, len(err.strip().splitlines()[-1:])) == (1, 1)
@@ -142,8 +142,8 @@ def test_a_file_that_answers_otherwise_is_refused_and_not_kept(run, monkeypatch,
     assert files(run) == before
 
 
-def test_int8_that_is_worse_is_refused_unless_forced(run, monkeypatch, capsys):
-    """The control of the check for quality: the scales of the tables are garbage."""
+def test_a_worse_int8_file_is_refused_unless_forced(run, monkeypatch, capsys):
+    """Negative control of the check in int8: the scales of the tables are random."""
 
     def garbage(table):
         rows, scales = quantise_rows(table)
@@ -164,7 +164,7 @@ def test_int8_that_is_worse_is_refused_unless_forced(run, monkeypatch, capsys):
     export(run, ["onnx-int8"], max_drop=1)
 
 
-def test_a_model_alone_is_compared_on_random_tokens_and_in_int8_on_given_texts(model, texts):
+def test_a_single_model_is_compared_on_random_tokens_and_in_int8_on_given_texts(model, texts):
     (row,) = export(model, ["onnx"])
     assert (row.path, row.split, row.rows) == ("onnx/model.onnx", None, 13)
     assert row.max_abs_difference < 1e-4
@@ -183,7 +183,7 @@ def test_a_model_alone_is_compared_on_random_tokens_and_in_int8_on_given_texts(m
         (AutoModelForSequenceClassification, {"num_labels": 1}),
     ],
 )
-def test_every_head_is_compared_by_what_it_answers(model, texts, auto_class, changes):
+def test_every_task_is_compared_by_its_predictions(model, texts, auto_class, changes):
     build("bert", auto_class=auto_class, **changes).save_pretrained(model)
     exact, quantised = export(model, ["onnx", "onnx-int8"], calibration=texts)
     assert exact.max_abs_difference < 1e-4
@@ -194,7 +194,7 @@ def test_every_head_is_compared_by_what_it_answers(model, texts, auto_class, cha
         assert 0.9 <= quantised.agreement <= 1
 
 
-def test_calibration_shows_padding_and_no_test_text(run, texts):
+def test_calibration_batches_have_padding_and_no_test_texts(run, texts):
     source = open_source(run)
     assert sum(len(batch["input_ids"]) for batch in source.calibration_batches()) == len(source.encoded.train) == 77
     assert any((batch["attention_mask"] == 0).any() for batch in source.calibration_batches())
@@ -207,19 +207,19 @@ def test_calibration_shows_padding_and_no_test_text(run, texts):
     ]
 
 
-def test_a_model_alone_whose_int8_answers_otherwise_is_refused(model, texts, monkeypatch):
+def test_a_single_model_with_other_predictions_in_int8_is_refused(model, texts, monkeypatch):
     def opposite(table):
         rows, scales = quantise_rows(table)
         return -rows[::-1], scales
 
     quantise_rows = onnx.quantise_rows
     monkeypatch.setattr(onnx, "quantise_rows", opposite)
-    with pytest.raises(ExportRefused, match="share of answers"):
+    with pytest.raises(ExportRefused, match="fraction of predictions"):
         export(model, ["onnx-int8"], calibration=texts)
     assert not (model / "onnx").exists()
 
 
-def test_the_data_of_a_run_may_have_moved(run, finished, tmp_path):
+def test_the_data_of_a_run_may_be_in_another_folder(run, finished, tmp_path):
     (finished / "data").rename(tmp_path / "elsewhere")
     try:
         with pytest.raises(InputError, match="--data_dir"):
@@ -237,7 +237,7 @@ def without_tokenizer(run):
     (run / "compressed" / "tokenizer.json").unlink()
 
 
-def file_in_the_way(run):
+def file_instead_of_folder(run):
     (run / "compressed" / "onnx").write_text("")
 
 
@@ -259,15 +259,13 @@ def no_model(run):
     [
         (without_report, "not finished.*--resume"),
         (without_tokenizer, "tokenizer.json"),
-        (file_in_the_way, "Cannot write"),
+        (file_instead_of_folder, "Cannot write"),
         (masked, "unfinished checkpoint.*load_masked"),
-        (broken_config, "no JSON"),
+        (broken_config, "not JSON"),
         (no_model, "no model"),
     ],
 )
-def test_what_cannot_be_exported_is_refused_in_one_line_and_nothing_is_written(
-    run, spoil, message, monkeypatch, capsys
-):
+def test_broken_runs_are_refused_in_one_line_and_nothing_is_written(run, spoil, message, monkeypatch, capsys):
     spoil(run)
     before = files(run)
     with pytest.raises(InputError, match=message):

@@ -1,4 +1,4 @@
-"""ONNX files: every family gives the same logits after uneven shrinking; int8 is close, small and leaves nothing over."""
+"""ONNX files: every family gives the same logits after uneven pruning; int8 is close and quantizes every matrix."""
 
 import numpy as np
 import onnx
@@ -57,7 +57,7 @@ def test_every_family_gives_the_same_logits_at_other_shapes(tiny_model, cut, exp
 
 
 @every_family
-def test_the_other_blocks_empty_and_attention_without_a_kernel(tiny_model, cut, exported, model_type):
+def test_other_empty_blocks_with_eager_attention(tiny_model, cut, exported, model_type):
     model = cut(tiny_model(model_type), OTHER_HEADS, OTHER_NEURONS)
     assert model.config._attn_implementation == ("eager" if model_type in ("deberta-v2", "mpnet") else "sdpa")
     model.set_attn_implementation("eager")
@@ -70,18 +70,18 @@ def test_the_other_blocks_empty_and_attention_without_a_kernel(tiny_model, cut, 
     ids=["tokens", "answers"],
 )
 @pytest.mark.parametrize("model_type", ["deberta-v2", "distilbert"])
-def test_heads_that_answer_per_token(tiny_model, cut, exported, model_type, auto_class, labels):
+def test_heads_with_logits_per_token(tiny_model, cut, exported, model_type, auto_class, labels):
     """Start and end of an answer are one output, `[rows, length, 2]`."""
     model = cut(tiny_model(model_type, auto_class=auto_class, num_labels=labels), HEADS, NEURONS)
     assert difference(model, exported(model, input_names(model_type)), input_names(model_type)) <= 1
 
 
-def test_a_model_without_some_of_its_layers(tiny_model, exported):
+def test_a_model_with_dropped_layers(tiny_model, exported):
     model = drop_layers(tiny_model("bert", num_hidden_layers=3), 0, [0, 2])
     assert difference(model, exported(model, input_names("bert")), input_names("bert")) <= 1
 
 
-def test_dropout_is_off_and_the_mode_of_the_model_stays(tiny_model, exported):
+def test_dropout_is_off_and_the_mode_of_the_model_is_kept(tiny_model, exported):
     model = tiny_model("bert", hidden_dropout_prob=0.5).train()
     file = exported(model, input_names("bert"))
     assert model.training
@@ -95,7 +95,7 @@ def test_a_model_in_half_precision_is_written_in_fp32(tiny_model, exported):
 
 
 @pytest.mark.parametrize("name", ["classifier.bias", "word_embeddings.weight", "layer.1.attention.self.query.bias"])
-def test_a_changed_number_in_the_file_is_seen(tiny_model, exported, name):
+def test_a_changed_weight_in_the_file_is_detected(tiny_model, exported, name):
     model = tiny_model("bert")
     file = exported(model, input_names("bert"))
     graph = onnx.load(file)
@@ -122,7 +122,7 @@ def test_rows_are_rounded_to_the_nearest_step_of_their_own_scale():
     assert np.all(np.abs(rows * scales - random) <= 0.5001 * scales)
 
 
-def test_a_model_that_one_file_cannot_hold_is_refused(tiny_model, exported, monkeypatch):
+def test_a_model_too_large_for_one_file_is_refused(tiny_model, exported, monkeypatch):
     monkeypatch.setattr(onnx_files, "LARGEST", 1000)
     with pytest.raises(InputError, match="2 GiB.*OpenVINO"):
         exported(tiny_model("bert"), input_names("bert"))

@@ -1,4 +1,4 @@
-"""OpenVINO files: every family gives the same logits after uneven shrinking; int8 is close and small, and nothing calls home."""
+"""OpenVINO files: every family gives the same logits after uneven pruning; int8 is close and small; no telemetry."""
 
 import logging
 import os
@@ -41,7 +41,7 @@ def test_start_and_end_of_an_answer_are_one_output(tiny_model, cut, tmp_path):
 @pytest.mark.parametrize("model_type", ["bert", "modernbert"])
 def test_int8_is_close_and_a_quarter_of_the_size(tiny_model, cut, tmp_path, model_type, monkeypatch, capfd):
     def no_network(*args, **kwargs):
-        raise AssertionError("something calls home")
+        raise AssertionError("telemetry is sent")
 
     monkeypatch.setattr(urllib.request, "urlopen", no_network)
     monkeypatch.delenv("CI", raising=False)
@@ -64,10 +64,10 @@ def test_int8_is_close_and_a_quarter_of_the_size(tiny_model, cut, tmp_path, mode
     ("code", "calls"),
     [
         ("from trainer_ext.models.runtimes import open_runtime; open_runtime(sys.argv[1])", False),
-        ("import openvino", True),  # the control: what the library does by itself
+        ("import openvino", True),  # negative control: the library alone
     ],
 )
-def test_a_process_that_opens_a_file_does_not_call_home(tiny_model, cut, tmp_path, code, calls):
+def test_opening_a_file_sends_no_telemetry(tiny_model, cut, tmp_path, code, calls):
     log, file = tmp_path / "asked.txt", tmp_path / "model.xml"
     write_openvino(Traceable(cut(tiny_model("bert"), HEADS, NEURONS), input_names("bert")), file)
     variables = {name: value for name, value in os.environ.items() if name not in ("CI", "NNCF_CI")}
@@ -77,7 +77,7 @@ def test_a_process_that_opens_a_file_does_not_call_home(tiny_model, cut, tmp_pat
     assert log.exists() == calls
 
 
-def test_the_environment_is_as_before(monkeypatch):
+def test_the_environment_is_restored(monkeypatch):
     monkeypatch.setenv("CI", "no")
     monkeypatch.delenv("NNCF_CI", raising=False)
     with quietly():
@@ -96,7 +96,7 @@ def test_the_log_handlers_of_the_caller_keep_their_levels(tiny_model, cut, tmp_p
         example = {name: part.numpy() for name, part in zip(traceable.names, traceable.example, strict=True)}
         quantise_openvino(tmp_path / "model.xml", tmp_path / "int8.xml", [example])
         assert handler.level == logging.INFO
-        require("nncf", extra="export").set_log_level(logging.ERROR)  # the control: what the library offers for it
+        require("nncf", extra="export").set_log_level(logging.ERROR)  # negative control: the function of the library
         assert handler.level == logging.ERROR
     finally:
         logger.removeHandler(handler)

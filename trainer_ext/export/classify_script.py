@@ -1,7 +1,7 @@
-"""Usage: what travels with an exported file, so that it answers texts where neither torch nor transformers is.
+"""Write the files that make an export usable without torch and transformers.
 
-The tokenizer in one file that also says where to cut and how to pad, the names of the labels, and a script of fifteen
-lines that shows how the three are used.
+These are the tokenizer with its truncation and padding (`tokenizer.json`), the names of the labels (`config.json`), and a
+script of fifteen lines that uses both (`classify.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .source import ExportSource
 
 SCRIPT = "classify.py"
 
-# How a file is opened and asked, by its ending.
+# How the script opens a file and computes logits, by suffix of the file.
 _RUNTIMES = {
     ".onnx": {
         "module": "onnxruntime",
@@ -35,7 +35,7 @@ _RUNTIMES = {
 
 @dataclass(frozen=True)
 class _Answer:
-    """How the script of one task reads its arguments and prints its answers."""
+    """How the script of one task reads its arguments and prints predictions."""
 
     does: str
     code: str
@@ -85,7 +85,7 @@ print(sys.argv[2][encoded[0].offsets[first][0] : encoded[0].offsets[last][1]])""
 
 
 def script(source: ExportSource, file: Path) -> str:
-    """The text of a script that answers with an exported file which lies beside it."""
+    """Return the text of a script that predicts with an exported file in the same folder."""
     answer = _ANSWERS[source.task.problem_type or source.task.name]
     words, batch = answer.words, answer.batch
     if source.args.text_pair_column:
@@ -111,10 +111,10 @@ def script(source: ExportSource, file: Path) -> str:
 
 
 def write_usage(source: ExportSource, file: Path) -> None:
-    """Write `tokenizer.json`, `config.json` and the script beside an exported file.
+    """Write `tokenizer.json`, `config.json` and the script to the folder of an exported file.
 
     Args:
-        source: what was exported.
+        source: the exported model.
         file: the exported file, in a folder that exists.
     """
     config, tokenizer = source.model.config, source.tokenizer

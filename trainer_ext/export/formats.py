@@ -1,12 +1,19 @@
-"""Export: a finished model as files that run without torch, each checked against it before it is kept."""
+"""Export a model to files that run without torch, and check each file against the model before it is kept.
+
+To add a format, add a row to `FORMATS`. Its `write` function belongs to the module of its runtime (`onnx.py`,
+`openvino.py`). A new runtime also needs a row in `models/runtimes.py`, which opens the file, and one in
+`classify_script.py`. The command line, the checks and the report then know the format by its name.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -25,28 +32,29 @@ from .verify import Findings, answers_of, check_exact, check_quality, judged_row
 
 @dataclass(frozen=True)
 class Format:
-    """One format of file.
+    """One file format.
 
     Attributes:
-        name: as the command line and reports call it.
-        file: where it lies below the model's folder.
+        name: name on the command line and in reports.
+        file: path below the folder of the model.
         needs: modules of optional packages.
-        write: writes the model to a file; of a quantised format, from the file of the exact one.
-        exact: name of the format that it is quantised from; None where it is exact itself.
-        companions: endings of further files that belong to it.
-        calibrated: whether it needs texts to be quantised with.
+        write: `write(source, file, exact)` writes the model to `file`. A quantized format is made from `exact`, the file of
+            the format that is named in `exact`; for an exact format that is `file` itself.
+        exact: name of the format that it is quantized from; None if it is exact itself.
+        companions: suffixes of further files that belong to it.
+        calibrated: whether quantization needs texts.
     """
 
     name: str
     file: str
     needs: tuple[str, ...]
-    write: Callable[[ExportSource, Path, Path | None], None]
+    write: Callable[[ExportSource, Path, Path], None]
     exact: str | None = None
     companions: tuple[str, ...] = ()
     calibrated: bool = False
 
     def files(self, folder: Path) -> list[Path]:
-        """The files of the format; the one that is opened comes last."""
+        """Return the files of the format below the folder of a model; the one to open is the last."""
         main = folder / self.file
         return [*(main.with_suffix(ending) for ending in self.companions), main]
 
@@ -98,26 +106,26 @@ def export(
     force: bool = False,
     console: Console | None = None,
 ) -> list[report.Export]:
-    """Write a model in other formats below its folder, check each file, and state what was found in the run's report.
+    """Export a model below its folder, check each file, and add the results to the report of the run.
 
     Args:
-        path: a finished run (for its compressed model), one of its two models (`RUN/baseline` shows what int8 alone
-            is worth), or the folder of a model alone with its tokenizer.
+        path: a finished run (for its compressed model), one of its two models (`RUN/baseline` to see the effect of int8
+            alone), or the folder of a single model with its tokenizer.
         formats: names of `FORMATS`.
-        data_dir: where the data files of the run lie now; None takes what its recipe says.
-        calibration: a file of one text per line to quantise with (and, of a model alone, to compare answers on);
-            None takes train texts of the run.
-        calibration_rows: how many texts to quantise with, at most.
+        data_dir: new folder of the data files of the run; None for the one in its recipe.
+        calibration: a file of one text per line to quantize with; a single model is compared on them too. None for
+            training texts of the run.
+        calibration_rows: most texts to quantize with.
         max_drop: how far the main metric of an int8 file may fall below that of the model, as a fraction.
-        force: keep an int8 file that falls further.
-        console: where progress goes; standard error by default.
+        force: whether to keep an int8 file that falls further.
+        console: for progress; standard error by default.
 
     Returns:
-        One row per format, as the report of a run holds it. `path` is relative to the run or the model's folder.
+        One row of the report per format; `path` is relative to the folder of the run or of the single model.
 
     Raises:
-        InputError: something given cannot work; nothing is written.
-        ExportRefused: a file does not answer as the model does; it is not kept, those before it are.
+        InputError: An argument is invalid; nothing is written.
+        ExportRefused: A file does not predict as the model does. It is not kept; the files before it are.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
@@ -133,8 +141,8 @@ def export(
     source = open_source(path, data_dir=data_dir, calibration=calibration, calibration_rows=calibration_rows)
     if any(row.exact for row in chosen) and not source.calibration:
         raise InputError(
-            f"{source.folder} is a model without a run, so int8 has no texts to be quantised with or judged by; "
-            "name a file of one text per line with --calibration."
+            f"{source.folder} is a model without a run, so there are no texts to quantize with; "
+            "give a file of one text per line with --calibration."
         )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
@@ -145,23 +153,22 @@ def export(
             return _export(source, chosen, scratch, progress, max_drop=max_drop, force=force)
     except OSError as error:
         raise InputError(
-            f"Cannot write to {source.folder}: {error.strerror or error}; export a copy of it that can be written."
+            f"Cannot write to {source.folder}: {error.strerror or error}; export a copy in a folder that can be written to."
         ) from error
 
 
 def _export(
     source: ExportSource, formats: Sequence[Format], scratch: Path, progress: Progress, *, max_drop: float, force: bool
 ) -> list[report.Export]:
-    rows, expected = [], None
+    rows: list[report.Export] = []
+    expected: list[np.ndarray] | None = None
     for format_ in formats:
         bar = progress.add_task(f"{format_.name}: written", total=None)
         file = _write(source, format_, scratch)
         runtime = open_runtime(file)
         progress.update(bar, description=f"{format_.name}: checked")
 
-        def advance(count: int, bar=bar) -> None:
-            progress.advance(bar, count)
-
+        advance = partial(progress.advance, bar)
         if format_.exact:
             if expected is None:
                 expected = answers_of(source, judged_rows(source), run_model(source), on_rows=advance)
@@ -171,7 +178,7 @@ def _export(
         del runtime  # it may keep the file open
         if not findings.holds and not (force and format_.exact):
             raise ExportRefused(
-                f"{format_.name} is refused: {findings.words}."
+                f"{format_.name} is refused: {findings.reason}."
                 + (" Pass --force to keep it, or a larger --max-drop." if format_.exact else "")
             )
         rows.append(_keep(source, format_, scratch, findings))
@@ -180,31 +187,31 @@ def _export(
 
 
 def _write(source: ExportSource, format_: Format, scratch: Path) -> Path:
-    """The file of a format in the scratch folder; what it is quantised from is written once."""
+    """Write the file of a format in the scratch folder, unless another format already needed it."""
     file = scratch / format_.file
     if not file.exists():
         file.parent.mkdir(exist_ok=True)
-        exact = _write(source, FORMATS[format_.exact], scratch) if format_.exact else None
+        exact = _write(source, FORMATS[format_.exact], scratch) if format_.exact else file
         with writing_to(scratch):
             format_.write(source, file, exact)
     return file
 
 
 def _keep(source: ExportSource, format_: Format, scratch: Path, findings: Findings) -> report.Export:
-    """Move the files to where they belong, with what they are used with, and write down what was found."""
-    target = source.folder / format_.file
+    """Move the files below the folder of the model, add tokenizer and script, and return the row of the report."""
+    run, target = source.run, source.folder / format_.file
     copies = [part.with_name(f"{part.name}.kept") for part in format_.files(scratch)]
     for part, copy in zip(format_.files(scratch), copies, strict=True):
-        shutil.copyfile(part, copy)  # to be moved: the next format may be quantised from the original
+        shutil.copyfile(part, copy)  # the next format may be quantized from the original
     target.parent.mkdir(exist_ok=True)
     write_usage(source, target)
     if format_.companions:
-        target.unlink(missing_ok=True)  # an earlier one must not be opened with the new one's companions
+        target.unlink(missing_ok=True)  # an earlier file must not be opened with new companions
     for copy, final in zip(copies, format_.files(source.folder), strict=True):
         copy.replace(final)
     row = report.Export(
         format=format_.name,
-        path=str(target.relative_to(source.run.root if source.run else source.folder)),
+        path=str(target.relative_to(run.root if run else source.folder)),
         bytes=sum(file.stat().st_size for file in format_.files(source.folder)),
         max_abs_difference=findings.max_abs_difference,
         split=findings.split,
@@ -214,15 +221,11 @@ def _keep(source: ExportSource, format_: Format, scratch: Path, findings: Findin
         agreement=findings.agreement,
         calibration_rows=len(source.calibration) if format_.calibrated else None,
     )
-    if source.run:
-        _into_report(source, row)
+    if run:
+        numbers = report.load(run.root)
+        equivalence = numbers.equivalence or report.Equivalence()
+        if row.format == "onnx" and source.folder == run.compressed:
+            equivalence = replace(equivalence, shrunk_vs_onnx=row.max_abs_difference)
+        others = [other for other in numbers.exports if other.path != row.path]
+        report.save(replace(numbers, exports=[*others, row], equivalence=equivalence), run.root)
     return row
-
-
-def _into_report(source: ExportSource, row: report.Export) -> None:
-    numbers = report.load(source.run.root)
-    equivalence = numbers.equivalence or report.Equivalence()
-    if row.format == "onnx" and source.folder == source.run.compressed:
-        equivalence = replace(equivalence, shrunk_vs_onnx=row.max_abs_difference)
-    others = [other for other in numbers.exports if other.path != row.path]
-    report.save(replace(numbers, exports=[*others, row], equivalence=equivalence), source.run.root)

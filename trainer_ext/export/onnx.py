@@ -1,4 +1,4 @@
-"""ONNX files: a traceable model written in fp32, and an fp32 file quantised to int8 with its embedding tables."""
+"""Write ONNX files: a model in fp32, and an fp32 file quantized to int8 with its embedding tables."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ from ..errors import InputError
 from ..utils.imports import require
 from .traceable import Traceable
 
-OPSET = 17  # the first with LayerNormalization as one operator; read by every runtime of the last years
-LARGEST = 2**31  # bytes that one ONNX file can hold
-SMALLEST_TABLE = 1024  # numbers; quantising fewer, such as a bias per head, saves nothing
+OPSET = 17  # the first with LayerNormalization as one operator
+LARGEST = 2**31  # bytes of one ONNX file
+SMALLEST_TABLE = 1024  # numbers; quantizing smaller tables, such as a bias per head, saves nothing
 
 
 def write_onnx(model: Traceable, file: Path) -> None:
-    """Write a model with any number of rows and any length, inputs by their names, output `logits`.
+    """Write a model for any number of rows and any length; the output is called `logits`.
 
-    Of torch's two exporters this takes the older one, which traces. The newer one (`dynamo=True`) gives the same
-    logits but takes a hundred times as long, and ONNX Runtime's quantiser refuses its graph until the shapes noted in it are
-    taken out.
+    This uses the older exporter of torch, which traces. The newer one (`dynamo=True`) gives the same logits but takes a
+    hundred times as long, and the quantizer of ONNX Runtime fails on its graph until the recorded shapes are removed.
+
+    Args:
+        model: the model.
+        file: the `.onnx` file to write.
 
     Raises:
-        InputError: `onnx` is not installed, or the model is larger than an ONNX file can be.
+        InputError: `onnx` is not installed, or the model is too large for one ONNX file.
     """
     require("onnx", extra="export")
     size = sum(weight.numel() * weight.element_size() for weight in model.state_dict().values())
     if size >= LARGEST:
         raise InputError(f"The weights take {size / 2**30:.1f} GiB, an ONNX file holds 2 GiB; export to OpenVINO.")
     with warnings.catch_warnings():
-        # Notes on the age of the exporter and on values that it fixes; the result is compared at other shapes.
+        # Warnings about the deprecated exporter and constants in the trace; the result is checked at other shapes.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
@@ -48,12 +51,12 @@ def write_onnx(model: Traceable, file: Path) -> None:
 
 
 def quantise_onnx(source: Path, target: Path) -> None:
-    """Weights as int8 with a scale per output channel, activations as uint8 with a scale per call, tables per row.
+    """Quantize a file: weights to int8 per output channel, activations to uint8 at run time, embedding tables per row.
 
-    Weights keep 7 bits: processors without VNNI add pairs of products in 16 bits, which full range would overflow.
+    Weights use 7 bits: processors without VNNI add pairs of products in 16 bits, which would overflow with 8.
 
     Args:
-        source: what `write_onnx` wrote.
+        source: a file from `write_onnx`.
         target: the file to write.
 
     Raises:
@@ -63,8 +66,8 @@ def quantise_onnx(source: Path, target: Path) -> None:
     quantization = require("onnxruntime.quantization", extra="export")
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         simple, part = Path(scratch) / "simple.onnx", Path(scratch) / "part.onnx"
-        # Simplified first: weights that layers share must reach the quantiser without an Identity between. Symbolic
-        # shapes are not needed, and cannot be had where a table of positions is cut by the length.
+        # Simplify first: the quantizer does not see shared weights behind an Identity. Symbolic shapes are not needed, and
+        # cannot be inferred if a table of positions is sliced by the length.
         quantization.quant_pre_process(source, simple, skip_symbolic_shape=True)
         quantization.quantize_dynamic(
             simple,
@@ -80,17 +83,17 @@ def quantise_onnx(source: Path, target: Path) -> None:
 
 
 def _quantise_tables(onnx, graph) -> None:
-    """Rows looked up in a table of fp32 are looked up in int8 and multiplied by the scale of each row."""
+    """Replace each lookup in an fp32 table by one in an int8 table, multiplied by the scale of the row."""
     tables = {
         tensor.name: onnx.numpy_helper.to_array(tensor)
         for tensor in graph.initializer
         if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2
     }
     readers = {name: [node for node in graph.node if name in node.input] for name in tables}
-    quantised = set()
+    quantised: set[str] = set()
     nodes = []
     for node in graph.node:
-        name = node.input[0] if node.op_type == "Gather" else None
+        name = node.input[0] if node.op_type == "Gather" else ""
         table = tables.get(name)
         if table is None or table.size < SMALLEST_TABLE or any(n.op_type != "Gather" for n in readers[name]):
             nodes.append(node)
@@ -115,7 +118,7 @@ def _quantise_tables(onnx, graph) -> None:
 
 
 def quantise_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest int8 numbers and their scales: `table ~ rows * scales`, off by half a scale at most.
+    """Return the nearest int8 numbers and their scales: `table ~ rows * scales`, with an error of at most half a scale.
 
     Args:
         table: fp32 `[rows, width]`.

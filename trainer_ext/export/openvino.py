@@ -1,4 +1,4 @@
-"""OpenVINO files: a traceable model written in fp32, and one quantised to int8 by what real texts show."""
+"""Write OpenVINO files: a model in fp32, and one quantized to int8 with calibration texts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from .traceable import Traceable
 
 
 def write_openvino(model: Traceable, file: Path) -> None:
-    """Write a model with any number of rows and any length as `.xml` and, beside it, `.bin`.
+    """Write a model for any number of rows and any length, as an `.xml` and a `.bin` file.
 
-    Weights stay fp32: halved to fp16, as OpenVINO does by default, they are no longer those that were checked.
+    Weights stay in fp32; OpenVINO would round them to fp16 by default.
+
+    Args:
+        model: the model.
+        file: the `.xml` file to write.
 
     Raises:
         InputError: `openvino` is not installed.
@@ -33,20 +37,20 @@ def write_openvino(model: Traceable, file: Path) -> None:
 
 
 def quantise_openvino(source: Path, target: Path, texts: Sequence[dict[str, np.ndarray]]) -> None:
-    """Weights and activations as int8 with fixed scales, embeddings included.
+    """Quantize a file: weights, activations and embeddings to int8 with fixed scales.
 
     Args:
-        source: what `write_openvino` wrote.
+        source: a file from `write_openvino`.
         target: the file to write.
-        texts: batches such as the model will read, `[rows, length]` per input: they show how large activations get.
-            There must be padding among them, or the int8 model attends to padding.
+        texts: typical batches, `[rows, length]` per input, to find the range of activations. Some must have padding,
+            otherwise the int8 model attends to padding.
 
     Raises:
         InputError: `openvino` or `nncf` is not installed.
     """
     with quietly():
         ov, nncf = require("openvino", extra="export"), require("nncf", extra="export")
-        # Its own function would set the levels of handlers too, which may be the caller's.
+        # nncf.set_log_level would also change the levels of handlers, which may belong to the caller.
         logging.getLogger("nncf").setLevel(logging.ERROR)
         model = ov.Core().read_model(source)
         names = [port.get_any_name() for port in model.inputs]
@@ -61,7 +65,7 @@ def quantise_openvino(source: Path, target: Path, texts: Sequence[dict[str, np.n
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without the words and the bars of the two libraries, and without their calls home."""
+    """Suppress the output, warnings and telemetry of the two libraries."""
     with no_calls_home(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

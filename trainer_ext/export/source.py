@@ -1,4 +1,4 @@
-"""Export source: what is exported, from a run or from the folder of a model, and the texts it is checked with."""
+"""Load the model to export, from a run or a folder, and the texts that its files are checked and calibrated with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
+from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..data.arguments import DataArguments
 from ..data.corpus import read_corpus
@@ -22,7 +22,7 @@ from ..tasks.dataset import Data, load_data, tokenize
 from ..tasks.registry import TASKS, Task, task_of
 from .traceable import Traceable, input_names
 
-SEED = 0  # of the sample of texts that shows a quantiser how large activations get
+SEED = 0  # of the sample of calibration texts
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class ExportSource:
     """A model to export.
 
     Attributes:
-        folder: of the model; exports are written below it.
-        run: the finished run that it is of; None for a model alone.
+        folder: folder of the model; exports are written below it.
+        run: the finished run of the model; None for a single model.
         model: the model, in evaluation mode.
         tokenizer: its fast tokenizer.
-        task: what it answers.
-        args: how its texts are read; of a model alone only `max_length` is known.
-        data: texts and labels of the run; None for a model alone.
-        encoded: the same as model inputs.
-        calibration: encoded texts from outside the test sets, one list of ids per input; empty where there are none.
+        task: its task.
+        args: how its texts are read; for a single model only `max_length` is known.
+        data: texts and labels of the run; None for a single model.
+        encoded: the same, tokenized.
+        calibration: tokenized texts that are not in the test sets, one list of ids per input; may be empty.
     """
 
     folder: Path
@@ -53,15 +53,15 @@ class ExportSource:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of what the model reads."""
+        """Names of the inputs of the model."""
         return input_names(self.model, self.tokenizer)
 
     def traceable(self) -> Traceable:
-        """The model for the exporters."""
+        """Return the model for the exporters."""
         return Traceable(self.model, self.inputs)
 
     def calibration_batches(self) -> list[dict[str, np.ndarray]]:
-        """The calibration texts in batches of two, so that there is padding, `[rows, length]` per input."""
+        """Return the calibration texts in batches of two, so that there is padding, `[rows, length]` per input."""
         collate = DataCollatorWithPadding(self.tokenizer)
         rows = [{name: row[name] for name in self.inputs} for row in self.calibration]
         pairs = [collate(rows[start : start + 2]) for start in range(0, len(rows), 2)]
@@ -75,23 +75,23 @@ def open_source(
     calibration: str | Path | None = None,
     calibration_rows: int = 300,
 ) -> ExportSource:
-    """Open what is to be exported.
+    """Load the model to export.
 
     Args:
-        path: a finished run (for its compressed model), one of its two models, or the folder of a model alone.
-        data_dir: where the data files of the run lie now; None takes what its recipe says.
-        calibration: a file of one text per line; None takes train texts of the run.
-        calibration_rows: how many texts to take from there, at most.
+        path: a finished run (for its compressed model), one of its two models, or the folder of a single model.
+        data_dir: new folder of the data files of the run; None for the one in its recipe.
+        calibration: a file of one text per line; None for training texts of the run.
+        calibration_rows: most calibration texts.
 
     Raises:
-        InputError: what lies there cannot be exported; the message says why and what to do.
+        InputError: The model cannot be exported; the message says why and what to do.
     """
     run = run_at(path)
     if run and not run.report.exists():
-        raise InputError(f"{run.root} is a run that is not finished; continue it with trainer-ext compress --resume.")
+        raise InputError(f"{run.root} is a run that is not finished; resume it with trainer-ext compress --resume.")
     folder = model_folder(path)
     _refuse_masked(folder)
-    model = load_model(folder, option="The model", way_out="name a finished run or the folder of a classifier")
+    model = load_model(folder, option="The model", way_out="give a finished run or the folder of a classifier")
     tokenizer = _open_tokenizer(folder, model)
     data = encoded = None
     if run:
@@ -122,7 +122,7 @@ def open_source(
 
 
 def run_at(path: str | Path) -> RunDirectory | None:
-    """The run that a folder holds or is one of the two models of, finished or not; None where it is a model alone."""
+    """Return the run of a folder, or of one of its two models, finished or not; None for a single model."""
     folder = Path(path).expanduser()
     runs = [RunDirectory(root) for root in (folder, folder.parent)]
     return next(
@@ -131,7 +131,7 @@ def run_at(path: str | Path) -> RunDirectory | None:
 
 
 def model_folder(path: str | Path) -> Path:
-    """The folder of the model that is meant: of a run the compressed one."""
+    """Return the folder of the model; for a run, that of the compressed model."""
     run, folder = run_at(path), Path(path).expanduser()
     return run.compressed if run and folder == run.root else folder
 
@@ -139,11 +139,11 @@ def model_folder(path: str | Path) -> Path:
 def _refuse_masked(folder: Path) -> None:
     file = folder / "config.json"
     if not file.is_file():
-        raise InputError(f"{folder} holds no model (no config.json) and no finished run (no recipe.yaml).")
+        raise InputError(f"{folder} has no model (no config.json) and no finished run (no recipe.yaml).")
     try:
         masked = "pruning" in json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{file} is no JSON ({one_line(error)}); name the folder of a classifier.") from error
+        raise InputError(f"{file} is not JSON ({one_line(error)}); give the folder of a classifier.") from error
     if masked:
         raise InputError(
             f"{folder} is an unfinished checkpoint: its masks are not applied yet. Finish the run with trainer-ext "
@@ -151,28 +151,28 @@ def _refuse_masked(folder: Path) -> None:
         )
 
 
-def _open_tokenizer(folder: Path, model) -> PreTrainedTokenizerBase:
-    way_out = "save a fast tokenizer there with save_pretrained: an export needs its tokenizer.json"
+def _open_tokenizer(folder: Path, model: PreTrainedModel) -> PreTrainedTokenizerBase:
+    hint = "save a fast tokenizer there with save_pretrained: an export needs its tokenizer.json"
     if not (folder / "tokenizer.json").is_file():
-        raise InputError(f"{folder} holds no tokenizer.json; {way_out}.")
-    tokenizer = load_tokenizer(folder, way_out=way_out, rows=rows_of(model))
+        raise InputError(f"{folder} has no tokenizer.json; {hint}.")
+    tokenizer = load_tokenizer(folder, way_out=hint, rows=rows_of(model))
     if not tokenizer.is_fast:
-        raise InputError(f"{type(tokenizer).__name__} in {folder} is no fast tokenizer; {way_out}.")
+        raise InputError(f"{type(tokenizer).__name__} in {folder} is not a fast tokenizer; {hint}.")
     return tokenizer
 
 
 def _task_of(config) -> Task:
-    """The row for a model of which only the configuration is known."""
+    """Return the task of a single model, from its configuration."""
     head = head_of(config)
     if head is None:
         raise InputError(
-            f"The model is {listed(config.architectures or ['of no class'])}, without a head that classifies texts or "
-            "tokens or finds answers; name a fine-tuned one."
+            f"The model ({listed(config.architectures or ['no class'])}) has no head for classification or question "
+            "answering; give a fine-tuned one."
         )
     kind = config.problem_type or ("regression" if config.num_labels == 1 else "single_label_classification")
     return next(task for task in TASKS if task.head == head and task.problem_type in (None, kind))
 
 
-def _longest(model, tokenizer) -> int:
-    """Tokens that the model reads at most; a tokenizer that was told no limit has one of 10^30."""
+def _longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the most tokens of a text; a tokenizer without a limit has one of 10^30."""
     return min(tokenizer.model_max_length, longest_text(model.config) or tokenizer.model_max_length)

@@ -1,4 +1,4 @@
-"""Export table: what was written, how large it is beside the weights it came from, and what the check found."""
+"""Show exported files as a table: their size, compared with the weights of the model, and the result of the check."""
 
 from __future__ import annotations
 
@@ -16,17 +16,15 @@ from .source import model_folder
 HEADINGS = ("format, file", "MiB", "of weights", "check", "same")
 
 
-def table(path: str | Path, rows: Sequence[Export]) -> Table:
-    """One row per exported file.
+def export_table(path: str | Path, rows: Sequence[Export]) -> Table:
+    """Return one row per exported file.
 
     Args:
         path: the run or the folder of the model.
-        rows: what `export` returned.
+        rows: the result of `export`.
     """
     weights = weight_bytes(model_folder(path))
-    caption = (
-        f"weights: {weights / 2**20:.1f} MiB as safetensors; [low, high]: 95 % interval; same: share of equal answers"
-    )
+    caption = f"weights: {weights / 2**20:.1f} MiB as safetensors; [low, high]: 95 % interval; same: equal predictions"
     result = Table(title=Text(f"{path}: exports"), title_justify="left", caption=Text(caption), caption_justify="left")
     for heading in HEADINGS:
         result.add_column(
@@ -35,6 +33,7 @@ def table(path: str | Path, rows: Sequence[Export]) -> Table:
     for row in rows:
         agreement = "" if row.agreement is None else f"{100 * row.agreement:.1f} %"
         file = "/".join(Path(row.path).parts[-2:])
-        cells = (f"{row.format}\n{file}", f"{row.bytes / 2**20:.1f}", f"{100 * row.bytes / weights:.0f} %")
+        size = row.bytes or 0
+        cells = (f"{row.format}\n{file}", f"{size / 2**20:.1f}", f"{100 * size / weights:.0f} %")
         result.add_row(*(Text(cell) for cell in (*cells, findings(row), agreement)))
     return result

@@ -1,7 +1,8 @@
-"""Export check: the exported file answers as the model does, exactly in fp32 and nearly in int8."""
+"""Check that an exported file predicts as the model does: equal logits in fp32, nearly the same quality in int8."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,8 +18,8 @@ from .source import ExportSource
 
 BATCH = 8  # texts of several lengths in one batch, so that there is padding
 EXACT_ROWS = 64  # texts that fp32 files are compared on
-LEAST_AGREEMENT = 0.9  # of an int8 file without labelled texts to judge it by
-# What logits decide, where it is not the largest of the last axis.
+LEAST_AGREEMENT = 0.9  # of an int8 file, if there are no labels to compute a metric
+# Predictions of logits, for tasks where they are not the largest of the last axis.
 DECISIONS = {
     "multi_label_classification": lambda logits: logits > 0,
     "question-answering": lambda logits: logits.argmax(0),
@@ -27,10 +28,21 @@ DECISIONS = {
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check found; None is what it did not look at. `rows` were compared, on `split` of the data."""
+    """The result of a check; None for what was not measured.
+
+    Attributes:
+        holds: whether the check passed.
+        reason: why not, for the error message.
+        rows: number of rows that were compared.
+        split: of these rows; None without data.
+        max_abs_difference: of logits.
+        quality: metrics of the file.
+        difference: of the main metric of the file from that of the model.
+        agreement: fraction of equal predictions.
+    """
 
     holds: bool
-    words: str
+    reason: str
     rows: int
     split: str | None = None
     max_abs_difference: float | None = None
@@ -41,14 +53,15 @@ class Findings:
 
 @outputs.full_precision()
 def check_exact(source: ExportSource, runtime: Runtime, *, on_rows: Callable[[int], None]) -> Findings:
-    """Largest difference of logits, on test texts of the run or else on random tokens at three shapes.
+    """Compare the logits of a file with those of the model, on test texts of the run or else on random tokens.
 
     Args:
-        source: what was exported.
-        runtime: the file, opened.
+        source: the exported model.
+        runtime: the opened file.
         on_rows: called with the number of rows after each batch.
     """
-    split, rows, difference, allowed = None, 0, 0.0, 0.0
+    split: str | None = None
+    rows, difference, allowed = 0, 0.0, 0.0
     if source.encoded:
         split, encoded = next(iter(source.encoded.tests.items()))
         spread = np.linspace(0, len(encoded) - 1, min(EXACT_ROWS, len(encoded))).astype(int)
@@ -61,13 +74,13 @@ def check_exact(source: ExportSource, runtime: Runtime, *, on_rows: Callable[[in
     for batch in batches:
         expected = outputs.logits(source.model, batch)
         found = torch.from_numpy(runtime.run({name: value.numpy() for name, value in batch.items()}))
-        # NaN must not hide behind max(): it is worse than any number.
+        # max() would ignore NaN.
         worst = torch.nan_to_num((found - expected).abs(), nan=torch.inf).max().item()
         difference, allowed = max(difference, worst), max(allowed, outputs.allowed_difference(expected))
         rows += len(expected)
         on_rows(len(expected))
-    words = f"its logits differ by {difference:.1e} from those of the model, above {allowed:.0e}"
-    return Findings(difference <= allowed, words, rows, split, max_abs_difference=difference)
+    reason = f"its logits differ by {difference:.1e} from those of the model, above {allowed:.0e}"
+    return Findings(difference <= allowed, reason, rows, split, max_abs_difference=difference)
 
 
 def check_quality(
@@ -78,12 +91,12 @@ def check_quality(
     max_drop: float,
     on_rows: Callable[[int], None],
 ) -> Findings:
-    """Main metric and agreement on the first test set of the run; of a model alone agreement on the calibration texts.
+    """Compare the main metric of a file on the first test set of the run; for a single model, compare predictions.
 
     Args:
-        source: what was exported.
-        runtime: the file, opened.
-        expected: logits of the model per row of `judged_rows`.
+        source: the exported model.
+        runtime: the opened file.
+        expected: logits of the model for each row of `judged_rows`.
         max_drop: how far the main metric may fall.
         on_rows: called with the number of rows after each batch.
     """
@@ -91,18 +104,19 @@ def check_quality(
     found = answers_of(source, encoded, runtime.run, on_rows=on_rows)
     if not source.data:
         agreement = _agreement(source, encoded, expected, found)
-        words = f"its share of answers that are the model's is {agreement}, below {LEAST_AGREEMENT}"
-        return Findings(agreement is None or agreement >= LEAST_AGREEMENT, words, len(encoded), agreement=agreement)
+        reason = f"the fraction of predictions equal to those of the model is {agreement}, below {LEAST_AGREEMENT}"
+        return Findings(agreement is None or agreement >= LEAST_AGREEMENT, reason, len(encoded), agreement=agreement)
     split, texts = next(iter(source.data.tests.items()))
     task, labels = source.task, source.data.labels
-    answers = [task.answer(list(logits), encoded, texts, labels, source.args) for logits in (expected, found)]
+    before, after = (task.answer(list(logits), encoded, texts, labels, source.args) for logits in (expected, found))
     references = task.references(list(texts["label"]), labels)
-    result = compare_quality(split, *answers, references, task=task, args=source.args, labels=labels)
-    drop = -result.difference.main
-    words = f"{result.metric} falls by {drop:.4f} on {split}, more than {max_drop:g}"
+    result = compare_quality(split, before, after, references, task=task, args=source.args, labels=labels)
+    change = result.difference.main if result.difference else None
+    drop = math.nan if change is None else -change
+    reason = f"{result.metric} falls by {drop:.4f} on {split}, more than {max_drop:g}"
     return Findings(
         bool(drop <= max_drop + 1e-9),  # false for NaN; 0.01 is not exact in binary
-        words,
+        reason,
         result.rows,
         split,
         quality=result.compressed,
@@ -112,15 +126,22 @@ def check_quality(
 
 
 def judged_rows(source: ExportSource):
-    """Encoded texts that int8 files are judged on."""
+    """Return the encoded texts that int8 files are checked on."""
     if source.encoded:
         return next(iter(source.encoded.tests.values()))
     return source.calibration
 
 
 def answers_of(source: ExportSource, encoded, run: Callable, *, on_rows: Callable[[int], None]) -> list[np.ndarray]:
-    """Logits per row, `[labels]` or `[length, labels]`, of a function from a batch of arrays."""
-    found = []
+    """Return the logits of each row, `[labels]` or `[length, labels]`.
+
+    Args:
+        source: the exported model.
+        encoded: tokenized rows.
+        run: function from a batch of arrays to logits.
+        on_rows: called with the number of rows after each batch.
+    """
+    found: list[np.ndarray] = []
     for batch in _batches(source, encoded):
         rows = run({name: value.numpy() for name, value in batch.items()})
         found += list(rows)
@@ -129,7 +150,7 @@ def answers_of(source: ExportSource, encoded, run: Callable, *, on_rows: Callabl
 
 
 def run_model(source: ExportSource) -> Callable:
-    """The model as a function from a batch of arrays to logits, like a runtime."""
+    """Return the model as a function from a batch of arrays to logits, like that of a runtime."""
 
     def run(batch):
         return outputs.logits(source.model, {name: torch.from_numpy(value) for name, value in batch.items()}).numpy()
@@ -147,7 +168,7 @@ def _batches(source: ExportSource, encoded):
 def _agreement(
     source: ExportSource, encoded, expected: Sequence[np.ndarray], found: Sequence[np.ndarray]
 ) -> float | None:
-    """Share of texts, of tokens, or of starts and ends of answers that are answered alike; None for numbers."""
+    """Return the fraction of texts, tokens, or starts and ends of answers with equal predictions; None for regression."""
     if source.task.same is None:
         return None
     decide = DECISIONS.get(source.task.problem_type or source.task.name, lambda logits: logits.argmax(-1))
