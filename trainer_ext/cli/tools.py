@@ -51,7 +51,7 @@ def export(
     """
     quiet()
     from ..export.formats import export as run_export
-    from ..export.table import table
+    from ..export.table import export_table
 
     try:
         rows = run_export(
@@ -66,7 +66,7 @@ def export(
         )
     except ExportRefused as error:
         fail(error, 1)
-    out.print(table(path, rows))
+    out.print(export_table(path, rows))
 
 
 @app.command()
