@@ -1,4 +1,4 @@
-"""What the tests of model cards share: reports of every shape, and the blocks of code on a card, run as a reader would."""
+"""Helpers for tests of model cards: reports, and running the code blocks of a card as its reader would."""
 
 import os
 import re
@@ -24,7 +24,7 @@ NASTY = (
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block of a card: its language, its text, and the section that it stands in."""
+    """A fenced code block of a card: its language, its text and its section."""
 
     language: str
     text: str
@@ -32,7 +32,7 @@ class Block:
 
 
 def code_blocks(card: str) -> list[Block]:
-    """The blocks of Python and shell code on a card, in their order."""
+    """Return the Python and shell code blocks of a card in order."""
     found = re.finditer(
         r"^<!-- trainer-ext:(?P<section>\S+) |^```(?P<language>python|sh)\n(?P<text>.*?)^```$", card, re.M | re.S
     )
@@ -45,13 +45,18 @@ def code_blocks(card: str) -> list[Block]:
 
 
 def run_block(block: Block, folder: Path, **environment: str) -> str:
-    """Run a block in a folder as its reader would: without the package unless the block imports it.
+    """Run a code block in a folder, without the package unless the block imports it.
+
+    Args:
+        block: The code block.
+        folder: The working folder.
+        **environment: Additional environment variables.
 
     Returns:
-        What it wrote to standard output.
+        Its standard output.
 
     Raises:
-        AssertionError: it failed; with what it wrote to standard error.
+        AssertionError: It failed; the message has its standard error.
     """
     folder.joinpath(".no-package").mkdir(exist_ok=True)
     stand_in = folder / ".no-package/trainer_ext.py"  # found first, so that importing the package fails
@@ -78,15 +83,15 @@ def run_block(block: Block, folder: Path, **environment: str) -> str:
 
 
 def run_blocks(card: str, folder: Path, repo: Path) -> dict[str, list[str]]:
-    """Run every block of a card where `user/name` is the folder of a model; downloads become a copy of it.
+    """Run every code block of the card of `user/name`; instead of a download, the files are copied.
 
     Args:
-        card: of `user/name`.
-        folder: an empty one.
-        repo: what would be published.
+        card: The card.
+        folder: An empty folder.
+        repo: The files that would be published.
 
     Returns:
-        What the blocks of each section wrote.
+        The outputs of the blocks by section.
     """
     shutil.copytree(repo, folder / "user/name")
     written = {}
@@ -100,7 +105,7 @@ def run_blocks(card: str, folder: Path, repo: Path) -> dict[str, list[str]]:
 
 
 def full_report(**changes) -> report.CompressionReport:
-    """A report with every field, whose names from outside are the worst there can be."""
+    """Return a report with every field, with special characters in every name from outside."""
     before = report.Scores(0.968, 0.951, {"loss | x": 1.25}, {"accuracy": (0.949, 0.98)})
     after = report.Scores(0.962, 0.951, {"loss | x": 1.5}, {"accuracy": (0.941, 0.976)})
     classes = [
@@ -154,5 +159,5 @@ def full_report(**changes) -> report.CompressionReport:
 
 
 def bare_report() -> report.CompressionReport:
-    """A report with what must be given, and nothing else."""
+    """Return a report with the required fields only."""
     return report.CompressionReport("2026-01-01T00:00:00+00:00", report.Model())

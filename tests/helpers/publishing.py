@@ -1,4 +1,4 @@
-"""What the tests of publishing share: a finished tiny run, and processes that open what was published."""
+"""Helpers for tests of publishing: a finished tiny run, and processes that load a published model."""
 
 import json
 import os
@@ -15,22 +15,22 @@ from trainer_ext.pipeline.recipe import read_recipe
 
 ROOT = Path(__file__).parents[2]
 QUIET = Console(quiet=True)
-# The Hub's client hands its HTTP library an upload in a way that this one has deprecated.
+# The Hub client uploads in a way that its HTTP library has deprecated.
 CLIENT_WARNS = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")
 
 
 def make_run(folder: Path, **changes) -> Path:
-    """A finished run of the tiny task."""
+    """Make a finished run of the tiny task."""
     fields = recipe_fields(write_task(folder / "data"), folder / "run", **changes)
     compress(read_recipe(write_recipe(folder / "recipe.yaml", fields)), console=QUIET)
     return folder / "run"
 
 
 def run_python(script: str, *words, environment: dict[str, str], cwd: Path, package: bool = False):
-    """Run a script in a process of its own; `package` lets it import this checkout.
+    """Run a script in a new process; with `package` it can import this checkout.
 
     Returns:
-        What it printed last, read as JSON.
+        The last line of its output, parsed as JSON.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error", **environment}
     if package:

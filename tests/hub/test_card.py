@@ -1,4 +1,4 @@
-"""The card: what it says is in the report, its code runs as it stands, and no name from outside is markup."""
+"""The card: its numbers are those of the report, its code runs, and no name from outside is markup."""
 
 import re
 from dataclasses import replace
@@ -41,7 +41,7 @@ def make(folder: Path, **fields) -> Path:
 
 
 @pytest.mark.slow
-def test_a_compact_model_with_exports_does_what_its_card_says(tmp_path):
+def test_the_code_on_the_card_of_a_compact_model_with_exports(tmp_path):
     run = make(write_task(tmp_path / "data"), scratch_epochs=20)
     export(run, ["onnx", "openvino"])
     card = card_of(report.load(run))
@@ -59,7 +59,7 @@ def test_a_compact_model_with_exports_does_what_its_card_says(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_plain_model_does_what_its_card_says_without_the_package(tmp_path):
+def test_the_code_on_the_card_of_a_plain_model_needs_no_package(tmp_path):
     run = make(write_task(tmp_path / "data"), prune_structure="plain", prune_sparsity=0.25)
     card = card_of(report.load(run))
     assert "trust_remote_code" not in card
@@ -74,7 +74,7 @@ HEADS = {
     "token-classification": AutoModelForTokenClassification,
     "question-answering": AutoModelForQuestionAnswering,
 }
-# Task, problem type, whether of pairs, and what the lines of the card write.
+# Task, problem type, recipe, and the output of the code on the card.
 USES = {
     "one class": ("text-classification", SINGLE_LABEL, {}, r"\[\{'label': '[abc]', 'score': [\d.]+\}\]"),
     "classes": (
@@ -117,8 +117,8 @@ def every_task(tiny_model, cut, tmp_path):
 
 
 @pytest.mark.slow
-def test_every_task_does_what_its_card_says(every_task, tmp_path):
-    """All in two processes, one with and one without the package: importing transformers takes longer than the rest."""
+def test_the_code_on_the_card_of_every_task(every_task, tmp_path):
+    """In two processes, with and without the package, because importing transformers takes longest."""
     answers = []
     for index in range(2):
         steps = [(str(folder), code_blocks(card)[index].text) for folder, card in every_task.values()]
@@ -142,7 +142,7 @@ def test_the_same_report_gives_the_same_bytes():
     assert card_of(full_report(), **given) == card_of(full_report(), **given)
 
 
-def test_what_was_not_measured_is_left_out_or_said_so():
+def test_missing_numbers_are_left_out_or_named_as_missing():
     card = card_of(bare_report())
     for words in ("quality was not measured", "speed was not measured", "parameters were not counted"):
         assert words in card
@@ -224,14 +224,14 @@ def test_the_class_that_lost_most_is_named_only_if_one_lost():
 
 
 def parsed(card):
-    """What a Markdown parser makes of a card, flat: kinds and contents, inline ones too."""
+    """Return the tokens of a card as a Markdown parser reads it, with inline tokens."""
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     blocks = parser.parse(card.split("---\n", 2)[2])
     return [part for block in blocks for part in (block, *(block.children or ()))]
 
 
 def structure(card):
-    """Every piece of markup on a card, without the words; lines of one cell are one, and fences of any length alike."""
+    """Return the markup of a card without its text; line breaks in cells and the length of fences do not count."""
     return [
         (part.type, part.tag, part.markup.strip("`"))
         for part in parsed(card)
@@ -240,7 +240,7 @@ def structure(card):
 
 
 def named(name):
-    """A card on which every name from outside is this one."""
+    """Return a card on which every name from outside is this one."""
     pair = report.ClassPair(name, 5, report.ClassScores(f1=0.9), report.ClassScores(f1=0.1))
     base = full_report()
     numbers = replace(
@@ -259,8 +259,8 @@ def named(name):
 
 
 @pytest.mark.parametrize("name", NASTY)
-def test_names_from_outside_are_words_and_leave_the_page_as_it_is(name):
-    """The same headings, tables, cells, links and breaks as with a plain name."""
+def test_names_from_outside_are_not_markup(name):
+    """Headings, tables, cells, links and breaks are the same as with a plain name."""
     card = named(name)
     assert structure(card) == structure(named("plain"))
     text = " ".join(part.content for part in parsed(card) if part.type == "text")
@@ -269,7 +269,7 @@ def test_names_from_outside_are_words_and_leave_the_page_as_it_is(name):
     assert not [one for one in html if not re.match("<!-- /?trainer-ext|<br>|</?details>", one)]
 
 
-def test_a_name_that_were_not_escaped_would_be_found():
+def test_an_unescaped_name_would_be_found():
     card = named("plain").replace("plain", "<script>x</script>")
     assert structure(card) != structure(named("plain"))
 

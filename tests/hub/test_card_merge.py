@@ -1,4 +1,4 @@
-"""Sections: what was generated is generated anew, what a person wrote stays, and doing it twice changes nothing."""
+"""Merging cards: generated parts are updated, edits are kept, and merging twice changes nothing."""
 
 import hashlib
 import re
@@ -40,7 +40,7 @@ def test_without_a_card_or_with_an_untouched_one_the_fresh_one_is_the_result():
     assert merge(NEW, OLD).kept == ()
 
 
-def test_every_section_is_there_even_where_it_is_empty_and_fills_later():
+def test_empty_sections_are_kept_and_filled_later():
     assert SECTIONS == re.findall(r"^<!-- trainer-ext:(\S+) ", BARE, re.M)
     assert len(SECTIONS) == len(set(SECTIONS)) > 8
     assert "What it costs to run" not in BARE
@@ -61,39 +61,41 @@ def values_text(card):
 
 
 @pytest.mark.parametrize("name", SECTIONS)
-def test_an_edited_section_stays_and_is_named(name):
+def test_an_edited_section_is_kept_and_named(name):
     edited = section(OLD, name).replace(" -->\n", " -->\nMy own words.\n", 1)
     merged = merge(NEW, OLD.replace(section(OLD, name), edited))
     assert merged.kept == (name,)
     assert section(merged.text, name) == edited
     assert merged.text == NEW.replace(section(NEW, name), edited)
     again = merge(NEW, merged.text)
-    assert again == merged  # it goes on being kept, and being named
+    assert again == merged  # it is kept and named again
     undone = merge(NEW, OLD.replace(edited, section(OLD, name)))
     assert undone.text == NEW
 
 
 @pytest.mark.parametrize("name", SECTIONS)
-def test_a_section_that_was_taken_out_stays_out(name):
+def test_a_removed_section_stays_removed(name):
     merged = merge(NEW, OLD.replace(section(OLD, name), ""))
     assert merged.text == NEW.replace(section(NEW, name), "")
     without_marks = "\n".join(section(OLD, name).splitlines()[1:-1])
-    assert without_marks in merge(NEW, OLD.replace(section(OLD, name), without_marks)).text  # now it is theirs
+    assert (
+        without_marks in merge(NEW, OLD.replace(section(OLD, name), without_marks)).text
+    )  # now it is text of the user
 
 
-def test_if_all_were_taken_out_all_stay_out():
+def test_if_all_sections_were_removed_all_stay_removed():
     mine = OLD[: OLD.index("<!-- trainer-ext:")] + "My own card.\n"
     merged = merge(NEW, mine).text
     assert "My own card." in merged
     assert "<!-- trainer-ext:" not in merged
 
 
-def test_white_space_is_no_edit():
+def test_white_space_is_not_an_edit():
     spaced = OLD.replace("\n\n", " \n\n\n").replace("---\n \n\n", "---\n\n")
     assert merge(NEW, spaced).kept == ()
 
 
-def test_a_mark_without_its_partner_is_text():
+def test_a_comment_without_its_partner_is_text():
     for broken in (
         OLD.replace("<!-- /trainer-ext:results -->", ""),
         OLD.replace(section(OLD, "results").splitlines()[0], ""),
@@ -104,12 +106,12 @@ def test_a_mark_without_its_partner_is_text():
         assert section(merged.text, "latency") == section(NEW, "latency")
 
 
-def test_a_section_that_is_not_made_any_more_goes():
+def test_a_section_that_is_no_longer_generated_is_removed():
     gone = OLD.replace("trainer-ext:energy", "trainer-ext:older")
     assert "trainer-ext:older" not in merge(NEW, gone).text
 
 
-def test_nothing_from_outside_can_be_a_mark():
+def test_text_from_outside_cannot_be_a_section_comment():
     assert len(re.findall("^<!-- trainer-ext:results", NEW, re.M)) == 1
     assert len(re.findall("^<!-- /trainer-ext:results", NEW, re.M)) == 1
 
@@ -123,7 +125,7 @@ def test_the_trainers_own_card_is_replaced():
 
 @pytest.mark.parametrize("front", ["", "---\nlicense: mit\nauthor: me\n---\n"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_any_other_card_stays_whole_below(front, end):
+def test_any_other_card_is_appended_unchanged(front, end):
     theirs = "# My card\n\n| a | b |\n\nThe end.\n"
     merged = merge(NEW, (front + theirs).replace("\n", end)).text
     assert merged.endswith("\n\n" + theirs)
@@ -132,7 +134,7 @@ def test_any_other_card_stays_whole_below(front, end):
         assert (values(merged)["license"], values(merged)["author"]) == ("mit", "me")
 
 
-def test_keys_that_a_person_changed_added_or_took_away_stay_so():
+def test_metadata_that_a_person_changed_added_or_removed_is_kept():
     front = values(OLD)
     front |= {"license": "cc0-1.0", "title": "Mine", "widget": [{"text": "क"}], "tags": [*front["tags"][1:], "mine"]}
     mine = f"---\n{yaml.safe_dump(front, allow_unicode=True)}---\n{body(OLD)}"
@@ -148,13 +150,13 @@ def test_keys_that_a_person_changed_added_or_took_away_stay_so():
     assert "license" not in values(merge(NEW, without).text)
 
 
-def test_keys_that_nobody_touched_follow():
+def test_metadata_that_nobody_edited_is_updated():
     found = values(merge(NEW, OLD).text)
     assert found["license"] == "apache-2.0"
     assert "old" not in found["tags"]
 
 
-def test_computed_keys_are_ours():
+def test_edits_of_computed_metadata_are_replaced():
     front = {
         "model-index": [],
         "library_name": "mine",
@@ -171,7 +173,7 @@ def test_computed_keys_are_ours():
     assert not bare.keys() & (front.keys() - {"library_name"})
 
 
-def test_plain_words_stay_the_words_that_the_hub_reads():
+def test_words_are_read_as_yaml_1_2_like_on_the_hub():
     mine = OLD.replace(
         "license: mit", "license: mit\nlanguage: no\ntime: 10:30\nversion: 010\nday: 2026-01-02\nn: 3\nx: 0.5\nb: true"
     )
@@ -188,7 +190,7 @@ def test_front_matter_that_cannot_be_read_is_refused(front):
 
 
 def damaged():
-    """A card of ours in which a person has cut, doubled, moved and written."""
+    """Generate cards of ours with lines removed, doubled, moved and added."""
     pieces = OLD.splitlines(keepends=True)
     line = (
         st.sampled_from(pieces)
@@ -216,7 +218,7 @@ def damaged():
 def test_merging_twice_changes_nothing_and_no_word_outside_is_lost(fresh, existing):
     try:
         once = merge(fresh, existing)
-    except InputError:  # front matter that is no YAML
+    except InputError:  # the front matter is not YAML
         return
     assert merge(fresh, once.text).text == once.text
     if existing.strip() and "trainer-ext" not in existing and "---" not in existing:
@@ -245,7 +247,7 @@ def test_which_card_is_the_base():
         assert choose_base(mine, theirs, last, card="hub") == theirs
 
 
-def test_a_card_with_a_section_taken_out_is_an_edited_one():
+def test_a_card_without_one_section_counts_as_edited():
     mine = OLD.replace(section(OLD, "limits"), "")
     assert choose_base(mine, OLD, sha256(OLD)) == mine
     with pytest.raises(InputError):

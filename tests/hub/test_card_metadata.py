@@ -1,4 +1,4 @@
-"""Metadata: what the Hub reads of a card is true, plain, and survives every name."""
+"""Card metadata: correct, plain values, whatever names it contains."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ def everything(**changes):
     return CardInput(full_report(), "user/name", datasets=("user/data",), tags=("news", "pruned"), **values | changes)
 
 
-def test_all_of_it():
+def test_all_fields():
     found = front_matter(everything())
     assert found["license"] == "apache-2.0"
     assert found["language"] == ["mr", "no"]  # Norwegian, not false
@@ -55,7 +55,7 @@ def test_every_split_and_every_metric_is_in_the_index():
     assert index["results"][0]["dataset"]["name"] == NASTY[1]
 
 
-def test_what_is_not_known_is_left_out():
+def test_unknown_values_are_left_out():
     found = front_matter(CardInput(bare_report(), "user/name"))
     assert found == {"library_name": "transformers", "tags": ["compression", "trainer-ext"]}
     nothing_gone = full_report(
@@ -90,7 +90,7 @@ def test_methods_have_tags(method, tag):
         ("question-answering", None, "exact_match", "exact_match"),
     ],
 )
-def test_every_task_has_its_pipeline_and_the_hubs_names_of_metrics(task, problem_type, metric, kind):
+def test_pipeline_tag_and_metric_names_of_every_task(task, problem_type, metric, kind):
     scores = report.Scores(other={"later": 0.25, metric: 0.5})
     numbers = full_report(
         model=report.Model(task=task, problem_type=problem_type),
@@ -104,7 +104,7 @@ def test_every_task_has_its_pipeline_and_the_hubs_names_of_metrics(task, problem
     assert (result["metrics"][0]["type"], result["metrics"][0]["value"]) == (kind, 0.5)  # the main metric comes first
 
 
-def test_numpys_numbers_are_written_as_plain_ones():
+def test_numpy_numbers_are_written_as_plain_ones():
     scores = report.Scores(np.float32(0.5), np.float64(0.25), {"n": np.int64(3)})
     numbers = full_report(quality=report.Quality("test", np.int64(9), scores, scores), seed=np.int64(3))
     text = render(CardInput(numbers, "user/name"))
@@ -116,7 +116,7 @@ def test_numpys_numbers_are_written_as_plain_ones():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float64("nan")])
-def test_what_is_no_number_is_refused_with_its_name(value):
+def test_nan_and_infinity_are_refused_with_the_field(value):
     scores = report.Scores(other={"bad": value})
     numbers = full_report(quality=report.Quality("test", 9, scores, scores))
     with pytest.raises(ValueError, match=r"quality\.baseline\.other\.bad"):
@@ -147,6 +147,6 @@ def test_devanagari_is_readable_in_the_file():
         {"space": 'user/"x'},
     ],
 )
-def test_what_is_no_hub_id_is_refused(wrong):
+def test_an_invalid_hub_id_is_refused(wrong):
     with pytest.raises(InputError, match=f"{next(iter(wrong))}.*user/name"):
         render(replace(everything(), **wrong))

@@ -1,4 +1,4 @@
-"""The picture: the numbers of the report, drawn the same every time, in a file that needs nothing else."""
+"""The parameter plot: correct, reproducible, and an SVG that refers to nothing else."""
 
 import re
 import sys
@@ -56,7 +56,7 @@ def test_bars_are_as_long_as_their_numbers():
         assert width == pytest.approx(count * unit, abs=0.01)
 
 
-def test_it_needs_nothing_else_and_has_its_own_background():
+def test_it_refers_to_nothing_else_and_has_a_background():
     text = draw_parameters(REAL)
     assert set(re.findall(r'https?://[^"]+', text)) == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert not re.search(r'url\((?!#)|href="(?!#)|<script|<image', text)

@@ -1,4 +1,4 @@
-"""Published: one push by the command, with a Space; then everything that the pages promise is done by strangers."""
+"""One push with a Space by the command; then other processes do everything that the card and the page promise."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ pytestmark = CLIENT_WARNS
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished run with an export, and with secrets wherever a user may have left them."""
+    """A finished run with an export, and with secrets in many places."""
     fields = {"card_license": "cc0-1.0", "card_language": ["en"], "hub_token": IN_ARGUMENTS}
     run = make_run(tmp_path_factory.mktemp("published"), **fields)
     export(run, ["onnx"])
@@ -46,7 +46,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def published(run, tmp_path_factory):
-    """`(hub, what was printed)`: the command has published the run, in a process of its own."""
+    """`(hub, output)` after the command published the run in a process of its own."""
     home = tmp_path_factory.mktemp("home")
     with LoopbackHub() as hub:
         words = [
@@ -78,7 +78,7 @@ def published(run, tmp_path_factory):
     assert not hub.unhandled
 
 
-def test_the_command_says_where_things_are(published):
+def test_the_command_prints_the_addresses(published):
     hub, printed = published
     words = "".join(printed.split())
     for place in (REPO, f"{REPO}-baseline", f"spaces/{SPACE}"):
@@ -86,18 +86,18 @@ def test_the_command_says_where_things_are(published):
     assert {name for _, name in hub.repositories} == {REPO, f"{REPO}-baseline", SPACE}
 
 
-def test_no_secret_is_in_any_byte_that_went_up(published, run):
+def test_no_secret_was_uploaded(published, run):
     hub, printed = published
     secrets = {IN_ARGUMENTS, IN_ENVIRONMENT, IN_FILES, hub.token}
     bodies = b"\n".join(hub.uploaded)
     assert bodies, "or this shows nothing"
     assert not {secret for secret in secrets if secret.encode() in bodies or secret in printed}
     assert str(run).encode() not in bodies
-    assert IN_ARGUMENTS in (run / "recipe.yaml").read_text(), "it was there to be told"
+    assert IN_ARGUMENTS in (run / "recipe.yaml").read_text(), "the secret must be in the run"
 
 
-def test_every_block_of_the_card_runs(published, tmp_path):
-    """From an empty cache and an empty folder; what it loads and prints answers the question of the block."""
+def test_every_code_block_of_the_card_runs(published, tmp_path):
+    """From an empty cache and an empty folder; the output is a prediction."""
     hub, _ = published
     blocks = code_blocks(hub.files(REPO)["README.md"].decode())
     assert [(block.section, block.language) for block in blocks] == [
@@ -109,7 +109,7 @@ def test_every_block_of_the_card_runs(published, tmp_path):
         assert any(topic in output for topic in TOPICS), output
 
 
-def test_a_block_that_is_wrong_does_not_run(published, tmp_path):
+def test_a_wrong_code_block_fails(published, tmp_path):
     hub, _ = published
     block = code_blocks(hub.files(REPO)["README.md"].decode())[0]
     wrong = block.__class__(block.language, block.text.replace(", trust_remote_code=True", ""), block.section)
@@ -136,8 +136,8 @@ def test_the_front_matter_of_the_models(published, api):
     assert f"]({hub.url}" not in hub.files(REPO)["README.md"].decode(), "no address of this machine"
 
 
-def test_the_space_starts_from_what_lies_there(published, run, tmp_path):
-    """Its files as the Hub has them, no package but its own wheel, its models by their names from an empty cache."""
+def test_the_published_space_starts(published, run, tmp_path):
+    """From the published files, with its own wheel and its models by id from an empty cache."""
     hub, _ = published
     for name, content in hub.files(SPACE, repo_type="space").items():
         (tmp_path / name).write_bytes(content)
@@ -156,7 +156,7 @@ def test_the_space_starts_from_what_lies_there(published, run, tmp_path):
         )
 
 
-def test_the_space_asks_for_its_own_wheel(published, api):
+def test_the_space_requires_its_own_wheel(published, api):
     hub, _ = published
     files = hub.files(SPACE, repo_type="space")
     wheel = next(name for name in files if name.endswith(".whl"))

@@ -1,4 +1,4 @@
-"""Publishable: of a path only its last part is told, and of a token nothing."""
+"""Sanitizing: of a local path only the last part is published, and of a token nothing."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def test_commands(given, told):
     assert sanitize.command(given) == told
 
 
-def test_a_folder_that_is_there_is_no_hub_id(tmp_path, monkeypatch):
+def test_an_existing_folder_is_not_a_hub_id(tmp_path, monkeypatch):
     (tmp_path / "owner/name").mkdir(parents=True)
     assert sanitize.last_part("owner/name") == "owner/name"
     monkeypatch.chdir(tmp_path)
@@ -45,7 +45,7 @@ def test_hub_ids(name, found):
     assert sanitize.hub_id(name) == found
 
 
-def test_only_what_can_be_on_the_hub_is_an_id(tmp_path, monkeypatch):
+def test_valid_ids(tmp_path, monkeypatch):
     (tmp_path / "owner/here").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     names = ["bert-base-uncased", "owner/name", str(tmp_path), "owner/here", "./x", "a b", "a/b/c", ""]

@@ -1,4 +1,4 @@
-"""Leaks: what looks like a token, what is one, and where this machine keeps things are found in any file."""
+"""Secrets: tokens by their form or value and local paths are found in any file."""
 
 from pathlib import Path
 
@@ -29,12 +29,12 @@ def test_what_looks_like_a_token_is_found_in_any_file(tmp_path, text, kind):
     assert kinds(tmp_path / "weights.safetensors", b"\x00\xff" + text.encode() + b"\x00") == [kind]
 
 
-def test_ordinary_content_is_no_leak(tmp_path):
+def test_ordinary_text_is_not_a_secret(tmp_path):
     text = "hf_model sk-learn AKIA /homework /users home/user hf_transfer https://example.org/home/news " + "x" * 5000
     assert kinds(tmp_path / "README.md", text.encode()) == []
 
 
-def test_a_known_value_is_found_whatever_it_looks_like(tmp_path):
+def test_a_known_secret_is_found(tmp_path):
     secrets = known_secrets(
         {"MY_API_KEY": "correct horse battery", "PATH": "correct horse battery"}, "another secret value"
     )
@@ -42,11 +42,11 @@ def test_a_known_value_is_found_whatever_it_looks_like(tmp_path):
     assert kinds(tmp_path / "a.bin", b"..another secret value..", secrets=secrets) == ["your access token"]
 
 
-def test_short_values_and_paths_are_no_secrets(tmp_path):
+def test_short_values_and_paths_are_not_secrets(tmp_path):
     assert known_secrets({"USE_TOKEN": "true", "TOKEN_FILE": str(tmp_path)}, None) == {}
 
 
-def test_a_token_across_two_pieces_is_found(tmp_path, monkeypatch):
+def test_a_token_across_two_chunks_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(leaks, "CHUNK", 1024)
     for offset in range(980, 1030, 7):
         content = b"." * offset + b" " + HUB_TOKEN.encode() + b" " + b"." * 3000

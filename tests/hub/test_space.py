@@ -73,7 +73,11 @@ def test_the_front_matter_of_a_public_space():
     assert fields["python_version"] == "3.12"  # text: the number 3.10 would be 3.1
     assert fields["app_file"] in page_files()
     assert len(fields["short_description"]) <= 60
-    gradio = next(found for found in map(Requirement, space.requirements(space.build_wheel()[1], "demo")) if found.name == "gradio")
+    gradio = next(
+        found
+        for found in map(Requirement, space.requirements(space.build_wheel()[1], "demo"))
+        if found.name == "gradio"
+    )
     assert gradio.specifier.contains(fields["sdk_version"])
     assert fields["sdk_version"].count(".") == 2
     assert "USER/NAME" not in rest

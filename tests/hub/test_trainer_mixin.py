@@ -1,4 +1,4 @@
-"""The Trainer's hub hooks: the small model goes up and nothing else; checkpoints go to a branch; no token ever."""
+"""The Hub hooks of the Trainer: only the small model is published, checkpoints on a branch, and never a token."""
 
 import json
 
@@ -19,7 +19,7 @@ SECRET = "correct-horse-battery-staple"
 
 
 def make(folder, hub, cls=DistillPruneTrainer, kind=DistillPruneTrainingArguments, model=None, **fields):
-    """A trainer of ten steps that publishes; its token is in the arguments and a secret in the environment."""
+    """Return a trainer of ten steps with `push_to_hub`; its token is in the arguments."""
     options = {"push_to_hub": True, "hub_model_id": REPO, "hub_token": hub.token, "hub_strategy": "end", **fields}
     args = arguments(folder / "out", kind, **options)
     return cls(
@@ -37,7 +37,7 @@ def tokens_in(hub):
 
 
 @pytest.mark.parametrize("fields", [PRUNE, {"distill_teacher": "self"}], ids=["pruned", "distilled"])
-def test_no_token_goes_up(fields, tmp_path, hub, monkeypatch):
+def test_no_token_is_uploaded(fields, tmp_path, hub, monkeypatch):
     monkeypatch.setenv("SOME_API_KEY", SECRET)
     trainer = make(tmp_path, hub, **fields)
     (tmp_path / "out").mkdir(exist_ok=True)
@@ -53,7 +53,7 @@ def test_no_token_goes_up(fields, tmp_path, hub, monkeypatch):
 
 
 def test_the_stock_trainer_leaks(tmp_path, hub, monkeypatch):
-    """The control: the same script with the stock classes publishes its arguments, token and all."""
+    """The control: the stock classes publish their arguments with the token."""
     monkeypatch.setenv("SOME_API_KEY", SECRET)
     trainer = make(tmp_path, hub, Trainer, TrainingArguments)
     trainer.train()
@@ -83,7 +83,7 @@ def test_the_published_model_is_the_one_that_was_trained(tmp_path, hub):
 
 
 @pytest.mark.slow
-def test_pushing_again_changes_nothing_and_keeps_what_people_wrote(tmp_path, hub):
+def test_pushing_again_changes_nothing_and_keeps_edits(tmp_path, hub):
     trainer = make(tmp_path, hub, **PRUNE)
     trainer.train()
     trainer.push_to_hub()
@@ -92,7 +92,7 @@ def test_pushing_again_changes_nothing_and_keeps_what_people_wrote(tmp_path, hub
     HfApi().upload_file(path_or_fileobj=b"old", path_in_repo="onnx/model.onnx", repo_id=REPO)
     trainer.push_to_hub()
     assert "माहिती" in hub.files(REPO)[CARD].decode()
-    assert "onnx/model.onnx" not in hub.files(REPO), "it was of other weights"
+    assert "onnx/model.onnx" not in hub.files(REPO), "it belongs to other weights"
     before = hub.files(REPO), len(hub.commits(REPO))
     trainer.push_to_hub()
     assert (hub.files(REPO), len(hub.commits(REPO))) == before
@@ -120,11 +120,11 @@ def test_in_the_background(tmp_path, hub):
     [("end", None), ("every_save", {"last-checkpoint"}), ("checkpoint", {"last-checkpoint"})]
     + [("all_checkpoints", {"checkpoint-4", "checkpoint-8", "checkpoint-10"})],
 )
-def test_checkpoints_go_to_a_branch_and_training_goes_on_from_there(strategy, folders, tmp_path, hub):
+def test_checkpoints_go_to_a_branch_from_which_training_resumes(strategy, folders, tmp_path, hub):
     save = {"hub_strategy": strategy, "hub_always_push": True, "save_strategy": "steps", "save_steps": 4}
     trainer = make(tmp_path, hub, **PRUNE, **save)
     trainer.train()
-    assert hub.files(REPO).keys() == {".gitattributes"}, "nothing under the model's name before it is small"
+    assert hub.files(REPO).keys() == {".gitattributes"}, "nothing on main before the model is small"
     assert not tokens_in(hub)
     if folders is None:
         return
@@ -140,7 +140,7 @@ def test_checkpoints_go_to_a_branch_and_training_goes_on_from_there(strategy, fo
     )
 
 
-def test_a_checkpoint_that_does_not_arrive_stops_nothing(tmp_path, hub):
+def test_a_failed_upload_of_a_checkpoint_does_not_stop_training(tmp_path, hub):
     fault = hub.fail("POST", "/commit/", status=500, times=9)
     save = {"hub_strategy": "every_save", "save_strategy": "steps", "save_steps": 4}
     trainer = make(tmp_path, hub, **PRUNE, **save)
@@ -168,7 +168,7 @@ def test_masks_are_not_published(tmp_path, hub):
 
 
 @pytest.mark.slow
-def test_after_a_fault_the_same_call_finishes_the_job(tmp_path, hub):
+def test_after_an_error_the_same_call_finishes_the_upload(tmp_path, hub):
     trainer = make(tmp_path, hub, **PRUNE)
     trainer.train()
     fault = hub.fail("POST", "/commit/main", status=500, times=9)

@@ -1,4 +1,4 @@
-"""Bad answers of the Hub, and bad names on it: what a push says when the other side, or the name, is not as it should be."""
+"""Bad arguments of `push`, and wrong answers of the Hub, with what the command says."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ NAMES = {
     "a data set of dots": Bad(push(*DRY, "--dataset", "../x"), ("'../x'",)),
     "a base model of dots": Bad(push(*DRY, "--base-model", "a/../b"), ("'a/../b'",)),
     "no such variable": Bad(push(*DRY, "--space-token", "NOT_SET_ANYWHERE"), ("NOT_SET_ANYWHERE",)),
-    "a card of nobody": Bad(push(*DRY, "--card", "mine"), ("'mine'",)),
+    "an unknown card": Bad(push(*DRY, "--card", "mine"), ("'mine'",)),
+    "folders kept without a dry run": Bad(push("--keep", "kept"), ("--keep needs --dry-run",)),
+    "a full folder to keep in": Bad(lambda g: push(*DRY, "--keep", g.root)(g), ("--keep", "not an empty folder")),
     "no run": Bad(lambda g: ["push", g.root / "nowhere", REPO, *DRY], ("nowhere",)),
     "a folder of something else": Bad(lambda g: ["push", g.root / "data", REPO, *DRY], ("data", "holds no run")),
     "a token in a file": Bad(lambda g: ["push", _token(g), REPO, *DRY], ("config.json", "token")),
@@ -46,7 +48,7 @@ def _token(ground):
     return ground.run
 
 
-# What the Hub does: the method and path that fail, how, and what the command says then.
+# The request that fails and how, the exit status, and what the command says.
 ANSWERS = {
     "an unknown token": (
         {"method": "GET", "path_pattern": "/api/whoami", "status": 401},

@@ -95,7 +95,7 @@ def push(
         if not dry_run:
             raise InputError("--keep needs --dry-run: only a dry run has staged folders to keep.")
         if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-            raise InputError(f"--keep {keep}: there is something in the way; name a new or an empty folder.")
+            raise InputError(f"--keep {keep} exists and is not an empty folder; name a new or an empty folder.")
     if space_token and not os.environ.get(space_token):
         raise InputError(f"--space-token {space_token}: there is no such environment variable, or it is empty.")
     quiet()

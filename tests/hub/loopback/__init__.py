@@ -1,8 +1,8 @@
-"""A Hub on the loopback interface: real HTTP, in memory, for one process, gone when it is closed.
+"""A test double of the Hugging Face Hub: real HTTP on the loopback interface, in memory.
 
-It speaks what the client of `huggingface_hub` speaks to publish and to load: repositories and their settings, uploads
-through git-LFS, commits, branches and tags, listings, downloads, the checks of a card, and what a Space needs. A
-publication can so be rehearsed before anybody sees it, and every failure of the real Hub can be had on demand.
+It implements what the client of `huggingface_hub` uses to publish and to load: repositories and their settings, uploads
+through git-LFS, commits, branches and tags, listings, downloads, the checks of a card, and the settings of a Space. Any
+request can be made to fail.
 
 It has no Xet storage (clients need `HF_HUB_DISABLE_XET=1`, see `LoopbackHub.environment`), no uploads in several
 parts, no pull requests and no search. A Space is stored but not run: with an `app.py` it stays "BUILDING".

@@ -1,4 +1,4 @@
-"""Access: who a token belongs to, what it may do, and what the Hub says when it may not."""
+"""Tokens: to whom they belong, and what they may do."""
 
 import secrets
 import string
@@ -10,14 +10,14 @@ ROLES = ("read", "write")
 
 
 def made_up_token() -> str:
-    """A token of the Hub's form that was never valid anywhere."""
+    """Return a random token in the format of the Hub."""
     letters = string.ascii_letters + string.digits
     return "hf_" + "".join(secrets.choice(letters) for _ in range(34))
 
 
 @dataclass(frozen=True)
 class Account:
-    """The user behind a request, and the role (`read` or `write`) of the token that it came with."""
+    """The user of a request, and the role (`read` or `write`) of the token."""
 
     user: str
     role: str
@@ -30,10 +30,10 @@ class Access:
         self.tokens = {token: Account(user, "write")}
 
     def add_token(self, user: str, role: str = "write") -> str:
-        """A new token of a user, who need not have been known.
+        """Return a new token; the user may be new too.
 
         Raises:
-            ValueError: for an unknown role.
+            ValueError: The role is unknown.
         """
         if role not in ROLES:
             raise ValueError(f"role is {role!r}; a token has one of {', '.join(ROLES)}")
@@ -42,10 +42,10 @@ class Access:
         return token
 
     def account(self, authorization: str | None) -> Account | None:
-        """Who sent a request, by its `Authorization` header; None for a stranger.
+        """Return the account of an `Authorization` header; None without a header.
 
         Raises:
-            Refusal: 401 for a token that nobody has.
+            Refusal: 401, the token is unknown.
         """
         if authorization is None:
             return None
@@ -55,19 +55,19 @@ class Access:
             raise Refusal(401, "Invalid credentials in Authorization header") from None
 
     def tokens_in(self, content: bytes) -> bool:
-        """Whether a file has a valid token in it."""
+        """Return whether a file contains a valid token."""
         return any(token.encode() in content for token in self.tokens)
 
 
 def signed_in(account: Account | None) -> Account:
-    """The account; a stranger is refused with 401."""
+    """Return the account; without one, refuse with 401."""
     if account is None:
         raise Refusal(401, "Invalid username or password.")
     return account
 
 
 def writer(account: Account | None, owner: str) -> Account:
-    """The account if it may write in this namespace; otherwise 401 or 403."""
+    """Return the account if it may write in this namespace; otherwise refuse with 401 or 403."""
     account = signed_in(account)
     if account.role != "write":
         raise Refusal(403, "Forbidden: you must use a write token to upload to a repository")

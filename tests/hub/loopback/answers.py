@@ -1,4 +1,4 @@
-"""Answers: what an endpoint gives back, and refusals with the headers that the Hub's client reads."""
+"""Answers of the endpoints, and refusals with the headers that the client reads."""
 
 import json
 import re
@@ -17,7 +17,7 @@ class Answer:
 
 
 def as_json(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    """A value as a JSON answer; what JSON does not know (a date from a card) becomes text."""
+    """Return a JSON answer; other types (a date from a card) become text."""
     return Answer(
         status, json.dumps(value, default=str).encode(), {"Content-Type": "application/json", **(headers or {})}
     )
@@ -28,7 +28,7 @@ class Refusal(Exception):
 
     Args:
         status: HTTP status, 4xx or 5xx.
-        message: for people; it goes into `X-Error-Message` and into the body, as the Hub does.
+        message: The text for `X-Error-Message` and for the body.
         code: `X-Error-Code`, from which the client chooses its exception (`RepoNotFound`, `RevisionNotFound`, ...).
         headers: further headers.
         fields: further fields of the JSON body.
@@ -42,12 +42,12 @@ class Refusal(Exception):
         self.headers = {**(headers or {}), "X-Error-Message": line, **({"X-Error-Code": code} if code else {})}
 
     def answer(self) -> Answer:
-        """The refusal as it is sent."""
+        """Return the answer to send."""
         return as_json({"error": self.message, **self.fields}, status=self.status, headers=self.headers)
 
 
 def content_answer(content: bytes, wanted: str | None, headers: Mapping[str, str]) -> Answer:
-    """A file, or the part of it that a Range header asks for.
+    """Return a file, or the part of it that a Range header asks for.
 
     Args:
         content: the whole file.

@@ -1,7 +1,6 @@
-"""Checks of a card's metadata: it is read as YAML, and every field has to have the type that the Hub gives it.
+"""Check the metadata of a card: it must be YAML, and every field must have the type that the Hub requires.
 
-These are the checks that can be made honestly without the Hub's own lists: types, forms and small closed sets. Which
-licences, languages and tasks the Hub knows is not checked.
+Types, formats and small closed sets are checked; the Hub's lists of licences, languages and tasks are not.
 """
 
 import math
@@ -11,16 +10,16 @@ from typing import Any
 
 import yaml
 
-Check = Callable[[str, Any], str | None]  # where a value is, and the value -> what is wrong with it
+Check = Callable[[str, Any], str | None]  # name of the field, value -> error
 
-_FRONT_MATTER = re.compile(r"\A\s*---[\r\n]+(.*?)[\r\n]+---(?:\r?\n|\Z)", re.DOTALL)  # as the client has it
+_FRONT_MATTER = re.compile(r"\A\s*---[\r\n]+(.*?)[\r\n]+---(?:\r?\n|\Z)", re.DOTALL)  # as in the client
 _COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 _RELATIONS = ("adapter", "merge", "quantized", "finetune")
 _SDKS = ("gradio", "docker", "static", "streamlit")
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which also refuses a key that comes twice, as the Hub's does."""
+    """The safe loader, which also refuses a duplicate key, as the Hub does."""
 
     def construct_mapping(self, node, deep=False):
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -31,13 +30,13 @@ class _Loader(yaml.SafeLoader):
 
 
 def split(readme: str) -> tuple[str, str]:
-    """The YAML between `---` at the head of a README ('' if there is none), and the text after it."""
+    """Return the YAML between `---` at the top of a README ('' if there is none), and the text after it."""
     match = _FRONT_MATTER.match(readme)
     return (match.group(1), readme[match.end() :]) if match else ("", readme)
 
 
 def metadata(readme: str) -> dict[str, Any]:
-    """The metadata of a README; {} if there is none that can be read."""
+    """Return the metadata of a README; {} if it cannot be read."""
     try:
         found = yaml.load(split(readme)[0], _Loader)
     except yaml.YAMLError:
@@ -46,23 +45,23 @@ def metadata(readme: str) -> dict[str, Any]:
 
 
 def must_be(words: str, fine: Callable[[Any], bool]) -> Check:
-    """A check that says "must be" and these words where a value is not fine."""
+    """Return a check with the error "must be WORDS"."""
     return lambda where, value: None if fine(value) else f'"{where}" must be {words}'
 
 
 def one_of(*values: str) -> Check:
-    """The value is one of these."""
+    """Check that the value is one of these."""
     return must_be(f"one of [{', '.join(values)}]", lambda value: value in values)
 
 
 def matching(pattern: str, words: str) -> Check:
-    """The value is a string of this form."""
+    """Check that the value is a string that matches a pattern."""
     form = must_be(words, lambda value: re.fullmatch(pattern, value) is not None)
     return lambda where, value: text(where, value) or form(where, value)
 
 
 def listed(check: Check) -> Check:
-    """The value is a list, and every item passes."""
+    """Check that the value is a list, and every item of it."""
 
     def every(where: str, value: Any) -> str | None:
         if not isinstance(value, list):
@@ -74,12 +73,12 @@ def listed(check: Check) -> Check:
 
 
 def one_or_more(check: Check) -> Check:
-    """A single value, or a list of them."""
+    """Check a single value or a list of them."""
     return lambda where, value: (listed(check) if isinstance(value, list) else check)(where, value)
 
 
 def fields(required: dict[str, Check], optional: dict[str, Check] | None = None) -> Check:
-    """The value is a mapping, and these fields of it pass."""
+    """Check that the value is a mapping, and these fields of it."""
 
     def every(where: str, value: Any) -> str | None:
         if not isinstance(value, dict):
@@ -156,14 +155,14 @@ CHECKS: dict[str, dict[str, Check]] = {"model": _MODEL, "space": _SPACE, "datase
 
 
 def check_card(readme: str, repo_type: str) -> tuple[list[str], list[str]]:
-    """What is wrong with the metadata of a README.
+    """Check the metadata of a README.
 
     Args:
         readme: the whole file.
         repo_type: "model", "dataset" or "space".
 
     Returns:
-        Errors, for which the Hub refuses the file, and warnings.
+        Errors, with which the Hub refuses the file, and warnings.
     """
     head, _ = split(readme)
     if not head.strip():

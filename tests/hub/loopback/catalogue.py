@@ -1,4 +1,4 @@
-"""The catalogue: which repositories there are, whose they are, and who may see them."""
+"""All repositories of the Hub, and who may see them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from tests.hub.loopback.repository import Blob, Repository, Taken
 
 @dataclass(frozen=True)
 class Kind:
-    """A type of repository: its name, and how addresses of the API and of pages begin."""
+    """A type of repository: its name, and the prefixes of its addresses in the API and elsewhere."""
 
     name: str
     api: str
@@ -23,7 +23,7 @@ KINDS["space"] = Kind("space", "spaces", "spaces/")
 
 @dataclass
 class Space:
-    """What a Space has beyond its files. Of a secret only the name is kept."""
+    """The settings of a Space. Only the names of secrets are stored."""
 
     sdk: str
     hardware: str = "cpu-basic"
@@ -35,7 +35,7 @@ class Space:
 
 @dataclass
 class Hosted:
-    """A repository with its place on the Hub. `large`: what was uploaded to its large-file storage, by SHA-256."""
+    """A repository on the Hub. `large` is its storage of large files by SHA-256."""
 
     kind: Kind
     id: str
@@ -50,7 +50,7 @@ class Hosted:
 
     @property
     def path(self) -> str:
-        """Where it is, below the address of the Hub."""
+        """Its path below the address of the Hub."""
         return f"{self.kind.prefix}{self.id}"
 
 
@@ -63,18 +63,17 @@ class Catalogue:
     def add(
         self, kind: Kind, repo_id: str, files: Mapping[str, Blob], *, private: bool, space: Space | None
     ) -> Hosted:
-        """Make a repository; raises `Taken`."""
+        """Create a repository; raises `Taken`."""
         if (kind.name, repo_id) in self._hosted:
             raise Taken(f"You already created this {kind.name} repo")
         hosted = self._hosted[kind.name, repo_id] = Hosted(kind, repo_id, Repository(files), private, space)
         return hosted
 
     def find(self, kind: Kind, repo_id: str, account: Account | None) -> Hosted:
-        """A repository as this account may see it.
+        """Return a repository that this account may see.
 
         Raises:
-            Refusal: 404 where there is none, or a private one of somebody else, which looks the same; to a stranger
-                both are 401, as the Hub has it.
+            Refusal: There is none, or it is private and belongs to somebody else: 404, or 401 without a token.
         """
         hosted = self._hosted.get((kind.name, repo_id))
         user = account.user if account else None
@@ -84,10 +83,10 @@ class Catalogue:
         return hosted
 
     def get(self, repo_type: str, repo_id: str) -> Hosted:
-        """A repository, whoever asks.
+        """Return a repository.
 
         Raises:
-            KeyError: if there is none; the message names those there are.
+            KeyError: There is none; the message names the existing ones.
         """
         try:
             return self._hosted[repo_type, repo_id]
@@ -95,9 +94,9 @@ class Catalogue:
             raise KeyError(f"no {repo_type} {repo_id!r} here; there are {sorted(self._hosted)}") from None
 
     def names(self) -> list[tuple[str, str]]:
-        """Type and id of every repository."""
+        """Return type and id of every repository."""
         return sorted(self._hosted)
 
     def remove(self, hosted: Hosted):
-        """Delete a repository with all that it has."""
+        """Delete a repository."""
         del self._hosted[hosted.kind.name, hosted.id]

@@ -1,4 +1,4 @@
-"""Endpoints of a download: files by revision and path, and the storage that large ones are redirected to.
+"""Download endpoints: files by revision and path, and the storage of large files.
 
 The storage is another origin (the same machine, another port), as on the real Hub: on a redirect within its origin the
 client would read the metadata of a file from the wrong answer.
@@ -11,7 +11,7 @@ from tests.hub.loopback.catalogue import Hosted
 from tests.hub.loopback.repository import Blob
 from tests.hub.loopback.state import Call, HubState
 
-# Content from outside is shown but never run in a browser, whoever wrote it.
+# As on the real Hub, a browser never runs the content of a file.
 INERT = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
     "X-Content-Type-Options": "nosniff",
@@ -27,7 +27,7 @@ IMAGE_TYPES = {
 
 
 def resolve(state: HubState, call: Call) -> Answer:
-    """A file, or a redirect to where a large one lies; the headers are what the client's cache is built on."""
+    """Return a file, or a redirect to a large one, with the headers that the client's cache uses."""
     hosted = state.visible(call)
     commit = hosted.repository.at(call.arguments["revision"])
     path = call.arguments["path"]
@@ -44,12 +44,12 @@ def resolve(state: HubState, call: Call) -> Answer:
 
 
 def content_type(path: str) -> str:
-    """How a browser may take a file: as an image, or as text."""
+    """Return the content type of a file: an image or text."""
     return IMAGE_TYPES.get(path.rpartition(".")[2].lower(), "text/plain; charset=utf-8")
 
 
 def _signed(state: HubState, call: Call) -> tuple[Hosted, str]:
-    """The repository and the SHA-256 of a path of the storage; it is refused without the right signature."""
+    """Return the repository and the SHA-256 in a path of the storage; refuse a wrong signature."""
     method = "GET" if call.method == "HEAD" else call.method
     given = call.query.get("signature", [""])[-1]
     if not hmac.compare_digest(state.signature(method, call.path), given):
@@ -58,7 +58,7 @@ def _signed(state: HubState, call: Call) -> tuple[Hosted, str]:
 
 
 def put_object(state: HubState, call: Call) -> Answer:
-    """Take a large file in, if it is what it was announced to be."""
+    """Store a large file if its hash is right."""
     hosted, sha256 = _signed(state, call)
     blob = Blob.large(call.body)
     if blob.sha256 != sha256:
@@ -68,7 +68,7 @@ def put_object(state: HubState, call: Call) -> Answer:
 
 
 def get_object(state: HubState, call: Call) -> Answer:
-    """Give a large file out."""
+    """Return a large file."""
     hosted, sha256 = _signed(state, call)
     headers = {"ETag": f'"{sha256}"', "Content-Type": "application/octet-stream"} | INERT
     return content_answer(hosted.large[sha256].content, call.headers.get("range"), headers)

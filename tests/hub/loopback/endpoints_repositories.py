@@ -1,11 +1,11 @@
-"""Endpoints of a repository as a whole: make it, describe it, change who sees it, take it away."""
+"""Endpoints of the account and of whole repositories: create, describe, change the visibility, delete."""
 
 import re
 from typing import Any
 
 from tests.hub.loopback.access import signed_in, writer
 from tests.hub.loopback.answers import Answer, Refusal, as_json
-from tests.hub.loopback.card_checks import metadata
+from tests.hub.loopback.card_checks import check_card, metadata
 from tests.hub.loopback.catalogue import KINDS, Hosted, Kind, Space
 from tests.hub.loopback.repository import Blob, Commit, Taken
 from tests.hub.loopback.state import Call, HubState
@@ -16,8 +16,34 @@ SPACE_CARD = "---\ntitle: {name}\nemoji: 🚀\ncolorFrom: blue\ncolorTo: indigo\
 _NAME = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9_][A-Za-z0-9._-]{0,95}(?<![.-])(?<!\.git)")
 
 
+def whoami(state: HubState, call: Call) -> Answer:
+    """Return the user and the role of the token."""
+    account = signed_in(call.account)
+    token = {"displayName": "loopback", "role": account.role}
+    return as_json(
+        {
+            "type": "user",
+            "id": account.user,
+            "name": account.user,
+            "fullname": account.user,
+            "isPro": False,
+            "orgs": [],
+            "auth": {"type": "access_token", "accessToken": token},
+        }
+    )
+
+
+def validate_yaml(state: HubState, call: Call) -> Answer:
+    """Return the errors in the metadata of a README."""
+    errors, warnings = check_card(call.json["content"], call.json.get("repoType", "model"))
+    found = {
+        name: [{"message": text} for text in texts] for name, texts in (("errors", errors), ("warnings", warnings))
+    }
+    return as_json(found, status=400 if errors else 200)
+
+
 def _named(state: HubState, call: Call) -> tuple[Kind, str]:
-    """Type and id of the repository that the body of a request names; the namespace is the caller's own by default."""
+    """Return type and id of the repository in the body of a request; the default namespace is that of the caller."""
     fields = call.json
     owner = fields.get("organization") or signed_in(call.account).user
     return KINDS[fields.get("type") or "model"], f"{owner}/{fields['name']}"
@@ -29,7 +55,7 @@ def _is_private(fields: dict[str, Any]) -> bool:
 
 
 def create(state: HubState, call: Call) -> Answer:
-    """Make a repository with the commit that the Hub begins with."""
+    """Create a repository with an initial commit."""
     fields = call.json
     kind, repo_id = _named(state, call)
     owner, _, name = repo_id.partition("/")
@@ -60,7 +86,7 @@ def create(state: HubState, call: Call) -> Answer:
 
 
 def delete(state: HubState, call: Call) -> Answer:
-    """Take a repository away."""
+    """Delete a repository."""
     kind, repo_id = _named(state, call)
     hosted = state.catalogue.find(kind, repo_id, call.account)
     writer(call.account, hosted.owner)
@@ -77,26 +103,26 @@ def settings(state: HubState, call: Call) -> Answer:
 
 
 def allowed(state: HubState, call: Call) -> Answer:
-    """Whether the caller may see a repository."""
+    """Check that the caller may see a repository."""
     state.visible(call)
     return Answer()
 
 
 def allowed_to_write(state: HubState, call: Call) -> Answer:
-    """Whether the caller may write to it."""
+    """Check that the caller may write to a repository."""
     state.writable(call)
     return Answer()
 
 
 def info(state: HubState, call: Call) -> Answer:
-    """A repository at a revision (by default `main`), with hashes and sizes where the client asks for `blobs`."""
+    """Describe a repository at a revision, by default `main`; `blobs` adds hashes and sizes."""
     hosted = state.visible(call)
     commit = hosted.repository.at(call.arguments.get("revision", "main"))
     return as_json(description(hosted, commit, details=call.flag("blobs")))
 
 
 def description(hosted: Hosted, commit: Commit, *, details: bool) -> dict[str, Any]:
-    """What the Hub says of a repository at a commit."""
+    """Return the description of a repository at a commit."""
     readme = commit.files.get("README.md")
     card = metadata(readme.content.decode("utf-8", "replace")) if readme else {}
     first = list(hosted.repository.history("main"))[-1]
@@ -125,6 +151,6 @@ def description(hosted: Hosted, commit: Commit, *, details: bool) -> dict[str, A
 
 
 def runtime(space: Space) -> dict[str, Any]:
-    """How a Space would be running."""
+    """Return the runtime state of a Space."""
     hardware = {"current": None, "requested": space.hardware}
     return {"stage": space.stage, "hardware": hardware, "gcTimeout": space.sleep_seconds}

@@ -1,4 +1,4 @@
-"""Endpoints of a Space beyond its files: hardware, sleep, secrets and variables. Nothing is run."""
+"""Endpoints of a Space: hardware, sleep, secrets and variables. Nothing is run."""
 
 from tests.hub.loopback.answers import Answer, Refusal, as_json
 from tests.hub.loopback.catalogue import Space
@@ -11,12 +11,12 @@ def _space(state: HubState, call: Call) -> Space:
 
 
 def get_runtime(state: HubState, call: Call) -> Answer:
-    """How the Space would be running."""
+    """Return the runtime state."""
     return as_json(runtime(state.visible(call).space))
 
 
 def set_hardware(state: HubState, call: Call) -> Answer:
-    """Ask for hardware."""
+    """Request hardware."""
     space = _space(state, call)
     space.hardware = call.json["flavor"]
     space.sleep_seconds = call.json.get("sleepTimeSeconds", space.sleep_seconds)
@@ -24,58 +24,58 @@ def set_hardware(state: HubState, call: Call) -> Answer:
 
 
 def set_sleep_time(state: HubState, call: Call) -> Answer:
-    """Say after how many seconds without visitors it sleeps."""
+    """Set the seconds without visitors after which the Space sleeps."""
     space = _space(state, call)
     space.sleep_seconds = call.json["seconds"]
     return as_json(runtime(space))
 
 
 def pause(state: HubState, call: Call) -> Answer:
-    """Stop it."""
+    """Pause the Space."""
     space = _space(state, call)
     space.stage = "PAUSED"
     return as_json(runtime(space))
 
 
 def restart(state: HubState, call: Call) -> Answer:
-    """Start it anew."""
+    """Restart the Space."""
     space = _space(state, call)
     space.stage = "BUILDING"
     return as_json(runtime(space))
 
 
 def get_secrets(state: HubState, call: Call) -> Answer:
-    """The names of the secrets; nobody gets the values, and this Hub does not even keep them."""
+    """Return the names of the secrets; their values are not stored."""
     return as_json(_space(state, call).secrets)
 
 
 def set_secret(state: HubState, call: Call) -> Answer:
-    """Note that there is a secret of this name."""
+    """Store the name of a secret."""
     described = {"description": call.json["description"]} if "description" in call.json else {}
     _space(state, call).secrets[call.json["key"]] = described
     return Answer()
 
 
 def delete_secret(state: HubState, call: Call) -> Answer:
-    """Forget a secret."""
+    """Delete a secret."""
     _remove(_space(state, call).secrets, call.json["key"])
     return Answer()
 
 
 def get_variables(state: HubState, call: Call) -> Answer:
-    """The variables, which are no secrets."""
+    """Return the variables."""
     return as_json(state.visible(call).space.variables)
 
 
 def set_variable(state: HubState, call: Call) -> Answer:
-    """Set one; the answer has all."""
+    """Set a variable, and return all."""
     variables = _space(state, call).variables
     variables[call.json["key"]] = {name: call.json[name] for name in ("value", "description") if name in call.json}
     return as_json(variables)
 
 
 def delete_variable(state: HubState, call: Call) -> Answer:
-    """Take one away; the answer has the others."""
+    """Delete a variable, and return the others."""
     variables = _space(state, call).variables
     _remove(variables, call.json["key"])
     return as_json(variables)

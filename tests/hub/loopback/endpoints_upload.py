@@ -1,4 +1,4 @@
-"""Endpoints of an upload: ask how, put large files, commit."""
+"""Upload endpoints: how to upload each file, large files, commits."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from tests.hub.loopback.upload_rules import is_ignored, is_large
 
 
 def preupload(state: HubState, call: Call) -> Answer:
-    """For every file: the way it goes, whether `.gitignore` leaves it out, and the hash of what is there already."""
+    """Return for every file how to upload it, whether `.gitignore` excludes it, and the hash of the existing file."""
     hosted = state.writable(call)
     known = hosted.repository.at(call.arguments["revision"]).files
     ignore = call.json.get("gitIgnore")
@@ -35,7 +35,7 @@ def preupload(state: HubState, call: Call) -> Answer:
 
 
 def lfs_batch(state: HubState, call: Call) -> Answer:
-    """Where each large file is to be put; nothing is to be done for one that is already there."""
+    """Return where to upload each large file that is not there yet."""
     hosted = state.writable(call)
 
     def answer(wanted: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def lfs_batch(state: HubState, call: Call) -> Answer:
 
 
 def lfs_verify(state: HubState, call: Call) -> Answer:
-    """Whether a large file came, whole."""
+    """Check that a large file arrived completely."""
     blob = state.writable(call).large.get(call.json["oid"])
     if blob is None or len(blob.content) != call.json["size"]:
         raise Refusal(404, f"Large file {call.json['oid']} of {call.json['size']} bytes is not there")
@@ -59,7 +59,7 @@ def lfs_verify(state: HubState, call: Call) -> Answer:
 
 
 def commit(state: HubState, call: Call) -> Answer:
-    """One commit, from lines of JSON: a header, then what is added and deleted."""
+    """Make a commit from lines of JSON: a header, then the files to add and delete."""
     hosted = state.writable(call)
     if call.flag("create_pr"):
         raise Refusal(400, "This Hub has no pull requests: commit to a branch")
@@ -105,7 +105,7 @@ def _regular_files(changes: list[Change]) -> Iterator[tuple[str, bytes]]:
 
 
 def _refuse_tokens(state: HubState, changes: list[Change]):
-    """The Hub looks for valid tokens in regular files; in large ones it cannot."""
+    """Refuse regular files with a valid token, as the Hub does; it does not search large files."""
     found = [path for path, content in _regular_files(changes) if state.access.tokens_in(content)]
     if found:
         files = "".join(f"\n- {path}" for path in found)

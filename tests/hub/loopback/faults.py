@@ -1,4 +1,4 @@
-"""Faults on demand: an error status instead of an answer, or a connection that breaks at a given byte."""
+"""Planned faults: an error status, or a connection that breaks after a given number of bytes."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from tests.hub.loopback.answers import Answer, Refusal
 
 @dataclass
 class Fault:
-    """What goes wrong, with which requests, and how often.
+    """A fault: which requests fail, how, and how often.
 
     Attributes:
         method: of the request.
@@ -38,23 +38,23 @@ class Fault:
     happened: int = 0
 
     def answer(self) -> Answer:
-        """The error as it is sent."""
+        """Return the answer to send."""
         refusal = Refusal(self.status, self.message or HTTPStatus(self.status).phrase, headers=self.headers).answer()
         return refusal if self.body is None else Answer(self.status, self.body, self.headers)
 
 
 class Faults:
-    """The faults that are still to come, oldest first."""
+    """The planned faults, oldest first."""
 
     def __init__(self):
         self._planned: list[Fault] = []
         self._lock = Lock()  # a client uploads several files at a time
 
     def plan(self, fault: Fault) -> Fault:
-        """Add one.
+        """Add a fault.
 
         Raises:
-            ValueError: for a status that is no error, or `times` below 1.
+            ValueError: The status is not an error, or `times` is below 1.
         """
         if not 400 <= fault.status <= 599:
             raise ValueError(f"status is {fault.status}; a fault has 400 to 599")
@@ -64,7 +64,7 @@ class Faults:
         return fault
 
     def take(self, method: str, path: str) -> Fault | None:
-        """The first fault that is due for this request; it has then happened once more."""
+        """Return the first fault that applies to this request, and count it."""
         with self._lock:
             for fault in self._planned:
                 if fault.happened < fault.times and fault.method == method and re.search(fault.path, path):

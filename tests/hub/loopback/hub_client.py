@@ -1,6 +1,6 @@
-"""What the real client does in a child process: `python hub_client.py NAME JSON` runs one function, prints its result.
+"""Calls of the real client in a child process: `python hub_client.py NAME JSON` runs one function and prints its result.
 
-A child, because the client reads its settings when it is imported, and those of the tests say "offline".
+In a child, because the client reads its settings when it is imported, and in the tests they say "offline".
 """
 
 import json
@@ -11,9 +11,9 @@ from pathlib import Path
 
 
 def ask(hub, home: Path, name: str, *, without: str = "", **arguments):
-    """Run a function of this file, or of hub_models, in a child that speaks with this Hub; its result, from JSON.
+    """Run a function of this file or of hub_models in a child process that uses this Hub, and return its result.
 
-    `without` names a variable of `LoopbackHub.environment` that the child does not get.
+    `without` is a variable of `LoopbackHub.environment` that the child does not get.
     """
     environment = {**os.environ, **hub.environment(home), "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
     environment.pop(without, None)
@@ -24,17 +24,17 @@ def ask(hub, home: Path, name: str, *, without: str = "", **arguments):
 
 
 def refused(function, *args, **kwargs) -> list:
-    """Exception, status and message of a call that has to fail."""
+    """Return exception, status and message of a call that must fail."""
     try:
         function(*args, **kwargs)
     except Exception as error:
         response = getattr(error, "response", None)
         return [type(error).__name__, getattr(response, "status_code", None), str(error)]
-    raise AssertionError("it went through")
+    raise AssertionError("it did not fail")
 
 
 def repositories():
-    """Make, describe, hide, show and delete."""
+    """Create, describe, hide, show and delete repositories."""
     from huggingface_hub import HfApi
 
     api = HfApi()
@@ -59,7 +59,7 @@ def repositories():
 
 
 def uploads(folder):
-    """A folder up, the same again, a part of it changed, files deleted, and down again."""
+    """Upload a folder, the same again and with changes, and download it."""
     from huggingface_hub import HfApi, snapshot_download
 
     api, folder = HfApi(), Path(folder)
@@ -94,7 +94,7 @@ def uploads(folder):
 
 
 def refs():
-    """Branches and tags, a copy, a folder taken away, and what `.gitignore` keeps out."""
+    """Use branches, tags, copies, deletions and `.gitignore`."""
     from huggingface_hub import CommitOperationCopy, HfApi
 
     api, found = HfApi(), {}
@@ -129,7 +129,7 @@ def refs():
 
 
 def refusals(reader, other):
-    """Everything that the tokens given may not do, and what nobody may."""
+    """Try everything that these tokens, or all tokens, may not do."""
     from huggingface_hub import HfApi, hf_hub_download
 
     api, content = HfApi(), {"path_or_fileobj": b"{}", "path_in_repo": "config.json"}
@@ -167,7 +167,7 @@ def refusals(reader, other):
 
 
 def spaces(other):
-    """A Space with hardware, a secret and a variable."""
+    """Create a Space with hardware, a secret and a variable."""
     from huggingface_hub import HfApi
 
     api = HfApi()
@@ -199,7 +199,7 @@ def spaces(other):
 
 
 def attempt(names):
-    """Upload a regular file of 3 MB and a large one of 12 MB, download that, and so on, as `names` says."""
+    """Run the steps in `names`: upload a regular file of 3 MB or a large one of 12 MB, download it, and others."""
     from huggingface_hub import HfApi, hf_hub_download
 
     api = HfApi()

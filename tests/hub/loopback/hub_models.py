@@ -1,10 +1,10 @@
-"""What transformers does in a child process: publish tiny models, and load them by their ids."""
+"""Calls of transformers in a child process: publish tiny models, and load them by id."""
 
 TEXTS = ["red and blue", "blue"]
 
 
 def publish(folder, token):
-    """`push_to_hub` of a model and its tokenizer, and a stock Trainer, token among its arguments; the logits."""
+    """Publish with `push_to_hub` and with a stock Trainer that has a token in its arguments; return the logits."""
     from datasets import Dataset
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import (
@@ -45,7 +45,7 @@ def publish(folder, token):
 
 
 def load():
-    """Both models by id, from an empty cache: logits, and what a pipeline says."""
+    """Load both models by id from an empty cache; return their logits and the output of a pipeline."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
     found = {}

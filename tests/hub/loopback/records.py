@@ -1,4 +1,4 @@
-"""Records: every request that came, and every byte that came with one, in the clear."""
+"""Records of requests, and their bodies decoded for a search."""
 
 import base64
 import json
@@ -7,21 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-# The values of a Space's secrets are meant to go to the Hub. They are not kept, so that a search for a token in what
-# was uploaded finds leaks only.
+# The values of a Space's secrets are meant to be sent. They are not recorded, so that a search for a token finds only leaks.
 _HAS_SECRETS = re.compile(r"/api/(spaces/.+/secrets|repos/create)$")
 _IN_BASE64 = ("content", "sample")  # of a file in a commit, and of a file that is about to be uploaded
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came. `status` is None where the connection was dropped before there was an answer.
+    """A recorded request. `status` is None if the connection was dropped before an answer.
 
     Attributes:
         method: `GET`, `POST`, ...
         path: with the query.
         status: of the answer.
-        body: what came of it.
+        body: as far as it arrived.
         storage: whether it went to the storage of large files, not to the Hub itself.
     """
 
@@ -33,7 +32,7 @@ class Request:
 
 
 def without_secrets(path: str, body: bytes) -> bytes:
-    """The body with the values of secrets taken out; `path` has no query."""
+    """Return a body without the values of secrets; `path` has no query."""
     if not (body and _HAS_SECRETS.search(path)):
         return body
     fields = json.loads(body)
@@ -43,7 +42,7 @@ def without_secrets(path: str, body: bytes) -> bytes:
 
 
 def in_the_clear(body: bytes) -> Iterator[bytes]:
-    """The body, then every file and beginning of a file that lies in it as base64."""
+    """Yield a body, then every base64-encoded file or sample in it, decoded."""
     yield body
     for line in body.splitlines() if body.startswith(b"{") else ():
         try:

@@ -1,4 +1,4 @@
-"""A repository: commits of content-addressed files, branches and tags, all in memory; it knows nothing of HTTP."""
+"""A repository in memory: commits of content-addressed files, branches and tags."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,17 +22,17 @@ class Taken(ValueError):
 
 
 class Outdated(ValueError):
-    """The branch has moved on from the commit that the change was made for."""
+    """The branch is no longer at the parent of the change."""
 
 
 def git_oid(content: bytes, kind: str = "blob") -> str:
-    """What git calls this content: the SHA-1 of a header and the content."""
+    """Return the hash that git gives to this content."""
     return hashlib.sha1(f"{kind} {len(content)}\0".encode() + content).hexdigest()
 
 
 @dataclass(frozen=True)
 class Blob:
-    """Content of a file: in git (`sha256` is None), or in large-file storage with a pointer to it in git."""
+    """The content of a file: in git (`sha256` is None), or in large-file storage with a pointer in git."""
 
     content: bytes = field(repr=False)
     oid: str
@@ -41,25 +41,25 @@ class Blob:
 
     @classmethod
     def regular(cls, content: bytes) -> "Blob":
-        """A file that lies in git itself."""
+        """Return a file stored in git."""
         return cls(content, git_oid(content))
 
     @classmethod
     def large(cls, content: bytes) -> "Blob":
-        """A file in large-file storage; its `oid` is that of the pointer."""
+        """Return a file in large-file storage; its `oid` is that of the pointer."""
         sha256 = hashlib.sha256(content).hexdigest()
         pointer = POINTER.format(sha256=sha256, size=len(content)).encode()
         return cls(content, git_oid(pointer), sha256, len(pointer))
 
     @property
     def etag(self) -> str:
-        """By what a cache knows this content."""
+        """The key of this content in a cache."""
         return self.sha256 or self.oid
 
 
 @dataclass(frozen=True)
 class Commit:
-    """A state of all files, and how it came about. `date` is ISO 8601, UTC."""
+    """All files after a change, and its description. `date` is ISO 8601, UTC."""
 
     oid: str
     parent: str | None
@@ -72,7 +72,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class Change:
-    """One file written (`blob`), or one file or everything in one folder taken away (`blob` is None)."""
+    """Write one file, or delete a file or a folder (`blob` is None)."""
 
     path: str
     blob: Blob | None = None
@@ -80,10 +80,10 @@ class Change:
 
 
 def apply(files: Mapping[str, Blob], changes: Iterable[Change]) -> dict[str, Blob]:
-    """The files after the changes, in order.
+    """Return the files after the changes.
 
     Raises:
-        MissingEntry: for the deletion of what is not there.
+        MissingEntry: A file to delete does not exist.
     """
     result = dict(files)
     for change in changes:
@@ -111,10 +111,10 @@ class Repository:
         self._write("main", None, files, "initial commit", "", author)
 
     def at(self, revision: str) -> Commit:
-        """The commit that a branch, a tag, `refs/heads/...`, or (the start of) a commit hash names.
+        """Return the commit of a branch, a tag, `refs/heads/...`, or (the start of) a commit hash.
 
         Raises:
-            MissingRevision: if there is none.
+            MissingRevision: There is none.
         """
         name = revision.removeprefix("refs/heads/").removeprefix("refs/tags/")
         oid = self.branches.get(name) or self.tags.get(name)
@@ -125,7 +125,7 @@ class Repository:
         return self.commits[oid]
 
     def history(self, revision: str) -> Iterator[Commit]:
-        """The commit of a revision and those before it, newest first."""
+        """Yield the commit of a revision and those before it, newest first."""
         commit = self.at(revision)
         yield commit
         while commit.parent:
@@ -135,7 +135,7 @@ class Repository:
     def commit(
         self, branch: str, changes: Iterable[Change], *, title: str, message: str = "", author: str, parent: str = ""
     ) -> Commit:
-        """Write one commit on a branch; either all changes are made or none.
+        """Write a commit to a branch; either all changes are made or none.
 
         Args:
             branch: an existing one.
@@ -146,9 +146,9 @@ class Repository:
             parent: (start of) the commit hash that the branch must be at; empty if any will do.
 
         Raises:
-            MissingRevision: if there is no such branch.
-            MissingEntry: for the deletion of what is not there.
-            Outdated: if the branch is not at `parent`.
+            MissingRevision: There is no such branch.
+            MissingEntry: A file to delete does not exist.
+            Outdated: The branch is not at `parent`.
         """
         if branch not in self.branches:
             raise MissingRevision(f"Invalid rev id: {branch}")
@@ -158,13 +158,13 @@ class Repository:
         return self._write(branch, head.oid, apply(head.files, changes), title, message, author)
 
     def create_branch(self, name: str, start: str = "main"):
-        """Begin a branch where another revision is; raises `Taken` or `MissingRevision`."""
+        """Create a branch; raises `Taken` or `MissingRevision`."""
         if name in self.branches:
             raise Taken(f"Reference already exists: refs/heads/{name}")
         self.branches[name] = self.at(start).oid
 
     def create_tag(self, name: str, revision: str = "main"):
-        """Name a commit; raises `Taken` or `MissingRevision`."""
+        """Create a tag; raises `Taken` or `MissingRevision`."""
         if name in self.tags:
             raise Taken(f"Tag reference exists already: {name}")
         self.tags[name] = self.at(revision).oid
@@ -172,7 +172,7 @@ class Repository:
     def _write(self, branch: str, parent: str | None, files, title: str, message: str, author: str) -> Commit:
         date = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         listing = "\n".join(f"{path} {blob.oid}" for path, blob in sorted(files.items()))
-        # The number tells two commits of one millisecond apart.
+        # The number distinguishes two commits in one millisecond.
         text = "\n".join((str(len(self.commits)), parent or "", author, date, title, message, listing))
         commit = Commit(git_oid(text.encode(), "commit"), parent, title, message, author, date, dict(files))
         self.commits[commit.oid] = commit

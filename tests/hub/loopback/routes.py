@@ -1,19 +1,17 @@
-"""The routes: everything that this Hub understands, in two tables."""
+"""The routes of the Hub and of its storage."""
 
 from tests.hub.loopback import (
-    endpoints_account as account,
     endpoints_download as download,
-    endpoints_refs as refs,
+    endpoints_listing as listing,
     endpoints_repositories as repositories,
     endpoints_spaces as spaces,
-    endpoints_tree as tree,
     endpoints_upload as upload,
 )
 from tests.hub.loopback.routing import Route
 
 HUB = (
-    Route("GET", "/api/whoami-v2", account.whoami),
-    Route("POST", "/api/validate-yaml", account.validate_yaml),
+    Route("GET", "/api/whoami-v2", repositories.whoami),
+    Route("POST", "/api/validate-yaml", repositories.validate_yaml),
     Route("POST", "/api/repos/create", repositories.create),
     Route("DELETE", "/api/repos/delete", repositories.delete),
     Route("GET", "/api/{kind}/{repo}", repositories.info),
@@ -21,15 +19,15 @@ HUB = (
     Route("PUT", "/api/{kind}/{repo}/settings", repositories.settings),
     Route("GET", "/api/{kind}/{repo}/auth-check", repositories.allowed),
     Route("GET", "/api/{kind}/{repo}/auth-check/write", repositories.allowed_to_write),
-    Route("GET", "/api/{kind}/{repo}/refs", refs.refs),
-    Route("GET", "/api/{kind}/{repo}/commits/{revision}", refs.commits),
-    Route("POST", "/api/{kind}/{repo}/branch/{name}", refs.create_branch),
-    Route("DELETE", "/api/{kind}/{repo}/branch/{name}", refs.delete_branch),
-    Route("POST", "/api/{kind}/{repo}/tag/{name}", refs.create_tag),
-    Route("DELETE", "/api/{kind}/{repo}/tag/{name}", refs.delete_tag),
-    Route("GET", "/api/{kind}/{repo}/tree/{revision}", tree.tree),
-    Route("GET", "/api/{kind}/{repo}/tree/{revision}/{path}", tree.tree),
-    Route("POST", "/api/{kind}/{repo}/paths-info/{revision}", tree.paths_info),
+    Route("GET", "/api/{kind}/{repo}/refs", listing.refs),
+    Route("GET", "/api/{kind}/{repo}/commits/{revision}", listing.commits),
+    Route("POST", "/api/{kind}/{repo}/branch/{name}", listing.create_branch),
+    Route("DELETE", "/api/{kind}/{repo}/branch/{name}", listing.delete_branch),
+    Route("POST", "/api/{kind}/{repo}/tag/{name}", listing.create_tag),
+    Route("DELETE", "/api/{kind}/{repo}/tag/{name}", listing.delete_tag),
+    Route("GET", "/api/{kind}/{repo}/tree/{revision}", listing.tree),
+    Route("GET", "/api/{kind}/{repo}/tree/{revision}/{path}", listing.tree),
+    Route("POST", "/api/{kind}/{repo}/paths-info/{revision}", listing.paths_info),
     Route("POST", "/api/{kind}/{repo}/preupload/{revision}", upload.preupload),
     Route("POST", "/api/{kind}/{repo}/commit/{revision}", upload.commit),
     Route("GET", "/api/spaces/{repo}/runtime", spaces.get_runtime),

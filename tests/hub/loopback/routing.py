@@ -1,4 +1,4 @@
-"""Routing: rows of method, pattern and handler, and what becomes of the errors of a handler."""
+"""Routes from method and path to a handler, and the answers to the errors that handlers raise."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ from tests.hub.loopback.answers import Answer, Refusal
 from tests.hub.loopback.repository import MissingEntry, MissingRevision, Outdated, Taken
 from tests.hub.loopback.state import Call, HubState
 
-# What a variable of a pattern may stand for; everything else is one part of the path.
+# The values of a variable in a pattern; any other variable is one part of the path.
 _VARIABLES = {
     "kind": "models|datasets|spaces",
     "prefix": "(?!api/)(?:datasets/|spaces/)?",
@@ -27,7 +27,7 @@ REFUSED = {
 
 @dataclass(frozen=True)
 class Route:
-    """Requests of a method whose path matches the pattern go to the handler. `{name}` in a pattern is a variable."""
+    """A handler for a method and a pattern of paths; `{name}` in a pattern is a variable."""
 
     method: str
     pattern: str
@@ -43,10 +43,7 @@ class Route:
 
 
 def dispatch(routes: Iterable[Route], state: HubState, call: Call) -> Answer | None:
-    """The answer of the first route that fits, or None if none does.
-
-    HEAD is asked of the routes of GET; whoever sends the answer leaves the body out.
-    """
+    """Return the answer of the first route that matches, or None. HEAD uses the routes of GET."""
     method = "GET" if call.method == "HEAD" else call.method
     for route in routes:
         match = route.expression.fullmatch(call.path)

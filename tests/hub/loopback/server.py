@@ -1,4 +1,4 @@
-"""The Hub itself: two addresses on the loopback interface, one state behind them, and a record of what came."""
+"""The test Hub: two servers on the loopback interface with one state, and a record of every request."""
 
 import logging
 import secrets
@@ -21,20 +21,20 @@ logger = logging.getLogger(__name__)
 
 
 class LoopbackHub:
-    """A Hub on 127.0.0.1 over real HTTP, in memory; a context manager.
+    """A Hub on 127.0.0.1, as a context manager.
 
     Point a client at it in a child process, with `environment`, or within this one, with
     `HfApi(endpoint=hub.url, token=hub.token)`.
 
     Args:
-        user: whose Hub it is.
-        token: the user's, with the right to write; by default one made up at random.
+        user: Name of the user.
+        token: Write token of the user; random by default.
 
     Attributes:
-        user: as given.
-        token: as given, or made up.
-        requests: everything received, in order; faults and dropped connections too.
-        unhandled: those of them that this Hub does not know, or that it failed at.
+        user: Name of the user.
+        token: Write token of the user.
+        requests: Every request received, in order, including faults and dropped connections.
+        unhandled: The requests that this Hub does not implement or failed to handle.
     """
 
     def __init__(self, *, user: str = "user", token: str | None = None):
@@ -43,7 +43,7 @@ class LoopbackHub:
         self.unhandled: list[Request] = []
         self._state = HubState(Access(self.user, self.token), Catalogue(), key=secrets.token_bytes(32))
         self._faults = Faults()
-        self._lock = RLock()  # one request after the other; their bodies come and go side by side
+        self._lock = RLock()  # one request is handled at a time; bodies are sent and received in parallel
 
     def __enter__(self) -> "LoopbackHub":
         self._hub = Origin(self._answers(HUB), self._faults, self.requests.append)
@@ -62,20 +62,20 @@ class LoopbackHub:
 
     @property
     def uploaded(self) -> Iterator[bytes]:
-        """Every byte that came in the body of a request, for a search for what should not have come.
+        """The bodies of all requests and the files in them decoded from base64, to search for leaks.
 
-        Whole bodies, and what lies in them as base64; bodies of broken connections as far as they came. Only the
-        values of a Space's secrets are left out: they are meant to be sent.
+        Bodies of broken connections are included as far as they arrived. The values of a Space's secrets, which are meant
+        to be sent, are not.
         """
         for request in tuple(self.requests):
             if request.body:
                 yield from in_the_clear(request.body)
 
     def environment(self, home: Path) -> dict[str, str]:
-        """What to lay over the environment of a child process, so that it speaks with this Hub only.
+        """Return the environment variables with which a child process uses this Hub.
 
         Args:
-            home: folder for its cache; a new one is an empty cache.
+            home: Folder for its cache.
         """
         return {
             "HF_ENDPOINT": self.url,
@@ -92,33 +92,33 @@ class LoopbackHub:
 
     @property
     def repositories(self) -> list[tuple[str, str]]:
-        """Type and id of everything that was made here."""
+        """The type and id of every repository."""
         return self._state.catalogue.names()
 
     def files(self, repo_id: str, *, repo_type: str = "model", revision: str = "main") -> dict[str, bytes]:
-        """Content of every file of a revision, by path, whoever may see it.
+        """Return the content of every file of a revision by path.
 
         Raises:
-            KeyError: if there is no such repository.
-            MissingRevision: if it has no such revision.
+            KeyError: There is no such repository.
+            MissingRevision: There is no such revision.
         """
         commit = self._state.catalogue.get(repo_type, repo_id).repository.at(revision)
         return {path: blob.content for path, blob in commit.files.items()}
 
     def commits(self, repo_id: str, *, repo_type: str = "model", revision: str = "main") -> list[Commit]:
-        """The commits of a revision, newest first; the last is the one that every repository begins with.
+        """Return the commits of a revision, newest first; the last is the initial commit.
 
         Raises:
-            KeyError: if there is no such repository.
-            MissingRevision: if it has no such revision.
+            KeyError: There is no such repository.
+            MissingRevision: There is no such revision.
         """
         return list(self._state.catalogue.get(repo_type, repo_id).repository.history(revision))
 
     def add_token(self, user: str | None = None, *, role: str = "write") -> str:
-        """A further token.
+        """Return a new token.
 
         Args:
-            user: whose; by default the Hub's user. Another user has a namespace of their own.
+            user: The user; by default that of the Hub.
             role: "write" or "read".
         """
         return self._state.access.add_token(user or self.user, role)
@@ -136,40 +136,40 @@ class LoopbackHub:
         drop_response_after: int | None = None,
         times: int = 1,
     ) -> Fault:
-        """Let the next requests of a kind fail; those of the storage of large files (`/storage/...`) too.
+        """Make the next matching requests fail, to the Hub or to its storage (`/storage/...`).
 
         Args:
-            method: `GET`, `POST`, ...; HEAD is another one than GET.
-            path_pattern: regular expression that is found in the path, without the query.
+            method: `GET`, `POST`, ...; HEAD is separate from GET.
+            path_pattern: Regular expression to find in the path, without the query.
             status: 400 to 599.
-            message: for people (`X-Error-Message`); by default the name of the status.
-            headers: further ones.
-            body: in place of JSON with the message.
-            drop_after: break the connection after so many bytes of the request's body; nothing is carried out.
-            drop_response_after: carry the request out, and break the connection after so many bytes of the answer.
-            times: how often.
+            message: `X-Error-Message`; by default the name of the status.
+            headers: Additional headers.
+            body: Body of the answer instead of JSON with the message.
+            drop_after: Break the connection after this many bytes of the request's body, and do nothing.
+            drop_response_after: Handle the request, and break the connection after this many bytes of the answer.
+            times: How many requests fail.
 
         Returns:
-            The fault; its `happened` counts.
+            The fault; `happened` counts the requests that failed.
 
         Raises:
-            ValueError: for a status that is no error, or `times` below 1.
+            ValueError: The status is not an error, or `times` is below 1.
         """
-        plan = Fault(
+        fault = Fault(
             method, path_pattern, status, message, headers or {}, body, drop_after, drop_response_after, times
         )
-        return self._faults.plan(plan)
+        return self._faults.plan(fault)
 
     def _answers(self, routes: tuple[Route, ...]) -> Callable[[Call], Answer]:
         def answer(call: Call) -> Answer:
             try:
                 with self._lock:
                     found = dispatch(routes, self._state, call)
-            except Exception as error:  # whatever a handler did not expect is shown, not lost in a thread
+            except Exception as error:  # an error in a thread would be lost
                 logger.exception("%s %s", call.method, call.path)
                 found, problem = None, Refusal(500, f"{type(error).__name__}: {error}")
             else:
-                problem = Refusal(404, "This Hub does not know this address")
+                problem = Refusal(404, "This Hub does not implement this address")
             if found is None:
                 found = problem.answer()
                 self.unhandled.append(Request(call.method, call.path, found.status, call.body))

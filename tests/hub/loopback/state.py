@@ -1,4 +1,4 @@
-"""The state of a Hub, as its endpoints see it, and a request, as they get it."""
+"""The state of the Hub, and a request to it, as the endpoints receive them."""
 
 import hmac
 import json
@@ -14,16 +14,16 @@ _KIND_OF_ADDRESS = {kind.api: kind for kind in KINDS.values()}
 
 @dataclass(frozen=True)
 class Call:
-    """A request on its way to an endpoint.
+    """A request to an endpoint.
 
     Attributes:
         method: `GET`, `POST`, ...
-        path: without the query, as it came.
+        path: without the query.
         query: values by name.
         headers: by name, in lower case.
         body: whole.
-        account: who sent it; None for a stranger.
-        arguments: what the variables of the route's pattern stand for.
+        account: who sent it; None without a token.
+        arguments: values of the variables in the pattern of the route.
     """
 
     method: str
@@ -36,22 +36,22 @@ class Call:
 
     @property
     def kind(self) -> Kind:
-        """The type of the repository that the path is about; paths of models need not say so."""
+        """The type of the repository in the path; a path without a type is that of a model."""
         return _KIND_OF_ADDRESS.get(self.path.removeprefix("/api").split("/")[1], KINDS["model"])
 
     @property
     def json(self) -> Any:
-        """The body, from JSON; an empty one is {}."""
+        """The body parsed as JSON; {} if it is empty."""
         return json.loads(self.body or b"{}")
 
     def flag(self, name: str) -> bool:
-        """Whether a parameter of the query is set."""
+        """Return whether a parameter of the query is set."""
         return self.query.get(name, ["false"])[-1].lower() in ("true", "1")
 
 
 @dataclass
 class HubState:
-    """Accounts and repositories, and where the Hub and its storage of large files are reached.
+    """Accounts, repositories, and the addresses of the Hub and of its storage of large files.
 
     `key` signs addresses of the storage, which asks for no token.
     """
@@ -63,20 +63,20 @@ class HubState:
     storage_url: str = ""
 
     def visible(self, call: Call) -> Hosted:
-        """The repository that the path names, if the caller may see it."""
+        """Return the repository in the path, if the caller may see it."""
         return self.catalogue.find(call.kind, call.arguments["repo"], call.account)
 
     def writable(self, call: Call) -> Hosted:
-        """The same, if the caller may also write to it."""
+        """Return the repository in the path, if the caller may write to it."""
         hosted = self.visible(call)
         writer(call.account, hosted.owner)
         return hosted
 
     def signature(self, method: str, path: str) -> str:
-        """What allows one method on one path of the storage."""
+        """Return the signature that allows one method on one path of the storage."""
         return hmac.new(self.key, f"{method} {path}".encode(), "sha256").hexdigest()
 
     def storage_address(self, method: str, hosted: Hosted, sha256: str) -> str:
-        """Where a large file is put to or taken from, signed."""
+        """Return the signed address of a large file."""
         path = f"/storage/{hosted.kind.name}/{hosted.id}/{sha256}"
         return f"{self.storage_url}{path}?signature={self.signature(method, path)}"

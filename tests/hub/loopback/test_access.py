@@ -1,4 +1,4 @@
-"""Who may do what: tokens that are wrong, of somebody else, for reading only, or missing."""
+"""Access with tokens that are wrong, read-only, missing or belong to somebody else."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The checks of a card: the right thing passes, and each wrong thing is named."""
+"""The checks of a card: valid metadata passes, and each error is named."""
 
 import pytest
 from huggingface_hub import EvalResult, ModelCardData
@@ -64,7 +64,7 @@ def test_a_card_of_the_real_library_passes():
         (RESULT % "{type: f1}", '.metrics[0].value" is required'),
     ],
 )
-def test_what_is_wrong_is_said(head, said):
+def test_errors_are_named(head, said):
     (error,) = errors(head)
     assert said in error
 

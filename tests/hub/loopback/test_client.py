@@ -1,4 +1,4 @@
-"""The real client, in child processes: what it publishes is what is there, and what comes back."""
+"""The real client in child processes: what it publishes is stored and can be downloaded."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def write_folder(folder):
     return files
 
 
-def test_a_folder_goes_up_and_comes_back(hub, tmp_path):
+def test_a_folder_is_uploaded_and_downloaded(hub, tmp_path):
     files = write_folder(tmp_path / "folder")
     answers = ask(hub, tmp_path, "uploads", folder=str(tmp_path / "folder"))
     assert answers["same commit"]
@@ -103,8 +103,8 @@ def test_a_space(hub, tmp_path):
     assert b"secret-value" not in everything
 
 
-def test_a_client_with_xet_does_not_get_far(tmp_path):
-    """Why `environment` says HF_HUB_DISABLE_XET; and a request that is not understood is seen."""
+def test_a_client_with_xet_fails(tmp_path):
+    """Why `environment` sets HF_HUB_DISABLE_XET; and an unknown request is recorded."""
     pytest.importorskip("hf_xet")
     with LoopbackHub() as hub:
         *_, (name, _, message) = ask(

@@ -1,4 +1,4 @@
-"""Faults: each reaches the client as the real thing does, happens as often as it should, and a second try succeeds."""
+"""Faults: each reaches the client like a real one, happens as often as planned, and a second try succeeds."""
 
 import pytest
 

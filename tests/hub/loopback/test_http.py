@@ -1,4 +1,4 @@
-"""The wire, without the client: parts of files, signatures, pages, unknown addresses, and what is recorded."""
+"""HTTP without the client: parts of files, signatures, unknown addresses, and the record of requests."""
 
 import base64
 import json
@@ -67,7 +67,7 @@ def test_files_of_a_private_space(hub):
     assert fetch(address, Authorization=f"Bearer {hub.token}")[2] == b"print()"
 
 
-def test_names_that_the_hub_does_not_take(hub):
+def test_invalid_names(hub):
     owner = {"Authorization": f"Bearer {hub.token}"}
     for name, status in (("a--b", 400), ("a.git", 400), ("-a", 400), ("a" * 97, 400), ("a/b", 400), ("a.b-c_1", 200)):
         assert fetch(f"{hub.url}/api/repos/create", "POST", body=json.dumps({"name": name}), **owner)[0] == status, (
@@ -75,7 +75,7 @@ def test_names_that_the_hub_does_not_take(hub):
         )
 
 
-def test_the_storage_wants_its_signature(hub):
+def test_the_storage_requires_a_signature(hub):
     publish(hub, {})
     content, sha256 = b"large", "8b5a6d5b0d5b6b0f6c3e3ff3d5b9cc6a"
     owner = {"Authorization": f"Bearer {hub.token}"}
@@ -89,7 +89,7 @@ def test_the_storage_wants_its_signature(hub):
     assert (status, sha256 in answer.decode()) == (400, True), "this is not what was announced"
 
 
-def test_what_is_unknown_is_noted():
+def test_unknown_requests_are_recorded():
     with LoopbackHub() as hub:
         publish(hub, {})
         for method, path in (("GET", "/api/telemetry"), ("POST", "/user/a"), ("GET", "/api/models/user/a/unheard/of")):
@@ -102,7 +102,7 @@ def test_what_is_unknown_is_noted():
         ]
 
 
-def test_every_byte_is_kept_and_can_be_searched(hub):
+def test_bodies_are_recorded_and_can_be_searched(hub):
     publish(hub, {"notes.txt": b"planted-in-a-file"})
     fetch(f"{hub.url}/api/validate-yaml", "POST", body=json.dumps({"content": "planted-in-a-card"}))
     body = b'{"files": [{"path": "planted-in-a-path", "sample": "%s"}]}' % base64.b64encode(b"planted-in-a-sample")
@@ -113,7 +113,7 @@ def test_every_byte_is_kept_and_can_be_searched(hub):
     assert b"planted-in-a-cut" in b"".join(in_the_clear(b'{"planted-in-a-cut": "'))
 
 
-def test_chunks_are_put_together_and_can_be_cut(hub):
+def test_chunked_bodies_can_be_cut(hub):
     pieces = [b'{"content": ', b'"# A card"', b"}"]
     assert fetch(f"{hub.url}/api/validate-yaml", "POST", body=iter(pieces))[0] == 200
     assert hub.requests[-1].body == b"".join(pieces)
@@ -123,7 +123,7 @@ def test_chunks_are_put_together_and_can_be_cut(hub):
     assert (fault.happened, hub.requests[-1].status, hub.requests[-1].body) == (1, None, b"".join(pieces)[:15])
 
 
-def test_a_client_that_leaves_in_the_middle_is_recorded():
+def test_a_dropped_connection_is_recorded():
     with LoopbackHub() as hub:
         parts = urlsplit(hub.url)
         for headers, body in (
@@ -144,7 +144,7 @@ def test_a_client_that_leaves_in_the_middle_is_recorded():
     ]
 
 
-def test_two_hubs_know_nothing_of_each_other():
+def test_two_hubs_are_independent():
     with LoopbackHub() as one, LoopbackHub(user="other", token="hf_given") as two:
         publish(one, {"a": b"1"})
         assert fetch(f"{two.url}/api/models/user/a")[0] == 401

@@ -1,4 +1,4 @@
-"""Repositories without HTTP: commits, branches, listings, the rules of an upload, and what git makes of a file."""
+"""Repositories without HTTP: commits, branches, listings and upload rules, compared with git."""
 
 import subprocess
 
@@ -25,7 +25,7 @@ def repository(**files):
     return Repository(files or {"a": SMALL})
 
 
-def test_a_commit_is_whole_or_not_at_all():
+def test_a_commit_makes_all_changes_or_none():
     a = repository()
     first = a.at("main")
     changes = [Change("b", LARGE), Change("d/e", OTHER), Change("a")]
@@ -43,13 +43,13 @@ def test_a_commit_is_whole_or_not_at_all():
     assert a.at("main") == second
 
 
-def test_two_equal_commits_are_two():
+def test_equal_commits_have_different_hashes():
     a = repository()
     oids = {a.commit("main", [Change("a", SMALL)], title="t", author="u").oid for _ in range(3)}
     assert len(oids) == 3
 
 
-def test_folders_go_with_all_that_is_in_them():
+def test_deleting_a_folder_deletes_its_files():
     files = {"d/e/f": SMALL, "d/g": SMALL, "dd": SMALL}
     assert apply(files, [Change("d/", folder=True)]) == {"dd": SMALL}
     assert apply(files, [Change("d", folder=True), Change("d/h", OTHER)]) == {"dd": SMALL, "d/h": OTHER}
@@ -118,11 +118,11 @@ def test_the_commit_that_changed_a_file_last():
         ("README.md", 9, "मराठी".encode(), False),
     ],
 )
-def test_what_goes_to_large_file_storage(path, size, sample, large):
+def test_files_for_large_file_storage(path, size, sample, large):
     assert is_large(path, size, sample) == large
 
 
-def test_git_attributes_say_the_same():
+def test_git_attributes():
     assert "*.safetensors filter=lfs diff=lfs merge=lfs -text\n" in GIT_ATTRIBUTES
 
 
@@ -144,7 +144,7 @@ def test_gitignore_is_that_of_git(tmp_path, rules, ignored, kept):
 
 
 def git_ignores(folder, rules: str, paths: list[str]) -> list[str]:
-    """What git itself ignores, with these rules."""
+    """Return the paths that git ignores with these rules."""
     subprocess.run(["git", "init", "-q", folder], check=True)
     (folder / ".gitignore").write_text(rules)
     command = ["git", "-C", folder, "check-ignore", "--no-index", "--stdin"]

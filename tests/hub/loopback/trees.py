@@ -1,4 +1,4 @@
-"""Listings: the files and folders of a commit as the Hub describes them; pure functions."""
+"""List the files and folders of a commit in the format of the Hub."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from tests.hub.loopback.repository import Blob, Commit, MissingEntry, git_oid
 
 
 def file_row(path: str, blob: Blob) -> dict[str, Any]:
-    """A file as a listing has it."""
+    """Return the row of a file."""
     row = {"type": "file", "path": path, "oid": blob.oid, "size": len(blob.content)}
     if blob.sha256:
         row["lfs"] = {"oid": blob.sha256, "size": len(blob.content), "pointerSize": blob.pointer_size}
@@ -15,7 +15,7 @@ def file_row(path: str, blob: Blob) -> dict[str, Any]:
 
 
 def sibling(path: str, blob: Blob, *, details: bool) -> dict[str, Any]:
-    """A file as the description of its repository has it; sizes and hashes if `details`."""
+    """Return a file in the description of its repository; with sizes and hashes if `details`."""
     row: dict[str, Any] = {"rfilename": path}
     if details:
         row |= {"size": len(blob.content), "blobId": blob.oid}
@@ -25,21 +25,21 @@ def sibling(path: str, blob: Blob, *, details: bool) -> dict[str, Any]:
 
 
 def folders(files: Mapping[str, Blob]) -> set[str]:
-    """Every folder that has a file in it, at any depth."""
+    """Return every folder that holds a file, at any depth."""
     return {path[:end] for path in files for end, letter in enumerate(path) if letter == "/"}
 
 
 def folder_row(path: str, files: Mapping[str, Blob]) -> dict[str, Any]:
-    """A folder as a listing has it; its hash changes with its contents."""
+    """Return the row of a folder; its hash changes with its contents."""
     inside = sorted(f"{name} {blob.oid}" for name, blob in files.items() if name.startswith(path + "/"))
     return {"type": "directory", "path": path, "oid": git_oid("\n".join(inside).encode(), "tree"), "size": 0}
 
 
 def listing(files: Mapping[str, Blob], folder: str = "", *, recursive: bool = False) -> list[dict[str, Any]]:
-    """Rows of what lies in a folder ('' for all), by path.
+    """Return the rows of a folder ('' for the root), sorted by path.
 
     Raises:
-        MissingEntry: if there is no such folder.
+        MissingEntry: There is no such folder.
     """
     known = folders(files)
     if folder and folder not in known:
@@ -50,7 +50,7 @@ def listing(files: Mapping[str, Blob], folder: str = "", *, recursive: bool = Fa
 
 
 def rows(files: Mapping[str, Blob], paths: Iterable[str]) -> list[dict[str, Any]]:
-    """Rows of these files and folders; what does not exist is left out."""
+    """Return the rows of these files and folders, without those that do not exist."""
     known = folders(files)
     return [
         file_row(path, files[path]) if path in files else folder_row(path, files)
@@ -60,7 +60,7 @@ def rows(files: Mapping[str, Blob], paths: Iterable[str]) -> list[dict[str, Any]
 
 
 def with_last_commits(found: list[dict[str, Any]], history: list[Commit]) -> list[dict[str, Any]]:
-    """The rows, each with the commit that changed it last.
+    """Return the rows, each with the commit that changed it last.
 
     Args:
         found: rows of the newest commit.

@@ -1,4 +1,4 @@
-"""Rules of an upload: which files go to large-file storage, and which are ignored; pure functions.
+"""Rules of an upload: which files go to large-file storage, and which are ignored.
 
 A file is large above 10 MB, by its ending as in the `.gitattributes` that the Hub gives every new repository, or if
 its beginning has a zero byte (git's own sign of a binary file).
@@ -17,7 +17,7 @@ _WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 def is_large(path: str, size: int, sample: bytes) -> bool:
-    """Whether a file goes to large-file storage.
+    """Return whether a file goes to large-file storage.
 
     Args:
         path: in the repository.
@@ -29,9 +29,9 @@ def is_large(path: str, size: int, sample: bytes) -> bool:
 
 
 def is_ignored(path: str, gitignore: str) -> bool:
-    """Whether a `.gitignore` leaves this file out; the last line that matches decides, `!` takes back.
+    """Return whether a `.gitignore` excludes this file; the last matching line decides, and `!` includes it again.
 
-    Stars, `?`, anchors and folders are understood, character classes are not.
+    Stars, `?`, anchors and folders are supported, character classes are not.
     """
     ignored = False
     for line in gitignore.splitlines():

@@ -1,4 +1,4 @@
-"""The wire: one address of the Hub on top of the standard library's server, with connections that can be cut."""
+"""One HTTP server of the test Hub, whose connections can be cut."""
 
 import logging
 import socket
@@ -17,13 +17,13 @@ logger = logging.getLogger(__name__)
 
 
 class Origin(ThreadingHTTPServer):
-    """An address `http://127.0.0.1:PORT`; the system chooses the port.
+    """A server at `http://127.0.0.1:PORT`; the system chooses the port.
 
     Args:
-        answer: gives the answer to a request.
-        faults: what goes wrong instead.
-        record: is told of every request.
-        storage: whether this is the storage of large files.
+        answer: Answers a request.
+        faults: The planned faults.
+        record: Called with every request.
+        storage: Whether this is the storage of large files.
     """
 
     daemon_threads = False  # closing waits for the requests under way
@@ -40,12 +40,12 @@ class Origin(ThreadingHTTPServer):
         self._connections: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
-        # Closing waits for the next poll, so that should not be far away.
+        # Closing waits for the next poll.
         self._thread = Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 
     def close(self):
-        """Stop listening, break the connections that clients keep open, and wait until all is quiet."""
+        """Stop listening, close open connections, and wait for requests in progress."""
         self.shutdown()
         self._thread.join()
         for connection in tuple(self._connections):
@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.answer(Call(self.command, address.path, query, headers, body))
 
     def _read(self, most: int | None) -> tuple[bytes, bool]:
-        """The body of the request, or its first `most` bytes, and whether all of it came."""
+        """Return the body, or its first `most` bytes, and whether it is complete."""
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             return self._read_chunks(most)
         length = int(self.headers.get("Content-Length", 0))
