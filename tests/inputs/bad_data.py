@@ -34,7 +34,7 @@ DATA = {
     "JSON lines": Bad(lambda g: g.data(train='{"text": "a", "label": "b"}\n' * 4), ("train.csv",)),
     "TSV": Bad(lambda g: g.data(train=GOOD.replace(",", "\t")), ("train.csv", "'\\t'", "comma-separated")),
     "commas in a .tsv": Bad(lambda g: _train(g, "train.tsv", GOOD), ("train.tsv", "no tabs but ','")),
-    "an array in a .jsonl": Bad(lambda g: _train(g, "train.jsonl", '["a", "b"]'), ("line 1", "no JSON object")),
+    "an array in a .jsonl": Bad(lambda g: _train(g, "train.jsonl", '["a", "b"]'), ("line 1", "not a JSON object")),
     "half a character in a .jsonl": Bad(
         lambda g: _train(g, "train.jsonl", '{"text": "\\ud800", "label": "a"}'), ("line 1", "half a character")
     ),
@@ -60,7 +60,7 @@ DATA = {
     "label of test unknown": Bad(lambda g: g.data(train=GOOD, test=TEST + "x,music\n"), ("'music'",)),
     "test is train": Bad(lambda g: g.data(train=GOOD, test=GOOD), ("every text of",)),
     "number words": Bad(
-        lambda g: g.data(train=GOOD, test=TEST, problem_type="regression"), ("line 2", "'a'", "no number")
+        lambda g: g.data(train=GOOD, test=TEST, problem_type="regression"), ("line 2", "'a'", "not a number")
     ),
     "number inf": Bad(
         lambda g: g.data(train="text,label\na,1\nb,inf\n", test="text,label\nc,1\n", problem_type="regression"),

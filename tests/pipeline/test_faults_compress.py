@@ -9,7 +9,10 @@ from tests.helpers.damage import bytes_of, last_line
 from tests.helpers.killing import KILLED
 from trainer_ext.report.run_directory import RunDirectory
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # on a busy machine: eight starts and two fresh processes in one fixture
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]  # on a busy machine: eight starts and two fresh processes in one fixture
 # The place, and what lies there afterwards.
 PLACES = [
     ({"rename": "*/run/recipe.yaml"}, []),

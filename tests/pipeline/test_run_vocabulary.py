@@ -208,7 +208,7 @@ def test_a_teacher_is_compared_token_by_token_where_no_train_text_is_cut_otherwi
     for name in ("loss_distill", "loss_hidden", "loss_relations"):
         assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-3), name
     (tmp_path / "less").mkdir()
-    with pytest.raises(InputError, match=f"Or ask for so many tokens .* as some are with {size - 1}"):
+    with pytest.raises(InputError, match=f"Or keep more than {size - 1} tokens"):
         run_of(tmp_path / "less", {**fields, "output_dir": str(tmp_path / "less/run"), "vocab_size": size - 1})
     assert not (tmp_path / "less/run").exists()
 

@@ -92,7 +92,7 @@ def test_answers_that_are_nan_are_not_scored(tiny_model):
     encoded = datasets.Dataset.from_dict({"input_ids": [[5, 6, 7]], "attention_mask": [[1, 1, 1]]})
     assert np.isfinite(evaluate.predict(model, encoded, tokenizer_of("bert"))).all()
     model.classifier.weight.data[0, 0] = math.nan
-    with pytest.raises(Diverged, match="A BertForSequenceClassification answers NaN"):
+    with pytest.raises(Diverged, match="The logits of a BertForSequenceClassification are NaN"):
         evaluate.predict(model, encoded, tokenizer_of("bert"))
 
 

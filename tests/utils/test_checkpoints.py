@@ -1,11 +1,8 @@
 """Resuming: the newest complete checkpoint is taken, one that was cut off never, and a finished run makes no more steps."""
 
-import shutil
-
 import pytest
 
 from tests.helpers.training import PRUNE, differing, logged, make_trainer, without_timing
-from tests.trainer.test_recovery import FIELDS as RECOVERY
 from trainer_ext import InputError
 from trainer_ext.utils.checkpoints import checkpoint_to_resume, is_complete, is_finished, last_checkpoint
 
@@ -91,16 +88,3 @@ def test_without_compression_it_is_trainer(tmp_path):
     resumed = make_trainer(tmp_path, max_steps=6, save_strategy="steps", save_steps=3)
     resumed.train(resume_from_checkpoint=True)
     assert resumed.state.global_step == 7
-
-
-def test_a_recovery_that_an_earlier_run_left_in_the_folder_is_not_taken(tmp_path):
-    """A second run was killed between its last step and its recovery."""
-    fresh = make_trainer(tmp_path / "fresh", rows=32, **RECOVERY)
-    fresh.train()
-    make_trainer(tmp_path, rows=32, **{**RECOVERY, "learning_rate": 3e-3}).train()
-    assert last_checkpoint(tmp_path / "recovery") is not None
-    shutil.rmtree(tmp_path / "checkpoint-8")
-    shutil.copytree(tmp_path / "fresh" / "checkpoint-8", tmp_path / "checkpoint-8", copy_function=shutil.copy)
-    resumed = make_trainer(tmp_path, rows=32, **RECOVERY)
-    resumed.train(resume_from_checkpoint=True)
-    assert differing(resumed.model.state_dict(), fresh.model.state_dict()) == []
