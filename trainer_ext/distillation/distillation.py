@@ -16,7 +16,6 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from transformers import PreTrainedModel
 
 from ..errors import InputError
 from . import hidden_states
@@ -28,6 +27,8 @@ from .teacher_cache import CachedTeacher
 from .teachers import LiveTeacher, Precision, check_teacher, check_tokenizer
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from ..training_args import DistillPruneTrainingArguments
 
 

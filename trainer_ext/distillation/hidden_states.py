@@ -8,12 +8,15 @@ section 3.2) does the same during pruning.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 from .losses import mean_over_rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def layer_pairs(

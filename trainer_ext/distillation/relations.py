@@ -12,13 +12,16 @@ import contextlib
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
-from transformers import PreTrainedModel
 
 from ..models.architectures import layers_of
 from .losses import mean_over_rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Projections = Callable[[int], list[torch.Tensor] | None]
 

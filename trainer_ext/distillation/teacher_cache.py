@@ -23,16 +23,19 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from ..errors import InputError, one_line
 from ..utils.files import refused
 from .teachers import LOGITS, LiveTeacher, Precision
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _MAP_SIZE = 1 << 40  # bytes; SQLite lowers it to its own limit
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)  # another process is at work

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
 from ..errors import InputError
@@ -16,6 +16,9 @@ from ..models.loading import HEADS, head_of, load_model, longest_text
 from ..utils.finite import check_given
 from .collator import IDS, OWN_TOKENS_HINT, split_inputs
 from .losses import SOFT_TARGETS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 LABELS = ("labels", "start_positions", "end_positions")
 LOGITS = {name for target in SOFT_TARGETS.values() for name in target.outputs}
