@@ -1,5 +1,7 @@
 """Resuming: the newest complete checkpoint is taken, one that was cut off never, and a finished run makes no more steps."""
 
+import shutil
+
 import pytest
 
 from tests.helpers.training import PRUNE, differing, logged, make_trainer, without_timing
