@@ -140,6 +140,7 @@ def test_the_published_space_starts(published, run, tmp_path):
     """From the published files, with its own wheel and its models by id from an empty cache."""
     hub, _ = published
     for name, content in hub.files(SPACE, repo_type="space").items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
     assert f"{REPO}-baseline" in (tmp_path / "models.json").read_text()
     environment = {**hub.environment(tmp_path / "cache"), "HF_TOKEN": ""}
