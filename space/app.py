@@ -1,7 +1,7 @@
-"""The page that compares a model with what it was compressed to: `python app.py [RUN]`, or a Space on the Hub.
+"""Serve the page that compares a model before and after compression: `python app.py [RUN]`, or a Space on the Hub.
 
-Without an argument the models are those of `models.json` beside this file, and where there is none those of the
-quickstart, which is run first if it was not yet. A private model is read with the token of the environment (HF_TOKEN, a secret of the Space).
+Without an argument, the models are those of `models.json` in this folder; without this file, those of the quickstart,
+which is run first if necessary. Private models need a token in the environment variable HF_TOKEN, a secret of the Space.
 """
 
 import importlib.util
@@ -9,15 +9,15 @@ import os
 import sys
 from pathlib import Path
 
-from gpu import import_spaces
+from core.limits import import_spaces
 
 HERE = Path(__file__).resolve().parent
 
 
 def prepare() -> None:
-    """Keep the page to itself, and find the package: installed, or in the wheel beside this file.
+    """Turn off telemetry, and find the package: installed, or in the wheel in this folder.
 
-    All of it before gradio, transformers or the package is imported, which read it then.
+    This must happen before gradio, transformers and the package are imported.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -30,10 +30,9 @@ def prepare() -> None:
 
 
 def main() -> None:
-    """Say in one line what is missing (exit status 2), or serve the page until it is stopped."""
+    """Serve the page until it is stopped; exit with status 2 and a one-line message if something is missing."""
     prepare()
-    from names import QUICKSTART, choose
-    from quickstart import ensure
+    from core.startup import QUICKSTART, choose, ensure
 
     from trainer_ext import InputError
 
@@ -49,20 +48,24 @@ def main() -> None:
 
 
 def stop(why: str) -> None:
-    """End with one line."""
+    """Exit with status 2 and a one-line message."""
     sys.stderr.write(f"{why}\n")
     sys.exit(2)
 
 
 def serve(names: dict[str, str]) -> None:
-    """Open the models of these names, build their page, and serve it."""
+    """Load the two models, build their page and serve it.
+
+    Args:
+        names: Folder or Hub id of "baseline" and "compressed".
+    """
     import_spaces()
     import torch
-    from limits import VISITORS
-    from models import open_pair
+    from core.limits import VISITORS
+    from core.models import open_pair
     from page import build_page, theme
 
-    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core stays with the server, or models wait for it
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # leave one core to the server
     page = build_page(open_pair(names))
     page.launch(theme=theme(), css_paths=HERE / "style.css", footer_links=["api"], state_session_capacity=VISITORS)
 

@@ -1,27 +1,24 @@
-"""Page: the frame of what a visitor sees, a title, the language switch and one tab per module."""
+"""Build the page: a title, the language switch, and one tab for each module of `tabs`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import gradio as gr
-import tab_batch
-import tab_speed
-import tab_stress
-import tab_text
-from captions import FIRST
-from limits import WAITING
-from models import Pair
-from words import Words
+from core.captions import FIRST
+from core.limits import WAITING
+from core.models import Pair
+from tabs import batch, speed, stress, text
+from tabs.language import LanguageSwitch
 
 FONTS = ["system-ui", "Noto Sans Devanagari", "Nirmala UI", "sans-serif"]
-TABS: dict[str, Callable[[Pair, Words], None]] = {
-    "text": tab_text.build,
-    "batch": tab_batch.build,
-    "speed": tab_speed.build,
-    "stress": tab_stress.build,
+TABS: dict[str, Callable[[Pair, LanguageSwitch], None]] = {
+    "text": text.build,
+    "batch": batch.build,
+    "speed": speed.build,
+    "stress": stress.build,
 }
-FORGET = (600, 3600)  # every so many seconds, the files of visitors that are older than so many
+DELETE_CACHE = (600, 3600)  # seconds: how often visitors' files are deleted, and from which age on
 WORDS = {
     "en": {
         "title": "# Before and after compression\nThe same texts, two models: the baseline and what it was compressed to.",
@@ -41,7 +38,7 @@ WORDS = {
 
 
 def theme() -> gr.themes.Base:
-    """Gradio's own, with fonts of the visitor's that carry Devanagari, and 4.5:1 where it has less."""
+    """Return Gradio's theme with local fonts for Devanagari, and with contrasts of at least 4.5:1."""
     light = {
         "button_primary_background_fill": "*primary_700",  # white is readable on it
         "button_primary_background_fill_hover": "*primary_800",
@@ -57,15 +54,15 @@ def theme() -> gr.themes.Base:
 
 
 def build_page(pair: Pair) -> gr.Blocks:
-    """The page that compares these two."""
-    with gr.Blocks(title="Before and after compression", analytics_enabled=False, delete_cache=FORGET) as page:
+    """Build the page that compares two models."""
+    with gr.Blocks(title="Before and after compression", analytics_enabled=False, delete_cache=DELETE_CACHE) as page:
         with gr.Row(elem_id="top"):
             title = gr.Markdown(WORDS[FIRST]["title"])
-            words = Words(page)
-        words.follow(title, lambda language: {"value": WORDS[language]["title"]})
+            switch = LanguageSwitch(page)
+        switch.follow(title, lambda language: {"value": WORDS[language]["title"]})
         with gr.Tabs():
             for name, build in TABS.items():
-                with words.add(gr.Tab, WORDS, {"label": name}, id=name):
-                    build(pair, words)
-        words.connect()
+                with switch.add(gr.Tab, WORDS, {"label": name}, id=name):
+                    build(pair, switch)
+        switch.connect()
     return page.queue(max_size=WAITING)

@@ -139,7 +139,7 @@ def forks():
 @pytest.fixture
 def copies(tmp_path, monkeypatch):
     """The results page and the result files as they are, where they may be changed."""
-    from recipes import results
+    from recipes.tools import results
 
     readme, files = tmp_path / "README.md", tmp_path / "results"
     readme.write_bytes(results.README.read_bytes())

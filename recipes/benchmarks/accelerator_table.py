@@ -1,28 +1,30 @@
-"""Tables of the benchmark for accelerators: Markdown from the result file, and the part of README.md between its markers.
+"""Tables of the benchmark of accelerators.
 
-python -m recipes.benchmarks.accelerator_table      # write README.md anew from results/accelerator.json
+python -m recipes.benchmarks.accelerator_table    # rewrite the table in README.md from results/accelerator.json
 """
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
-from recipes.benchmarks.marked import README, RESULTS, replaced, table
+from recipes.tools.markdown import replace_part, table
 from trainer_ext.utils.files import write_text
 
+README = Path(__file__).with_name("README.md")
 NAME = "accelerator"
-FILE = RESULTS / f"{NAME}.json"
+FILE = README.with_name("results") / f"{NAME}.json"
 
 
 def summary(record: dict[str, Any]) -> str:
-    """Training in each precision, the times of dense and pruned models, and what parts of a layer cost."""
+    """Return three tables: training by precision, latency of dense and pruned models, latency of parts of a layer."""
     parts = [training(record["training"]), latency(record["latency"]), blocks(record["blocks"]), record["machine"]]
     return "\n\n".join(parts) + "\n"
 
 
 def training(results: list[dict[str, Any]]) -> str:
-    """Time, memory and outcome of each precision, beside fp32 of the same trainer."""
+    """Return time, memory and accuracy of each precision, compared with fp32 of the same trainer."""
     headings = ["trainer", "precision", "s per step", "speed-up", "peak MiB", "of fp32", "last loss", "accuracy %"]
     full = {row["trainer"]: row for row in results if row["precision"] == "fp32"}
     rows = [headings]
@@ -41,11 +43,11 @@ def training(results: list[dict[str, Any]]) -> str:
             ]
         )
     about = f"{results[0]['steps']} steps; accuracy on {results[0]['rows']} new texts"
-    return f"{table(rows)}\n\n{about}"
+    return f"{table(rows[0], rows[1:])}\n\n{about}"
 
 
 def latency(results: list[dict[str, Any]]) -> str:
-    """Milliseconds of a call; in brackets how many times as fast as the dense model in fp32, and in the same precision."""
+    """Return the latency; in brackets the speed-up over the dense model in fp32, and in the same precision."""
     shapes = list(dict.fromkeys((row["batch_size"], row["sequence_length"]) for row in results))
     times = {
         (row["model"], row["precision"], row["batch_size"], row["sequence_length"]): row["median_ms"]
@@ -60,23 +62,23 @@ def latency(results: list[dict[str, Any]]) -> str:
             whole, same = times[names[0], "fp32", *shape], times[names[0], precision, *shape]
             cells.append(f"{took:.2f} ms ({whole / took:.2f}x, {same / took:.2f}x)")
         rows.append([name, precision, *cells])
-    return f"{table(rows)}\n\nin brackets: against dense in fp32, and against dense in the same precision"
+    return f"{table(rows[0], rows[1:])}\n\nin brackets: against dense in fp32, and against dense in the same precision"
 
 
 def blocks(found: dict[str, dict[str, float]]) -> str:
-    """Milliseconds of a call with a part of the heads, or of the neurons, left in every layer."""
+    """Return the latency with a part of the heads, or of the neurons, left in every layer."""
     shares = [name.removeprefix("heads ") for name in next(iter(found.values())) if name.startswith("heads ")]
     rows = [["precision", "left of every layer", *shares]]
     for precision, times in found.items():
         for part in ("heads", "neurons"):
             rows.append([precision, part, *(f"{times[f'{part} {share}']:.2f} ms" for share in shares)])
-    return table(rows)
+    return table(rows[0], rows[1:])
 
 
 def main() -> None:
-    """Write README.md anew."""
+    """Rewrite the table in README.md."""
     record = json.loads(FILE.read_text(encoding="utf-8"))
-    write_text(README, replaced(README.read_text(encoding="utf-8"), NAME, summary(record)))
+    write_text(README, replace_part(README.read_text(encoding="utf-8"), NAME, summary(record)))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ point of a frontier the other frontier's accuracy there is taken from it.
 
 Target: ours on or above every peer's frontier. Outcomes are in recipes/benchmarks/README.md.
 
-    python recipes/prepare.py trec6 SOURCE DATA
+    python recipes/tools/prepare.py trec6 SOURCE DATA
     python -m recipes.benchmarks.peers DATA MODEL --output runs/peers
 """
 

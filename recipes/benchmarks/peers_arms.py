@@ -1,20 +1,169 @@
-"""Arms of the benchmark of peers: name, method and how the small model is made, cheap ones first."""
+"""The arms of the benchmark of peers: every method with its settings, the cheapest arms first.
+
+Each function trains one small model from the shared baseline, with the same teacher, data and training settings.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from recipes.benchmarks.peer_nn_pruning import hybrid
-from recipes.benchmarks.peer_small_bert import narrow, shallow
-from recipes.benchmarks.peer_torch_pruning import torch_pruning
+import torch
+from torch.utils.data import DataLoader
+
+from recipes.benchmarks.nn_pruning_hybrid import HybridTrainer
 from recipes.benchmarks.peers_training import Setting, taught
+from trainer_ext.errors import InputError
+from trainer_ext.models.architectures import layers_of
+from trainer_ext.pruning.layer_dropping import drop_layers
+from trainer_ext.pruning.shrinking import compact_outline, filled, shrink
 
 OURS = "trainer_ext"
 BASELINE = "baseline"
 INT8_ALONE = "int8 alone"
+GRADIENT_ROWS = 1024  # training texts for the Taylor importance
+ROUND_TO = 8  # widths of Torch-Pruning are multiples of this
+
+
+def hybrid(setting: Setting, *, penalty: float):
+    """Train nn_pruning's hybrid with its own distillation, and remove its empty heads and neurons.
+
+    It distils only logits, with the weight and temperature of all arms. The penalty decides how much is pruned, so the
+    sparsity is a result. Our `shrink` removes what its own optimizer of finished models would, and every empty neuron.
+
+    Args:
+        setting: What the arms share.
+        penalty: Final weight of the L1 penalty on the scores; its recipes use 5 to 40 for much longer runs.
+    """
+    asked = setting.recipe.training
+    trainer = HybridTrainer(
+        setting.dense(),
+        setting.arguments(),
+        teacher=setting.dense(),
+        penalty=penalty,
+        score_lr=asked.prune_score_lr,
+        start=asked.prune_start,
+        end=asked.prune_end,
+        block_size=asked.prune_block_size,
+        **setting.rows,
+    )
+    trainer.train()
+    return shrink(trainer.compile())[0]
+
+
+def evenly_spaced(depth: int, layers: int) -> list[int]:
+    """Return the layers that a student starts from, counted from 0: the last layer of each of `layers` equal spans."""
+    if not 1 <= layers <= depth:
+        raise ValueError(f"layers={layers} must be in [1, {depth}].")
+    return [(index + 1) * depth // layers - 1 for index in range(layers)]
+
+
+def shallow(setting: Setting, *, layers: int):
+    """Train a student of evenly spaced layers of the baseline, as TextBrewer does (Yang et al. 2020, arXiv 2002.12620).
+
+    The student learns from soft labels and from the hidden states of matched layers (mean squared error, with a linear
+    map between different widths): our distill_* fields have the same losses.
+    """
+    dense = setting.dense()
+    depth = dense.config.num_hidden_layers
+    dropped = [index for index in range(depth) if index not in evenly_spaced(depth, layers)]
+    return taught(setting, drop_layers(dense, len(dropped), dropped))
+
+
+def narrow(setting: Setting, *, layers: int, width: int):
+    """Train a narrow student with random weights, with the head size of the baseline and four neurons per unit of width.
+
+    There is no small pre-trained model with the teacher's tokenizer. The learning rate is `scratch_learning_rate`.
+    """
+    dense = setting.dense()
+    config = copy.deepcopy(dense.config)
+    head_size = config.hidden_size // config.num_attention_heads
+    config.update({"num_hidden_layers": layers, "hidden_size": width, "intermediate_size": 4 * width})
+    config.num_attention_heads = width // head_size
+    return taught(setting, type(dense)(config), learning_rate=setting.recipe.model.scratch_learning_rate)
+
+
+def torch_pruning(setting: Setting, *, ratio: float, importance: str = "taylor"):
+    """Prune with Torch-Pruning in one shot, then train as all arms.
+
+    Torch-Pruning (Fang et al. 2023, arXiv 2301.12900) with its settings for transformers: whole heads and feed-forward
+    neurons, ranked over all layers by kind of part (isomorphic pruning, Fang et al. 2024, arXiv 2407.04616).
+
+    Args:
+        setting: What the arms share.
+        ratio: Fraction of the heads and of the neurons to remove, in (0, 1).
+        importance: `taylor`, of the loss on training texts, or `magnitude`.
+
+    Raises:
+        InputError: Torch-Pruning is not installed.
+    """
+    model = setting.dense()
+    if importance == "taylor":
+        add_gradients(model, setting)
+    return taught(setting, cut(model, ratio=ratio, importance=importance))
+
+
+def cut(model, *, ratio: float, importance: str):
+    """Return the compact model that Torch-Pruning makes of a classifier; it changes `model` in place.
+
+    Args:
+        model: A model of a known architecture, on the CPU; for `taylor` with gradients.
+        ratio: Fraction of the heads and of the neurons to remove.
+        importance: `taylor` or `magnitude`.
+    """
+    try:
+        import torch_pruning
+    except ImportError as error:
+        raise InputError(f"torch_pruning is not installed ({error}): pip install torch-pruning==1.6.1") from error
+    kinds = {
+        "taylor": torch_pruning.importance.GroupTaylorImportance,
+        "magnitude": torch_pruning.importance.GroupMagnitudeImportance,
+    }
+    dense, layers = type(model)(model.config), layers_of(model)
+    linears = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    parts = [(part.path, layer) for layer in layers for part in (layer.query, layer.key, layer.value)]
+    heads = {model.base_model.get_submodule(path): layer.heads for path, layer in parts}
+    inner = {model.base_model.get_submodule(layer.ffn_in.path) for layer in layers}
+    example = {"input_ids": torch.full((2, 8), 5), "attention_mask": torch.ones(2, 8, dtype=torch.long)}
+    attention = model.config._attn_implementation
+    model.set_attn_implementation("eager")  # with the fused kernel, the dependency graph is incomplete
+    pruner = torch_pruning.pruner.BasePruner(
+        model.eval(),
+        example,
+        importance=kinds[importance](),
+        global_pruning=True,
+        isomorphic=True,
+        pruning_ratio=ratio,
+        head_pruning_ratio=ratio,
+        num_heads=heads,
+        prune_num_heads=True,
+        prune_head_dims=False,
+        round_to=ROUND_TO,
+        root_module_types=[torch.nn.Linear],
+        ignored_layers=[linear for linear in linears.values() if linear not in heads and linear not in inner],
+        output_transform=lambda output: output.logits.sum(),
+    )
+    pruner.step()
+    model.set_attn_implementation(attention)
+    prefix = f"{model.base_model_prefix}."
+    sizes = {
+        name.removeprefix(prefix): list(linear.weight.shape)
+        for name, linear in linears.items()
+        if linear.weight.shape != dense.get_submodule(name).weight.shape
+    }
+    return filled(compact_outline(dense, sizes, {}), model.zero_grad() or model, model.state_dict())
+
+
+def add_gradients(model, setting: Setting) -> None:
+    """Sum the gradients of the task loss over training texts, without dropout."""
+    rows = setting.encoded.train
+    rows = rows.shuffle(seed=setting.recipe.training.seed).select(range(min(GRADIENT_ROWS, len(rows))))
+    size = setting.recipe.training.per_device_train_batch_size
+    for batch in DataLoader(rows, batch_size=size, collate_fn=setting.rows["data_collator"]):
+        model.eval()(**batch).loss.backward()
 
 
 @dataclass(frozen=True)
@@ -22,10 +171,10 @@ class Arm:
     """One model of the benchmark.
 
     Attributes:
-        name: as tables and folders call it.
-        method: whose frontier it lies on.
-        make: gives the small model.
-        fields: what `make` is told besides the setting.
+        name: Its name in tables and folders.
+        method: The method that it belongs to.
+        make: The function that trains the small model.
+        fields: Arguments of `make`, besides the setting.
     """
 
     name: str
@@ -34,12 +183,12 @@ class Arm:
     fields: dict[str, Any] = field(default_factory=dict)
 
     def run(self, setting: Setting):
-        """Make the small model."""
+        """Train the small model."""
         return partial(self.make, **self.fields)(setting)
 
 
 def compressed(setting: Setting, **fields):
-    """A model of our own trainer with these fields."""
+    """Train a model with our own trainer; `fields` are its arguments."""
     return taught(setting, setting.dense(), **fields)
 
 

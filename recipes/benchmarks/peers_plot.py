@@ -7,7 +7,7 @@ from typing import Any
 
 from recipes.benchmarks.frontier import Point, pareto
 from recipes.benchmarks.peers_arms import OURS
-from recipes.benchmarks.peers_points import baseline_point, estimate, points, title, views
+from recipes.benchmarks.peers_table import baseline_point, estimate, points, title, views
 
 # Okabe and Ito's colours, told apart without red and green; ours is the dark one, drawn last and thick.
 OUR_COLOUR, DENSE, FAINT = "#222222", "#8A8A8A", "#D9D9D9"

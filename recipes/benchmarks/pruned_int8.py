@@ -23,7 +23,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from recipes.seeds import interval
+from recipes.tools.run_tables import interval
 from trainer_ext import report
 from trainer_ext.benchmark.runner import benchmark
 from trainer_ext.benchmark.tables import machine

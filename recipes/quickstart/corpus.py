@@ -17,9 +17,10 @@ from random import Random
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
+
+from trainer_ext.utils import yaml
 
 HERE = Path(__file__).parent
 LABELS = tuple(
@@ -71,8 +72,8 @@ def _check_keys(value: Any, where: str, required: set[str], optional: set[str]) 
 
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return yaml.load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read as UTF-8 YAML: {error}") from error
 
 

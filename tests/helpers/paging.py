@@ -9,8 +9,8 @@ from pathlib import Path
 
 import network_guard
 import pytest
-from models import Pair, open_pair
-from names import choose
+from core.models import Pair, open_pair
+from core.startup import choose
 
 from recipes.benchmarks import page_process
 from tests.helpers.vocabularies import tokenizer_of

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from batch_input import arguments, columns_of, read_texts_of
-from compare import check_text
-from models import find_report, open_pair
-from names import choose
-from sweep import COLUMNS, read_sweep
+from core.batch_input import arguments, columns_of, read_texts_of
+from core.compare import check_text
+from core.models import find_report, open_pair
+from core.startup import choose
+from core.sweep import COLUMNS, read_sweep
 
 from tests.inputs.ground import change_json
 from trainer_ext.data.arguments import DataArguments

@@ -7,9 +7,9 @@ import json
 from dataclasses import replace
 
 import pytest
-from batch_input import read_texts_of
+from core.batch_input import read_texts_of
+from core.sweep import COLUMNS, read_sweep
 from hypothesis import example, given, strategies as st
-from sweep import COLUMNS, read_sweep
 
 from tests.inputs.fuzzing import VALUES, fuzz, texts_of, value_or_line
 from trainer_ext.data.arguments import DataArguments

@@ -7,7 +7,10 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from recipes.benchmarks import accelerator, accelerator_table, marked
+from recipes.benchmarks import accelerator, accelerator_table
+from recipes.tools.markdown import replace_part
+
+pytestmark = pytest.mark.slow
 
 
 def run(*words):
@@ -34,11 +37,11 @@ def test_its_way_on_a_processor(tmp_path):
 
 
 def test_the_tables_on_the_page_are_what_the_result_file_gives():
-    page = marked.README.read_text(encoding="utf-8")
+    page = accelerator_table.README.read_text(encoding="utf-8")
     found = json.loads(accelerator_table.FILE.read_text(encoding="utf-8"))
-    assert marked.replaced(page, accelerator_table.NAME, accelerator_table.summary(found)) == page
+    assert replace_part(page, accelerator_table.NAME, accelerator_table.summary(found)) == page
     found["training"][0]["seconds_per_step"] *= 2
-    assert marked.replaced(page, accelerator_table.NAME, accelerator_table.summary(found)) != page
+    assert replace_part(page, accelerator_table.NAME, accelerator_table.summary(found)) != page
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")

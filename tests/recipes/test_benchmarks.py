@@ -19,6 +19,8 @@ from tests.helpers.commands import TOPICS, write_task
 from trainer_ext.pipeline.scratch import small_bert, train_tokenizer
 from trainer_ext.tasks.dataset import DataArguments, load_data
 
+pytestmark = pytest.mark.slow
+
 
 def run(main, *words):
     import typer

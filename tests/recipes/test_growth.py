@@ -11,8 +11,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from recipes.benchmarks import endurance, endurance_table, marked
+from recipes.benchmarks import endurance, endurance_table
 from recipes.benchmarks.growth import BOUNDS, Growth, Sample, growth, slope, watch
+from recipes.tools.markdown import replace_part
 
 # In steps of a twentieth of a second: 1 MiB and 1 file handle a second, and a thread of each tenth step.
 LEAK = """
@@ -108,11 +109,11 @@ def test_the_exit_status_says_whether_something_grows_or_fails(rate, errors, sta
 
 
 def test_the_table_on_the_page_is_what_the_result_file_gives():
-    page = marked.README.read_text(encoding="utf-8")
+    page = endurance_table.README.read_text(encoding="utf-8")
     found = json.loads(endurance_table.FILE.read_text(encoding="utf-8"))
-    assert marked.replaced(page, endurance_table.NAME, endurance_table.summary(found)) == page
+    assert replace_part(page, endurance_table.NAME, endurance_table.summary(found)) == page
     found["serving"]["growth"]["memory_mib"]["per_hour"] += 1
-    assert marked.replaced(page, endurance_table.NAME, endurance_table.summary(found)) != page
+    assert replace_part(page, endurance_table.NAME, endurance_table.summary(found)) != page
 
 
 def test_a_run_is_kept_without_samples_and_words(tmp_path, monkeypatch):

@@ -19,8 +19,8 @@ from transformers import (
 )
 from typer.testing import CliRunner
 
-from recipes import marathi_encoder, transplant
-from recipes.token_vectors import token_vectors
+from recipes.tools import initial_weights, marathi_encoder
+from recipes.tools.initial_weights import token_vectors
 from tests.helpers.tiny_models import build
 from trainer_ext.errors import InputError
 from trainer_ext.pipeline.scratch import train_tokenizer
@@ -87,7 +87,7 @@ def test_a_run_leaves_an_encoder_that_a_classifier_starts_from(tmp_path, corpus,
 def test_layers_and_positions_are_kept_and_embeddings_are_new(start, lines):
     tokenizer = train_tokenizer(lines, vocab_size=150, max_length=16)
     torch.manual_seed(1)
-    model = transplant.moved(str(start), tokenizer, layers=2, keep="even")
+    model = initial_weights.moved(str(start), tokenizer, layers=2, keep="even")
     old, new = AutoModel.from_pretrained(start), model.bert
     for kept, source in zip(new.encoder.layer, (old.encoder.layer[0], old.encoder.layer[2]), strict=True):
         theirs = source.state_dict()
@@ -105,10 +105,10 @@ def test_layers_and_positions_are_kept_and_embeddings_are_new(start, lines):
 
 def test_vectors_take_the_scale_of_the_embeddings_and_spare_special_tokens(start, lines):
     tokenizer = train_tokenizer(lines, vocab_size=150, max_length=16)
-    model = transplant.moved(str(start), tokenizer)
+    model = initial_weights.moved(str(start), tokenizer)
     before = model.get_input_embeddings().weight.detach().clone()
     stream = marathi_encoder.joined(lines, tokenizer)
-    transplant.place_vectors(model, token_vectors(stream, tokens=150, width=32, seed=0), tokenizer)
+    initial_weights.place_vectors(model, token_vectors(stream, tokens=150, width=32, seed=0), tokenizer)
     after = model.cls.predictions.decoder.weight.detach()
     absent = sorted(set(range(150)) - set(stream) | set(tokenizer.all_special_ids))
     present = sorted(set(range(150)) - set(absent))
@@ -128,11 +128,11 @@ def test_tokens_used_alike_are_near_each_other():
 
 
 def test_which_layers_stay():
-    chosen = {keep: transplant.kept_layers(6, 4, keep) for keep in transplant.KEEP}
+    chosen = {keep: initial_weights.kept_layers(6, 4, keep) for keep in initial_weights.KEEP}
     assert chosen == {"even": [0, 2, 3, 5], "first": [0, 1, 2, 3], "last": [2, 3, 4, 5]}
-    assert transplant.kept_layers(6, 1, "even") == [0]
+    assert initial_weights.kept_layers(6, 1, "even") == [0]
     with pytest.raises(InputError, match="--layers is 7"):
-        transplant.kept_layers(6, 7, "even")
+        initial_weights.kept_layers(6, 7, "even")
 
 
 def test_rows_are_full_and_lose_nothing(lines):
@@ -149,7 +149,7 @@ def test_rows_are_full_and_lose_nothing(lines):
 def test_the_loss_is_that_of_all_logits(start, lines, tmp_path):
     """Guessing where a token is hidden, and only there, gives what stock BERT gives; unlike the mean over all tokens."""
     tokenizer = train_tokenizer(lines, vocab_size=150, max_length=16)
-    model = transplant.moved(str(start), tokenizer).eval()
+    model = initial_weights.moved(str(start), tokenizer).eval()
     args = marathi_encoder.TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")
     trainer = marathi_encoder.MaskedTrainer(model=model, args=args)
     ids = torch.randint(5, len(tokenizer), (4, 16), generator=torch.Generator().manual_seed(0))

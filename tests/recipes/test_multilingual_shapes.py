@@ -10,6 +10,8 @@ from tests.helpers.vocabularies import MARATHI
 from trainer_ext.data.corpus import hold_out, read_corpus
 from trainer_ext.vocabulary.trim import measure_vocabulary, trim_tokenizer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("make", [muril_like, xlmr_like])
 def test_a_shape_has_the_size_asked_for_and_is_the_same_again(make):

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from recipes import prepare
+from recipes.tools import prepare
 from trainer_ext.pipeline.recipe import read_recipe
 from trainer_ext.tasks.dataset import load_data
 
-RECIPES = Path(prepare.__file__).parent
+RECIPES = Path(prepare.__file__).parents[1]
 # By data set: folder of the published files, rows to train on, test sets, outputs with names.
 COUNTS = {
     "trec6": ("trec6", 5380, {"clean": 489, "official": 500}, 6),

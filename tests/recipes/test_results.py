@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from recipes import results, seeds
+from recipes.tools import results, run_tables
 from tests.helpers.resulting import run
 from trainer_ext import report
 
@@ -42,7 +42,7 @@ def test_a_page_without_markers_is_refused(copies):
 
 def test_runs_of_one_recipe_with_several_seeds_share_a_row():
     one = next(report.load(path) for path in sorted(results.FILES.glob("*.json")))
-    rows = seeds.rows({"made-up@1": one, "made-up@2": replace(one, seed=2), "other@1": one})
+    rows = run_tables.mean_rows({"made-up@1": one, "made-up@2": replace(one, seed=2), "other@1": one})
     named = [row for row in rows if row[0] == "`made-up`"]
     assert len(named) == 1 + len(one.other_quality)
     assert named[0][1] == f"{one.seed}, 2"
@@ -50,7 +50,7 @@ def test_runs_of_one_recipe_with_several_seeds_share_a_row():
 
 
 def test_the_interval_over_seeds_is_students():
-    mean, low, high = seeds.interval([0.90, 0.91, 0.95])
+    mean, low, high = run_tables.interval([0.90, 0.91, 0.95])
     assert mean == pytest.approx(0.92)
     assert high - mean == pytest.approx(mean - low) == pytest.approx(4.302653 * 0.0264575 / 3**0.5, abs=1e-6)
-    assert seeds.interval([0.9])[1:] == (-math.inf, math.inf)
+    assert run_tables.interval([0.9])[1:] == (-math.inf, math.inf)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from recipes import open_question, results, results_scales, results_sweeps
+from recipes.tools import open_question, results, sweep_tables
 from tests.helpers.resulting import run
 from trainer_ext import InputError
 from trainer_ext.sweep.output import to_json
@@ -107,7 +107,7 @@ def test_a_folder_without_a_sweep_is_refused(copies, tmp_path):
 
 
 def test_a_table_has_what_was_measured_and_says_what_was_not_run():
-    text = results_sweeps.tables({"grid-SHC@small": made_up_sweep()})
+    text = sweep_tables.tables({"grid-SHC@small": made_up_sweep()})
     quarter = cells(text, f"{QUARTER}, KD, fp32")
     assert quarter[1] == "2.56x at baseline accuracy"
     assert quarter[2] == "69.8 [67.8, 71.8], -0.2 [-0.7, +0.3], noise"
@@ -127,7 +127,7 @@ def test_a_table_has_what_was_measured_and_says_what_was_not_run():
 
 def test_both_scales_of_a_sweep_share_a_table_and_failures_are_told():
     full = made_up_sweep(scale=None, failed={"that one": "out of memory"}, notes=["nothing ran side by side"])
-    text = results_sweeps.tables({"grid@small": made_up_sweep(), "grid@full": full})
+    text = sweep_tables.tables({"grid@small": made_up_sweep(), "grid@full": full})
     assert text.count("### grid") == 1
     assert "not run" not in text
     assert "Failed: that one (out of memory)." in text
@@ -178,7 +178,7 @@ def test_every_recipe_has_a_row_with_both_scales():
     text = results.parts()["scales"]
     for path in results.recipe_files():
         assert len(cells(text, f"`{path.stem}`")) == 3
-    swept = results_scales.rows([results.HERE / "paper_grid.yaml"], {}, {}, {"grid@small": made_up_sweep()})
+    swept = results.scales([results.HERE / "paper_grid.yaml"], {}, {}, {"grid@small": made_up_sweep()})
     assert cells(swept, "`paper_grid`")[1:] == ["6 models in 1 sweep", "not run |"]
 
 
@@ -194,5 +194,5 @@ def test_a_run_of_the_full_scale_has_its_own_place(copies, tmp_path):
 
 def test_a_kept_file_that_is_no_sweep_is_refused(tmp_path):
     (tmp_path / "x.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(InputError, match="is no sweep"):
-        results_sweeps.load_all(tmp_path)
+    with pytest.raises(InputError, match="is not the result of a sweep"):
+        sweep_tables.load_all(tmp_path)

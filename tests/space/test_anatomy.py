@@ -1,9 +1,9 @@
 """The anatomy: its parts add up to the models, and each layer shows what was kept of it."""
 
-import anatomy_chart
-import models
 import pytest
-from anatomy import Change, anatomy, kept_layers
+from charts import anatomy as anatomy_chart
+from core import models
+from core.anatomy import Change, anatomy, kept_layers
 
 from tests.helpers.speeding import report
 from trainer_ext.pruning.layer_dropping import drop_layers

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import quickstart
 import torch
-from names import QUICKSTART
-from snippets import in_client, in_curl, in_python
+from charts.compare import in_client, in_curl, in_python
+from core import startup
+from core.startup import QUICKSTART
 from transformers import AutoModelForSequenceClassification
 
 from tests.helpers.commands import recipe_fields, run_command, write_recipe, write_task
@@ -21,6 +21,11 @@ from tests.helpers.paging import LABELS, START, ask, environment, only, run, sta
 from tests.helpers.vocabularies import MARATHI, tokenizer_of
 from trainer_ext import InputError
 from trainer_ext.hub.space import space_files, space_folder
+
+
+def write_file(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
 
 
 def expected(folder: Path, text: str) -> torch.Tensor:
@@ -38,12 +43,13 @@ def assert_answers(found: dict, run: Path, text: str):
         assert found[name]["milliseconds"] > 0
 
 
+@pytest.mark.slow
 def test_a_published_page_runs_from_its_own_folder(tiny_model, cut, tmp_path):
     """What a private or duplicated Space is: these files, what they ask pip for, and no package but the wheel."""
     for path, content in space_files(
         space_id="user/demo", baseline="user/news", compressed="user/small", private=True
     ).items():
-        (tmp_path / path).write_bytes(content)
+        write_file(tmp_path / path, content)
     write_pair(tmp_path, tiny_model, cut)
     (tmp_path / "models.json").write_text(json.dumps({"baseline": "baseline", "compressed": "compressed"}))
     texts = (MARATHI[0], "<script>alert(1)</script>", "  ", "क" * 10_001, MARATHI[1])
@@ -71,6 +77,7 @@ def test_a_checkout_shows_a_run(tiny_model, cut, tmp_path):
         assert_answers(answer, tmp_path / "run", text)
 
 
+@pytest.mark.slow
 def test_the_code_on_a_page_of_the_demo_gives_the_answer(tiny_model, cut, tmp_path):
     """`trainer-ext demo RUN`; the code as it stands, with a text that ends quotes in Python, in a shell and in JSON."""
     write_pair(tmp_path / "run", tiny_model, cut)
@@ -104,6 +111,7 @@ def test_the_demo_is_the_page_and_takes_a_port(monkeypatch, capsys):
     assert (status, len(called)) == (2, 2), err
 
 
+@pytest.mark.slow
 def test_the_quickstart_is_run_on_the_first_start(tmp_path):
     """The page's own folder beside a recipe of tiny models: the run is made, then served."""
     checkout = tmp_path / "checkout"
@@ -122,22 +130,22 @@ def test_the_quickstart_is_run_on_the_first_start(tmp_path):
 
 
 def test_a_quickstart_that_fails_is_told_in_one_line(tmp_path):
-    recipe = tmp_path / quickstart.RECIPE
+    recipe = tmp_path / startup.RECIPE
     recipe.mkdir(parents=True)
     (recipe / "corpus.py").write_text("raise SystemExit(3)")
     with pytest.raises(InputError, match=r"No run could be made in .*run \(exit status 3\)"):
-        quickstart.ensure(tmp_path / "run", checkout=tmp_path)
-    quickstart.ensure(tmp_path / "run", checkout=tmp_path / "no checkout")
+        startup.ensure(tmp_path / "run", checkout=tmp_path)
+    startup.ensure(tmp_path / "run", checkout=tmp_path / "no checkout")
     for name in ("baseline", "compressed"):
         (tmp_path / "run" / name).mkdir(parents=True)
-    quickstart.ensure(tmp_path / "run", checkout=tmp_path)  # it is there: nothing is run
+    startup.ensure(tmp_path / "run", checkout=tmp_path)  # it is there: nothing is run
 
 
 def test_the_quickstart_is_that_of_the_makefile():
     """Same recipe, same places."""
     makefile = (space_folder().parent / "Makefile").read_text()
     steps = re.findall(r"^\t\$\(BIN\)/(?:python|trainer-ext) (.*quickstart.*)$", makefile, re.MULTILINE)
-    data, compress = quickstart.commands(quickstart.RECIPE, QUICKSTART)
+    data, compress = startup.commands(startup.RECIPE, QUICKSTART)
     assert " ".join(data[1:]) == steps[0]
     arguments = compress[compress.index("trainer_ext") + 1 :]
     place = arguments.index("--data_dir")
@@ -150,7 +158,7 @@ def test_the_quickstart_is_that_of_the_makefile():
 def test_what_is_missing_is_said_in_one_line(tmp_path, with_wheel):
     for path, content in space_files(space_id="user/demo", baseline="user/news", compressed="user/small").items():
         if with_wheel or not path.endswith(".whl"):
-            (tmp_path / path).write_bytes(content)
+            write_file(tmp_path / path, content)
     (tmp_path / "models.json").unlink()
     done = subprocess.run([*only(), START], cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert done.returncode == 2

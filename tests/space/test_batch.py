@@ -7,19 +7,14 @@ import re
 from collections import Counter
 from dataclasses import replace
 
-import batch_charts
-import compare
-import flips
-import models
-import names
 import numpy as np
 import pytest
-import run_test
 import torch
-from batch import compare_texts, in_words
-from batch_files import as_csv, as_json, neutral
-from batch_input import arguments
-from batch_words import WORDS
+from charts import batch as batch_charts
+from charts.batch import WORDS
+from core import batch as flips, batch_input, compare, models, startup
+from core.batch import as_csv, as_json, compare_texts, in_words, neutral
+from core.batch_input import arguments
 from hypothesis import given, strategies as st
 
 from tests.helpers.paging import LABELS, write_pair
@@ -38,7 +33,7 @@ ANSWERS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abcd")), m
 @pytest.fixture
 def pair(tiny_model, cut, tmp_path):
     run = write_pair(tmp_path / "run", tiny_model, cut)
-    return models.open_pair(names.choose([str(run)], beside=run))
+    return models.open_pair(startup.choose([str(run)], beside=run))
 
 
 @pytest.fixture
@@ -234,7 +229,7 @@ def test_many_answers_and_long_texts_are_cut_short(batch):
     other = replace(other, probabilities=np.tile(batch.probabilities[:, :8], (1, 10, 1)), truths=None, quality=None)
     matrix, texts = batch_charts.matrix(other, "en"), batch_charts.differences(other, "en")
     assert matrix.count("scope='col'") == batch_charts.MOST_ANSWERS
-    assert "24 further answers" in matrix
+    assert "24 more answers" in matrix
     assert "and 30 more in the download" in texts
     assert "x" * 300 + "…" in texts
     assert "x" * 301 not in texts
@@ -247,18 +242,18 @@ def test_both_languages_say_everything():
 
 
 def test_the_data_of_a_run_are_found_by_its_recipe(tmp_path, pair):
-    assert run_test.data_of_run(pair.compressed.name) is None
-    assert run_test.data_of_run("user/not-a-folder") is None
+    assert batch_input.data_of_run(pair.compressed.name) is None
+    assert batch_input.data_of_run("user/not-a-folder") is None
     recipe = tmp_path / "run/recipe.yaml"
     told = {"data_dir": str(tmp_path / "data"), "seed": 17, "text_column": "Text"}
     recipe.write_text(json.dumps(told))
-    assert run_test.data_of_run(pair.compressed.name) is None, "the folder is gone"
+    assert batch_input.data_of_run(pair.compressed.name) is None, "the folder is gone"
     (tmp_path / "data").mkdir()
-    found = run_test.data_of_run(pair.compressed.name)
+    found = batch_input.data_of_run(pair.compressed.name)
     assert (found.text_column, found.data_dir) == ("Text", told["data_dir"])
     header, seen = "Text,label\n", f"{TEXTS[0]},{LABELS[0]}\n"
     (tmp_path / "data/train.csv").write_text(f"{header}{seen}{TEXTS[1]},{LABELS[1]}\n", encoding="utf-8")
     (tmp_path / "data/test.csv").write_text(f"{header}{seen}{header}{TEXTS[2]},{LABELS[1]}\n", encoding="utf-8")
-    name, table = run_test.test_split(found, list(LABELS))
+    name, table = batch_input.test_split(found, list(LABELS))
     assert name == "clean, data/test.csv"
     assert table == Examples((Example(TEXTS[2], LABELS[1]),), {"stray header": 1, "seen in train": 1})

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import models
-import names
 import pytest
-import run_test
-from batch import compare_texts
-from batch_input import arguments
+from core import batch_input, models, startup
+from core.batch import compare_texts
+from core.batch_input import arguments
 
 from tests.helpers.commands import recipe_fields, write_recipe
 from tests.helpers.paging import LABELS, environment, started, write_pair
@@ -22,6 +20,8 @@ from trainer_ext.hub.space import space_folder
 from trainer_ext.pipeline.compress import compress
 from trainer_ext.pipeline.recipe import read_recipe
 from trainer_ext.report.io import to_dict
+
+pytestmark = pytest.mark.slow
 
 ASK = """
 import json, sys
@@ -76,7 +76,7 @@ def test_a_page_answers_many_texts_and_refuses_what_it_cannot_read(tiny_model, c
         "5,001 texts": of("many.csv"),
         "4,000,006 bytes": of("large.csv"),
         "text 2: The text has 100,000 characters": of("long.csv"),
-        "picture.csv is no text file": of("picture.csv"),
+        "picture.csv is not a text file": of("picture.csv"),
         "mixed.csv, line 3: byte 0xe9": of("mixed.csv"),
         "no column 'headline', only 'text', 'label'": of("good.csv", text_column="headline"),
         "no column 'topic', only 'text', 'label'": of("good.csv", label_column="topic"),
@@ -126,8 +126,8 @@ def test_the_numbers_on_real_headlines_are_those_of_the_command_line(tmp_path):
     told = to_dict(report)["other_quality"][report.other_quality.index(official)]
     assert found["quality"] == json.loads(json.dumps(told)) | {"split": "SHC_Test.csv"}
 
-    pair = models.open_pair(names.choose([str(run.root)], beside=tmp_path))
-    name, table = run_test.test_split(run_test.data_of_run(pair.compressed.name), pair.baseline.labels)
+    pair = models.open_pair(startup.choose([str(run.root)], beside=tmp_path))
+    name, table = batch_input.test_split(batch_input.data_of_run(pair.compressed.name), pair.baseline.labels)
     prepared = compare_texts(table, pair, arguments(pair.report, None), name=name)
     assert name == "clean, mahanews_shc/SHC_Test.csv"
     assert replace(prepared.quality, split="clean") == report.quality

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-import batch_input
 import pytest
-from batch_input import arguments, columns_of, likely, read_texts_of
+from core import batch_input
+from core.batch_input import arguments, columns_of, likely, read_texts_of
 
 from trainer_ext import InputError
 from trainer_ext.data.arguments import DataArguments
@@ -49,7 +49,7 @@ REFUSED = {
     "a large file": ("a.csv", "text\n" + "x" * 4_000_001, {}, "a.csv has 4,000,006 bytes; .* at most 4,000,000"),
     "a wrong column": ("a.csv", TABLE, {"text_column": "headline"}, "no column 'headline', only 'text', 'label'"),
     "a near column": ("a.csv", TABLE, {"text_column": "Text"}, "did you mean the text column 'text'"),
-    "no column": ("a.csv", TABLE, {"text_column": ""}, "Name the column of the texts; a.csv has 'text', 'label'"),
+    "no column": ("a.csv", TABLE, {"text_column": ""}, "Choose the column of the texts; a.csv has 'text', 'label'"),
     "a wrong label column": (
         "a.csv",
         TABLE,
@@ -57,9 +57,9 @@ REFUSED = {
         "no column 'topic', only .* with the label column",
     ),
     "one column twice": ("a.csv", TABLE, {"label_column": "text"}, "the text column and the label column are both"),
-    "a picture": ("a.csv", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff", {}, "a.csv is no text file"),
-    "a spreadsheet": ("a.csv", b"PK\x03\x04\x14\x00\x06\x00", {}, "no text file .*save the table as CSV"),
-    "UTF-16": ("a.txt", "सामना जिंकला".encode("utf-16"), {}, "a.txt is no text file in UTF-8"),
+    "a picture": ("a.csv", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff", {}, "a.csv is not a text file"),
+    "a spreadsheet": ("a.csv", b"PK\x03\x04\x14\x00\x06\x00", {}, "not a text file .*Save the table as CSV"),
+    "UTF-16": ("a.txt", "सामना जिंकला".encode("utf-16"), {}, "a.txt is not a text file in UTF-8"),
     "two encodings": (
         "a.csv",
         b"text,label\n" + "सामना".encode() + b",a\ncaf\xe9,b\n",
@@ -77,7 +77,7 @@ REFUSED = {
     "only spaces": ("a.txt", " \n\t\n\u00a0\n", {}, "There is no text; paste some"),
     "an empty file": ("a.csv", "", {}, "a.csv is empty"),
     "an open quote": ("a.csv", 'text,label\n"x,a\n', {}, "a.csv, line .* close every double quote"),
-    "another kind": ("a.json", "{}", {}, "a.json is none of the kinds that this page reads: .csv, .txt"),
+    "another kind": ("a.json", "{}", {}, "This page cannot read a.json; choose one of these kinds: .csv, .txt"),
 }
 
 
@@ -121,7 +121,7 @@ def test_the_columns_are_offered_and_guessed(file):
     assert likely(columns, "label") == "Label"
     assert likely(columns, "category") == ""
     assert columns_of(file("a.txt", "id,text")) == []
-    with pytest.raises(InputError, match="^b.csv is no text file"):
+    with pytest.raises(InputError, match="^b.csv is not a text file"):
         columns_of(file("b.csv", b"\0"))
     with pytest.raises(InputError, match="^c.csv is not readable as CSV"):
         columns_of(file("c.csv", "x" * 200_000))

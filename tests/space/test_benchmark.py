@@ -5,12 +5,14 @@ import subprocess
 import sys
 
 import pytest
-import race
 import torch
+from core import race
 
 from tests.helpers.paging import environment, started, write_pair
 from trainer_ext.benchmark.latency import processor_name
 from trainer_ext.hub.space import space_folder
+
+pytestmark = pytest.mark.slow
 
 ASK = """
 import json, sys
@@ -52,8 +54,8 @@ def test_a_program_gets_every_time_or_the_reason(tiny_model, cut, tmp_path):
         assert found[name]["p95_ms"] == pytest.approx(times.quantile(0.95).item())
         assert found[name]["throughput_per_s"] == pytest.approx(2000 / found[name]["median_ms"])
     assert found["speedup"] == pytest.approx(found["baseline"]["median_ms"] / found["compressed"]["median_ms"])
-    assert "batch_size is 0; give a whole number from 1 to 64" in nothing
-    assert "sequence_length is 41; give a whole number from 1 to 40" in long
+    assert "batch_size is 0; enter a whole number from 1 to 64" in nothing
+    assert "sequence_length is 41; enter a whole number from 1 to 40" in long
     assert "sequence_length is 'long'" in word
     assert "batch_size is 65" in large
     assert (first["batch_size"], first["sequence_length"]) == (1, 32)

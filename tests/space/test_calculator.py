@@ -3,9 +3,9 @@
 import math
 from dataclasses import replace
 
-import calculator
-import cost_table
 import pytest
+from charts import cost as cost_table
+from core import cost as calculator
 
 from tests.helpers.speeding import INFERENCE, report
 from trainer_ext import InputError
@@ -54,7 +54,7 @@ def test_break_even_is_claimed_only_where_it_is_known():
             table = cost_table.cost_table(report(**parts), 1000, None, language)
             assert cost_table.WORDS[language][reason] in table
     table = cost_table.cost_table(report(inference=INFERENCE, training=cost), 1000, 500.0, "en")
-    assert "after 100,000 texts, 100 days of these" in table
+    assert "after 100,000 texts, that is 100 such days" in table
 
 
 def test_hours_of_an_accelerator_are_not_called_cpu_hours():

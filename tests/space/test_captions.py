@@ -6,9 +6,9 @@ import re
 import string
 import sys
 
-import captions
 import pytest
-from captions import LANGUAGES, Refused, say
+from core import captions
+from core.captions import LANGUAGES, Refused, say
 
 from tests.helpers.paging import run
 from trainer_ext.hub.space import space_folder
@@ -17,11 +17,11 @@ from trainer_ext.hub.space import space_folder
 def tables() -> dict[str, captions.Table]:
     """`WORDS` of every module, read and not imported: some of them import gradio, which leaves an event loop open."""
     found = {}
-    for path in space_folder().glob("*.py"):
+    for path in space_folder().rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
             if isinstance(target, ast.Name) and target.id == "WORDS":
-                found[path.stem] = ast.literal_eval(node.value)
+                found[path.relative_to(space_folder()).as_posix()] = ast.literal_eval(node.value)
     return found
 
 
@@ -34,10 +34,10 @@ sys.path.insert(0, sys.argv[1])
 table = json.loads(sys.argv[2])
 from types import SimpleNamespace
 import gradio as gr
-from captions import say
-from words import Words, first_language
+from core.captions import say
+from tabs.language import LanguageSwitch, first_language
 with gr.Blocks() as page:
-    both = Words(page)
+    both = LanguageSwitch(page)
     box = both.add(gr.Textbox, table, {"label": "go"}, value="typed")
     both.follow(gr.Markdown("1"), lambda language: {"value": say(table, language, "n", count=1)})
     both.connect()
@@ -67,7 +67,7 @@ def faults(table: captions.Table) -> list[str]:
 
 
 def test_all_modules_with_captions_are_found():
-    assert {"captions", "charts", "compare", "page", "tab_text", "tab_stress"} <= MODULES.keys()
+    assert {"page.py", "core/captions.py", "charts/compare.py", "tabs/text.py", "tabs/stress.py"} <= MODULES.keys()
 
 
 @pytest.mark.parametrize("module", MODULES)

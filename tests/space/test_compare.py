@@ -5,16 +5,13 @@ import re
 import sys
 from dataclasses import replace
 
-import charts
-import compare
-import gpu
-import models
-import names
 import pytest
 import torch
-from captions import Refused
-from examples import EXAMPLES, WITH_NUMBERS
-from reported import reported
+from charts import compare as charts
+from charts.compare import reported
+from charts.markup import refusal
+from core import compare, limits, models, startup
+from core.captions import EXAMPLES, WITH_NUMBERS, Refused
 
 from tests.helpers.paging import LABELS, pair_of, write_pair
 from tests.helpers.vocabularies import MARATHI, tokenizer_of
@@ -90,8 +87,8 @@ def test_a_comparison_is_what_the_models_say(pair):
 
 def test_a_text_that_does_not_fit_is_cut_and_says_so(pair):
     found = compare.compare(TEXT * 10, pair)
-    assert (found.baseline.tokens, found.baseline.cut) == (pair.baseline.longest, True)
-    assert f"baseline read the first {pair.baseline.longest} tokens only" in charts.facts(found, pair, "en")
+    assert (found.baseline.tokens, found.baseline.cut) == (pair.baseline.max_tokens, True)
+    assert f"baseline read only the first {pair.baseline.max_tokens} tokens" in charts.facts(found, pair, "en")
     assert "only" not in charts.facts(compare.compare(TEXT, pair), pair, "en")
 
 
@@ -99,7 +96,7 @@ def test_a_text_that_does_not_fit_is_cut_and_says_so(pair):
 def test_whatever_comes_from_outside_is_shown_as_text(pair, language):
     found = compare.compare(TEXT, pair)
     refused = Refused({"en": {"x": "{name}"}, "mr": {"x": "{name}"}}, "x", name="<script>")
-    shown = charts.result(found, pair, language) + charts.refusal(refused, language)
+    shown = charts.result(found, pair, language) + refusal(refused, language)
     assert "&lt;b&gt;tech&lt;/b&gt; &amp; more" in shown
     assert not re.search(r"<script|<b>tech", shown)
     for label in LABELS[:2]:
@@ -173,20 +170,20 @@ def test_what_was_measured_is_told_with_a_link():
 def test_without_a_run_it_says_how_to_make_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"no model in runs/quickstart/baseline; make one: make quickstart"):
-        names.choose([], beside=tmp_path)
+        startup.choose([], beside=tmp_path)
     with pytest.raises(InputError, match="no model in other/baseline; give the folder of a finished run"):
-        names.choose(["other"], beside=tmp_path)
+        startup.choose(["other"], beside=tmp_path)
 
 
 def test_models_are_named_beside_the_page(tmp_path, run):
     file = tmp_path / "models.json"
     file.write_text(json.dumps({"baseline": "run/baseline", "compressed": "user/small"}))
-    assert names.choose([], beside=tmp_path) == {"baseline": str(run / "baseline"), "compressed": "user/small"}
-    assert names.choose([str(run)], beside=tmp_path)["compressed"] == str(run / "compressed")
+    assert startup.choose([], beside=tmp_path) == {"baseline": str(run / "baseline"), "compressed": "user/small"}
+    assert startup.choose([str(run)], beside=tmp_path)["compressed"] == str(run / "compressed")
     for wrong in ("{", "[]", '{"baseline": "a"}'):
         file.write_text(wrong)
-        with pytest.raises(InputError, match=r"models\.json cannot be used .*; it holds"):
-            names.choose([], beside=tmp_path)
+        with pytest.raises(InputError, match=r"models\.json cannot be used .*; it must contain"):
+            startup.choose([], beside=tmp_path)
 
 
 def test_models_that_cannot_be_compared_are_refused(run):
@@ -217,20 +214,20 @@ def test_on_another_device_the_models_are_copies(pair):
     assert there.baseline.model is not pair.baseline.model
     ours, theirs = (compare.compare(TEXT, one).compressed.probabilities for one in (pair, there))
     assert ours == pytest.approx(theirs, abs=1e-5)
-    assert (there.report, there.compressed.longest) == (pair.report, pair.compressed.longest)
+    assert (there.report, there.compressed.max_tokens) == (pair.report, pair.compressed.max_tokens)
 
 
 def test_a_gpu_is_asked_for_only_where_one_is_lent(tmp_path, monkeypatch):
-    assert gpu.with_gpu(str.upper) is str.upper
-    gpu.import_spaces()
+    assert limits.with_gpu(str.upper) is str.upper
+    limits.import_spaces()
     assert "spaces" not in sys.modules
     (tmp_path / "spaces.py").write_text(
         "GPU = lambda duration: lambda function: lambda text: [duration, function(text)]"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    gpu.import_spaces()
+    limits.import_spaces()
     assert "spaces" in sys.modules
-    assert gpu.with_gpu(str.upper)("x") == [gpu.SECONDS, "X"]
+    assert limits.with_gpu(str.upper)("x") == [limits.GPU_SECONDS, "X"]
     monkeypatch.delitem(sys.modules, "spaces")
 
 

@@ -3,11 +3,9 @@
 import re
 
 import pytest
-from asking import ask
-from captions import Refused
-from compare import compare
-from influence import MOST_WORDS, Influence, influence, leave_one_out
-from influence_chart import influence_chart
+from charts.compare import influence_chart
+from core.captions import Refused
+from core.compare import MOST_WORDS, Influence, compare, influence, leave_one_out
 
 from tests.helpers.paging import pair_of, write_pair
 from tests.helpers.vocabularies import MARATHI
@@ -29,9 +27,9 @@ def test_a_batch_says_what_single_texts_say(pair):
     """Padding must not change an answer."""
     texts = [TEXT, TEXT.split()[0], "", f"{TEXT} {TEXT}"]
     for side in pair.sides.values():
-        together = ask(texts, side, longest=128)
+        together = side.ask(texts, max_tokens=128)
         for text, found in zip(texts, together, strict=True):
-            assert found == pytest.approx(ask([text], side, longest=128)[0], abs=1e-5)
+            assert found == pytest.approx(side.ask([text], max_tokens=128)[0], abs=1e-5)
     assert together[0] == pytest.approx(compare(TEXT, pair).compressed.probabilities, abs=1e-5)
 
 
@@ -39,11 +37,11 @@ def test_a_share_is_what_the_answer_loses(pair):
     words = TEXT.split()
     for name, side in pair.sides.items():
         found = influence(f" {TEXT}\n", side)
-        (whole,) = ask([TEXT], side, longest=128)
+        (whole,) = side.ask([TEXT], max_tokens=128)
         assert found.label == max(whole, key=whole.get)
         assert found.words == words
         for index, share in enumerate(found.shares):
-            (without,) = ask([" ".join(words[:index] + words[index + 1 :])], side, longest=128)
+            (without,) = side.ask([" ".join(words[:index] + words[index + 1 :])], max_tokens=128)
             assert share == pytest.approx(whole[found.label] - without[found.label], abs=1e-5), (name, index)
         assert max(map(abs, found.shares)) > 0.01  # or it shows nothing
         assert not found.cut

@@ -13,13 +13,15 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from core.limits import VISITORS, WAITING
 from gradio_client.utils import QueueError
-from limits import VISITORS, WAITING
 
 from recipes.benchmarks import page_load, page_process
 from recipes.benchmarks.page import TEXT
 from tests.helpers.paging import environment, run, write_pair
 from trainer_ext.hub.space import space_folder
+
+pytestmark = pytest.mark.slow
 
 ASK_OUTSIDE = "import urllib.request; urllib.request.urlopen('http://example.org')"
 
@@ -29,7 +31,7 @@ import sys
 sys.path[:0] = sys.argv[1:3]
 import app, gradio
 from gradio.state_holder import StateHolder
-from limits import VISITORS
+from core.limits import VISITORS
 def launch(page, *, state_session_capacity, **_):
     page.state_session_capacity = state_session_capacity  # as gradio does
     remembered = StateHolder()

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-import race
-import race_chart
 import torch
+from charts import race as race_chart
+from core import race
 
 from tests.helpers.paging import pair_of, write_pair
 from trainer_ext import InputError
@@ -67,9 +67,9 @@ def test_a_race_that_takes_too_long_ends_with_what_it_has(pair, monkeypatch):
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        ((0, 8), "batch_size is 0; give a whole number from 1 to 64"),
+        ((0, 8), "batch_size is 0; enter a whole number from 1 to 64"),
         ((65, 8), "batch_size is 65"),
-        ((1, 41), "sequence_length is 41; give a whole number from 1 to 40"),
+        ((1, 41), "sequence_length is 41; enter a whole number from 1 to 40"),
         ((1, 8.5), "sequence_length is 8.5"),
         (("8", 8), "batch_size is '8'"),
         ((True, 8), "batch_size is True"),
@@ -85,7 +85,7 @@ def test_a_call_that_keeps_others_waiting_is_refused(pair):
     race.check_size(8, 512, most=512)
     with pytest.raises(InputError, match="4,608 tokens per call; this page takes at most 4,096. Lower one"):
         race.check_size(9, 512, most=512)
-    assert race.longest(pair) == min(pair.baseline.longest, pair.compressed.longest)
+    assert race.longest(pair) == min(pair.baseline.max_tokens, pair.compressed.max_tokens)
     with pytest.raises(InputError, match="sequence_length"):
         next(race.race(pair, 1, race.longest(pair) + 1))
 

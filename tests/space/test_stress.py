@@ -4,11 +4,10 @@ import re
 import unicodedata
 
 import pytest
-import stress
-from captions import Refused
-from examples import EXAMPLES, WITH_NUMBERS
-from resistance import Trial, first_other, first_to_turn, resist
-from stress_chart import stress_chart
+from charts.stress import stress_chart
+from core import stress
+from core.captions import EXAMPLES, WITH_NUMBERS, Refused
+from core.stress import Trial, first_other, first_to_turn, resist
 
 from tests.helpers.paging import LABELS, pair_of, write_pair
 from tests.helpers.vocabularies import MARATHI
@@ -125,7 +124,7 @@ def test_who_turns_first_is_told():
         return Trial(kind, ["<i>", "<u>"], labels, kept, dict(zip(sides, turned, strict=True)))
 
     shown = stress_chart([trial("typos", 1, None), trial("digits", None, None)], "en")
-    assert "the baseline in 1 of 2 kinds, the compressed in 0" in shown
+    assert "the baseline in 1 of 2 kinds, the compressed model in 0" in shown
     assert "at 1: x" in shown
     assert "never: &lt;b&gt;" in shown
     assert not re.search("<[bu]>|<i>", shown)

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-import pareto
 import pytest
-import sweep
+from charts import pareto
+from core import sweep
 
 from tests.helpers.paging import write_pair
 from tests.helpers.speeding import HEADER, ROW
@@ -47,8 +47,8 @@ def test_a_point_has_a_folder_where_both_models_lie(run):
         (HEADER, "has 0 rows"),
         (HEADER + 61 * ROW, "has 61 rows; this page shows 1 to 60"),
         (HEADER + ROW.replace("1.7", "fast"), "line 2: could not convert string to float: 'fast'"),
-        (HEADER + ROW.replace("1.7", "nan"), "line 2: accuracy must lie"),
-        (HEADER + ROW.replace("1.7", "0"), "line 2: accuracy must lie"),
+        (HEADER + ROW.replace("1.7", "nan"), "line 2: accuracy must be"),
+        (HEADER + ROW.replace("1.7", "0"), "line 2: accuracy must be"),
         (HEADER + ROW.replace("0.88", "0.91"), "in its interval"),
         (HEADER + "half,0.9\n", "line 2: float"),
     ],
@@ -72,7 +72,7 @@ def test_a_row_that_was_not_measured_is_left_out(tmp_path):
 def test_a_binary_file_is_no_sweep(tmp_path):
     file = tmp_path / "sweep.csv"
     file.write_bytes(bytes(range(256)))
-    with pytest.raises(InputError, match="no table in UTF-8"):
+    with pytest.raises(InputError, match="cannot be read as a CSV file in UTF-8"):
         sweep.read_sweep(file)
 
 
@@ -117,7 +117,7 @@ def test_many_points_have_names_on_the_frontier_and_where_chosen():
 
 def test_points_of_one_run_are_said_to_open_it(run):
     twice = [replace(point("torch"), folder=run), replace(point("torch, openvino int8"), folder=run)]
-    assert "For an exported file, the run that it was made from is loaded" in pareto.pareto(twice, "en")
+    assert "For an exported file, the page loads the PyTorch model of its run" in pareto.pareto(twice, "en")
     assert "For an exported file" not in pareto.pareto(twice[:1], "en")
 
 

@@ -1,0 +1,64 @@
+"""Fresh wheel: the quickstart as somebody runs it who has the wheel and no checkout.
+
+`python -m recipes.tools.fresh_wheel` builds the wheel as pip does, makes a virtual environment in a temporary folder, installs
+torch there and then the wheel with whatever newest packages it allows, copies recipes/quickstart and nothing else, and runs
+the quickstart, with one epoch for each model unless `--full`. It needs a network, or what pip keeps of one.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ROOT = Path(__file__).parents[2]
+REDUCED = ("--scratch_epochs", "1", "--num_train_epochs", "1", "--scratch_hidden_size", "128", "--scratch_heads", "4")
+REDUCED += ("--scratch_intermediate_size", "512", "--warmup_steps", "0")
+WHERE = "import trainer_ext; print(trainer_ext.__file__)"
+QUICKSTART, RUN = "recipes/quickstart", "runs/quickstart"
+
+
+def main(
+    python: Annotated[str, typer.Argument(help="The Python to make the environment of.")] = sys.executable,
+    torch: Annotated[str, typer.Option(help="What pip installs first, so that it is the build you mean.")] = "torch",
+    full: Annotated[bool, typer.Option(help="The quickstart as it is, about 10 minutes.")] = False,
+) -> None:
+    """Build, install, run; print what was installed and what came out."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        plain = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+        def call(*words, **options) -> str:
+            done = subprocess.run(
+                list(map(str, words)), cwd=place, env=plain, check=True, text=True, stdout=subprocess.PIPE, **options
+            )
+            return done.stdout
+
+        call(python, "-m", "venv", "environment")
+        interpreter = place / "environment/bin/python"
+        pip = (interpreter, "-m", "pip", "--quiet", "--disable-pip-version-check")
+        call(*pip, "wheel", "--no-deps", "--wheel-dir", place, ROOT)
+        (wheel,) = place.glob("trainer_ext-*.whl")
+        for what in (torch, wheel):
+            call(*pip, "install", what)
+        shutil.copytree(ROOT / QUICKSTART, place / QUICKSTART)
+        origin = Path(call(interpreter, "-c", WHERE).strip())
+        if not origin.is_relative_to(place):
+            raise typer.BadParameter(f"{origin} is not of the wheel: this would show nothing.")
+        command = place / "environment/bin/trainer-ext"
+        call(interpreter, f"{QUICKSTART}/corpus.py", "runs/quickstart-data")
+        call(command, "compress", f"{QUICKSTART}/quickstart.yaml", "--output_dir", RUN, *(() if full else REDUCED))
+        call(command, "check", RUN)
+        report = json.loads((place / RUN / "compression.json").read_text(encoding="utf-8"))
+    typer.echo(f"{wheel.name}: {', '.join(f'{name} {version}' for name, version in report['versions'].items())}")
+    for side in ("baseline", "compressed"):
+        typer.echo(f"{side}: {report['parameters'][side]['total']:,} parameters, {report['quality'][side]}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

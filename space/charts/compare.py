@@ -1,0 +1,209 @@
+"""Show the comparison of one text: verdict, bars, cards, the influence of words, the report, and code to copy."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from functools import partial
+from html import escape
+from pathlib import Path
+
+from core import captions
+from core.captions import model_name
+from core.compare import Comparison, Influence
+from core.models import Pair
+from huggingface_hub import constants
+
+from charts.markup import note, table
+from trainer_ext.report.formatting import metric_title, number
+from trainer_ext.report.schema import CompressionReport
+
+# Rows of the bar chart; labels less likely than WORTH_A_ROW are left out.
+MOST_ROWS, FEWEST_ROWS, WORTH_A_ROW = 12, 3, 0.005
+WORDS = {
+    "en": {
+        "same": "Both say {label}.",
+        "differ": "They differ: {before} before, {after} after compression.",
+        "none": "none of the labels",
+        "gap": "Largest gap: {points:+.1f} points for {label}.",
+        "label": "label",
+        "rest": "The other {count} labels are less likely.",
+        "latency": "this text",
+        "parameters": "parameters",
+        "weights": "weights",
+        "fast": "{ratio:.2f}x as fast",
+        "timed": "Times: medians of several calls on this machine; the models take turns.",
+        "cut_baseline": "The baseline read only the first {tokens} tokens.",
+        "cut_compressed": "The compressed model read only the first {tokens} tokens.",
+        "influence": "Which words led to the answer",
+        "influence_note": "Below each word: how many percentage points less likely the answer is without it.",
+        "influence_cut": "Only the first {count} words.",
+        "report_quality": "{metric} on {rows:,} rows of {split}: {before} before, {after} after compression.",
+        "report_speed": "{ratio:.2f}x as fast at {batch} x {length} tokens ({processor}).",
+        "report_card": "All numbers: the model's card",
+    },
+    "mr": {
+        "same": "दोन्ही मॉडेलचे उत्तर एकच: {label}.",
+        "differ": "उत्तरे वेगळी आहेत: मूळ मॉडेल {before}, लहान मॉडेल {after}.",
+        "none": "एकही वर्ग नाही",
+        "gap": "सर्वांत मोठा फरक: {label}, {points:+.1f} टक्के बिंदू.",
+        "label": "वर्ग",
+        "rest": "उरलेल्या {count} वर्गांची शक्यता याहून कमी आहे.",
+        "latency": "या मजकुराला लागलेला वेळ",
+        "parameters": "पॅरामीटर",
+        "weights": "मॉडेलचा आकार",
+        "fast": "{ratio:.2f} पट वेग",
+        "timed": "वेळ: याच यंत्रावर दोन्ही मॉडेल आळीपाळीने अनेकदा चालवून काढलेला मध्यक.",
+        "cut_baseline": "मूळ मॉडेलने पहिले {tokens} टोकनच वाचले.",
+        "cut_compressed": "लहान मॉडेलने पहिले {tokens} टोकनच वाचले.",
+        "influence": "कोणत्या शब्दांमुळे हे उत्तर आले",
+        "influence_note": "तो शब्द वगळल्यास उत्तराची शक्यता किती टक्के बिंदूंनी कमी होते.",
+        "influence_cut": "फक्त पहिल्या {count} शब्दांसाठी.",
+        "report_quality": "{split} मधील {rows:,} मजकुरांवर {metric}: मूळ मॉडेल {before}, लहान मॉडेल {after}.",
+        "report_speed": "{batch} x {length} टोकनसाठी {ratio:.2f} पट वेग ({processor}).",
+        "report_card": "सर्व आकडे: मॉडेलचे माहितीपत्रक",
+    },
+}
+say = partial(captions.say, WORDS)
+
+
+def verdict(comparison: Comparison, language: str) -> str:
+    """Say in a sentence whether the models agree, and which label differs most."""
+    before, after = (
+        f"<strong>{escape(', '.join(answer.labels)) or say(language, 'none')}</strong>"
+        for answer in (comparison.baseline, comparison.compressed)
+    )
+    kind = "same" if comparison.same else "differ"
+    answers = say(language, kind, label=before, before=before, after=after)
+    gap = say(language, "gap", points=100 * comparison.gap, label=escape(comparison.gap_label))
+    return f'<p class="verdict {kind}" role="status">{answers} <span>{gap}</span></p>'
+
+
+def butterfly(comparison: Comparison, language: str) -> str:
+    """Show paired bars for each label, the likeliest first: the baseline on the left, the compressed model on the right.
+
+    It is a table, so that screen readers can read it. Labels that both models find unlikely are only counted.
+    """
+    before, after = comparison.baseline.probabilities, comparison.compressed.probabilities
+    ranked = sorted(before, key=lambda label: -max(before[label], after[label]))
+    worth = sum(max(before[label], after[label]) >= WORTH_A_ROW for label in ranked)
+    shown = ranked[: min(MOST_ROWS, max(FEWEST_ROWS, worth))]
+    rows = "".join(
+        f"<tr>{_bar(before[label])}<th scope='row'>{escape(label)}</th>{_bar(after[label])}</tr>" for label in shown
+    )
+    rest = len(ranked) - len(shown)
+    names = (model_name(language, "baseline"), say(language, "label"), model_name(language, "compressed"))
+    return table("butterfly", names, rows) + (note(say(language, "rest", count=rest)) if rest else "")
+
+
+def facts(comparison: Comparison, pair: Pair, language: str) -> str:
+    """Show the latency for this text, the parameters and the size of both models as cards."""
+    answers = {"baseline": comparison.baseline, "compressed": comparison.compressed}
+    before, after = (answer.milliseconds for answer in answers.values())
+    fast = say(language, "fast", ratio=before / after)
+    cards = [
+        _card(say(language, "latency"), fast, [f"{before:.1f} ms", f"{after:.1f} ms"], language),
+        *(
+            _card(say(language, name), f"{100 * (new / old - 1):+.1f} %", [form(old), form(new)], language)
+            for name, old, new, form in (
+                ("parameters", pair.baseline.parameters, pair.compressed.parameters, "{:,}".format),
+                ("weights", pair.baseline.megabytes, pair.compressed.megabytes, "{:.1f} MB".format),
+            )
+        ),
+    ]
+    cuts = [say(language, f"cut_{name}", tokens=answer.tokens) for name, answer in answers.items() if answer.cut]
+    notes = " ".join([*cuts, say(language, "timed")])
+    return f"<dl class='cards'>{''.join(cards)}</dl>{note(notes)}"
+
+
+def result(comparison: Comparison, pair: Pair, language: str) -> str:
+    """Show verdict, bars and cards of one text."""
+    return verdict(comparison, language) + butterfly(comparison, language) + facts(comparison, pair, language)
+
+
+def _bar(probability: float) -> str:
+    """Return a cell with a number and a bar of that width."""
+    return f"<td><span><b>{100 * probability:.1f} %</b><i style='width:{100 * probability:.2f}%'></i></span></td>"
+
+
+def _card(name: str, change: str, values: list[str], language: str) -> str:
+    """Return a card: the change in large print, and both values below it."""
+    rows = "".join(
+        f"<dd class='{side}'>{model_name(language, side)} <b>{value}</b></dd>"
+        for side, value in zip(("baseline", "compressed"), values, strict=True)
+    )
+    return f"<div><dt>{name}</dt><dd class='change'>{change}</dd>{rows}</div>"
+
+
+def influence_chart(influences: dict[str, Influence], language: str) -> str:
+    """Show the words of a text for each model, shaded by how much each contributed to its answer.
+
+    Args:
+        influences: By model, "baseline" and "compressed".
+        language: Language of the captions.
+    """
+    lines = "".join(
+        f"<dt>{model_name(language, name)}: <strong>{escape(one.label)}</strong></dt>"
+        f"<dd class='{name}'>{''.join(map(_influence_word, one.words, one.shares))}</dd>"
+        for name, one in influences.items()
+    )
+    cuts = {say(language, "influence_cut", count=len(one.words)) for one in influences.values() if one.cut}
+    notes = " ".join([say(language, "influence_note"), *cuts])
+    return f"<h2>{say(language, 'influence')}</h2><dl class='influence'>{lines}</dl>{note(notes)}"
+
+
+def _influence_word(word: str, share: float) -> str:
+    """Return a word with its points; the background shows the share, a dashed border a word against the answer."""
+    points = round(100 * share)
+    kind = " class='against'" if points < 0 else ""
+    return f"<span{kind} style='--share:{abs(share):.3f}'>{escape(word)}<small>{f'{points:+}' if points else 0}</small></span> "
+
+
+def reported(report: CompressionReport | None, compressed: str, language: str) -> str:
+    """Return the main scores and the latency of the report as Markdown, with a link to the model card on the Hub.
+
+    Args:
+        report: The report, if there is one.
+        compressed: Folder or Hub id of the compressed model.
+        language: Language of the captions.
+    """
+    lines = []
+    if report is not None and (quality := report.quality) is not None and quality.baseline and quality.compressed:
+        name = quality.metric
+        before, after = (side.by_name.get(name) for side in (quality.baseline, quality.compressed))
+        if before is not None and after is not None:
+            values = {"before": number(name, before), "after": number(name, after)}
+            title, rows, split = metric_title(name), quality.rows, quality.split
+            lines.append(say(language, "report_quality", metric=title, rows=rows, split=split, **values))
+    if report is not None and report.latency and (row := report.latency[0]).speedup is not None:
+        size = {"batch": row.batch_size, "length": row.sequence_length}
+        lines.append(say(language, "report_speed", ratio=row.speedup, processor=row.processor, **size))
+    if not Path(compressed).is_dir():
+        lines.append(f"[{say(language, 'report_card')}]({constants.ENDPOINT}/{compressed})")
+    return " ".join(lines)
+
+
+def in_python(text: str, model: str) -> str:
+    """Return Python code that classifies a text with the compressed model, without this page."""
+    return (
+        "import trainer_ext  # registers its model classes\n"
+        "from transformers import pipeline\n\n"
+        f'classify = pipeline("text-classification", {model!r}, top_k=None)\n'
+        f"print(classify({text!r}, truncation=True))\n"
+    )
+
+
+def in_client(text: str, address: str) -> str:
+    """Return Python code that gets the answers of both models from the page at an address, with Gradio's client."""
+    return f'from gradio_client import Client\n\nprint(Client({address!r}).predict({text!r}, api_name="/compare"))\n'
+
+
+def in_curl(text: str, address: str) -> str:
+    """Return shell code for the same: the first request returns an id, with which the second gets the answer."""
+    call = shlex.quote(f"{address.rstrip('/')}/gradio_api/call/compare")
+    data = shlex.quote(json.dumps({"data": [text]}, ensure_ascii=False))
+    return (
+        f"call={call}\n"
+        f"event=$(curl -s \"$call\" -H 'Content-Type: application/json' -d {data} | cut -d '\"' -f 4)\n"
+        'curl -sN "$call/$event"\n'
+    )

@@ -1,0 +1,51 @@
+"""Captions: texts of the page in English and Marathi, error messages in both, and the example sentences.
+
+Every module has its own captions in `WORDS = {"en": {key: text}, "mr": {key: text}}`.
+"""
+
+from __future__ import annotations
+
+from trainer_ext import InputError
+
+LANGUAGES = {"en": "English", "mr": "मराठी"}
+FIRST = "en"
+Table = dict[str, dict[str, str]]
+
+# Names of the two models, which most modules need.
+WORDS: Table = {
+    "en": {"baseline": "baseline", "compressed": "compressed"},
+    "mr": {"baseline": "मूळ मॉडेल", "compressed": "लहान मॉडेल"},
+}
+
+EXAMPLES = (
+    "शेवटच्या षटकात दोन षटकार मारून संघाने सामना जिंकला",
+    "नव्या फोनची बॅटरी दोन दिवस टिकते असा कंपनीचा दावा",
+    "पावसाळ्यात पाणी उकळून प्यावे, असा डॉक्टरांचा सल्ला",
+    "दहावीच्या परीक्षेचा निकाल उद्या दुपारी जाहीर होणार",
+    "शहर में नई मेट्रो लाइन का काम अगले साल शुरू होगा",
+    "The film's songs are better than its story",
+)
+WITH_NUMBERS = "भारताने 210 धावा करून पहिला सामना ५ गडी राखून जिंकला"  # in both kinds of digits, for the stress test
+
+
+def say(table: Table, language: str, key: str, **values: object) -> str:
+    """Return a caption with each `{name}` replaced by its value; values for HTML must be escaped before."""
+    return table[language][key].format(**values)
+
+
+def model_name(language: str, side: str) -> str:
+    """Return the name of a model, "baseline" or "compressed", in a language."""
+    return say(WORDS, language, side)
+
+
+class Refused(InputError):
+    """Raised when the page cannot use a visitor's input; its text is English, and it can be shown in both languages."""
+
+    def __init__(self, table: Table, key: str, **values: object) -> None:
+        super().__init__(say(table, FIRST, key, **values))
+        self._caption = (table, key, values)
+
+    def said(self, language: str) -> str:
+        """Return the message in a language."""
+        table, key, values = self._caption
+        return say(table, language, key, **values)

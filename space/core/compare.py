@@ -1,0 +1,170 @@
+"""Compare both models on one text: their answers, the largest difference, the latency, and the influence of each word."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from core.captions import Refused
+from core.limits import MOST_CHARACTERS
+from core.models import DECODERS, Pair, Probabilities, Side, likeliest
+from trainer_ext.benchmark.latency import take_turns, timed
+
+# Timed rounds. None starts after SECONDS, but three always run.
+ROUNDS, WARM_UP, SECONDS = 15, 1, 0.04
+MOST_WORDS, MOST_TOKENS = 32, 128  # for the influence of words, whose batch has one text more than words
+WORDS = {
+    "en": {
+        "empty": "There is no text to classify; type a sentence or choose an example.",
+        "long": "The text has {characters:,} characters; this page takes at most {most:,}.",
+    },
+    "mr": {
+        "empty": "मजकूर रिकामा आहे; एखादे वाक्य लिहा किंवा उदाहरण निवडा.",
+        "long": "मजकुरात {characters:,} अक्षरचिन्हे आहेत; येथे जास्तीत जास्त {most:,} चालतात.",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The prediction of one model for a text.
+
+    Attributes:
+        labels: The likeliest label, or for a multi-label model all labels above one half.
+        probabilities: The probability of every label.
+        tokens: Number of tokens that the model read.
+        cut: Whether the text is longer than the model can read.
+        milliseconds: Median latency of a forward pass over this text, with the two models taking turns.
+    """
+
+    labels: list[str]
+    probabilities: Probabilities
+    tokens: int
+    cut: bool
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The answers of both models.
+
+    Attributes:
+        baseline: The answer of the baseline.
+        compressed: The answer of the compressed model.
+        same: Whether their labels are the same.
+        gap_label: The label whose probability differs most.
+        gap: Its probability under the compressed model minus that under the baseline.
+    """
+
+    baseline: Answer
+    compressed: Answer
+    same: bool
+    gap_label: str
+    gap: float
+
+
+@dataclass(frozen=True)
+class Influence:
+    """How much each word contributed to the answer of one model.
+
+    Attributes:
+        label: The likeliest label of the text.
+        words: The words that were left out, one at a time: the first ones of the text.
+        shares: For each word the probability of the label with all words minus that without this word, in [-1, 1].
+        cut: Whether the text has more words.
+    """
+
+    label: str
+    words: list[str]
+    shares: list[float]
+    cut: bool
+
+
+def check_text(text: str) -> str:
+    """Return the text without leading and trailing white space.
+
+    Raises:
+        Refused: The text is empty or too long.
+    """
+    text = text.strip()
+    if not text:
+        raise Refused(WORDS, "empty")
+    if len(text) > MOST_CHARACTERS:
+        raise Refused(WORDS, "long", characters=len(text), most=MOST_CHARACTERS)
+    return text
+
+
+def largest_gap(before: Probabilities, after: Probabilities) -> tuple[str, float]:
+    """Return the label whose probability changed most, and the change, `after - before`."""
+    label = max(before, key=lambda name: abs(after[name] - before[name]))
+    return label, after[label] - before[label]
+
+
+@torch.inference_mode()
+def compare(text: str, pair: Pair) -> Comparison:
+    """Classify a text with both models in turns, and time them; raises as :func:`check_text` does."""
+    text = check_text(text)
+    inputs: dict[str, Any] = {}
+    logits: dict[str, torch.Tensor] = {}
+
+    def timed_call(name: str, side: Side) -> Callable[[int], float]:
+        def ask() -> None:
+            logits[name] = side.model(**inputs[name]).logits[0].float()
+
+        return lambda _: timed(ask, side.model.device)
+
+    for name, side in pair.sides.items():
+        encoded = side.tokenizer(text, truncation=True, max_length=side.max_tokens, return_tensors="pt")
+        inputs[name] = encoded.to(side.model.device)
+    calls = {name: timed_call(name, side) for name, side in pair.sides.items()}
+    times = take_turns(calls, repeats=ROUNDS, warmup=WARM_UP, seconds_limit=SECONDS)
+    before, after = (
+        answer(
+            logits[name],
+            labels=side.labels,
+            problem_type=side.problem_type,
+            tokens=inputs[name]["input_ids"].shape[1],
+            tokens_of_text=len(side.tokenizer(text, verbose=False)["input_ids"]),
+            milliseconds=statistics.median(times[name]),
+        )
+        for name, side in pair.sides.items()
+    )
+    same = sorted(before.labels) == sorted(after.labels)
+    return Comparison(before, after, same, *largest_gap(before.probabilities, after.probabilities))
+
+
+def answer(
+    logits: torch.Tensor,
+    *,
+    labels: list[str],
+    problem_type: str | None,
+    tokens: int,
+    tokens_of_text: int,
+    milliseconds: float,
+) -> Answer:
+    """Return the answer that logits [labels] mean for a model of a problem type, a key of `DECODERS`."""
+    to_probabilities, to_labels = DECODERS[problem_type]
+    probabilities = dict(zip(labels, to_probabilities(logits).tolist(), strict=True))
+    return Answer(to_labels(probabilities), probabilities, tokens, tokens_of_text > tokens, milliseconds)
+
+
+def leave_one_out(words: list[str]) -> list[str]:
+    """Return the text of all words, then the text without the first word, without the second, and so on."""
+    return [" ".join(words), *(" ".join(words[:index] + words[index + 1 :]) for index in range(len(words)))]
+
+
+def influence(text: str, side: Side) -> Influence:
+    """Return the influence of each word on one model's answer; raises as :func:`check_text` does.
+
+    Occlusion as in Li et al. 2016, "Understanding Neural Networks through Representation Erasure" (arXiv 1612.08220),
+    section 3: the importance of a word is the probability that the answer loses without it.
+    """
+    all_words = check_text(text).split()
+    words = all_words[:MOST_WORDS]
+    with_all, *without = side.ask(leave_one_out(words), max_tokens=MOST_TOKENS)
+    (label,) = likeliest(with_all)
+    return Influence(label, words, [with_all[label] - one[label] for one in without], len(all_words) > len(words))

@@ -1,0 +1,172 @@
+"""Load the two models that are compared, with their tokenizers and the report of the run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from core.limits import MOST_CHARACTERS
+from core.startup import SIDES
+from trainer_ext.errors import InputError
+from trainer_ext.models.loading import head_of, load_model, load_tokenizer, longest_text, rows_of
+from trainer_ext.report.io import FILE_NAME, load
+from trainer_ext.report.schema import CompressionReport
+
+HEAD = "ForSequenceClassification"
+Probabilities = dict[str, float]  # by label
+
+
+def likeliest(probabilities: Probabilities) -> list[str]:
+    """Return the label with the highest probability, as a list."""
+    return [max(probabilities, key=probabilities.__getitem__)]
+
+
+def above_half(probabilities: Probabilities) -> list[str]:
+    """Return all labels with a probability above one half."""
+    return [label for label, probability in probabilities.items() if probability > 0.5]
+
+
+def softmax(logits: torch.Tensor) -> torch.Tensor:
+    """Return probabilities that sum to 1 over the labels, the last dimension."""
+    return logits.softmax(-1)
+
+
+# For each problem type of a model's config: logits to probabilities, and probabilities to the predicted labels.
+Decoder = tuple[Callable[[torch.Tensor], torch.Tensor], Callable[[Probabilities], list[str]]]
+DECODERS: dict[str | None, Decoder] = {
+    None: (softmax, likeliest),
+    "single_label_classification": (softmax, likeliest),
+    "multi_label_classification": (torch.sigmoid, above_half),
+}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two models.
+
+    Attributes:
+        name: Its folder or Hub id.
+        model: The model in evaluation mode.
+        tokenizer: Its tokenizer.
+        max_tokens: The number of tokens that it can read; longer texts are cut off.
+    """
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    max_tokens: int
+
+    @property
+    def labels(self) -> list[str]:
+        """Its classes, sorted by class id."""
+        return [name for _, name in sorted((self.model.config.id2label or {}).items())]
+
+    @property
+    def problem_type(self) -> str | None:
+        """One of `DECODERS`."""
+        return self.model.config.problem_type
+
+    @property
+    def parameters(self) -> int:
+        """Number of unique parameters."""
+        return sum(weight.numel() for weight in self.model.parameters())
+
+    @property
+    def megabytes(self) -> float:
+        """Size of its weights in units of 10^6 bytes."""
+        return sum(weight.nbytes for weight in self.model.parameters()) / 1e6
+
+    @torch.inference_mode()
+    def ask(self, texts: Sequence[str], *, max_tokens: int) -> list[Probabilities]:
+        """Classify texts in one batch.
+
+        Args:
+            texts: The texts.
+            max_tokens: Read at most this many tokens of each text.
+
+        Returns:
+            The probability of every label, for each text.
+        """
+        max_length = min(self.max_tokens, max_tokens)
+        encoded = self.tokenizer(
+            list(texts), truncation=True, max_length=max_length, padding=True, return_tensors="pt"
+        ).to(self.model.device)
+        to_probabilities, _ = DECODERS[self.problem_type]
+        rows = to_probabilities(self.model(**encoded).logits.float()).tolist()
+        return [dict(zip(self.labels, row, strict=True)) for row in rows]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two models and their report, which is None if no report was saved with the compressed model."""
+
+    baseline: Side
+    compressed: Side
+    report: CompressionReport | None
+
+    @property
+    def sides(self) -> dict[str, Side]:
+        """Both models by name: "baseline" and "compressed"."""
+        return {"baseline": self.baseline, "compressed": self.compressed}
+
+    def to(self, device: str) -> Pair:
+        """Return a pair with copies of the models on a device."""
+
+        def moved(side: Side) -> Side:
+            model: Any = copy.deepcopy(side.model)
+            return replace(side, model=model.to(device))
+
+        return Pair(moved(self.baseline), moved(self.compressed), self.report)
+
+
+def open_pair(names: dict[str, str]) -> Pair:
+    """Load both models; compact models need no remote code, because the package contains their classes.
+
+    Args:
+        names: Folder or Hub id of "baseline" and "compressed".
+
+    Raises:
+        InputError: A model cannot be loaded or does not classify whole texts, or the labels of the two differ.
+    """
+    report = find_report(names["compressed"])  # first, because it is quick to find that it cannot be read
+    baseline, compressed = (open_side(names[name]) for name in SIDES)
+    if sorted(baseline.labels) != sorted(compressed.labels):
+        raise InputError(
+            f"{baseline.name} has the labels {baseline.labels}, {compressed.name} has {compressed.labels}; compare "
+            "models with the same labels."
+        )
+    return Pair(baseline, compressed, report)
+
+
+def open_side(name: str) -> Side:
+    """Load one model with its tokenizer; raises as :func:`open_pair` does."""
+    model = load_model(name, option="the model", way_out="give a folder or a Hub id that can be read", head=HEAD)
+    config = model.config
+    if head_of(config) != HEAD or config.problem_type not in DECODERS or config.num_labels < 2:
+        raise InputError(
+            f"{name} is {config.architectures} for {config.problem_type} with {config.num_labels} label(s); this page "
+            "compares classifiers of whole texts."
+        )
+    tokenizer = load_tokenizer(name, way_out="save it there", rows=rows_of(model))
+    return Side(
+        name, model.eval(), tokenizer, min(tokenizer.model_max_length, longest_text(config) or MOST_CHARACTERS)
+    )
+
+
+def find_report(name: str) -> CompressionReport | None:
+    """Return the report of a compressed model from its folder, its run or its repository, or None."""
+    if Path(name).is_dir():
+        files = (Path(name, FILE_NAME), Path(name).resolve().parent / FILE_NAME)
+        return next((load(file) for file in files if file.exists()), None)
+    try:
+        return load(hf_hub_download(name, FILE_NAME))
+    except (HfHubHTTPError, LocalEntryNotFoundError):  # there is no report, or no network
+        return None
