@@ -54,6 +54,8 @@ from .utils.checkpoints import (
 from .utils.distributed import check_one_device, check_whole_model, check_whole_parameters
 from .utils.files import writing_to
 
+RECOVERY = "recovery"  # folder of the checkpoints of the recovery, in the output folder
+
 # At run time the mixin has no Trainer among its bases: the class that it is mixed into brings its own.
 if TYPE_CHECKING:
     _Base = Trainer
@@ -206,13 +208,15 @@ class DistillPruneMixin(HubMixin, _Base):
         if self._compresses:
             resume_from_checkpoint = checkpoint_to_resume(str(self.args.output_dir), resume_from_checkpoint)
         checkpoint = Path(resume_from_checkpoint) if isinstance(resume_from_checkpoint, str) else None
-        recovery_folder = Path(self._get_output_dir(trial)) / "recovery"
-        if self._spec is not None and self.args.should_save and not (checkpoint and is_finished(checkpoint)):
-            forget_checkpoints(recovery_folder)  # the run that starts now will end with another small model
+        at_end = checkpoint is not None and is_finished(checkpoint)
+        if self._spec is not None and trial is None and self.args.should_save and not at_end:
+            # The run that starts now ends with another small model.
+            forget_checkpoints(Path(str(self.args.output_dir)) / RECOVERY)
         output = self._train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
             self.shrink()
             if self._options.prune_recovery_epochs:
+                recovery_folder = Path(self._get_output_dir(trial)) / RECOVERY
                 last = recovery_checkpoint(recovery_folder, checkpoint, output.global_step)
                 if last is None and self.args.should_save:
                     forget_checkpoints(recovery_folder)
