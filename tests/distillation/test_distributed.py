@@ -16,7 +16,10 @@ from tests.helpers.launching import ACCELERATE, BATCH, run  # noqa: E402
 from tests.helpers.training import arguments, logged  # noqa: E402
 from trainer_ext import DistillPruneTrainer  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # several processes start at once, on a machine that may be busy
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]  # several processes start at once, on a machine that may be busy
 KIND, EPOCHS = "token_classification", 2
 
 

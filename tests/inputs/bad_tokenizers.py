@@ -130,7 +130,9 @@ CORPORA = {
     "another language": Bad(
         _corpus("".join(f"დღეს წვიმს და ქარი {'ქ' * n}\n" for n in range(20))), ("no pieces for",)
     ),
-    "a cut archive": Bad(_corpus(gzip.compress(TEXTS.encode())[:-12], "corpus.txt.gz"), ("corpus.txt.gz", "truncated")),
+    "a cut archive": Bad(
+        _corpus(gzip.compress(TEXTS.encode())[:-12], "corpus.txt.gz"), ("corpus.txt.gz", "truncated")
+    ),
     "a bent archive": Bad(
         _corpus(gzip.compress(TEXTS.encode(), mtime=0)[:30] + b"\xff" * 9, "corpus.txt.gz"), ("corpus.txt.gz",)
     ),

@@ -14,7 +14,10 @@ from tests.helpers.launching import is_main, run, split, train  # noqa: E402
 from tests.helpers.training import PRUNE, Rows, make_trainer, new_model  # noqa: E402
 from tests.hub.loopback import LoopbackHub  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # several processes start at once, on a machine that may be busy
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]  # several processes start at once, on a machine that may be busy
 UNLABELLED = Rows(64)
 UNLABELLED.labels[UNLABELLED.ids[:, 1] % 3 < 1] = -100  # a third: some parts of a batch have none, others only those
 

@@ -14,7 +14,10 @@ from tests.helpers.launching import difference, split, start, train  # noqa: E40
 from tests.helpers.training import HoldAt  # noqa: E402
 from trainer_ext.pruning.masks import load_masked  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # several processes start at once, on a machine that may be busy
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]  # several processes start at once, on a machine that may be busy
 SAVED = {"distill_alpha": 0.5, "save_strategy": "steps", "save_steps": 2}
 HELD_AT, BOUND = 7, 60  # a step; seconds from the kill to the end of the launcher
 

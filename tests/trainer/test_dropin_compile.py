@@ -9,7 +9,10 @@ from tests.helpers.training import PRUNE, make_trainer, new_model
 from trainer_ext.pruning.scores import Pruning
 
 # Compiling looks for the gradient of everything that enters a graph, and the masks of a step are no leaves.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"),
+]
 
 
 class FullSize(TrainerCallback):
