@@ -50,8 +50,7 @@ def export(
         trainer-ext export runs/small --format onnx --format openvino-int8
     """
     quiet()
-    from ..export.formats import export as run_export
-    from ..export.table import export_table
+    from ..export.formats import export as run_export, export_table
 
     try:
         rows = run_export(

@@ -16,17 +16,22 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
 from .. import report
+from ..benchmark.size import weight_bytes
 from ..data.records import listed
 from ..errors import ExportRefused, InputError
 from ..models.runtimes import open_runtime
+from ..report.schema import Export
+from ..report.tables import findings
 from ..utils.files import scratch_in, writing_to
 from ..utils.imports import require
 from .classify_script import write_usage
 from .onnx import quantise_onnx, write_onnx
 from .openvino import quantise_openvino, quietly, write_openvino
-from .source import ExportSource, open_source
+from .source import ExportSource, model_folder, open_source
 from .verify import Findings, answers_of, check_exact, check_quality, judged_rows, run_model
 
 
@@ -229,3 +234,29 @@ def _keep(source: ExportSource, format_: Format, scratch: Path, findings: Findin
         others = [other for other in numbers.exports if other.path != row.path]
         report.save(replace(numbers, exports=[*others, row], equivalence=equivalence), run.root)
     return row
+
+
+HEADINGS = ("format, file", "MiB", "of weights", "check", "same")
+
+
+def export_table(path: str | Path, rows: Sequence[Export]) -> Table:
+    """Return one row per exported file.
+
+    Args:
+        path: the run or the folder of the model.
+        rows: the result of `export`.
+    """
+    weights = weight_bytes(model_folder(path))
+    caption = f"weights: {weights / 2**20:.1f} MiB as safetensors; [low, high]: 95 % interval; same: equal predictions"
+    result = Table(title=Text(f"{path}: exports"), title_justify="left", caption=Text(caption), caption_justify="left")
+    for heading in HEADINGS:
+        result.add_column(
+            heading, justify="left" if heading in ("format, file", "check") else "right", overflow="fold"
+        )
+    for row in rows:
+        agreement = "" if row.agreement is None else f"{100 * row.agreement:.1f} %"
+        file = "/".join(Path(row.path).parts[-2:])
+        size = row.bytes or 0
+        cells = (f"{row.format}\n{file}", f"{size / 2**20:.1f}", f"{100 * size / weights:.0f} %")
+        result.add_row(*(Text(cell) for cell in (*cells, findings(row), agreement)))
+    return result
