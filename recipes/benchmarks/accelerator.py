@@ -1,18 +1,18 @@
-"""Accelerator: what fp16 and bf16 are worth on a GPU, in training and in use, for dense and for pruned models.
+"""Measure fp16 and bf16 on a GPU, in training and inference, for dense and pruned models.
 
-A BERT-base shape (random weights, or MODEL) learns in each precision which of two kinds of token a text has more of:
-stock Trainer, and ours with masks and a live teacher. Seconds per step, peak memory, last loss and accuracy on new texts
-are put beside those of fp32. Then the dense shape, half and a quarter of it are timed in each precision in turn, and a
-latency table is made for each precision: what is left of the time when a part of all heads, or of all neurons, is left.
+A BERT-base shape (random weights, or MODEL) learns in each precision which of two kinds of token a text has more of: with
+stock Trainer, and with ours with masks and a live teacher. Seconds per step, peak memory, last loss and accuracy on new
+texts are compared with fp32. Then the dense shape, half and a quarter of it are timed in each precision in turns, and also
+the dense shape with a part of its heads, or of its neurons, in every layer.
 
 Predicted for one H100: fp16 and bf16 train 2 to 3 times as fast as fp32 at 0.6 to 0.7 of its memory, with the accuracy
 of fp32; at 32 x 128 tokens half runs 1.6 times as fast as dense in fp16, a quarter 2.4 times, less than on a processor,
-because starting kernels takes a larger share of small products. Outcome on one H200: in fp16 the whole time of a call at
-32 x 128 tokens is that of starting kernels, and pruning saves none of it (README.md beside this).
+because the launch of kernels takes a larger share of small products. Outcome on one H200: in fp16 a call at 32 x 128
+tokens takes only the time of kernel launches, of which pruning saves nothing (README.md in this folder).
 
     python -m recipes.benchmarks.accelerator --output recipes/benchmarks/results/accelerator
     python -m recipes.benchmarks.accelerator_table
-    python -m recipes.benchmarks.accelerator --device cpu --tiny    # its whole way without a GPU
+    python -m recipes.benchmarks.accelerator --device cpu --tiny    # try the script without a GPU
 """
 
 from __future__ import annotations
@@ -54,12 +54,18 @@ FIRST, COUNT, SHARE = (
     10,
     200,
     0.3,
-)  # ids of the two kinds of token, and what part of a text is of the kind it has more of
+)  # ids of the two kinds of token, and the share of a text that is replaced
 TEST_ROWS = 256
 
 
 def texts(count: int, tokens: int, *, seed: int) -> list[dict]:
-    """Random token ids `[tokens]`; the label says whether even or odd ids were written over a part of them."""
+    """Return texts of random token ids [tokens]; the label says whether even or odd ids replaced a part of them.
+
+    Args:
+        count: Number of texts.
+        tokens: Tokens per text.
+        seed: Seed of the texts.
+    """
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for index in range(count):
@@ -71,16 +77,16 @@ def texts(count: int, tokens: int, *, seed: int) -> list[dict]:
 
 
 def train(model, *, ours: bool, precision: str, device: str, steps: int, batch_size: int, tokens: int) -> dict:
-    """Train a copy of a model, and say what that took and gave.
+    """Train a copy of a model, and return its time, memory and accuracy.
 
     Args:
-        model: a classifier of two classes.
-        ours: with masks and a teacher; else stock Trainer.
-        precision: of the autocast; fp32 for none.
+        model: A classifier of two classes.
+        ours: Train with masks and a teacher; else with stock Trainer.
+        precision: Precision of the autocast; fp32 for none.
         device: `cuda` or `cpu`.
-        steps: of the training; the first fifth is not timed.
-        batch_size: texts per step.
-        tokens: per text.
+        steps: Number of steps; the first fifth is not timed.
+        batch_size: Texts per step.
+        tokens: Tokens per text.
     """
     on_gpu = device == "cuda"
     if on_gpu:
@@ -97,7 +103,7 @@ def train(model, *, ours: bool, precision: str, device: str, steps: int, batch_s
             max_steps=steps,
             per_device_train_batch_size=batch_size,
             learning_rate=1e-4,
-            warmup_steps=0.2,  # of all steps: twelve random layers learn nothing without
+            warmup_steps=0.2,  # fraction of all steps; without warm-up, twelve random layers do not learn
             logging_steps=max(1, steps // 4),
             save_strategy="no",
             report_to="none",
@@ -126,27 +132,27 @@ def train(model, *, ours: bool, precision: str, device: str, steps: int, batch_s
 
 
 class SynchronisedClock(StepClock):
-    """Seconds of a step, with the device idle at both ends."""
+    """Measures the seconds of each step, waiting for the device at both ends."""
 
     def __init__(self, on_gpu: bool):
         super().__init__()
         self.wait = torch.cuda.synchronize if on_gpu else lambda: None
 
     def on_step_begin(self, args, state, control, **kwargs):
-        """Start."""
+        """Start the clock."""
         self.wait()
         super().on_step_begin(args, state, control, **kwargs)
 
     def on_step_end(self, args, state, control, **kwargs):
-        """Stop."""
+        """Stop the clock."""
         self.wait()
         super().on_step_end(args, state, control, **kwargs)
 
 
 def latency_table(model, *, precision: str, device: str, batch_size: int, tokens: int, repeats: int) -> dict:
-    """Milliseconds of the whole model with a part of the heads, or of the neurons, left in every layer: median of a call.
+    """Return the median milliseconds of a call with a part of the heads, or of the neurons, in every layer.
 
-    What `prune_speedup` plans with follows from such times; here they are shown as they are.
+    `prune_speedup` plans with such times.
     """
     layers = layers_of(model)
     heads, neurons = [layer.heads for layer in layers], [layer.neurons for layer in layers]
@@ -165,13 +171,13 @@ def main(
     ] = None,
     device: Annotated[str, typer.Option(help="cuda, or cpu to exercise the script.")] = "cuda",
     tiny: Annotated[bool, typer.Option("--tiny", help="Two narrow layers instead of BERT-base.")] = False,
-    steps: Annotated[int, typer.Option(help="Of each training.")] = 100,
+    steps: Annotated[int, typer.Option(help="Steps of each training.")] = 100,
     batch_size: Annotated[int, typer.Option(help="Texts per step and call.")] = 32,
-    tokens: Annotated[int, typer.Option(help="Per text.")] = 128,
+    tokens: Annotated[int, typer.Option(help="Tokens per text.")] = 128,
     repeats: Annotated[int, typer.Option(help="Timed calls of each.")] = 30,
     output: Annotated[Path | None, typer.Option(help="Write OUTPUT.json and the Markdown table OUTPUT.md.")] = None,
 ) -> None:
-    """Train, time, print the tables; exit status 2 where there is no CUDA device."""
+    """Train, time and print the tables; exit with status 2 if there is no CUDA device."""
     if device not in PRECISIONS or (device == "cuda" and not torch.cuda.is_available()):
         reason = "PyTorch finds no CUDA device here" if device == "cuda" else "choose cuda or cpu"
         print(

@@ -1,13 +1,13 @@
-"""Against nn_pruning: both prune and distil the same classifier on the same data in one run, at the same sparsity.
+"""Compare with nn_pruning: both prune and distil the same classifier on the same data, to the same sparsity.
 
-nn_pruning's hybrid has no target: its penalty decides how much goes. So it runs first, and what it reached is asked of
-ours: `--match physical` the share of encoder weights that is really gone once its empty heads and neurons are removed
-(what makes a model faster), `--match zeros` the share that is zero (which flatters it: zeros inside a head that stays
-save nothing). Both start from the same model, which is also the teacher; batches, learning rate, warm-up, phases and
-mix of labels and teacher are the same. Not compared here: its second run, which refills the holes ("hybrid-filled").
+nn_pruning's hybrid has no target: its penalty decides how much is pruned. So it runs first, and our target is what it
+reached: with `--match physical` the share of encoder weights that can be removed with its empty heads and neurons (which
+makes a model faster), with `--match zeros` the share of zeros (more, but zeros in a kept head save nothing). Both start
+from the same model, which is also the teacher; batches, learning rate, warm-up, phases and loss weights are the same.
+Its second run, which fills the holes again ("hybrid-filled"), is not compared.
 
-Run from the root of the repository: `python -m recipes.benchmarks.against_nn_pruning MODEL DATA`. The name is not
-`nn_pruning.py` because a script of that name hides the package.
+Run it from the root of the repository: `python -m recipes.benchmarks.against_nn_pruning MODEL DATA`. A script named
+`nn_pruning.py` would hide the package.
 """
 
 import importlib.metadata
@@ -41,19 +41,19 @@ PHASES = {"start": 0.1, "end": 0.6}  # 1 of 12 epochs dense and 4 or more to rec
 
 
 class Match(StrEnum):
-    """Which of nn_pruning's two figures ours must meet."""
+    """Which sparsity of nn_pruning is our target."""
 
     physical = "physical"
     zeros = "zeros"
 
 
 def encoder_weights(model) -> list[torch.Tensor]:
-    """The weights that pruning may remove: those of the Linears of the encoder."""
+    """Return the weights that pruning may remove: the Linears of the encoder."""
     return [module.weight for module in model.base_model.encoder.modules() if isinstance(module, nn.Linear)]
 
 
 def count(tensors) -> int:
-    """Numbers in some tensors."""
+    """Return the number of elements of some tensors."""
     return sum(tensor.numel() for tensor in tensors)
 
 
@@ -61,19 +61,21 @@ def main(
     model: Annotated[Path, typer.Argument(help="Folder of a fine-tuned BERT classifier: baseline and teacher.")],
     data: Annotated[Path, typer.Argument(help="Folder with train.csv and test.csv, columns text and label.")],
     epochs: Annotated[float, typer.Option(help="Epochs of each.")] = 12,
-    learning_rate: Annotated[float, typer.Option(help="Of the weights.")] = 3e-5,
-    score_lr: Annotated[float, typer.Option(help="Of the scores; a score needs 220 such steps to close.")] = 1e-2,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate of the weights.")] = 3e-5,
+    score_lr: Annotated[
+        float, typer.Option(help="Learning rate of the scores; a score needs 220 steps of this size to close.")
+    ] = 1e-2,
     batch_size: Annotated[int, typer.Option(help="Texts per step.")] = 32,
     max_length: Annotated[int, typer.Option(help="Longest text in tokens.")] = 128,
-    block_size: Annotated[int, typer.Option(help="Rows and columns of an attention block, of both.")] = 32,
+    block_size: Annotated[int, typer.Option(help="Rows and columns of an attention block, for both.")] = 32,
     penalty: Annotated[float, typer.Option(help="nn_pruning's final penalty; its recipes use 5 to 40.")] = 20.0,
-    match: Annotated[Match, typer.Option(help="Which of its sparsities ours must meet.")] = Match.physical,
-    sparsity: Annotated[float | None, typer.Option(help="Of ours instead of a match, in [0, 1).")] = None,
-    seed: Annotated[int, typer.Option(help="Of both.")] = 17,
+    match: Annotated[Match, typer.Option(help="Which of its sparsities is our target.")] = Match.physical,
+    sparsity: Annotated[float | None, typer.Option(help="Our target instead of a match, in [0, 1).")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of both.")] = 17,
     bf16: Annotated[bool, typer.Option("--bf16", help="Train both under bf16 autocast.")] = False,
     output: Annotated[Path | None, typer.Option(help="Write the numbers here, as JSON.")] = None,
 ) -> None:
-    """Train nn_pruning's hybrid, then ours at the sparsity that it reached, and print one table."""
+    """Train nn_pruning's hybrid, then our model to the sparsity that it reached, and print a table."""
     console = Console(stderr=True)
 
     def baseline():
@@ -186,7 +188,7 @@ def main(
 
 
 def table(results: list[dict], split: str, rows: int) -> Table:
-    """Accuracy, sparsity, size and step time of each."""
+    """Return a table of accuracy, sparsity, size and step time."""
     found = Table(
         title=f"On the same data and from the same model; test set {split}, {rows:,} rows",
         caption="gone: encoder weights physically removed; zero: removed or zero before that",
@@ -207,7 +209,7 @@ def table(results: list[dict], split: str, rows: int) -> Table:
 
 
 def _shown(words: list[str]) -> list[str]:
-    """The command as it may be published: of a path of this machine only the last part."""
+    """Return the command without folders of this machine: only the last part of each path."""
     return [Path(word).name if "/" in word else word for word in words]
 
 

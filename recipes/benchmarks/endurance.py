@@ -1,10 +1,10 @@
-"""Endurance: does an hour of training, or an hour of the page under load, come to hold more and more?
+"""Measure whether memory, file handles or threads grow in an hour of training, or of the page under load.
 
-Both run at the same time, each in a process of its own, on a small model made from the quickstart's texts. Training is one
-long run with masks, a live teacher, an evaluation and a checkpoint every minute. Visitors of the page come, ask `/compare`
-for a few seconds, upload a file to `/compare_batch`, and leave; others follow, all over real HTTP.
+Both run at the same time, each in its own process, on a small model made from the quickstart's texts. Training is one long
+run with masks, a live teacher, and an evaluation and a checkpoint every minute. Visitors of the page call `/compare` for a
+few seconds, upload a file to `/compare_batch` and leave; others follow, all over real HTTP.
 
-Bounds and how growth is told from noise are in `growth.py`; the exit status is 1 where something grows, or fails.
+The bounds are in `growth.py`; the exit status is 1 if something grows or fails.
 Prediction: nothing grows; the trainer's log adds less than 1 MiB an hour. Outcomes are in recipes/benchmarks/README.md.
 """
 
@@ -44,7 +44,7 @@ SMALL = {
 
 
 def make_run(folder: Path) -> tuple[Path, Path]:
-    """A small finished run and its data; what is there already stays."""
+    """Make a small finished run and its data, unless they exist."""
     run, data = folder / "run", folder / "data"
     if not (run / "compression.json").exists():
         quickstart = ROOT / "recipes/quickstart"
@@ -57,7 +57,7 @@ def make_run(folder: Path) -> tuple[Path, Path]:
 
 
 def visit(address: str, end: float, file: Path, seen: page_load.Pressure) -> int:
-    """Visitors one after the other until the time has come: how many there were."""
+    """Visit the page again and again until the time is over, and return the number of visits."""
     visitors = 0
     while (now := time.perf_counter()) < end:
         visitors += 1
@@ -65,14 +65,14 @@ def visit(address: str, end: float, file: Path, seen: page_load.Pressure) -> int
         page_load.ask(client, min(end, now + STAY_S), seen)
         try:
             client.predict(file=handle_file(str(file)), api_name="/compare_batch")
-        except Exception as error:  # whatever it is, it is what is counted
+        except Exception as error:  # errors of any kind are counted
             seen.errors[f"{type(error).__name__}: {error}"] += 1
         client.close()
     return visitors
 
 
 def serve(run: Path, data: Path, seconds: float, clients: int, follow: Callable[[int], None]) -> dict:
-    """The page of a run under load while it is followed; what its visitors met."""
+    """Serve the page of a run under load while it is sampled, and return what its visitors got."""
     seen = page_load.Pressure()
     with (
         tempfile.TemporaryDirectory() as uploads,
@@ -95,7 +95,7 @@ def serve(run: Path, data: Path, seconds: float, clients: int, follow: Callable[
 
 
 def train(run: Path, data: Path, output: Path, seconds: float, follow: Callable[[int], None]) -> dict:
-    """A training while it is followed; its exit status and last words."""
+    """Train while the process is sampled, and return its exit status and the last line of its log."""
     output.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "recipes.benchmarks.endurance_training", run, data, output, str(seconds)]
     with (output / "training.log").open("w+") as log:
@@ -107,7 +107,7 @@ def train(run: Path, data: Path, output: Path, seconds: float, follow: Callable[
 
 
 def measure(arms: dict[str, Callable], seconds: float, every: float, folder: Path) -> dict[str, dict]:
-    """Run the arms at the same time: per arm its samples, which are also written as they come, and what it did."""
+    """Run the arms at the same time, and return the samples and the result of each; samples are also written at once."""
     found: dict[str, dict] = {}
 
     def one(name: str) -> None:
@@ -123,12 +123,12 @@ def measure(arms: dict[str, Callable], seconds: float, every: float, folder: Pat
         found[name]["did"] = did
 
     with ThreadPoolExecutor(len(arms)) as pool:
-        list(pool.map(one, arms))  # an error in one of them is raised here
+        list(pool.map(one, arms))  # raises the errors of the arms
     return found
 
 
 def table(grown: dict[str, dict[str, Growth]]) -> Table:
-    """A row per arm and quantity."""
+    """Return a table with a row for each arm and quantity."""
     shown = Table("", "held", "start", "end", "most", "gained per hour", "95 % interval", "bound", "")
     for arm, quantities in grown.items():
         for name, seen in quantities.items():
@@ -141,7 +141,7 @@ def table(grown: dict[str, dict[str, Growth]]) -> Table:
 
 
 def draw(found: dict[str, dict], file: Path) -> None:
-    """One small chart per arm and quantity over the minutes; the fitted half is shaded."""
+    """Draw a small chart over time for each arm and quantity; the fitted half is shaded."""
     figure, axes = plt.subplots(len(QUANTITIES), len(found), figsize=(5 * len(found), 6), sharex="col", squeeze=False)
     for column, (arm, what) in enumerate(found.items()):
         minutes = [sample.seconds / 60 for sample in what["samples"]]
@@ -159,13 +159,13 @@ def draw(found: dict[str, dict], file: Path) -> None:
 
 
 def main(
-    minutes: Annotated[float, typer.Option(help="How long each of them runs.")] = 60.0,
+    minutes: Annotated[float, typer.Option(help="Duration in minutes.")] = 60.0,
     every: Annotated[float, typer.Option(help="Seconds between two samples.")] = 5.0,
-    clients: Annotated[int, typer.Option(help="Visitors of the page at once.")] = 4,
-    arm: Annotated[list[str] | None, typer.Option(help="training or serving; both unless given.")] = None,
+    clients: Annotated[int, typer.Option(help="Visitors of the page at the same time.")] = 4,
+    arm: Annotated[list[str] | None, typer.Option(help="training or serving. Default: both.")] = None,
     output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs/endurance"),
 ) -> None:
-    """Run both, follow them, and write endurance.json and endurance.png; exit 1 where something grows or fails."""
+    """Run both, and write endurance.json and endurance.png; exit with status 1 if something grows or fails."""
     output.mkdir(parents=True, exist_ok=True)
     run, data = make_run(output)
     seconds, load = 60 * minutes, os.getloadavg()[0]

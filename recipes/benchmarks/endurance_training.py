@@ -1,7 +1,7 @@
-"""Endurance training: one long training with masks, a live teacher, evaluations and checkpoints, for `endurance`.
+"""Train for a given time with masks, a live teacher, evaluations and checkpoints, for `endurance`.
 
-How many steps fit into the time is measured in its first tenth, so that the ramp, the final structure, the shrinking and
-the saving of the small model all happen within it.
+The first tenth of the time is used to measure how many steps fit, so that the whole schedule, shrinking and saving the
+small model happen within the time.
 """
 
 import csv
@@ -15,12 +15,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trai
 
 from trainer_ext import DistillPruneTrainer, DistillPruneTrainingArguments
 
-MEASURED, ENDLESS = 0.1, 10**7  # of the time; steps
+MEASURED, ENDLESS = 0.1, 10**7  # fraction of the time; number of steps
 FIELDS = {
     "prune_method": "movement",
     "prune_sparsity": 0.5,
     "prune_block_size": 16,
-    "prune_end": 0.7,  # well into the second half, to which the line is fitted
+    "prune_end": 0.7,  # in the second half, to which the line is fitted
     "distill_teacher": "self",
     "per_device_train_batch_size": 8,
     "save_total_limit": 2,
@@ -31,29 +31,29 @@ FIELDS = {
 
 
 class StopAt(TrainerCallback):
-    """Ends a training when its time is over."""
+    """Stops a training when its time is over."""
 
     def __init__(self, end: float):
         self.end = end
 
     def on_step_end(self, args, state, control, **kwargs):
-        """Look at the clock."""
+        """Stop if the time is over."""
         control.should_training_stop |= time.monotonic() > self.end
 
 
 def rows_of(file: Path, tokenizer, label2id: dict[str, int]) -> list[dict]:
-    """The texts of a CSV file as a trainer takes them."""
+    """Return the rows of a CSV file as a data set."""
     with file.open(encoding="utf-8", newline="") as lines:
         return [{**tokenizer(row["text"]), "labels": label2id[row["label"]]} for row in csv.DictReader(lines)]
 
 
 def main(
-    run: Annotated[Path, typer.Argument(help="A finished run, whose baseline is trained on.")],
+    run: Annotated[Path, typer.Argument(help="A finished run, whose baseline is trained further.")],
     data: Annotated[Path, typer.Argument(help="Folder with the train.csv and test.csv of that run.")],
     output: Annotated[Path, typer.Argument(help="Folder for checkpoints and the small model.")],
-    seconds: Annotated[float, typer.Argument(help="How long.")],
+    seconds: Annotated[float, typer.Argument(help="Duration in seconds.")],
 ) -> None:
-    """Measure, train, save; say how many steps it were."""
+    """Measure, train and save; print the number of steps."""
     began = time.monotonic()
     tokenizer = AutoTokenizer.from_pretrained(run / "baseline")
 

@@ -1,8 +1,7 @@
-"""Frontier: the accuracy of a method at any latency, and ours minus a peer's at equal latency with its interval.
+"""Compute the accuracy of a method at any latency, and our accuracy minus a peer's at equal latency.
 
-A frontier is what a method's own points reach: those that none of its faster points equals in accuracy. Between two of
-them it is the straight line, to the right of the slowest it stays level, and to the left of the fastest there is nothing.
-Accuracies are those of single test rows until the end, so that every difference is paired.
+The frontier of a method contains its Pareto-optimal points. It is linear between two points, constant to the right of the
+slowest, and undefined to the left of the fastest. All values are kept by test row, so that every difference is paired.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ class Point:
     """A model of a method.
 
     Attributes:
-        name: of the arm.
-        latency: milliseconds of a call.
-        correct: for each test row the share of seeds whose model answers it rightly, `[rows]`.
+        name: Name of the arm.
+        latency: Milliseconds per call.
+        correct: For each test row, the share of seeds whose model is right, [rows].
     """
 
     name: str
@@ -33,22 +32,22 @@ class Point:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers."""
+        """Fraction of right answers."""
         return float(self.correct.mean())
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours minus a peer's accuracy at the latency of one point; the numbers are None where one of the two is not as fast.
+    """Our accuracy minus a peer's at the latency of one point.
 
     Attributes:
-        point: name of the point.
-        ours: whether it is one of ours.
-        latency: its milliseconds.
-        value: the difference, a fraction.
-        ci95: its interval over test rows.
-        verdict: `above`, `on` (no test row differs), `within noise`, `below`, or `out of reach`: of the peer where the
-            point is ours, and of ours where it is the peer's.
+        point: Name of the point.
+        ours: Whether it is one of our points.
+        latency: Milliseconds per call.
+        value: The difference, a fraction; None if one of the two methods has no model that is so fast.
+        ci95: Its interval over test rows, or None.
+        verdict: `above`, `on` (no test row differs), `within noise`, `below`, or `out of reach` if the method that the
+            point does not belong to is not so fast.
     """
 
     point: str
@@ -60,7 +59,7 @@ class Comparison:
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:
-    """The points that no other one equals in both latency and accuracy, the fastest first."""
+    """Return the Pareto-optimal points, the fastest first."""
     found: list[Point] = []
     for point in sorted(points, key=lambda one: (one.latency, -one.accuracy)):
         if not found or point.accuracy > found[-1].accuracy:
@@ -69,11 +68,11 @@ def pareto(points: Sequence[Point]) -> list[Point]:
 
 
 def at_latency(frontier: Sequence[Point], latency: float) -> np.ndarray | None:
-    """Right answers of a frontier at a latency, `[rows]`; None to the left of its fastest point.
+    """Return the right answers of a frontier at a latency, [rows]; None to the left of its fastest point.
 
     Args:
-        frontier: what `pareto` gave.
-        latency: milliseconds.
+        frontier: The points that `pareto` returned.
+        latency: Milliseconds per call.
     """
     if not frontier or latency < frontier[0].latency:
         return None
@@ -85,7 +84,7 @@ def at_latency(frontier: Sequence[Point], latency: float) -> np.ndarray | None:
 
 
 def verdict(value: float, low: float, high: float) -> str:
-    """A difference in words, by its interval."""
+    """Return the verdict for a difference and its interval."""
     if low > 0:
         return ABOVE
     if high < 0:
@@ -94,12 +93,12 @@ def verdict(value: float, low: float, high: float) -> str:
 
 
 def compare(ours: Sequence[Point], peer: Sequence[Point], shared: Sequence[Point] = ()) -> list[Comparison]:
-    """Both frontiers at the latency of every point that lies on one of them, the fastest first.
+    """Compare two frontiers at the latency of every point of either, the fastest first.
 
     Args:
-        ours: our points.
-        peer: those of the peer, on the same test rows.
-        shared: points that both may use, such as the model before; nothing is compared at these.
+        ours: Our points.
+        peer: The points of the peer, on the same test rows.
+        shared: Points that both may use, such as the baseline; they are not compared.
     """
     frontiers = {True: pareto([*ours, *shared]), False: pareto([*peer, *shared])}
     given = {id(point) for point in shared}
@@ -117,10 +116,10 @@ def compare(ours: Sequence[Point], peer: Sequence[Point], shared: Sequence[Point
 
 
 def overall(comparisons: Sequence[Comparison]) -> str:
-    """One word for a peer: what is worst for ours.
+    """Return one verdict for a peer, the worst for our method.
 
-    `below` if ours is so anywhere, `out of reach` if one of the peer's points is faster than all of ours; else `within
-    noise`, unless all that can be compared is `above`, or all `on`.
+    It is `below` if our frontier is below anywhere, `out of reach` if a point of the peer is faster than all of ours,
+    `above` or `on` if all comparisons are, and else `within noise`.
     """
     words = {one.verdict for one in comparisons if one.ours is False or one.verdict != FASTER}
     for word in (BELOW, FASTER, NOISE):

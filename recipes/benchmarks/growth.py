@@ -1,8 +1,7 @@
-"""Growth: what a running process holds over time, and whether it comes to hold more and more.
+"""Measure whether the memory, file handles or threads of a process grow over time.
 
-Memory, file handles and threads are sampled, and a line is fitted to the second half, when everything that is loaded
-once is loaded. Neighbouring samples resemble each other, so that the interval of a fit through all of them would be too
-narrow: it is fitted to the means of a few long blocks.
+A line is fitted to the second half of the samples, when everything is loaded. Neighbouring samples are correlated, so the
+line is fitted to the means of a few long blocks; through all samples its interval would be too narrow.
 """
 
 import contextlib
@@ -14,20 +13,20 @@ import numpy as np
 import psutil
 from scipy import stats
 
-BLOCKS = 12  # of the second half
+BLOCKS = 12  # in the second half
 HOUR_S = 3600.0
 MIB = 2**20
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What was held at one moment.
+    """The state of a process at one moment.
 
     Attributes:
-        seconds: since the watch began.
-        memory_mib: resident, 2^20 bytes each.
-        handles: open files, sockets and pipes.
-        threads: that are alive.
+        seconds: Seconds since the first sample.
+        memory_mib: Resident memory in units of 2^20 bytes.
+        handles: Number of open files, sockets and pipes.
+        threads: Number of threads.
     """
 
     seconds: float
@@ -38,22 +37,22 @@ class Sample:
 
 QUANTITIES = tuple(field.name for field in fields(Sample))[1:]
 UNITS = {"memory_mib": "MiB", "handles": "handles", "threads": "threads"}
-# What may be gained in an hour, and is still not called growth: a day of it would not end a process on a small machine.
+# Growth per hour that is accepted: after a day of it, a process on a small machine would still run.
 BOUNDS = {"memory_mib": 30.0, "handles": 6.0, "threads": 6.0}
 
 
 @dataclass(frozen=True)
 class Growth:
-    """One quantity of one process.
+    """The growth of one quantity of a process.
 
     Attributes:
-        start: the first sample.
-        end: the last sample.
-        most: the largest sample.
-        per_hour: slope over the second half.
-        low: lower end of its 95 % interval.
-        high: upper end of its 95 % interval.
-        bound: what it may be, per hour.
+        start: The first sample.
+        end: The last sample.
+        most: The largest sample.
+        per_hour: Slope over the second half.
+        low: Lower end of its 95 % interval.
+        high: Upper end of its 95 % interval.
+        bound: The largest accepted slope per hour.
     """
 
     start: float
@@ -66,7 +65,7 @@ class Growth:
 
     @property
     def verdict(self) -> str:
-        """In words; only `GROWS` fails: more than the bound, and more than the noise."""
+        """The result in words; only `GROWS`, more than the bound and more than noise, is a failure."""
         if self.low <= 0 <= self.high:
             return "steady" if self.high <= self.bound else "below the noise"
         if self.high < 0:
@@ -75,7 +74,7 @@ class Growth:
 
 
 def hold(process: psutil.Process, began: float) -> Sample:
-    """What a process holds now; raises `psutil.NoSuchProcess` when it is gone."""
+    """Take a sample of a process; raises `psutil.NoSuchProcess` if it has ended."""
     with process.oneshot():
         memory_mib = process.memory_info().rss / MIB
         return Sample(time.monotonic() - began, memory_mib, process.num_fds(), process.num_threads())
@@ -87,10 +86,10 @@ def watch(
     """Sample a process until the time is over or it ends.
 
     Args:
-        process_id: of the process.
-        seconds: for how long.
-        every: seconds between two samples.
-        each: called with each sample as it is taken.
+        process_id: Id of the process.
+        seconds: Duration.
+        every: Seconds between two samples.
+        each: Called with each new sample.
     """
     samples, began = [], time.monotonic()
     with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
@@ -103,20 +102,20 @@ def watch(
 
 
 def slope(times: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
-    """Slope and both ends of its 95 % interval, by least squares through the means of blocks of neighbours.
+    """Return the slope and both ends of its 95 % interval, by least squares through the means of blocks.
 
     Args:
-        times: when, [n].
-        values: what was seen then, [n].
+        times: Times of the samples, [n].
+        values: Values of the samples, [n].
 
     Raises:
-        ValueError: there are not two samples for each of four blocks.
+        ValueError: There are fewer than eight samples.
     """
     blocks = min(BLOCKS, len(times) // 2)
     if blocks < 4:
-        raise ValueError(f"{len(times)} samples in the second half are too few for a slope: watch for longer.")
+        raise ValueError(f"{len(times)} samples in the second half are too few for a slope; measure for longer.")
     means = [[part.mean() for part in np.array_split(column, blocks)] for column in (times, values)]
-    if np.ptp(means[1]) == 0:  # of which scipy says that its error is not a number
+    if np.ptp(means[1]) == 0:  # scipy would return NaN as its error
         return 0.0, 0.0, 0.0
     fit = stats.linregress(*means)
     reach = stats.t.ppf(0.975, blocks - 2) * fit.stderr
@@ -124,7 +123,7 @@ def slope(times: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
 
 
 def growth(samples: Sequence[Sample], bounds: dict[str, float] = BOUNDS) -> dict[str, Growth]:
-    """How each quantity went on, by its name; raises as :func:`slope` does."""
+    """Return the growth of each quantity by its name; raises as :func:`slope` does."""
     table = np.array([astuple(sample) for sample in samples], dtype=float).reshape(len(samples), -1)
     later = table[len(table) // 2 :]
     found = {}

@@ -1,6 +1,6 @@
-"""Import time: what `import trainer_ext` costs over `import transformers`, in fresh processes measured in turn.
+"""Measure how much longer `import trainer_ext` takes than `import transformers`, in new processes in turns.
 
-Target: at most 0.3 s. Prediction: near 0, since every public name loads on first use. Outcome (2026-11-20, AMD EPYC
+Target: at most 0.3 s. Prediction: near 0, because every public name is loaded on first use. Outcome (2026-11-20, AMD EPYC
 Zen 4, two cores): +0.05 s.
 """
 
@@ -16,15 +16,19 @@ TARGET_S = 0.3
 
 
 def seconds(modules: str) -> float:
-    """Seconds of `import modules` in a new interpreter."""
+    """Return the seconds that an import takes in a new interpreter.
+
+    Args:
+        modules: What to import, separated by commas.
+    """
     done = subprocess.run([sys.executable, "-c", TIMED.format(modules)], capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
 def main(
-    runs: Annotated[int, typer.Option(help="Timed pairs of processes, after one that is not counted.")] = 9,
+    runs: Annotated[int, typer.Option(help="Timed pairs of processes, after a warm-up pair.")] = 9,
 ) -> None:
-    """Print the median of each and of their difference, pair by pair."""
+    """Print both medians, and the median difference of the pairs."""
     pairs = [(seconds("transformers"), seconds("transformers, trainer_ext")) for _ in range(runs + 1)][1:]
     alone, both = (statistics.median(values) for values in zip(*pairs, strict=True))
     extra = statistics.median(second - first for first, second in pairs)

@@ -1,8 +1,8 @@
-"""Multilingual shapes: tokenizers as large as MuRIL's and XLM-R's, built on Marathi text, the same at every run.
+"""Make tokenizers as large as MuRIL's and XLM-R's from Marathi text, for machines without a network.
 
-Neither can be had without a network. Pieces of the text's own scripts are learned from it by byte pair encoding; random
-words in other scripts fill the vocabulary up. How many are learned decides how much a smaller vocabulary can lose: a
-piece that byte pair encoding learned is one that the text uses often.
+Some tokens are learned from the text by byte pair encoding; random words in other scripts fill the vocabulary. The number
+of learned tokens decides how much a smaller vocabulary can lose, because the text uses these often. The same text gives the
+same tokenizer.
 
     lines = read_corpus(["../shared/data/marathi_unlabelled"])
     tokenizer = muril_like(lines)
@@ -17,19 +17,19 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import BertTokenizer, XLMRobertaTokenizer
 
 MURIL_SIZE, XLMR_SIZE = 197_285, 250_002
-# Pieces learned from the text: twice an even share of 17 and of 100 languages, since several share a script.
+# Tokens learned from the text: twice an even share of 17 and of 100 languages, because several share a script.
 MURIL_OWN, XLMR_OWN = 23_000, 5_000
-# First and last letter of scripts that Marathi text has none of.
+# First and last letter of scripts that do not occur in Marathi text.
 OTHER_SCRIPTS = ("কহ", "ਕਹ", "કહ", "କହ", "கஹ", "కహ", "ಕಹ", "കഹ", "กฮ", "აჰ", "աֆ", "αω", "ая", "את", "بي", "가힣")
 
 
 def muril_like(lines: Sequence[str], *, own: int = MURIL_OWN, size: int = MURIL_SIZE) -> BertTokenizer:
-    """A cased WordPiece tokenizer of 197,285 tokens that knows these lines.
+    """Return a cased WordPiece tokenizer, by default with MuRIL's 197,285 tokens.
 
     Args:
-        lines: text of one language.
-        own: pieces that are learned from it.
-        size: tokens in all.
+        lines: Text of one language.
+        own: Number of tokens to learn from it.
+        size: Number of all tokens.
     """
     pieces = [piece.removeprefix("▁") if piece.startswith("▁") else f"##{piece}" for piece in _learn(lines, own)]
     alphabet = {piece.removeprefix("##") for piece in pieces if len(piece.removeprefix("##")) == 1}
@@ -42,12 +42,12 @@ def muril_like(lines: Sequence[str], *, own: int = MURIL_OWN, size: int = MURIL_
 
 
 def xlmr_like(lines: Sequence[str], *, own: int = XLMR_OWN, size: int = XLMR_SIZE) -> XLMRobertaTokenizer:
-    """A Unigram tokenizer of 250,002 tokens that knows these lines; a piece scores by how often they use it.
+    """Return a Unigram tokenizer, by default with XLM-R's 250,002 tokens; scores are frequencies in the text.
 
     Args:
-        lines: text of one language.
-        own: pieces that are learned from it.
-        size: tokens in all.
+        lines: Text of one language.
+        own: Number of tokens to learn from it.
+        size: Number of all tokens.
     """
     counts = _learn(lines, own)
     total = sum(counts.values())
@@ -60,7 +60,7 @@ def xlmr_like(lines: Sequence[str], *, own: int = XLMR_OWN, size: int = XLMR_SIZ
 
 
 def _learn(lines: Sequence[str], size: int) -> dict[str, int]:
-    """Pieces of byte pair encoding, a space before a word written as `▁`, and how often the lines use each."""
+    """Return tokens learned by byte pair encoding, with `▁` for a space before a word, and their frequencies."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Metaspace(prepend_scheme="always")]
@@ -74,7 +74,7 @@ def _learn(lines: Sequence[str], size: int) -> dict[str, int]:
 
 
 def _filled(pieces: Sequence[str], size: int) -> list[str]:
-    """The pieces, each once, and random words behind them up to the size."""
+    """Return the distinct tokens, followed by random words up to the size."""
     vocabulary = dict.fromkeys(pieces)
     words = _words(random.Random(0))
     while len(vocabulary) < size:

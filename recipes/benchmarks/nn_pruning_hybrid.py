@@ -1,10 +1,10 @@
-"""nn_pruning's hybrid on the current Trainer: its masks, schedule, penalty, optimizer groups and distillation.
+"""nn_pruning's hybrid with the current Trainer: its masks, schedule, penalty, optimizer groups and distillation.
 
 Block movement pruning as released (Lagunas et al. 2021, arXiv 2109.04838): 32 x 32 blocks of attention and whole
-feed-forward neurons, open while the sigmoid of their score is above a threshold, and an L1 penalty that pulls the scores
-down. All of that is nn_pruning's own code; only its Trainer, which no longer imports, is written anew here. Mended, so
-that it is compared at its best: scores get no weight decay (as under its own optimizer), and masks are made outside
-autocast, where bf16 would flip some of them. BERT alone: its patterns know no other architecture.
+feed-forward neurons are kept while the sigmoid of their score is above a threshold, and an L1 penalty lowers the scores.
+All of that is nn_pruning's own code; only its Trainer, which can no longer be imported, is rewritten here. Two changes make
+the comparison fair: scores have no weight decay (as with its own optimizer), and masks are computed outside autocast, where
+bf16 would flip some of them. It supports only BERT.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from transformers import Trainer, TrainerCallback
 from recipes.benchmarks.nn_pruning_shim import load_masked_nn
 from trainer_ext.pruning.schedules import phase_steps
 
-# What its configurations for MNLI and SQuAD share.
+# Common to its configurations for MNLI and SQuAD.
 HYBRID = {
     "attention_pruning_method": "sigmoied_threshold",
     "attention_output_with_dense": False,
@@ -31,50 +31,50 @@ HYBRID = {
 
 
 class OutsideAutocast(nn.Module):
-    """A mask module that computes in the precision of its scores."""
+    """A mask module that computes in the precision of its scores, outside autocast."""
 
     def __init__(self, mask_module: nn.Module):
         super().__init__()
         self.inner = mask_module
 
     def forward(self, weight, threshold):
-        """The mask of a weight."""
+        """Return the mask of a weight."""
         with torch.autocast(weight.device.type, enabled=False):
             return self.inner(weight, threshold)
 
 
 class ThresholdCallback(TrainerCallback):
-    """Moves nn_pruning's threshold by its own schedule, with the phases as fractions of the run."""
+    """Sets nn_pruning's threshold by its own schedule, with the phases as fractions of the run."""
 
     def __init__(self, coordinator, start: float, end: float):
         self.coordinator, self.start, self.end = coordinator, start, end
 
     def on_train_begin(self, args, state, control, **kwargs):
-        """Its phases are multiples of the warm-up; with a warm-up of 1 they are counts of steps."""
+        """Set the phases, which are multiples of the warm-up; with a warm-up of 1 they are numbers of steps."""
         first, last = phase_steps(state.max_steps, start=self.start, end=self.end)
         self.coordinator.sparse_args.initial_warmup = first
         self.coordinator.sparse_args.final_warmup = state.max_steps - last
 
     def on_step_begin(self, args, state, control, **kwargs):
-        """The threshold of this step."""
+        """Set the threshold of this step."""
         self.coordinator.schedule_threshold(state.global_step, state.max_steps, 1, training=True)
 
 
 class HybridTrainer(Trainer):
-    """A Trainer that prunes a BERT classifier as nn_pruning does; `compile` then bakes the zeros in.
+    """A Trainer that prunes a BERT classifier like nn_pruning; `compile` then applies the masks to the weights.
 
     Args:
-        model: a BERT classifier; changed in place.
-        args: plain `TrainingArguments`, without saving: its scores are shared between modules.
-        teacher: a live teacher, frozen here, or None.
-        penalty: final weight of the L1 penalty on the scores (its `regularization_final_lambda`).
-        score_lr: learning rate of the scores.
-        start, end: fractions of the run between which the threshold rises.
-        block_size: rows and columns of an attention block.
-        **kwargs: of `Trainer`.
+        model: A BERT classifier, changed in place.
+        args: `TrainingArguments` without saving, because scores are shared between modules.
+        teacher: A live teacher, which is frozen, or None.
+        penalty: Final weight of the L1 penalty on the scores (its `regularization_final_lambda`).
+        score_lr: Learning rate of the scores.
+        start, end: Fractions of the run between which the threshold rises.
+        block_size: Rows and columns of an attention block.
+        **kwargs: Passed to `Trainer`.
 
     Raises:
-        ValueError: if the model is no BERT.
+        ValueError: The model is not BERT.
     """
 
     def __init__(self, model, args, *, teacher, penalty, score_lr=1e-2, start=0.1, end=0.6, block_size=32, **kwargs):
@@ -100,7 +100,7 @@ class HybridTrainer(Trainer):
         self.add_callback(ThresholdCallback(self.coordinator, start, end))
 
     def create_optimizer(self, model=None):
-        """Its three groups; the scores without weight decay."""
+        """Create its three parameter groups; the scores have no weight decay."""
         groups = self.coordinator.create_optimizer_groups(self.model, self.args, self.coordinator.sparse_args)
         groups[0]["weight_decay"] = 0.0
         optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args)
@@ -108,11 +108,11 @@ class HybridTrainer(Trainer):
         return self.optimizer
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Its mix of labels and teacher, plus its penalty; the task loss alone outside training."""
+        """Return its mean of task loss and distillation loss plus its penalty; in evaluation only the task loss."""
         outputs = model(**inputs)
         loss = outputs.loss
         if model.training:
-            with self.accelerator.autocast():  # the teacher as fast as the student
+            with self.accelerator.autocast():  # the teacher must be as fast as the student
                 known = {"token_type_ids": torch.zeros_like(inputs["input_ids"]), **inputs}
                 loss, _ = self.coordinator.distil_loss_combine(loss, known, outputs)
             penalty, weight, _ = self.coordinator.regularization_loss(model)
@@ -120,7 +120,7 @@ class HybridTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def compile(self) -> nn.Module:
-        """The plain full-size model with its zeros, at the final threshold; its heads are not removed yet."""
+        """Return the full-size model with zeros at the final threshold; heads are not removed yet."""
         model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self.coordinator.schedule_threshold()
         load_masked_nn().MaskedLinearModelCompiler().patch(model)

@@ -1,7 +1,7 @@
-"""nn_pruning 0.1.2 behind a shim: its masked Linear opens on Python 3.11 and later, for benchmarks and tests alone.
+"""Load the masked Linear of nn_pruning 0.1.2 on Python 3.11 and later, for benchmarks and tests.
 
-`modules.masked_nn`, and through it `patch_coordinator`, cannot be imported there: a dataclass instance is the default of
-another dataclass. The loader below adds one keyword to one decorator; nothing of transformers or torch is touched.
+`modules.masked_nn`, and so `patch_coordinator`, cannot be imported there, because a dataclass instance is the default of
+another dataclass. The loader adds one keyword to one decorator; transformers and torch are not changed.
 """
 
 import ast
@@ -16,7 +16,7 @@ FITS = "0.1.2"
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
-    """Makes `InitDirective` hashable, which Python asks of a dataclass default since 3.11."""
+    """Makes `InitDirective` hashable, which Python requires of a dataclass default since 3.11."""
 
     def get_code(self, name):
         return self.source_to_code(self.get_data(self.path), self.path)  # never the cached bytecode
@@ -31,10 +31,10 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
 
 def load_masked_nn():
-    """The module `nn_pruning.modules.masked_nn`; once loaded, `nn_pruning.patch_coordinator` can be imported too.
+    """Return the module `nn_pruning.modules.masked_nn`; after that, `nn_pruning.patch_coordinator` can be imported too.
 
     Raises:
-        ImportError: another version is installed, whose text the loader may not fit.
+        ImportError: Another version is installed, which the loader may not fit.
     """
     if NAME in sys.modules:
         return sys.modules[NAME]

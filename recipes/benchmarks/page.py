@@ -1,7 +1,7 @@
-"""Page: how long a visitor waits for the first answer, and a program for `/compare`.
+"""Measure how long a visitor of the page waits for the first answer, and a program for `/compare`.
 
-Each visit is a new window of a real Chromium (Playwright, `make browser`) with an empty cache; the first one after the
-start is told apart, since then everything is read from the disk. Between two calls of `/compare` nothing else is asked.
+Each visit is a new window of a real Chromium (Playwright, `make browser`) with an empty cache; the first visit after the
+start is reported separately, because it reads everything from the disk. Nothing else runs between two calls of `/compare`.
 
 Targets, with the quickstart's models on two cores: the first answer 3 s after the address is opened, `/compare` 150 ms,
 both medians. Prediction: 1.5 s and 110 ms (0.06 s of it the burst that times the models). Outcomes are in
@@ -32,7 +32,7 @@ TARGETS_MS = {"first answer": 3000, "/compare": 150}
 
 
 def visit(browser: Browser, address: str) -> float:
-    """Milliseconds from opening the address to an answer that can be seen."""
+    """Return the milliseconds from opening the address until an answer is visible."""
     window = browser.new_context(viewport={"width": 1200, "height": 900})
     page = window.new_page()
     start = time.perf_counter()
@@ -44,18 +44,18 @@ def visit(browser: Browser, address: str) -> float:
 
 
 def call(client: Client) -> float:
-    """Milliseconds of one `/compare`, as the client of a program waits for it."""
+    """Return the milliseconds that a client waits for `/compare`."""
     start = time.perf_counter()
     client.predict(TEXT, api_name="/compare")
     return 1000 * (time.perf_counter() - start)
 
 
 def main(
-    run: Annotated[Path, typer.Argument(help="A finished run; that of `make quickstart` for the targets.")],
-    visits: Annotated[int, typer.Option(help="Windows opened after the first one.")] = 10,
-    calls: Annotated[int, typer.Option(help="Calls of /compare, after one that is not counted.")] = 50,
+    run: Annotated[Path, typer.Argument(help="A finished run; the targets are for that of `make quickstart`.")],
+    visits: Annotated[int, typer.Option(help="Visits after the first one.")] = 10,
+    calls: Annotated[int, typer.Option(help="Calls of /compare after a warm-up call.")] = 50,
 ) -> None:
-    """Measure both, and print the table."""
+    """Measure both, and print a table."""
     load = os.getloadavg()[0]
     with page_of(run, os.environ) as (address, _), sync_playwright() as playwright:
         path = next(filter(None, map(shutil.which, BROWSERS)), None)

@@ -1,9 +1,8 @@
-"""Page load: many programs ask the page at once for a minute; what they wait for, what fails, what stays in memory.
+"""Measure waiting times, errors and memory while many programs use the page at the same time for a minute.
 
-Each client asks `/compare` for one text after the other, in a thread of its own. The models answer one at a time, so a
-client waits for all before it: waiting is what is measured, beside the models' own time as the answers tell it, which
-must be that of an idle page. A client that is turned away because the queue is full waits a second and asks again;
-any other error is one.
+Each client calls `/compare` again and again, in its own thread. The page runs one request at a time, so a client waits for
+all requests before its own. Waiting is measured, and also the time of the models, which must be the same as on an idle
+page. A client that is rejected because the queue is full tries again after a second; other errors are counted.
 
 Targets: no error with 50 clients, none turned away (the queue holds 64), memory no more than 100 MB over that after
 the first call. Prediction: 8 answers a second, so a median wait of 6 s. Outcomes are in recipes/benchmarks/README.md.
@@ -38,29 +37,29 @@ ROWS += ("memory before, MB", "most", "after")
 
 @dataclass
 class Pressure:
-    """What one or many clients met: milliseconds waited, the compressed model's own milliseconds, errors by name."""
+    """Results of clients: milliseconds waited, milliseconds of the compressed model, and errors by name."""
 
     waited: list[float] = field(default_factory=list)
     measured: list[float] = field(default_factory=list)
     turned_away: int = 0
     errors: Counter[str] = field(default_factory=Counter)
-    memory_mb: list[float] = field(default_factory=list)  # before, most, after
+    memory_mb: list[float] = field(default_factory=list)  # before, maximum, after
 
 
 def megabytes(process: int) -> float:
-    """Resident memory, 10^6 bytes each."""
+    """Return the resident memory in units of 10^6 bytes."""
     return psutil.Process(process).memory_info().rss / 1e6
 
 
 def ask(client: Client, end: float, seen: Pressure) -> None:
-    """One client: ask until the time has come; appending to a list is safe between threads."""
+    """Call `/compare` until the time is over; appending to a list is safe between threads."""
     while (start := time.perf_counter()) < end:
         try:
             answer = client.predict(TEXT, api_name="/compare")
         except QueueError:
             seen.turned_away += 1
             time.sleep(AGAIN_S)
-        except Exception as error:  # whatever it is, it is what is counted
+        except Exception as error:  # errors of any kind are counted
             seen.errors[f"{type(error).__name__}: {error}"] += 1
         else:
             seen.waited.append(1000 * (time.perf_counter() - start))
@@ -68,7 +67,7 @@ def ask(client: Client, end: float, seen: Pressure) -> None:
 
 
 def press(address: str, process: int, *, clients: int, seconds: float) -> Pressure:
-    """Ask with so many clients at once for so long, once all of them are connected."""
+    """Connect clients, then let all of them call `/compare` for some time."""
     seen = Pressure(memory_mb=[megabytes(process)])
     most, done = [seen.memory_mb[0]], threading.Event()
 
@@ -93,7 +92,7 @@ def press(address: str, process: int, *, clients: int, seconds: float) -> Pressu
 
 
 def table(pressures: dict[str, Pressure]) -> Table:
-    """A column per number of clients."""
+    """Return a table with a column for each number of clients."""
     shown = Table("", *pressures, title="clients")
     columns = []
     for seen in pressures.values():
@@ -115,10 +114,10 @@ def table(pressures: dict[str, Pressure]) -> Table:
 
 def main(
     run: Annotated[Path, typer.Argument(help="A finished run.")],
-    clients: Annotated[int, typer.Option(help="That ask at once.")] = 50,
-    seconds: Annotated[float, typer.Option(help="Until no client asks again.")] = 60.0,
+    clients: Annotated[int, typer.Option(help="Number of clients.")] = 50,
+    seconds: Annotated[float, typer.Option(help="Duration in seconds.")] = 60.0,
 ) -> None:
-    """Ask with one client for a sixth of the time, then with all; print the table."""
+    """Measure with one client for a sixth of the time, then with all, and print a table."""
     load, pressures = os.getloadavg()[0], {}
     with page_of(run, os.environ) as (address, process):
         for many, long in ((1, seconds / 6), (clients, seconds)):

@@ -1,4 +1,4 @@
-"""Page process: `space/app.py` started as a person starts it, awaited until it answers, and ended."""
+"""Start `space/app.py` in a process of its own, wait until it answers, and stop it."""
 
 import contextlib
 import socket
@@ -12,11 +12,11 @@ from pathlib import Path
 
 from trainer_ext.hub.space import space_folder
 
-START_S = 300  # a loaded machine imports slowly
+START_S = 300  # imports are slow on a busy machine
 
 
 def answers(address: str) -> bool:
-    """Whether a page is served there."""
+    """Return whether a page is served at an address."""
     try:
         with urllib.request.urlopen(f"{address}/config") as answer:
             return answer.status == 200
@@ -26,7 +26,13 @@ def answers(address: str) -> bool:
 
 @contextlib.contextmanager
 def started(command: list[str], *, cwd: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    """The address and the process id of a page that runs until the block is left; its words are in `page.log`."""
+    """Run a page, and yield its address and process id; its output is in `page.log`.
+
+    Args:
+        command: The command to start it.
+        cwd: Its working folder.
+        environment: Its environment variables.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -49,7 +55,12 @@ def started(command: list[str], *, cwd: Path, environment: Mapping[str, str]) ->
 
 @contextlib.contextmanager
 def page_of(run: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    """The same for the page of a run, from this checkout."""
+    """Run the page of a run from this checkout, and yield its address and process id.
+
+    Args:
+        run: The folder of the run.
+        environment: The environment variables.
+    """
     folder = space_folder()
     command = [sys.executable, str(folder / "app.py"), str(run.resolve())]
     with tempfile.TemporaryDirectory() as cwd:

@@ -1,11 +1,11 @@
-"""Peers: our models beside those of six other ways to a small model, from one baseline on one machine in one run.
+"""Compare our models with six other ways to make a model small, from one baseline on one machine in one run.
 
-The peers are nn_pruning's hybrid, dropped layers, magnitude, int8 alone, Torch-Pruning and a smaller BERT taught as
-TextBrewer does it. Everyone gets the same baseline, teacher, epochs, batch, learning rate and seed. A finished arm is
-not trained again. At the end all models are timed in turn, in PyTorch fp32 and OpenVINO int8, and at the latency of every
-point of a frontier the other frontier's accuracy there is taken from it.
+The peers are nn_pruning's hybrid, dropped layers, magnitude, int8 alone, Torch-Pruning and a smaller BERT trained as in
+TextBrewer. All have the same baseline, teacher, epochs, batch size, learning rate and seed. A finished arm is not trained
+again. At the end all models are timed in turns, in PyTorch fp32 and OpenVINO int8, and the frontiers are compared at the
+latency of each of their points.
 
-Target: ours on or above every peer's frontier. Outcomes are in recipes/benchmarks/README.md.
+Target: our frontier is on or above that of every peer. Outcomes are in recipes/benchmarks/README.md.
 
     python recipes/tools/prepare.py trec6 SOURCE DATA
     python -m recipes.benchmarks.peers DATA MODEL --output runs/peers
@@ -43,16 +43,18 @@ def main(
     model: Annotated[str, typer.Argument(help="Folder of a BERT to fine-tune.")],
     output: Annotated[Path, typer.Option(help="Folder for models, results, table and plot.")],
     arm: Annotated[list[str] | None, typer.Option(help="Only this arm; may be repeated. Default: all.")] = None,
-    seed: Annotated[list[int], typer.Option(help="Of the arms; may be repeated. The first is the baseline's.")] = [17],  # noqa: B006
+    seed: Annotated[
+        list[int], typer.Option(help="Seed of the arms; may be repeated. The first is also that of the baseline.")
+    ] = [17],  # noqa: B006
     recipe: Annotated[Path, typer.Option(help="Fields that all arms share.")] = HERE.parent / "trec6_minilm.yaml",
-    scale: Annotated[str, typer.Option(help="A scale of that recipe, where it has one of that name.")] = "small",
-    training: Annotated[bool, typer.Option(help="Train what is missing; else it is left out.")] = True,
+    scale: Annotated[str, typer.Option(help="A scale of that recipe, if it has one of that name.")] = "small",
+    training: Annotated[bool, typer.Option(help="Train missing arms; else leave them out.")] = True,
     timing: Annotated[bool, typer.Option(help="Time all models at the end and compare.")] = True,
     batch: Annotated[list[str], typer.Option(help="Texts x tokens; may be repeated.")] = ["1x32", "32x32"],  # noqa: B006
     repeats: Annotated[int, typer.Option(help="Timed calls of each.")] = 30,
     threads: Annotated[int | None, typer.Option(help="Processor threads while timing; default: torch's.")] = None,
 ) -> None:
-    """Train what is missing, time everything, print the table."""
+    """Train the missing arms, time all models, and print the tables."""
     console = Console(stderr=True)
     names = list(dict.fromkeys(arm or ARMS))
     if unknown := [name for name in names if name not in ARMS]:
@@ -71,7 +73,7 @@ def main(
         folders = [output / BASELINE, *(output / f"{name}@{number}" for name in names for number in seed)]
         finished = [folder for folder in folders if (folder / "result.json").exists()]
         if BASELINE not in {folder.name for folder in finished}:
-            raise InputError(f"{output} holds no finished baseline; leave out --no-training.")
+            raise InputError(f"There is no finished baseline in {output}; run without --no-training.")
         record |= measure(finished, shapes, repeats=repeats, threads=threads, console=console)
         write_json(output / "peers.json", record)
         write_text(output / "peers.md", f"{summary(record)}\n{details(record)}")
@@ -80,22 +82,22 @@ def main(
 
 
 def measure(folders: list[Path], shapes: list[tuple[int, int]], *, console: Console, **options) -> dict:
-    """Time all models in turn.
+    """Time all models in turns.
 
     Args:
-        folders: of the models, the baseline first.
-        shapes: texts and tokens per call.
-        console: where progress goes.
-        **options: of `benchmark`.
+        folders: The folders of the models, the baseline first.
+        shapes: Texts and tokens per call.
+        console: Where progress is shown.
+        **options: Passed to `benchmark`.
 
     Returns:
-        What the result file holds, without its command.
+        The content of the result file, without the command.
     """
     results = [json.loads((folder / "result.json").read_text(encoding="utf-8")) for folder in folders]
     timed = benchmark([str(folder) for folder in folders], shapes=shapes, memory=False, console=console, **options)
     known = {str(folder): result for folder, result in zip(folders, results, strict=True)}
     times = []
-    for row in sorted(timed.rows, key=lambda row: row.entry.runtime != "torch"):  # PyTorch's views come first
+    for row in sorted(timed.rows, key=lambda row: row.entry.runtime != "torch"):  # PyTorch first
         result = known[row.entry.source]
         times.append(
             {
@@ -123,7 +125,15 @@ def measure(folders: list[Path], shapes: list[tuple[int, int]], *, console: Cons
 
 
 def train(recipe, names: list[str], output: Path, *, first: bool, console: Console) -> None:
-    """Train and judge the baseline and these arms with the recipe's seed, except what has its result."""
+    """Train and evaluate the baseline and some arms with the seed of the recipe, unless they have a result.
+
+    Args:
+        recipe: The fields of the training.
+        names: The arms.
+        output: Folder of models and results.
+        first: Whether this is the first seed, which trains the baseline too.
+        console: Where progress is shown.
+    """
     folder, number = output / BASELINE, recipe.training.seed
     cost = train_baseline(recipe, folder) if first else {}
     setting = open_setting(recipe, folder)

@@ -1,4 +1,4 @@
-"""Plot of the benchmark of peers: accuracy against latency, a line per method's frontier, a panel per view."""
+"""Plot accuracy against latency for the benchmark of peers: a line for each method, a panel for each view."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from recipes.benchmarks.frontier import Point, pareto
 from recipes.benchmarks.peers_arms import OURS
 from recipes.benchmarks.peers_table import baseline_point, estimate, points, title, views
 
-# Okabe and Ito's colours, told apart without red and green; ours is the dark one, drawn last and thick.
+# Okabe and Ito's colours for colour-blind readers; ours is dark, thick and drawn last.
 OUR_COLOUR, DENSE, FAINT = "#222222", "#8A8A8A", "#D9D9D9"
 PEER_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 MARKS = "ovs^DP"
 
 
 def plot(record: dict[str, Any], files: list[Path]) -> None:
-    """Draw the frontiers into .png or .svg files; without pyplot, so that no display is looked for."""
+    """Draw the frontiers into .png or .svg files; without pyplot, so no display is needed."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

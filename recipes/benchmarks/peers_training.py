@@ -1,8 +1,8 @@
-"""Training for the benchmark of peers: what all arms share, what an arm costs, and what its model is worth.
+"""Train and evaluate the arms of the benchmark of peers.
 
-An arm is trained from one fine-tuned baseline, with the fields of one recipe and the baseline as its teacher. Its model is
-then judged as a reader of its folder would find it, in PyTorch and in OpenVINO int8, on the first test set. Energy and
-seconds are those of everything that leads from the baseline to the small model: choosing what goes, and training.
+An arm is trained from one fine-tuned baseline, which is also the teacher, with the fields of one recipe. Its saved model is
+then evaluated in PyTorch and in OpenVINO int8, on the first test set. Energy and seconds are those of all steps from the
+baseline to the small model: selecting what to remove, and training.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from trainer_ext.utils.files import whole_folder, write_json, write_text
 INT8 = "openvino-int8"
 TORCH = "torch fp32"
 CALIBRATION_ROWS = 300
-# What every arm is taught besides the recipe's distill_alpha and distill_temperature.
+# Distillation of all arms, besides the recipe's distill_alpha and distill_temperature.
 TAUGHT = {"distill_hidden": 1.0}
 
 
@@ -47,11 +47,11 @@ class Setting:
     """What the arms of a run share.
 
     Attributes:
-        recipe: the fields of the training.
-        baseline: folder of the fine-tuned model.
-        data: the texts.
-        encoded: the same as inputs of the model.
-        tokenizer: of the baseline.
+        recipe: The fields of the training.
+        baseline: Folder of the fine-tuned baseline.
+        data: The texts.
+        encoded: The tokenized texts.
+        tokenizer: Tokenizer of the baseline.
     """
 
     recipe: Recipe
@@ -61,30 +61,34 @@ class Setting:
     tokenizer: Any
 
     def dense(self):
-        """The fine-tuned baseline, opened anew."""
+        """Load the fine-tuned baseline."""
         return load_model(self.baseline, option="The baseline", way_out="delete its folder to train it again")
 
     def arguments(self, **changes):
-        """The recipe's training arguments without pruning and without a teacher by name, with some fields changed."""
+        """Return the training arguments of the recipe without pruning and teacher, with some fields changed."""
         fields = {"prune_method": "none", "distill_teacher": None, "save_strategy": "no", "report_to": "none"}
         fields |= {"dataloader_pin_memory": torch.accelerator.is_available(), "disable_tqdm": True}
         return self.recipe.training_arguments(**fields | changes)
 
     @property
     def rows(self) -> dict[str, Any]:
-        """What every trainer is given besides its model and arguments."""
+        """Arguments of every trainer besides model and training arguments."""
         collator = task_of(self.recipe.data).collator(self.tokenizer)
         return {"data_collator": collator, "train_dataset": self.encoded.train, "processing_class": self.tokenizer}
 
 
 def train_baseline(recipe: Recipe, folder: Path) -> dict:
-    """Fine-tune the baseline, unless its folder is there.
+    """Fine-tune the baseline, unless its folder exists.
+
+    Args:
+        recipe: The fields of the training.
+        folder: Folder of the baseline.
 
     Returns:
-        Its seconds and energy in kWh; empty if it was there.
+        Its cost, see `costing`; empty if it was not trained.
 
     Raises:
-        InputError: data or a model that cannot be used, or a recipe for something else than classes of texts.
+        InputError: The data or the model cannot be used, or the recipe is not for text classification.
     """
     if task_of(recipe.data).right != "accuracy":
         raise InputError("The benchmark of peers compares accuracy: give a recipe for single-label classification.")
@@ -105,7 +109,7 @@ def train_baseline(recipe: Recipe, folder: Path) -> dict:
 
 
 def open_setting(recipe: Recipe, baseline: Path) -> Setting:
-    """The data and the fine-tuned baseline of a run."""
+    """Load the data and the fine-tuned baseline of a run."""
     model = load_model(baseline, option="The baseline", way_out="delete its folder to train it again")
     tokenizer = AutoTokenizer.from_pretrained(baseline)
     data = load_data(recipe.data, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
@@ -113,7 +117,12 @@ def open_setting(recipe: Recipe, baseline: Path) -> Setting:
 
 
 def taught(setting: Setting, model, **fields):
-    """Train a model as every arm is trained, by the dense baseline; the fields may ask for pruning.
+    """Train a model as all arms are trained, with the dense baseline as teacher.
+
+    Args:
+        setting: What the arms share.
+        model: The model to train.
+        **fields: Further training arguments, for example of pruning.
 
     Returns:
         The small model.
@@ -125,7 +134,7 @@ def taught(setting: Setting, model, **fields):
 
 
 def costing(make: Callable[[], Any], *, seed: int) -> tuple[Any, dict]:
-    """What `make` returns, and its seconds and kWh, with the load of the machine before it."""
+    """Call `make`, and return its result and its cost: seconds, energy, and the load of the machine before."""
     load = os.getloadavg()[0]
     with measured() as meter:
         start = time.perf_counter(), time.process_time()
@@ -135,7 +144,7 @@ def costing(make: Callable[[], Any], *, seed: int) -> tuple[Any, dict]:
     energy: Energy = meter.energy
     return made, {
         "seconds": seconds[0],
-        "processor_seconds": seconds[1],  # of all threads; other programs on the machine do not add to it
+        "processor_seconds": seconds[1],  # of all threads; other programs do not count
         "energy_kwh": energy.energy_kwh,
         "energy_estimated": energy.estimated,
         "load": load,
@@ -147,12 +156,12 @@ def train_arm(setting: Setting, make: Callable[[Setting], Any], folder: Path) ->
     """Train an arm and keep its model.
 
     Args:
-        setting: what the arms share.
-        make: gives the small model.
-        folder: where the model goes.
+        setting: What the arms share.
+        make: The function that trains the small model.
+        folder: The folder of the model.
 
     Returns:
-        What it cost.
+        Its cost, see `costing`.
     """
     model, cost = costing(lambda: make(setting), seed=setting.recipe.training.seed)
     _save(model, setting.tokenizer, folder)
@@ -160,7 +169,7 @@ def train_arm(setting: Setting, make: Callable[[Setting], Any], folder: Path) ->
 
 
 def judge(setting: Setting, folder: Path, *, console: Console) -> dict:
-    """What the model in a folder is: its size, and which test rows it answers rightly, in PyTorch and in int8."""
+    """Return the size of a saved model, and which test rows it gets right, in PyTorch and in int8."""
     texts = folder.parent / "calibration.txt"
     if not texts.exists():
         chosen = np.random.default_rng(0).permutation(len(setting.data.train))[:CALIBRATION_ROWS]
@@ -195,12 +204,12 @@ def judge(setting: Setting, folder: Path, *, console: Console) -> dict:
 
 
 def keep(file: Path, record: dict) -> None:
-    """Write the result of an arm; with it the arm is done."""
+    """Write the result of an arm, which marks it as finished."""
     write_json(file, record | {"created": utc_now()})
 
 
 def _answers(runtime, encoded, tokenizer) -> list[np.ndarray]:
-    """Logits per row of an exported file."""
+    """Return the logits of each row from an exported file."""
     inputs = encoded.select_columns([name for name in runtime.inputs if name in encoded.column_names])
     collate, found = DataCollatorWithPadding(tokenizer), []
     for start in range(0, len(inputs), 8):

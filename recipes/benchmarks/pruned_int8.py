@@ -1,11 +1,11 @@
-"""Pruned int8: the accuracy and the speed of every arm in OpenVINO int8, beside int8 alone, with seeds.
+"""Measure accuracy and speed of pruned models in OpenVINO int8, compared with int8 alone, over several seeds.
 
-An arm is a name and the finished runs of one recipe that differ in their seed. Baseline and compressed model of each
-run are quantised by `trainer-ext export`, calibrated on train texts, judged on the first test set, and timed in turn; what
-was exported before is taken as it is. Speed-up is against the dense baseline in PyTorch, eager and fp32. Differences are
+An arm is a name and the finished runs of one recipe that differ only in their seed. Baseline and compressed model of each
+run are quantised by `trainer-ext export`, calibrated on training texts, evaluated on the first test set, and timed in
+turns; earlier exports are reused. Speed-up is relative to the dense baseline in PyTorch, eager and fp32. Differences are
 paired by seed, intervals are Student's over seeds.
 
-The rivals are what can be done by hand: int8 alone, and dropped layers and int8. Targets for all-MiniLM-L6-v2 on SST-2:
+The alternatives without pruning are int8 alone, and dropped layers with int8. Targets for all-MiniLM-L6-v2 on SST-2:
 at most 0.5 points lost at 4x or more, 1.0 at 8x or more. Predicted from one seed of each arm: met by a quarter of all
 weights gone, and by three layers dropped and a fifth of the rest; int8 alone stops short of 4x. Outcomes are in
 recipes/benchmarks/README.md.
@@ -37,14 +37,14 @@ DENSE = "dense"
 
 
 def measure(arm: str, folder: Path, shapes: list[tuple[int, int]], *, with_baseline: bool, **options) -> list[dict]:
-    """Results of one run, one per model and runtime.
+    """Return the results of one run, one for each model and runtime.
 
     Args:
-        arm: what the compressed model is called.
-        folder: of the run.
-        shapes: texts and tokens per call.
-        with_baseline: also int8 of the baseline; else the baseline is timed in PyTorch alone.
-        **options: of `benchmark`.
+        arm: Name of the compressed model.
+        folder: Folder of the run.
+        shapes: Texts and tokens per call.
+        with_baseline: Measure also the baseline in int8; else it is timed only in PyTorch.
+        **options: Passed to `benchmark`.
     """
     parts = ("baseline", "compressed") if with_baseline else ("compressed",)
     there = {row.path for row in report.load(folder).exports}
@@ -84,7 +84,7 @@ def measure(arm: str, folder: Path, shapes: list[tuple[int, int]], *, with_basel
 
 
 def table(results: list[dict]) -> str:
-    """Markdown: a row per arm and runtime, means over seeds."""
+    """Return a Markdown table with a row for each arm and runtime, means over seeds."""
     shapes = list(results[0]["speedup"])
     lines = [
         f"| model | runtime | seeds | {results[0]['metric']} | difference | MiB | " + " | ".join(shapes) + " |",
@@ -116,13 +116,13 @@ def _interval(values: list[float], sign: str = "") -> str:
 
 
 def main(
-    runs: Annotated[list[str], typer.Argument(help="ARM=RUN, once for each run; seeds of an arm share its name.")],
+    runs: Annotated[list[str], typer.Argument(help="ARM=RUN, for each run; the seeds of an arm have the same name.")],
     batch: Annotated[list[str], typer.Option(help="Texts x tokens; may be repeated.")] = ["1x32", "1x128", "8x64"],  # noqa: B006
     repeats: Annotated[int, typer.Option(help="Timed calls of each.")] = 30,
-    threads: Annotated[int | None, typer.Option(help="Processor threads; default: what torch takes.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Processor threads; default: torch's.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write OUTPUT.json and the Markdown table OUTPUT.md.")] = None,
 ) -> None:
-    """Quantise, judge, time; print the table."""
+    """Quantise, evaluate and time the models, and print the table."""
     if strange := [word for word in runs if not all(word.rpartition("=")[::2])]:
         raise InputError(f"{strange[0]!r} is not ARM=RUN.")
     shapes = [tuple(map(int, shape.split("x"))) for shape in batch]

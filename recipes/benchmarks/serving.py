@@ -1,8 +1,8 @@
-"""Serving: what pruning and the runtimes give together, every form of a BERT-base shape timed in one run.
+"""Measure the speed of pruned models in all runtimes, for a BERT-base shape in one run.
 
-Random weights, whole heads and neurons cut by the package's own `shrink`: dense, half of both left, a quarter left.
-Each is exported by `trainer-ext export` and timed by `trainer-ext benchmark`: PyTorch in fp32 and bf16, ONNX Runtime
-and OpenVINO in fp32 and int8. int8 is calibrated on random tokens, so its speed is real and its answers are not.
+The weights are random; whole heads and neurons are removed by `shrink`: dense, half of both left, a quarter left. Each
+model is exported by `trainer-ext export` and timed by `trainer-ext benchmark`: PyTorch in fp32 and bf16, ONNX Runtime and
+OpenVINO in fp32 and int8. int8 is calibrated on random tokens, so only its speed is meaningful.
 
 Targets, against dense PyTorch in fp32 on two cores of a Zen 4: half and OpenVINO int8 at least 7x at 1 x 128 tokens, a
 quarter 15x; in PyTorch realised over ideal at least 0.95 from 8 x 64 tokens on. Predictions: 8.4x and 18.1x, as once
@@ -35,13 +35,20 @@ from trainer_ext.pruning.shrinking import shrink
 from trainer_ext.utils.files import write_json, write_text
 
 SHARES = {"dense": 1.0, "half": 0.5, "quarter": 0.25}
-SPREAD = 0.5  # uneven: a layer keeps between half and one and a half times its share
+SPREAD = 0.5  # uneven: a layer keeps 0.5 to 1.5 times its share
 WORDS = [f"{first}{second}" for first in "bdfgklmnpr" for second in ("a", "e", "i", "o", "u")]
 
 
 @torch.no_grad()
 def cut(dense, share: float, *, uneven: bool, odd: bool):
-    """The model with this share of heads and neurons left, made by zeroing the others and shrinking."""
+    """Keep a share of heads and neurons: set the others to zero and shrink the model.
+
+    Args:
+        dense: The model.
+        share: Share of heads and neurons to keep.
+        uneven: Keep unequal shares in the layers.
+        odd: Allow odd feed-forward widths.
+    """
     if share == 1.0:
         return dense
     generator = torch.Generator().manual_seed(0)
@@ -59,17 +66,17 @@ def cut(dense, share: float, *, uneven: bool, odd: bool):
 def main(
     layers: Annotated[int, typer.Option(help="Encoder layers of BERT-base width.")] = 12,
     batch: Annotated[list[str], typer.Option(help="Texts x tokens; may be repeated.")] = ["1x128", "8x64", "16x64"],  # noqa: B006
-    share: Annotated[list[str], typer.Option(help="Which of dense, half, quarter.")] = list(SHARES),  # noqa: B006
+    share: Annotated[list[str], typer.Option(help="dense, half or quarter; may be repeated.")] = list(SHARES),  # noqa: B006
     formats: Annotated[list[str], typer.Option("--format", help="Exports; may be repeated.")] = list(FORMATS),  # noqa: B006
-    torch_only: Annotated[bool, typer.Option("--torch-only", help="No exports.")] = False,
-    uneven: Annotated[bool, typer.Option("--uneven", help="Layers keep unequal shares.")] = False,
+    torch_only: Annotated[bool, typer.Option("--torch-only", help="Do not export.")] = False,
+    uneven: Annotated[bool, typer.Option("--uneven", help="Keep unequal shares in the layers.")] = False,
     odd: Annotated[bool, typer.Option("--odd", help="Odd feed-forward widths.")] = False,
     repeats: Annotated[int, typer.Option(help="Timed calls of each.")] = 30,
-    threads: Annotated[int | None, typer.Option(help="Processor threads; default: what torch takes.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Processor threads; default: torch's.")] = None,
     memory: Annotated[bool, typer.Option(help="Measure peak memory too.")] = True,
     output: Annotated[Path | None, typer.Option(help="Write OUTPUT.json and the Markdown table OUTPUT.md.")] = None,
 ) -> None:
-    """Build, export, time; print the tables."""
+    """Build, export and time the models, and print the tables."""
     logging.disable_progress_bar()
     console = Console(stderr=True)
     with TemporaryDirectory() as folder:
@@ -93,7 +100,7 @@ def main(
 
 @torch.no_grad()
 def _make(target: Path, name: str, layers: int, formats: list[str], uneven: bool, odd: bool, console: Console) -> None:
-    """Fill a folder with one model and its exports."""
+    """Write a model and its exports to a folder."""
     tokenizer = train_tokenizer([" ".join(WORDS)], vocab_size=1000, max_length=512)
     torch.manual_seed(0)
     config = AutoConfig.for_model("bert", num_hidden_layers=layers)

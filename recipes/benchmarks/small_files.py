@@ -1,9 +1,8 @@
-"""Small files: what vocabulary, pruning and int8 together leave of a multilingual classifier on disk.
+"""Measure the file size of a multilingual classifier after trimming, pruning and int8.
 
-The shapes of MuRIL and of XLM-R, with random weights and tokenizers of their size built on the text (see
-multilingual_shapes.py): each is trimmed to a vocabulary for one language by `trainer-ext trim`, cut to half and to a
-quarter of its heads and neurons by `shrink`, and written in int8 by `trainer-ext export`. Sizes are real; answers and
-speeds mean nothing here. Targets: at most 58 MiB at half, 38 MiB at a quarter, from 906 MiB (MuRIL) and 1,061 MiB (XLM-R).
+The shapes are those of MuRIL and XLM-R, with random weights and tokenizers of their size made from the text (see
+multilingual_shapes.py). Each vocabulary is trimmed to one language by `trainer-ext trim`, half and a quarter of heads and
+neurons are kept by `shrink`, and the model is written in int8 by `trainer-ext export`. Only the sizes are meaningful. Targets: at most 58 MiB at half, 38 MiB at a quarter, from 906 MiB (MuRIL) and 1,061 MiB (XLM-R).
 Outcomes are in recipes/benchmarks/README.md.
 
     python -m recipes.benchmarks.small_files ../shared/data/marathi_unlabelled
@@ -31,7 +30,7 @@ from trainer_ext.vocabulary.checkpoint import trim_checkpoint, trimming_table as
 MIB = 2**20
 TARGET_MIB = {"half": 58, "quarter": 38}
 FORMATS = ("onnx-int8", "openvino-int8")
-# What makes a tokenizer, the pieces it learns, its family, and further fields of the config.
+# How to make the tokenizer, the number of learned tokens, the architecture, and further fields of the config.
 SHAPES = {
     "muril": (muril_like, MURIL_OWN, "bert", {}),
     "xlm-r": (xlmr_like, XLMR_OWN, "xlm-roberta", {"max_position_embeddings": 514, "type_vocab_size": 1}),
@@ -42,12 +41,12 @@ def main(
     corpus: Annotated[Path, typer.Argument(help="Texts of one language, .txt or .txt.gz, or a folder of them.")],
     shape: Annotated[list[str], typer.Option(help="muril or xlm-r; may be repeated.")] = list(SHAPES),  # noqa: B006
     size: Annotated[int, typer.Option(help="Tokens to keep.")] = 20_000,
-    own: Annotated[int | None, typer.Option(help="Pieces that the tokenizer learns from the texts.")] = None,
+    own: Annotated[int | None, typer.Option(help="Tokens that the tokenizer learns from the texts.")] = None,
     whole: Annotated[int | None, typer.Option(help="Tokens before; default: MuRIL's and XLM-R's.")] = None,
-    held_out: Annotated[Path | None, typer.Option(help="Texts to see how they are cut, one per line.")] = None,
+    held_out: Annotated[Path | None, typer.Option(help="Held-out texts to count tokens on, one per line.")] = None,
     layers: Annotated[int, typer.Option(help="Encoder layers of BERT-base width.")] = 12,
 ) -> None:
-    """Build, trim, cut, export; print what was trimmed, and the sizes."""
+    """Build, trim, prune and export; print the trimming report and the sizes."""
     logging.disable_progress_bar()
     console, lines = Console(stderr=True), read_corpus([corpus])
     view = Table(title="MiB on disk, fp32 or int8")

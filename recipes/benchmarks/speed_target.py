@@ -1,10 +1,10 @@
-"""Speed target: what `prune_speedup` promises beside what the finished model does, both measured in one run.
+"""Compare the speed-up that `prune_speedup` requests with that of the finished model, in one run.
 
-Each target is trained for a few steps on random tokens, which is enough to fix a structure, with magnitude pruning (the
-scores of a trained model, spread as they come). The finished model and the dense one are then timed in turn.
+For each target, a model is trained for a few steps on random tokens with magnitude pruning, which is enough to fix its
+structure. The finished and the dense model are then timed in turns.
 
-Target: within 5 %. Prediction: within 3 %, since the budget was corrected on a model of the same kind; outcomes are in
-recipes/benchmarks/README.md.
+Target: within 5 %. Prediction: within 3 %, because the latency table was corrected on a model of the same kind. Outcomes
+are in recipes/benchmarks/README.md.
 """
 
 import copy
@@ -23,7 +23,7 @@ from trainer_ext.models.architectures import layers_of
 
 
 def trained(model, target: float, *, structure: str, batch_size: int, tokens: int):
-    """The model that a few steps with this target leave."""
+    """Train a model for a few steps with a target, and return it."""
     ids = torch.randint(5, 100, (32, tokens))
     rows = [{"input_ids": row, "attention_mask": torch.ones_like(row), "labels": i % 2} for i, row in enumerate(ids)]
     with tempfile.TemporaryDirectory() as folder:
@@ -51,14 +51,14 @@ def main(
     model: Annotated[
         str | None, typer.Argument(help="A classifier's folder; default: BERT-base with random weights.")
     ] = None,
-    target: Annotated[list[float], typer.Option(help="Speed-up asked for; may be repeated.")] = [1.5, 2.0, 3.0],  # noqa: B006
+    target: Annotated[list[float], typer.Option(help="Requested speed-up; may be repeated.")] = [1.5, 2.0, 3.0],  # noqa: B006
     structure: Annotated[str, typer.Option(help="compact or plain.")] = "compact",
     layers: Annotated[int, typer.Option(help="Layers of the model with random weights.")] = 12,
     batch_size: Annotated[int, typer.Option(help="Texts per call.")] = 32,
     tokens: Annotated[int, typer.Option(help="Tokens per text.")] = 32,
     repeats: Annotated[int, typer.Option(help="Timed calls of each model.")] = 30,
 ) -> None:
-    """Print what was asked for and what came out, the median of interleaved calls."""
+    """Print the requested and the measured speed-ups, medians of interleaved calls."""
     torch.manual_seed(0)
     if model:
         dense = AutoModelForSequenceClassification.from_pretrained(model).eval()

@@ -1,7 +1,7 @@
-"""Step time: what a training step costs with masks and with a teacher, against stock Trainer and nn_pruning in one run.
+"""Measure the time of a training step with masks and with a teacher, compared with stock Trainer and nn_pruning.
 
-Random weights of a BERT shape, random tokens; the trainers take turns in rounds, so that all meet the same machine. The
-time is that of forward, backward and optimizer step, taken between `on_step_begin` and `on_step_end`.
+Weights and tokens are random. The trainers take turns in rounds, so that all run under the same conditions. The time is
+that of forward pass, backward pass and optimizer step, between `on_step_begin` and `on_step_end`.
 
 Targets at BERT-base width and 16 x 128 tokens: masks 1.05, masks and teacher 1.42, nothing asked 1.00. Prediction for
 masks: 1.03 (the weights are read and written four times more, which is little beside 2,048 tokens of products); for the
@@ -31,39 +31,39 @@ TEACHER = {"distill_teacher": "self"}
 
 
 class StepClock(TrainerCallback):
-    """Seconds from the start of each step to its end."""
+    """Measures the seconds of each step."""
 
     def __init__(self):
         self.seconds: list[float] = []
 
     def on_step_begin(self, args, state, control, **kwargs):
-        """Start."""
+        """Start the clock."""
         self.start = time.perf_counter()
 
     def on_step_end(self, args, state, control, **kwargs):
-        """Stop."""
+        """Stop the clock."""
         self.seconds.append(time.perf_counter() - self.start)
 
 
 def stock(model, shared, **rest):
-    """Trainer as transformers has it."""
+    """Return a stock Trainer."""
     return Trainer(model, TrainingArguments(**shared), **rest)
 
 
 def ours(model, shared, *, fields, **rest):
-    """Our trainer with these fields."""
+    """Return our trainer with some fields."""
     return DistillPruneTrainer(model, DistillPruneTrainingArguments(**shared, **fields), **rest)
 
 
 def cached(model, shared, **rest):
-    """Our trainer, its teacher asked once per text."""
+    """Return our trainer with a cached teacher."""
     return ours(
         model, shared, fields={**MASKS, **TEACHER, "distill_cache_dir": f"{shared['output_dir']}/cache"}, **rest
     )
 
 
 def theirs(model, shared, *, teacher, **rest):
-    """nn_pruning's hybrid, with the model as it was given as its teacher or without."""
+    """Return a trainer with nn_pruning's hybrid, with the model itself as teacher or without one."""
     teacher = copy.deepcopy(model) if teacher else None
     return HybridTrainer(model, TrainingArguments(**shared), teacher=teacher, penalty=20.0, start=0.0, end=1.0, **rest)
 
@@ -80,7 +80,7 @@ TRAINERS = {
 
 
 def rounds_of(name: str, layers: int, batch_size: int, tokens: int, steps: int) -> list[float]:
-    """Seconds per step of one short training, the first left out: it allocates, and is the epoch that fills a cache."""
+    """Return the seconds of each step of a short training, without the first, which allocates and fills a cache."""
     torch.manual_seed(0)
     config = AutoConfig.for_model("bert", num_hidden_layers=layers, vocab_size=1000)
     model = AutoModelForSequenceClassification.from_config(config)
@@ -102,7 +102,7 @@ def rounds_of(name: str, layers: int, batch_size: int, tokens: int, steps: int) 
             "use_cpu": not torch.accelerator.is_available(),
             "dataloader_pin_memory": torch.accelerator.is_available(),
         }
-        # The structure is closed and shrunk after the last step, outside the clock.
+        # Shrinking happens after the last step and is not timed.
         TRAINERS[name](model, shared, train_dataset=rows, callbacks=[clock]).train()
     return clock.seconds[1:]
 
@@ -111,10 +111,10 @@ def main(
     layers: Annotated[int, typer.Option(help="Encoder layers of BERT-base width.")] = 4,
     batch_size: Annotated[int, typer.Option(help="Texts per step.")] = 16,
     tokens: Annotated[int, typer.Option(help="Tokens per text.")] = 128,
-    rounds: Annotated[int, typer.Option(help="Times that each trainer has its turn.")] = 3,
-    steps: Annotated[int, typer.Option(help="Timed steps of a turn.")] = 4,
+    rounds: Annotated[int, typer.Option(help="Number of rounds.")] = 3,
+    steps: Annotated[int, typer.Option(help="Timed steps of each trainer per round.")] = 4,
 ) -> None:
-    """Print the median step of each and its ratio to stock Trainer's."""
+    """Print the median step time of each trainer and its ratio to stock Trainer."""
     seconds: dict[str, list[float]] = {name: [] for name in TRAINERS}
     console = Console(stderr=True)
     for turn in track(range(rounds), description="rounds", console=console):

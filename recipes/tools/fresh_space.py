@@ -1,8 +1,8 @@
-"""Fresh Space: the page as it is published, in a new environment that holds what its requirements.txt asks for, no more.
+"""Test the published page in a new environment that contains only its requirements.txt.
 
 `python -m recipes.tools.fresh_space RUN PYTHON` writes the files of a private Space (the package as a wheel beside `app.py`)
-with the two models of a run, makes a virtual environment of that Python, installs `requirements.txt` there, starts
-`python app.py`, and asks `/compare` from that same environment. It needs a network, or what pip keeps of one.
+with the two models of a run, creates a virtual environment, installs `requirements.txt`, starts `python app.py`, and calls
+`/compare` from the same environment. It needs a network, or pip's cache.
 """
 
 import json
@@ -31,7 +31,7 @@ TEXT = "नव्या फोनची बॅटरी दोन दिवस �
 
 
 def write_space(folder: Path, run: Path) -> None:
-    """The files of a private Space that shows the models of this run, which lie beside it."""
+    """Write the files of a private Space, and the two models of a run."""
     ids = {name: f"user/{name}" for name in MODELS}
     for name, content in space_files(space_id="user/page", private=True, **ids).items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -43,9 +43,14 @@ def write_space(folder: Path, run: Path) -> None:
 
 
 def make_environment(folder: Path, python: str, requirements: Path) -> Path:
-    """The interpreter of a new environment with these requirements.
+    """Create an environment, install requirements, and return its interpreter.
 
-    torch comes first and on its own, as in the Makefile; an index that cannot be reached is not asked again and again.
+    torch is installed first and alone, as in the Makefile.
+
+    Args:
+        folder: The folder of the environment.
+        python: The Python to create it with.
+        requirements: The requirements.txt.
     """
     subprocess.run([python, "-m", "venv", str(folder)], check=True)
     interpreter = folder / "bin/python"
@@ -57,9 +62,9 @@ def make_environment(folder: Path, python: str, requirements: Path) -> Path:
 
 def main(
     run: Annotated[Path, typer.Argument(help="A finished run.")],
-    python: Annotated[str, typer.Argument(help="The Python to make the environment of.")] = sys.executable,
+    python: Annotated[str, typer.Argument(help="The Python of the new environment.")] = sys.executable,
 ) -> None:
-    """Make it, start it, ask it; print what answered."""
+    """Create the environment, start the page, classify a text, and print versions and answers."""
     with tempfile.TemporaryDirectory() as place:
         space, environment = Path(place, "space"), {"PATH": "/usr/bin:/bin", "HOME": place, "HF_HUB_OFFLINE": "1"}
         space.mkdir()

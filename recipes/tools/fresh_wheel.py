@@ -1,8 +1,8 @@
-"""Fresh wheel: the quickstart as somebody runs it who has the wheel and no checkout.
+"""Test the quickstart from a built wheel in a new environment, without the checkout.
 
-`python -m recipes.tools.fresh_wheel` builds the wheel as pip does, makes a virtual environment in a temporary folder, installs
-torch there and then the wheel with whatever newest packages it allows, copies recipes/quickstart and nothing else, and runs
-the quickstart, with one epoch for each model unless `--full`. It needs a network, or what pip keeps of one.
+`python -m recipes.tools.fresh_wheel` builds the wheel, creates a virtual environment in a temporary folder, installs torch
+and then the wheel with the newest packages that it allows, copies only recipes/quickstart, and runs the quickstart, with
+one epoch for each model unless `--full`. It needs a network, or pip's cache.
 """
 
 import json
@@ -24,11 +24,13 @@ QUICKSTART, RUN = "recipes/quickstart", "runs/quickstart"
 
 
 def main(
-    python: Annotated[str, typer.Argument(help="The Python to make the environment of.")] = sys.executable,
-    torch: Annotated[str, typer.Option(help="What pip installs first, so that it is the build you mean.")] = "torch",
-    full: Annotated[bool, typer.Option(help="The quickstart as it is, about 10 minutes.")] = False,
+    python: Annotated[str, typer.Argument(help="The Python of the new environment.")] = sys.executable,
+    torch: Annotated[
+        str, typer.Option(help="Requirement that pip installs first, to choose the build of torch.")
+    ] = "torch",
+    full: Annotated[bool, typer.Option(help="Run the whole quickstart, about 10 minutes.")] = False,
 ) -> None:
-    """Build, install, run; print what was installed and what came out."""
+    """Build, install and run; print versions and results."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         plain = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
@@ -49,7 +51,7 @@ def main(
         shutil.copytree(ROOT / QUICKSTART, place / QUICKSTART)
         origin = Path(call(interpreter, "-c", WHERE).strip())
         if not origin.is_relative_to(place):
-            raise typer.BadParameter(f"{origin} is not of the wheel: this would show nothing.")
+            raise typer.BadParameter(f"{origin} is not from the wheel, so this would not test it.")
         command = place / "environment/bin/trainer-ext"
         call(interpreter, f"{QUICKSTART}/corpus.py", "runs/quickstart-data")
         call(command, "compress", f"{QUICKSTART}/quickstart.yaml", "--output_dir", RUN, *(() if full else REDUCED))

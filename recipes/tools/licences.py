@@ -1,8 +1,8 @@
-"""Licences: what this package needs, directly or through others, and under which licence each comes.
+"""List the licences of all packages that this package needs, directly or indirectly.
 
-`python -m recipes.tools.licences` writes docs/licences.md from the packages that are installed, and exits with 1 where a licence is
-not on the list below. What a package says of itself is read from its metadata: the SPDX expression, else the classifiers,
-else the first words of the licence field.
+`python -m recipes.tools.licences` writes docs/licences.md from the installed packages, and exits with status 1 if a licence
+is not on the list below. Licences come from the metadata: the SPDX expression, else the classifiers, else the first line
+of the licence field.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ PERMISSIVE = {
     ),
     *("MIT-CMU", "PSF-2.0", "Unlicense", "Zlib", "LLVM-exception"),
 }
-# Their own files must stay under their licence; using them asks nothing of ours.
+# Copyleft for their own files only; using them does not affect ours.
 OF_THEIR_FILES = {"LGPL-2.1-only", "MPL-2.0"}
 ALLOWED = PERMISSIVE | OF_THEIR_FILES
-# What a CUDA build of torch brings: NVIDIA's own terms, and nothing where torch is the processor's build.
+# Packages of a CUDA build of torch, under NVIDIA's own terms; a CPU build has none.
 ACCELERATOR = re.compile(r"nvidia-(?!ml-py)|cuda-|triton$")
 
-# How packages spell them that do not use SPDX, lower case.
+# Names of licences in packages that do not use SPDX, in lower case.
 SPELLED = {
     "apache software license": "Apache-2.0",
     "apache 2.0": "Apache-2.0",
@@ -58,7 +58,7 @@ SPELLED = {
     "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
     "python software foundation license": "PSF-2.0",
 }
-UNNAMED = "not said"
+UNNAMED = "not given"
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class Package:
     """One package.
 
     Attributes:
-        name: as pip writes it.
-        version: that is installed.
-        licence: an SPDX expression, or what the package says.
+        name: Its name in pip.
+        version: The installed version.
+        licence: An SPDX expression, or the text of the package.
         needed_by: `required`, or the first extra that needs it.
     """
 
@@ -79,9 +79,9 @@ class Package:
 
 
 def licence_of(metadata) -> str:
-    """What a package's metadata says, as SPDX where it is known how."""
-    if said := metadata.get("License-Expression"):
-        return said
+    """Return the licence in the metadata of a package, as SPDX if known."""
+    if expression := metadata.get("License-Expression"):
+        return expression
     classifiers = [line.split(" :: ") for line in metadata.get_all("Classifier") or ()]
     named = {parts[-1] for parts in classifiers if parts[0] == "License" and len(parts) > 2}
     if not named:
@@ -90,7 +90,7 @@ def licence_of(metadata) -> str:
 
 
 def refused(licence: str) -> list[str]:
-    """The parts of an expression that are not allowed; of `A OR B` one has to be."""
+    """Return the licences of an expression that are not allowed; of `A OR B` only one must be allowed."""
     plain = licence.replace("(", "").replace(")", "")
     if " OR " in plain and " AND " not in plain:
         parts = [refused(part) for part in plain.split(" OR ")]
@@ -99,14 +99,14 @@ def refused(licence: str) -> list[str]:
 
 
 def needs(name: str, extras: Iterable[str] = ()) -> list[Requirement]:
-    """What an installed package requires here, with these extras of it."""
+    """Return what an installed package requires on this machine, with some of its extras."""
     lines = map(Requirement, distribution(name).requires or ())
-    places = [{**default_environment(), "extra": extra} for extra in ("", *extras)]
-    return [line for line in lines if line.marker is None or any(map(line.marker.evaluate, places))]
+    environments = [{**default_environment(), "extra": extra} for extra in ("", *extras)]
+    return [line for line in lines if line.marker is None or any(map(line.marker.evaluate, environments))]
 
 
 def closure(name: str, extras: Iterable[str] = ()) -> set[str]:
-    """The names of everything installed that a package requires, itself left out."""
+    """Return the names of all installed packages that a package requires, directly or indirectly."""
     waiting, seen = [(name, tuple(extras))], set()
     while waiting:
         if (each := waiting.pop()) in seen:
@@ -120,7 +120,7 @@ def closure(name: str, extras: Iterable[str] = ()) -> set[str]:
 
 
 def packages() -> list[Package]:
-    """Everything that is needed, by name."""
+    """Return all required packages, sorted by name."""
     needed_by: dict[str, str] = {}
     for extra in (None, *EXTRAS):
         for name in closure("trainer-ext", [extra] if extra else []):
@@ -133,7 +133,7 @@ def packages() -> list[Package]:
 
 
 def not_allowed(found: Iterable[Package]) -> list[str]:
-    """A line for each package whose licence is not on the list."""
+    """Return a line for each package whose licence is not allowed."""
     return [
         f"{package.name} {package.version} ({package.needed_by}): {', '.join(bad)}"
         for package in found
@@ -142,7 +142,7 @@ def not_allowed(found: Iterable[Package]) -> list[str]:
 
 
 def render(found: Iterable[Package]) -> str:
-    """The page."""
+    """Return the page docs/licences.md."""
     rows = [package for package in found if not ACCELERATOR.match(package.name)]
     lines = [
         "# Licences of what this package needs",
@@ -162,7 +162,7 @@ def render(found: Iterable[Package]) -> str:
 
 
 def main() -> None:
-    """Write docs/licences.md; exit 1 where a licence is not allowed."""
+    """Write docs/licences.md; exit with status 1 if a licence is not allowed."""
     found = packages()
     FILE.parent.mkdir(exist_ok=True)
     FILE.write_text(render(found), encoding="utf-8")

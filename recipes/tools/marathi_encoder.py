@@ -1,8 +1,7 @@
-"""Marathi encoder: a WordPiece vocabulary and a masked language model, made from plain text on a small machine.
+"""Train a small Marathi encoder from plain text: a WordPiece vocabulary and a masked language model.
 
-The vocabulary keeps vowel signs and the virama. The layers are those of a pre-trained encoder of any language where one
-is given (transplant.py). The embeddings below them are new: vectors of the tokens' neighbours (token_vectors.py).
-Pre-training is the stock Trainer: the same command goes on where it was stopped.
+The vocabulary keeps vowel signs and the virama. The layers can come from a pre-trained encoder of any language; the token
+embeddings are new (initial_weights.py). Pre-training uses the stock Trainer; run the same command again to resume.
 
     python -m recipes.tools.marathi_encoder OUT CORPUS [CORPUS ...] --start all-MiniLM-L6-v2 --layers 4 --keep first
     trainer-ext compress recipes/mahanews_best.yaml --data_dir FOLDER --model_name_or_path OUT
@@ -40,43 +39,43 @@ from trainer_ext.training_args import cpu_has_bf16
 from trainer_ext.utils.checkpoints import last_checkpoint
 from trainer_ext.utils.imports import quiet
 
-DROPOUT = 0.1  # for fine-tuning; a few passes over a corpus are learned without (Geiping & Goldstein 2023, Cramming)
-HELD_OUT = 100  # one text in so many is kept to measure by
+DROPOUT = 0.1  # for fine-tuning; pre-training for few epochs needs none (Geiping & Goldstein 2023, Cramming)
+HELD_OUT = 100  # one of so many texts is held out for evaluation
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def joined(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The token ids of the texts one after the other, with a separator behind each."""
+    """Return the token ids of all texts, with a separator after each text."""
     encoded = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
     return [token for ids in encoded for token in (*ids, tokenizer.sep_token_id)]
 
 
 def packed(stream: Sequence[int], tokenizer: PreTrainedTokenizerBase, *, block: int) -> Dataset:
-    """Token ids cut into rows of `block`, the leading [CLS] included: no token is padding; the rest is left out."""
+    """Cut token ids into rows of `block` tokens, including a leading [CLS]; the incomplete last row is dropped."""
     room = block - 1
     starts = range(0, len(stream) - room + 1, room)
     return Dataset.from_dict({"input_ids": [[tokenizer.cls_token_id, *stream[at : at + room]] for at in starts]})
 
 
 class RepeatableCollator(DataCollatorForLanguageModeling):
-    """The stock collator; which tokens are hidden follows from the batch, not from a random state that moves on.
+    """A collator whose masked tokens depend only on the batch, so that a resumed run masks the same tokens.
 
-    Trainer reads a batch ahead, so that a resumed run would find another random state. An epoch shuffles the rows into
-    other batches, so that other tokens are hidden each time.
+    With the stock collator they depend on a random state, which differs after resuming because Trainer reads a batch
+    ahead. Every epoch shuffles the rows into other batches, so other tokens are masked each time.
     """
 
     def torch_call(self, examples):
-        """Pads, and hides tokens of `examples`, a list of `{"input_ids": [...]}`."""
+        """Pad and mask `examples`, a list of `{"input_ids": [...]}`."""
         words = array("q", [token for row in examples for token in row["input_ids"]])
         self.generator = torch.Generator().manual_seed(zlib.crc32(words.tobytes()))
         return super().torch_call(examples)
 
 
 class MaskedTrainer(Trainer):
-    """The stock Trainer; words are guessed only where one is hidden, which saves most of the largest matrix."""
+    """The stock Trainer, but logits are computed only for masked tokens, which saves most of the largest product."""
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Mean cross-entropy over the hidden tokens, as `BertForMaskedLM` has it with all logits computed."""
+        """Return the mean cross-entropy over the masked tokens, the same value as that of `BertForMaskedLM`."""
         inputs = dict(inputs)
         labels = inputs.pop("labels")
         hidden = labels != -100
@@ -95,20 +94,18 @@ def main(
     start: Annotated[str | None, typer.Option(help="Folder of a BERT encoder. Default: random layers.")] = None,
     layers: Annotated[int | None, typer.Option(help="Layers. Default: those of the start, or 4.")] = None,
     keep: Annotated[str, typer.Option(help=f"Which layers of the start: {', '.join(KEEP)}.")] = "even",
-    vocab_size: Annotated[int, typer.Option(help="Most tokens in the vocabulary.")] = 12000,
+    vocab_size: Annotated[int, typer.Option(help="Maximum size of the vocabulary.")] = 12000,
     block: Annotated[int, typer.Option(help="Tokens per row of training.", min=8)] = 64,
     epochs: Annotated[float, typer.Option(help="Passes over the corpus.")] = 4.0,
     batch_size: Annotated[int, typer.Option(help="Rows per step.", min=1)] = 32,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 5e-4,
-    mask: Annotated[float, typer.Option(help="Fraction of tokens that is hidden, in (0, 1).")] = 0.2,
+    mask: Annotated[float, typer.Option(help="Fraction of tokens to mask, in (0, 1).")] = 0.2,
     save_steps: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 400,
-    bf16: Annotated[
-        bool | None, typer.Option(help="Matrices in bfloat16. Default: where the hardware has it.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the weights, the order and the hidden tokens.")] = 17,
+    bf16: Annotated[bool | None, typer.Option(help="Train in bfloat16. Default: if the hardware supports it.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and masked tokens.")] = 17,
     debug: Debug = False,
 ) -> None:
-    """Train the encoder, or go on from OUT/checkpoints; leaves the encoder, its tokenizer and figures.json in OUT."""
+    """Train the encoder, or resume from OUT/checkpoints. Writes the encoder, its tokenizer and figures.json to OUT."""
     quiet()
     on_processor = not torch.accelerator.is_available()
     if bf16 is None:
@@ -135,7 +132,7 @@ def main(
         else:
             shape = small_bert(tokenizer, (), num_hidden_layers=layers or 4, dropout=0.0)
             model = BertForMaskedLM(shape.config)
-        tokenizer.model_max_length = model.config.max_position_embeddings  # a start has learned more than a row's
+        tokenizer.model_max_length = model.config.max_position_embeddings  # the layers can read more than one row
         streams = [joined(part, tokenizer) for part in _parted(texts)]
         held_out, train = (packed(stream, tokenizer, block=block) for stream in streams)
         if not len(train) or not len(held_out):
@@ -147,7 +144,7 @@ def main(
     width = model.config.hidden_size
     place_vectors(model, token_vectors(streams[1], tokens=len(tokenizer), width=width, seed=seed), tokenizer)
     if on_processor:
-        model.set_attn_implementation("eager")  # a tenth faster there than the fused kernel, whose backward is slow
+        model.set_attn_implementation("eager")  # 10 % faster on a CPU, where the fused kernel has a slow backward pass
     trainer = MaskedTrainer(
         model=model,
         args=TrainingArguments(
@@ -156,7 +153,7 @@ def main(
             per_device_train_batch_size=batch_size,
             per_device_eval_batch_size=batch_size,
             learning_rate=learning_rate,
-            warmup_steps=0.06,  # a share of all steps: RoBERTa's 6 %
+            warmup_steps=0.06,  # fraction of all steps, as RoBERTa
             weight_decay=0.01,  # BERT
             adam_beta2=0.98,  # RoBERTa
             bf16=bf16,
@@ -192,22 +189,22 @@ def main(
 
 
 def _parted(texts: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Every hundredth text, and the others."""
+    """Split into every hundredth text and the others."""
     return list(texts[::HELD_OUT]), [text for index, text in enumerate(texts) if index % HELD_OUT]
 
 
 def _claim(out: Path, options: dict[str, object]) -> None:
-    """Make OUT the folder of a run with these options, or go on with it.
+    """Create the folder of a run and store its options there, or check that they are the same.
 
     Raises:
-        InputError: it is the folder of another run.
+        InputError: The folder belongs to a run with other options.
     """
     file = out / "options.json"
-    said = json.dumps(options, indent=1, ensure_ascii=False) + "\n"
-    if file.exists() and file.read_text(encoding="utf-8") != said:
-        raise InputError(f"{out} was begun with other options ({file.name}); give another folder, or remove it.")
+    content = json.dumps(options, indent=1, ensure_ascii=False) + "\n"
+    if file.exists() and file.read_text(encoding="utf-8") != content:
+        raise InputError(f"{out} was started with other options ({file.name}); give another folder, or delete it.")
     out.mkdir(parents=True, exist_ok=True)
-    file.write_text(said, encoding="utf-8")
+    file.write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Prepare: the published files of a data set become what its recipe reads, one function per data set."""
+"""Convert the published files of a data set into those that its recipe reads; one function for each data set."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import typer
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-QUESTION_TYPES = ("DESC", "ENTY", "ABBR", "HUM", "LOC", "NUM")  # by the number that stands in the files
+QUESTION_TYPES = ("DESC", "ENTY", "ABBR", "HUM", "LOC", "NUM")  # by their number in the files
 SENTIMENTS = {"-1": "negative", "0": "neutral", "1": "positive"}
 MAHANEWS = {"shc": ("SHC_{}.csv", ("Text", "Label")), "lpc": ("Marathi_LPC_{}.csv", ("text", "labels"))}
-FIFTH = 5  # every fifth article of XQuAD is for testing
+FIFTH = 5  # every fifth article of XQuAD is test data
 
 
 def trec6(source: Path) -> dict[str, str]:
-    """Question types (Li and Roth 2002); TREC.train.all is Latin-1, as is every file that is not UTF-8 here."""
+    """Convert TREC-6, types of questions (Li and Roth 2002); its train file is Latin-1."""
     return {
         f"{split}.csv": _csv(
             (text, QUESTION_TYPES[int(label)])
@@ -31,7 +31,7 @@ def trec6(source: Path) -> dict[str, str]:
 
 
 def sst2(source: Path) -> dict[str, str]:
-    """Sentences of the Stanford Sentiment Treebank (Socher et al. 2013), positive and negative."""
+    """Convert SST-2, positive and negative sentences (Socher et al. 2013)."""
     return {
         f"{split}.csv": _csv(
             (text, "positive" if label == "1" else "negative")
@@ -42,14 +42,18 @@ def sst2(source: Path) -> dict[str, str]:
 
 
 def mahaner(source: Path) -> dict[str, str]:
-    """L3Cube-MahaNER: columns word, tag, sentence number; tags without a dash (BNEP, INEP). Its train file is not
-    public everywhere, so that the validation file is trained on."""
+    """Convert L3Cube-MahaNER: columns word, tag, sentence number; tags without a dash (BNEP, INEP).
+
+    The train file is not public, so the validation file is used for training.
+    """
     return {"train.iob": _iob(source / "valid_iob.txt"), "test.iob": _iob(source / "test_iob.txt")}
 
 
 def xquad(source: Path) -> dict[str, str]:
-    """XQuAD in English and Hindi: it has no train file, so that four of five articles are for training. No context,
-    and no translation of one, is in both."""
+    """Convert XQuAD in English and Hindi.
+
+    It has no train file, so four of five articles are training data. No context, in any language, is in both parts.
+    """
     files = {}
     for language in ("en", "hi"):
         articles = json.loads((source / f"xquad.{language}.json").read_text(encoding="utf-8"))["data"]
@@ -60,7 +64,7 @@ def xquad(source: Path) -> dict[str, str]:
 
 
 def mahasent(source: Path) -> dict[str, str]:
-    """L3Cube-MahaSent, film reviews: one unnamed column too many, and numbers for labels."""
+    """Convert L3Cube-MahaSent, film reviews: drop the unnamed column, replace numbers by label names."""
     return {
         f"{name.lower()}.csv": _csv(
             (row["marathi_sentence"], SENTIMENTS[row["label"]])
@@ -71,7 +75,7 @@ def mahasent(source: Path) -> dict[str, str]:
 
 
 def masakhanews_yor(source: Path) -> dict[str, str]:
-    """MasakhaNEWS in Yorùbá: headline and article become one text."""
+    """Convert MasakhaNEWS in Yorùbá: headline and article become one text."""
     return {
         f"{split}.csv": _csv(
             (f"{row['headline']} {row['text']}", row["category"])
@@ -82,10 +86,12 @@ def masakhanews_yor(source: Path) -> dict[str, str]:
 
 
 def mahanews(source: Path) -> dict[str, str]:
-    """L3Cube-MahaNews, headlines (SHC) and paragraphs (LPC), whose 12 topics are the same: one train file of both, each
-    alone as well, and a test file of each. The train files are not public, so that the validation files are trained on.
-    `train.txt` has the texts to train on alone, one per line. Defects stay in, for the reader to drop and count. SOURCE
-    may be a folder above both sets."""
+    """Convert L3Cube-MahaNews, headlines (SHC) and paragraphs (LPC) with the same 12 topics.
+
+    Writes a train file of both and of each, a test file of each, and `train.txt` with all training texts, one per line.
+    The train files are not public, so the validation files are used for training. Defects stay in: the reader drops and
+    counts them. SOURCE may be a folder that contains both sets.
+    """
     rows = {
         (name, split): [
             ("text", "label") if tuple(row.values()) == columns else tuple(row[column] for column in columns)
@@ -114,13 +120,13 @@ def prepare(
     source: Annotated[Path, typer.Argument(help="The folder of its published files.")],
     out: Annotated[Path, typer.Argument(help="The folder to write, for --data_dir.")],
 ) -> None:
-    """Write the files that the recipe of a data set reads, for its --data_dir."""
+    """Write the files that a recipe reads, for its --data_dir."""
     if name not in DATA_SETS:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(DATA_SETS)}.")
+        raise typer.BadParameter(f"{name!r} is unknown; choose one of {', '.join(DATA_SETS)}.")
     try:
         files = DATA_SETS[name](source)
     except FileNotFoundError as error:
-        raise typer.BadParameter(f"{error.filename} is missing; {source} must hold the published files.") from error
+        raise typer.BadParameter(f"{error.filename} is missing; {source} must contain the published files.") from error
     out.mkdir(parents=True, exist_ok=True)
     for file, text in files.items():
         (out / file).write_text(text, encoding="utf-8")
@@ -134,7 +140,7 @@ def _csv(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def _numbered(path: Path, *, encoding: str) -> Iterable[list[str]]:
-    """The label and the text of lines like `3 What team did baseball 's St. Louis Browns become ?`."""
+    """Return label and text of lines like `3 What team did baseball 's St. Louis Browns become ?`."""
     return (line.split(" ", 1) for line in path.read_text(encoding=encoding).split("\n") if line.strip())
 
 
@@ -144,12 +150,12 @@ def _table(path: Path, *, delimiter: str) -> list[dict[str, str]]:
 
 
 def _below(folder: Path, name: str) -> Path:
-    """The first file of this name in a folder or below it; what is not there is left to fail where it is read."""
+    """Return the first file with a name in a folder or below it; reading it fails if there is none."""
     return min(folder.rglob(name), default=folder / name)
 
 
 def _iob(path: Path) -> str:
-    """A word and its tag per line, a blank line where the sentence number changes."""
+    """Return one word and tag per line, and an empty line between sentences."""
     lines, last = [], None
     for word, tag, sentence in (line.split("\t") for line in path.read_text(encoding="utf-8").split("\n")[1:] if line):
         if last not in (None, sentence):

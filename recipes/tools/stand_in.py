@@ -1,6 +1,6 @@
-"""Stand-in: a model shaped like XLM-R where the Hub cannot be reached: its vocabulary of 250,002 tokens, a small encoder.
+"""Make a small model with the vocabulary size of XLM-R (250,002 tokens), for machines without access to the Hub.
 
-The weights are random and the pieces are learned from the given texts; it answers nothing until it is trained.
+The weights are random, and the tokens are learned from the given texts; train the model before using it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from recipes.benchmarks.multilingual_shapes import XLMR_OWN, XLMR_SIZE, xlmr_lik
 from trainer_ext.data.corpus import read_corpus
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-LONGEST = 512  # tokens, as XLM-R
+LONGEST = 512  # tokens, as in XLM-R
 
 
 @app.command()
 def make(
     out: Annotated[Path, typer.Argument(help="The folder to write.")],
     texts: Annotated[list[Path], typer.Argument(help="Texts of one language: .txt or .txt.gz, or folders of them.")],
-    own: Annotated[int, typer.Option(help="Pieces that are learned from the texts.")] = XLMR_OWN,
+    own: Annotated[int, typer.Option(help="Tokens that are learned from the texts.")] = XLMR_OWN,
     size: Annotated[int, typer.Option(help="Tokens in all.")] = XLMR_SIZE,
     hidden_size: Annotated[int, typer.Option(help="Width; a multiple of 64.")] = 256,
     layers: Annotated[int, typer.Option(help="Layers of the encoder.")] = 2,

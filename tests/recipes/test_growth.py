@@ -75,7 +75,7 @@ def test_a_slope_is_exact_and_its_interval_covers_noise():
 
 
 def test_too_few_samples_are_refused():
-    with pytest.raises(ValueError, match="watch for longer"):
+    with pytest.raises(ValueError, match="measure for longer"):
         growth([Sample(second, 1, 1, 1) for second in range(10)])
 
 

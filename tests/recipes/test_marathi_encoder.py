@@ -216,4 +216,4 @@ def test_a_folder_of_other_options_is_refused(tmp_path, corpus):
     (tmp_path / "out" / "options.json").write_text("{}", encoding="utf-8")
     done = run(tmp_path / "out", corpus)
     assert done.exit_code == 2
-    assert "begun with other options" in done.stderr
+    assert "started with other options" in done.stderr

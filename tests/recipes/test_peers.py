@@ -95,7 +95,7 @@ def test_an_unknown_arm_is_refused_before_anything_is_made(task):
     words = (task / "data", task / "model", "--output", task / "none", "--recipe", task / "recipe.yaml")
     with pytest.raises(InputError, match="--arm faster: it must be one of"):
         run(*words, "--arm", "faster")
-    with pytest.raises(InputError, match="holds no finished baseline"):
+    with pytest.raises(InputError, match="no finished baseline"):
         run(*words, "--no-training")
     assert not (task / "none").exists()
 
