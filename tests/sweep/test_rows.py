@@ -6,6 +6,8 @@ import io
 from core import sweep
 
 from tests.helpers.sweeping import SHAPES, example, row
+from trainer_ext.export import FORMATS
+from trainer_ext.sweep.collect import EXPORT_RUNTIMES
 from trainer_ext.sweep.results import FIRST_COLUMNS, as_csv, frontier, frontiers
 
 
@@ -88,3 +90,7 @@ def test_a_metric_that_is_not_a_fraction_is_not_in_the_accuracy_columns():
 def test_names_may_contain_anything():
     names = ['quotes "and", commas', "two\nlines", "लहान | मॉडेल", "=1+1"]
     assert [cells["name"] for cells in read(as_csv([row(name) for name in names]))] == names
+
+
+def test_every_export_format_has_its_runtime_in_a_sweep():
+    assert set(EXPORT_RUNTIMES) == set(FORMATS)
