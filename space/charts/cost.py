@@ -26,7 +26,7 @@ WORDS = {
         "energy": "Energy: {hardware}.",
         "estimated": "Energy: {hardware}; estimated, because the processor has no energy counter.",
         "no_grid": "To get grams of CO2e, enter the intensity of the grid.",
-        "after": "The energy of the compression has been saved after {texts} texts, that is {days} such days.",
+        "after": "The energy of the compression has been saved after {texts} texts, in {days} days.",
         "unmeasured": "Break-even: unknown, because the energy of training or prediction was not measured.",
         "noise": "Break-even: unknown, because the saving per prediction is within noise.",
         "never": "Break-even: never, because a prediction needs no less energy than before.",

@@ -1,4 +1,4 @@
-"""Shared by the browser tests: one Chromium and one running page, which a test visits in a window of its own."""
+"""Fixtures of the browser tests: one Chromium and one running page; each test opens its own window."""
 
 import os
 import shutil
@@ -28,13 +28,13 @@ a quarter,0.86,0.84,0.88,3.1,12.1,
 <b>a third</b> & a name that is rather long,0.85,0.83,0.87,2.3,16.0,
 """
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE_MS = 120_000  # for a machine that is busy; nothing here is timed
-NOWHERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # so that nothing is asked, even by mistake
+PATIENCE_MS = 120_000  # for a busy machine
+NOWHERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # so that no other address is reached
 
 
 @pytest.fixture(scope="package")
 def chromium():
-    """The machine's own browser."""
+    """The Chromium of this machine."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None or not AXE.exists():
         pytest.skip("no Chromium or no axe-core on this machine: make browser")
@@ -46,7 +46,7 @@ def chromium():
 
 @pytest.fixture(scope="package")
 def folder(tiny_model, cut, tmp_path_factory):
-    """A run: the one that TRAINER_EXT_RUN names, or two tiny models with a report and a sweep, so that all is shown."""
+    """A run: TRAINER_EXT_RUN, or two tiny models with a report and a sweep."""
     if named := os.environ.get("TRAINER_EXT_RUN"):
         return Path(named).resolve()
     run = write_pair(tmp_path_factory.mktemp("page") / "run", tiny_model, cut)
@@ -57,7 +57,7 @@ def folder(tiny_model, cut, tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def address(chromium, folder, tmp_path_factory):
-    """Of the running page."""
+    """Address of the running page."""
     command = [sys.executable, str(space_folder() / "app.py"), str(folder)]
     with started(command, cwd=tmp_path_factory.mktemp("served"), PYTHONPATH=str(space_folder().parent)) as address:
         yield address
@@ -65,9 +65,9 @@ def address(chromium, folder, tmp_path_factory):
 
 @pytest.fixture
 def visit(chromium, address):
-    """`visit(width=1200, scheme="light", language="en")`: the page in a new window, once the first answer is there.
+    """`visit(width=1200, scheme="light", language="en")`: open the page in a new window, and wait for the first answer.
 
-    When the test ends, no window may have had an error in its console or asked another machine.
+    At the end of the test, no window may have console errors or requests to other addresses.
     """
     windows = []
 

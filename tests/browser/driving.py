@@ -1,4 +1,4 @@
-"""Driving: what a visitor does on each tab until its results are there."""
+"""Use each tab of the page as a visitor does, and wait for the results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.helpers.paging import LABELS
 
 TEXT = "नव्या फोनची बॅटरी दोन दिवस टिकते <script>alert(1)</script>"
 CSV = "text,label\n" + "".join(f"{TEXT} {number},{label}\n" for number, label in enumerate(2 * LABELS))
-# One piece of work may follow another, and what was greyed takes a moment to be whole again.
+# One event may follow another, and components fade in slowly.
 _QUIET_MS = 200
 _SETTLED = """quiet => {
     const working = [...document.querySelectorAll("[data-testid=status-tracker]")].some((one) =>
@@ -21,13 +21,13 @@ _SETTLED = """quiet => {
 
 
 def settle(page: Page) -> None:
-    """Wait until nothing on the page is being worked on, or is moving."""
+    """Wait until no event is running and nothing is moving."""
     page.evaluate("window.quietSince = null")
     page.wait_for_function(_SETTLED, arg=_QUIET_MS)
 
 
 def press_main_button(page: Page, result: str) -> None:
-    """Press the button of the tab that is shown, wait until its result is another one and all is done."""
+    """Press the button of the open tab, and wait until its result has changed."""
     before = page.locator(result).inner_html()
     page.locator("button.primary:visible").click()
     page.wait_for_function(
@@ -37,7 +37,7 @@ def press_main_button(page: Page, result: str) -> None:
 
 
 def ask_one_text(page: Page) -> None:
-    """Type a text, ask for an answer, open the code for it."""
+    """Type a text, compare, and open the code for the result."""
     page.locator("textarea:visible").first.fill(TEXT)
     press_main_button(page, "#result")
     page.locator("button.label-wrap:visible").click()
@@ -55,28 +55,28 @@ def compare_a_file(page: Page) -> None:
 
 
 def race(page: Page) -> None:
-    """Run a race, say how many texts a day has."""
+    """Run a race, and enter the number of texts per day."""
     press_main_button(page, "#race")
     page.get_by_label("Texts per day").fill("2000000")
     settle(page)
 
 
 def shake_a_text(page: Page) -> None:
-    """Try small changes of the text that is there."""
+    """Run the stress test on the text that is there."""
     press_main_button(page, "#stress")
 
 
-# What is done on the tab of this name.
+# What a visitor does on each tab.
 ACTS = {"text": ask_one_text, "batch": compare_a_file, "speed": race, "stress": shake_a_text}
 
 
 def tabs(page: Page) -> int:
-    """How many tabs the page has."""
+    """Return the number of tabs."""
     return page.locator(".tab-container.visually-hidden button").count()
 
 
 def open_tab(page: Page, name: str) -> None:
-    """Show one tab; on a phone those that have no room lie in a menu."""
+    """Open a tab; on a phone some tabs are in a menu."""
     tab = page.locator(f"[role=tab][data-tab-id={name}]")
     if not tab.is_visible():
         page.locator(".overflow-menu > button").click()
@@ -88,7 +88,7 @@ def open_tab(page: Page, name: str) -> None:
 
 
 def switch_language(page: Page, language: str) -> None:
-    """Press the switch, and wait until the page says it is in this language and shows it."""
+    """Choose a language, and wait until the page shows it."""
     page.locator(f"#language input[value={language}]").check()
     page.wait_for_function("language => document.documentElement.lang === language", arg=language)
     settle(page)

@@ -1,6 +1,6 @@
-"""Every tab as visitors see it: each width, each colour scheme, each language, used and then looked at.
+"""Use and check every tab in each width, colour scheme and language.
 
-With SCREENSHOTS=FOLDER it is also written down as pictures, and with TRAINER_EXT_RUN=RUN it shows that run.
+SCREENSHOTS=FOLDER saves pictures, TRAINER_EXT_RUN=RUN shows the models of a run.
 """
 
 import os
@@ -18,7 +18,7 @@ PICTURES = os.environ.get("SCREENSHOTS")
 
 
 def look(page, name: str) -> None:
-    """Assert that all can be read and nothing reaches out of the window; take a picture where one is wanted."""
+    """Check that everything is readable and inside the window; take a picture if requested."""
     if PICTURES:
         page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
     assert too_wide(page) == [], name
@@ -29,7 +29,7 @@ def look(page, name: str) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_tab_is_used_and_readable(visit, width, scheme):
     page = visit(WIDTHS[width], scheme)
-    assert tabs(page) == len(ACTS), "a tab that nobody drives"
+    assert tabs(page) == len(ACTS), "a tab has no test"
     for tab in ACTS:
         open_tab(page, tab)
         ACTS[tab](page)

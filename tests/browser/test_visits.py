@@ -1,4 +1,4 @@
-"""Visits: what a person reads after typing, uploading and clicking, and what a text can never do to the page."""
+"""What visitors see after typing, uploading and clicking; texts are never run as scripts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The checks of the browser tests can fail: each finds its fault on the page itself, where one is put into it."""
+"""The checks of the browser tests find problems that are added to the page."""
 
 import pytest
 
@@ -23,7 +23,7 @@ UNREADABLE = {
 
 @pytest.fixture
 def page(chromium, address):
-    """The page and what is found on it, with no claim that there is nothing."""
+    """The page, with the list of problems in `page.found`."""
     window = chromium.new_context(viewport={"width": 1200, "height": 900})
     page = window.new_page()
     page.found = watch(page, address)

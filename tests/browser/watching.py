@@ -1,4 +1,4 @@
-"""Watching: what a page must never do or be, each as a function that lists what was found, empty where all is well."""
+"""Checks of the page in a browser; each returns a list of problems, which is empty if there are none."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Page
 
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
-BAD = ("serious", "critical")  # of axe's impacts
+BAD = ("serious", "critical")  # impacts that axe reports
 MOST_STOPS = 120
 
-# Where an element is, its name, and how it and the label around it are drawn: with and without focus that must differ.
+# Position and name of an element, and how it and its label are drawn, which must differ with and without focus.
 _STOP = """element => {
     const box = element.getBoundingClientRect();
     const drawn = [element, element.closest("label"), element.parentElement].map((one) => {
@@ -40,7 +40,7 @@ _TOO_WIDE = """() => {
 
 
 def watch(page: Page, address: str) -> list[str]:
-    """A list that grows while the page is used: errors of the console, and requests to anywhere but this address."""
+    """Return a list to which console errors and requests to other addresses are added while the page is used."""
     found: list[str] = []
     home = urlsplit(address).netloc
 
@@ -57,7 +57,7 @@ def watch(page: Page, address: str) -> list[str]:
 
 
 def violations(page: Page) -> list[str]:
-    """Rule and elements of every serious or critical violation that axe finds in what is to be seen."""
+    """Return rule and elements of each serious or critical violation that axe finds in the visible page."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
     return [
@@ -69,14 +69,16 @@ def violations(page: Page) -> list[str]:
 
 
 def too_wide(page: Page) -> list[str]:
-    """What reaches over the right edge of the window, but not what can be scrolled inside its own frame."""
+    """Return elements that reach beyond the right edge of the window, except those that can be scrolled."""
     return page.evaluate(_TOO_WIDE)
 
 
 def tab_stops(page: Page) -> tuple[list[str], list[str]]:
-    """What the Tab key comes by from the top of the page, and what is wrong there: a focus unseen, or one that jumps
-    upwards, unless it goes on in a column to the right."""
-    page.add_style_tag(content="*, *::before, *::after { transition: none !important; }")  # drawn at once
+    """Return the elements that the Tab key reaches, and the problems: a focus that is invisible or jumps upwards.
+
+    A jump upwards to a column on the right is not a problem.
+    """
+    page.add_style_tag(content="*, *::before, *::after { transition: none !important; }")  # without animation
     page.evaluate("document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')")
     names, wrong, before = [], [], None
     for _ in range(MOST_STOPS):

@@ -1,4 +1,4 @@
-"""What the tests of the page share: a folder with two tiny models, and a way to run Python with other packages."""
+"""Helpers for tests of the page: two tiny models, a page in a process, and Python without the installed package."""
 
 import contextlib
 import json
@@ -16,11 +16,11 @@ from recipes.benchmarks import page_process
 from tests.helpers.vocabularies import tokenizer_of
 
 LABELS = ("खेळ", "राजकारण", "<b>tech</b> & more")
-HEADS, NEURONS = [[], [1, 3]], [[], [0, 5, 9]]  # what stays of two layers
+HEADS, NEURONS = [[], [1, 3]], [[], [0, 5, 9]]  # that are kept in two layers
 
 
 def write_pair(folder: Path, tiny_model, cut) -> Path:
-    """A run's two models, `baseline/` and the compact `compressed/`, with a tokenizer and labels that have names."""
+    """Write the two models of a run, `baseline/` and the compact `compressed/`, with tokenizers and label names."""
     tokenizer = tokenizer_of("bert")
     for name in ("baseline", "compressed"):
         model = tiny_model(vocab_size=len(tokenizer))
@@ -33,14 +33,14 @@ def write_pair(folder: Path, tiny_model, cut) -> Path:
 
 
 def pair_of(run: Path) -> Pair:
-    """The models of a run, open."""
+    """Load the models of a run."""
     return open_pair(choose([str(run)], beside=run))
 
 
 def only(*places: Path) -> list[str]:
-    """A Python command line that finds packages in these places, and what else is installed, but no editable one.
+    """Return a Python command line that finds installed packages and those in some folders, but no editable install.
 
-    Without `site` no `.pth` file is read, and an editable install is found through one.
+    Editable installs are found through `.pth` files, which Python does not read without `site`.
     """
     others = [path for path in sys.path if path.endswith("-packages")]
     if any((Path(path) / "trainer_ext").is_dir() for path in others):
@@ -50,24 +50,24 @@ def only(*places: Path) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment without the places it finds packages in, and without a token; the network is guarded."""
+    """Return the environment of this process without PYTHONPATH and token, with the network guard."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "HF_TOKEN")}
     places = os.pathsep.join(filter(None, [str(Path(network_guard.__file__).parent), more.pop("PYTHONPATH", "")]))
     return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **more, "PYTHONPATH": places}
 
 
 def run(command: list[str], code: str, *arguments) -> str:
-    """What the code prints."""
+    """Run code, and return what it prints."""
     words = [*command, code, *map(str, arguments)]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
 
-# As `python app.py`, but with no package except what `only` lets it find.
+# Like `python app.py`, but only with the packages that `only` allows.
 START = """
 import importlib.util, runpy, sys
-assert importlib.util.find_spec("trainer_ext") is None, "it must come from the wheel, or this shows nothing"
+assert importlib.util.find_spec("trainer_ext") is None, "it must come from the wheel"
 sys.path.insert(0, ".")
 sys.argv = ["app.py"]
 runpy.run_path("app.py", run_name="__main__")
@@ -89,12 +89,12 @@ print(json.dumps(list(client.view_api(print_info=False, return_format="dict")["n
 
 @contextlib.contextmanager
 def started(command: list[str], *, cwd: Path, **variables: str):
-    """The address of a page that runs until the block is left."""
+    """Run a page, and yield its address."""
     with page_process.started(command, cwd=cwd, environment=environment(**variables)) as (address, _):
         yield address
 
 
 def ask(address: str, *texts: str) -> list:
-    """What `/compare` answers to each text, a refusal as its words; and last the names of the endpoints."""
+    """Return the answers or error messages of `/compare` for some texts, and last the names of the endpoints."""
     printed = run([sys.executable, "-c"], ASK, address, json.dumps(texts))
     return [json.loads(line) for line in printed.splitlines()]

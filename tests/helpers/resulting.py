@@ -6,5 +6,5 @@ from recipes.tools import results
 
 
 def run(*words):
-    """Call a command of recipes.results in this process."""
+    """Call a command of recipes.tools.results in this process."""
     return CliRunner().invoke(results.app, [str(word) for word in words])

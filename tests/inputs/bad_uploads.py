@@ -1,6 +1,6 @@
-"""Bad uploads: what a visitor gives to the page, and what the person who starts it names as its models and its sweep.
+"""Bad inputs of the page: files and texts of visitors, and models and sweeps named by the person who starts it.
 
-Each row calls what the page calls, and says what the visitor, or the person, reads.
+Each row has a function that the page calls, and parts of the message that is shown.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROW = {
 
 
 def file(name: str, content: str | bytes, **columns) -> Callable:
-    """A visitor's file, read as the tab reads it."""
+    """Read a visitor's file as the tab does."""
 
     def act(ground):
         path = ground.file(name, content)
@@ -44,12 +44,12 @@ def file(name: str, content: str | bytes, **columns) -> Callable:
 
 
 def names(content: str | bytes) -> Callable:
-    """The models that `models.json` names."""
+    """Read a `models.json`."""
     return lambda ground: choose([], beside=ground.file("models.json", content).parent)
 
 
 def sweep(*rows: dict | str, header=COLUMNS) -> Callable:
-    """A sweep's table beside the model."""
+    """Read a sweep file."""
 
     def act(ground):
         lines = [",".join(header), *(row if isinstance(row, str) else ",".join((ROW | row).values()) for row in rows)]
@@ -59,12 +59,12 @@ def sweep(*rows: dict | str, header=COLUMNS) -> Callable:
 
 
 def report(**recipe) -> Callable:
-    """How the run read its data, as the report says."""
+    """Read from a report how the run read its data."""
     return lambda ground: arguments(CompressionReport(created="2026-01-01", model=Model(), recipe=recipe), None)
 
 
 def pair(part: str, **changes) -> Callable:
-    """The models of a run with a changed configuration."""
+    """Load the models of a run with a changed configuration."""
 
     def act(ground):
         change_json(ground.run / part / "config.json", **changes)
@@ -74,7 +74,7 @@ def pair(part: str, **changes) -> Callable:
 
 
 def stored(content: bytes) -> Callable:
-    """The report that lies with the compressed model."""
+    """Read the report of a compressed model."""
 
     def act(ground):
         (ground.run / "compression.json").write_bytes(content)
@@ -83,7 +83,7 @@ def stored(content: bytes) -> Callable:
     return act
 
 
-# What is given, and what is said.
+# The input, and parts of the message.
 UPLOADS: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "a picture": (file("a.csv", b"\x89PNG\r\n\x1a\n\0\0"), ("a.csv", "zero bytes")),
     "a spreadsheet": (file("a.csv", b"PK\x03\x04\x14\0\x06"), ("a.csv", "zero bytes")),

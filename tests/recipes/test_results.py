@@ -1,4 +1,4 @@
-"""Results: the tables in recipes/README.md are what the result files give, and a number changed by hand is noticed."""
+"""The tables in recipes/README.md are generated from the result files, and changes by hand are found."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Results of sweeps: the page holds both readings of 25 %, says what was not run, and notices a number changed by hand."""
+"""Tables of sweeps, the section on 25 % pruning, and the table of recipes by scale."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ QUARTER, KEPT = "25 % removed (75 % kept)", "75 % removed (25 % kept)"
 
 
 def made_up_row(name, gone, lost, speed, **changes):
-    """A model with made-up numbers: what is gone, what was lost in points, how fast it is at 32 texts."""
+    """Return a row with made-up numbers: share removed, loss in points, speed-up at 32 texts."""
     settings = (
         {} if name == BASELINE else dict(zip(("sparsity", "teacher", "precision"), name.split(", "), strict=True))
     )
@@ -49,7 +49,7 @@ def made_up_row(name, gone, lost, speed, **changes):
 
 
 def made_up_sweep(*rows, **changes):
-    """A sweep of a baseline, the same in int8, both readings with a teacher, and the one with mixed precision."""
+    """Return a sweep with a baseline, its int8 file, both readings with a teacher, and one in mixed precision."""
     quarter = made_up_row(f"{QUARTER}, KD, fp32", 0.25, -0.2, 1.28)
     rows = rows or (
         made_up_row(BASELINE, 0.0, 0.0, 1.0),
@@ -73,7 +73,7 @@ def made_up_sweep(*rows, **changes):
 
 
 def cells(text, start):
-    """The cells of the first row of a table that starts like this."""
+    """Return the cells of the first table row with this start."""
     return next(line.split(" | ") for line in text.splitlines() if line.startswith(f"| {start}"))
 
 

@@ -1,4 +1,4 @@
-"""The anatomy: its parts add up to the models, and each layer shows what was kept of it."""
+"""Parameters by part add up to those of the models, and each layer shows how many were kept."""
 
 import pytest
 from charts import anatomy as anatomy_chart
@@ -10,7 +10,7 @@ from trainer_ext.pruning.layer_dropping import drop_layers
 
 
 def both(baseline, compressed, numbers=None):
-    """Two models as the page holds them."""
+    """Return two models as a pair."""
     sides = (models.Side("a model", model, None, 40) for model in (baseline, compressed))
     return models.Pair(*sides, numbers)
 
@@ -41,7 +41,7 @@ def test_layers_show_what_was_kept(tiny_model, cut):
 
 
 def test_dropped_layers_have_nothing_left(tiny_model):
-    """The recipe says which they are; without it nothing is claimed about single layers."""
+    """The recipe says which layers were dropped; without it, single layers are not shown."""
     dense = tiny_model(num_hidden_layers=4)
     small = drop_layers(dense, 2, None)
     found = anatomy(both(dense, small, report(recipe={"prune_layers": 2})))

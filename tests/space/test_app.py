@@ -1,4 +1,4 @@
-"""The page as a process: started as a Space or a person starts it, and asked by the real client over HTTP."""
+"""The page in a process, started as in a Space or by a user, and called by the real client over HTTP."""
 
 import ast
 import json
@@ -35,7 +35,7 @@ def expected(folder: Path, text: str) -> torch.Tensor:
 
 
 def assert_answers(found: dict, run: Path, text: str):
-    """Every label's probability of both models, as the models say."""
+    """Check the probabilities of both models."""
     for name in ("baseline", "compressed"):
         probabilities = found[name]["probabilities"]
         assert list(probabilities) == list(LABELS)
@@ -45,7 +45,7 @@ def assert_answers(found: dict, run: Path, text: str):
 
 @pytest.mark.slow
 def test_a_published_page_runs_from_its_own_folder(tiny_model, cut, tmp_path):
-    """What a private or duplicated Space is: these files, what they ask pip for, and no package but the wheel."""
+    """As in a private or duplicated Space: only these files, their requirements, and the package from the wheel."""
     for path, content in space_files(
         space_id="user/demo", baseline="user/news", compressed="user/small", private=True
     ).items():
@@ -67,7 +67,7 @@ def test_a_published_page_runs_from_its_own_folder(tiny_model, cut, tmp_path):
 
 
 def test_a_checkout_shows_a_run(tiny_model, cut, tmp_path):
-    """`python space/app.py RUN`, asked by more than one at once."""
+    """`python space/app.py RUN`, called by several clients at the same time."""
     write_pair(tmp_path / "run", tiny_model, cut)
     command = [sys.executable, str(space_folder() / "app.py"), "run"]
     with started(command, cwd=tmp_path, PYTHONPATH=str(space_folder().parent)) as address:
@@ -79,7 +79,7 @@ def test_a_checkout_shows_a_run(tiny_model, cut, tmp_path):
 
 @pytest.mark.slow
 def test_the_code_on_a_page_of_the_demo_gives_the_answer(tiny_model, cut, tmp_path):
-    """`trainer-ext demo RUN`; the code as it stands, with a text that ends quotes in Python, in a shell and in JSON."""
+    """`trainer-ext demo RUN`; the text contains quotes of Python, of a shell and of JSON."""
     write_pair(tmp_path / "run", tiny_model, cut)
     text = f"""{MARATHI[0]} 'a' "b" $HOME `c` \\ \n d"""
     command = [sys.executable, "-m", "trainer_ext", "demo", "run"]
@@ -113,7 +113,7 @@ def test_the_demo_is_the_page_and_takes_a_port(monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_the_quickstart_is_run_on_the_first_start(tmp_path):
-    """The page's own folder beside a recipe of tiny models: the run is made, then served."""
+    """With a recipe of tiny models: the run is made, then served."""
     checkout = tmp_path / "checkout"
     shutil.copytree(space_folder(), checkout / "space", ignore=shutil.ignore_patterns("models.json", "__pycache__"))
     recipe = checkout / "recipes/quickstart"
@@ -142,7 +142,7 @@ def test_a_quickstart_that_fails_is_told_in_one_line(tmp_path):
 
 
 def test_the_quickstart_is_that_of_the_makefile():
-    """Same recipe, same places."""
+    """Same recipe, same folders."""
     makefile = (space_folder().parent / "Makefile").read_text()
     steps = re.findall(r"^\t\$\(BIN\)/(?:python|trainer-ext) (.*quickstart.*)$", makefile, re.MULTILINE)
     data, compress = startup.commands(startup.RECIPE, QUICKSTART)

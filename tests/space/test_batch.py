@@ -1,4 +1,4 @@
-"""What both models say about many texts: flips, scores and files, in pure functions."""
+"""Comparison of many texts: flips, scores and files."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Many texts through the page as a process: the endpoint `/compare_batch`, its refusals, and the command line's numbers."""
+"""The endpoint `/compare_batch` of a running page: its results, its errors, and the same scores as the command line."""
 
 import json
 import os
@@ -41,7 +41,7 @@ DATA = Path(os.environ.get("TRAINER_EXT_DATA", Path(__file__).parents[3] / "shar
 
 
 def ask(address: str, *requests: dict) -> list:
-    """What `/compare_batch` answers to each request, a refusal as its words."""
+    """Return the answers or error messages of `/compare_batch`."""
     words = [sys.executable, "-c", ASK, address]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True, input=json.dumps(requests))
     assert done.returncode == 0, done.stderr[-3000:]
@@ -50,7 +50,7 @@ def ask(address: str, *requests: dict) -> list:
 
 @contextmanager
 def page(run: Path):
-    """The address of the page of a run."""
+    """Run the page of a run, and yield its address."""
     command = [sys.executable, str(space_folder() / "app.py"), str(run)]
     with started(command, cwd=run.parent, PYTHONPATH=str(space_folder().parent)) as address:
         yield address

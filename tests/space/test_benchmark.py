@@ -1,4 +1,4 @@
-"""`/benchmark` of the page as a process: asked by the real client, refused inputs and a sweep that is broken included."""
+"""The endpoint `/benchmark` of a running page: results, errors, and a broken sweep file."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ print(json.dumps(list(client.view_api(print_info=False, return_format="dict")["n
 
 
 def ask(address: str, *sizes: list) -> list:
-    """What the endpoint answers to each size, a refusal as its words; and last the names of the endpoints."""
+    """Return the answers or error messages for some sizes, and last the names of the endpoints."""
     words = [sys.executable, "-c", ASK, address, json.dumps(sizes)]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -54,7 +54,7 @@ def test_break_even_is_claimed_only_where_it_is_known():
             table = cost_table.cost_table(report(**parts), 1000, None, language)
             assert cost_table.WORDS[language][reason] in table
     table = cost_table.cost_table(report(inference=INFERENCE, training=cost), 1000, 500.0, "en")
-    assert "after 100,000 texts, that is 100 such days" in table
+    assert "after 100,000 texts, in 100 days" in table
 
 
 def test_hours_of_an_accelerator_are_not_called_cpu_hours():

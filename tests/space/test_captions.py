@@ -1,4 +1,4 @@
-"""Captions: every module says everything in both languages, and the switch leaves what was typed alone."""
+"""Every caption exists in both languages, and the language switch keeps what was typed."""
 
 import ast
 import json
@@ -15,7 +15,7 @@ from trainer_ext.hub.space import space_folder
 
 
 def tables() -> dict[str, captions.Table]:
-    """`WORDS` of every module, read and not imported: some of them import gradio, which leaves an event loop open."""
+    """Return `WORDS` of every module without importing it: importing gradio leaves an event loop open."""
     found = {}
     for path in space_folder().rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -27,7 +27,7 @@ def tables() -> dict[str, captions.Table]:
 
 MODULES = tables()
 TABLE = {"en": {"n": "{count:,} of <b>", "go": "Go"}, "mr": {"n": "{count:,} पैकी", "go": "चला"}}
-# What the switch does, asked in a process of its own for the same reason.
+# Uses the switch, in a process of its own for the same reason.
 SWITCH = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -51,7 +51,7 @@ def fields(text: str) -> list[str]:
 
 
 def faults(table: captions.Table) -> list[str]:
-    """What a table of captions lacks."""
+    """Return what is missing in a table of captions."""
     if table.keys() != LANGUAGES.keys():
         return [f"languages {list(table)}"]
     english, marathi = table["en"], table["mr"]

@@ -1,4 +1,4 @@
-"""The page's pure functions: which models, what they say about one text, and how that is shown."""
+"""Choosing and loading models, comparing them on one text, and showing the result."""
 
 import json
 import re

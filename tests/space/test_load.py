@@ -1,4 +1,4 @@
-"""Many programs at once: all are answered or turned away politely, and nobody outside is asked.
+"""Many clients at the same time: all get an answer or a polite rejection, and no other address is called.
 
 The minute-long form with numbers is `python -m recipes.benchmarks.page_load`.
 """

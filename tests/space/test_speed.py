@@ -1,4 +1,4 @@
-"""The tab "Speed and size": what it shows of its models and of those of a sweep."""
+"""The content of the tab "Speed and size" for its own models and those of a sweep."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def run(tiny_model, cut, tmp_path):
 
 @pytest.fixture
 def tab(run, monkeypatch):
-    """`tab()`: a page's, whose sweep has two points: itself, and one whose folder is gone."""
+    """`tab()`: with a sweep of two points, the page's own run and one whose folder is missing."""
     monkeypatch.setattr(race, "ROUNDS", 8)
     (run.parent / "sweep.csv").write_text(HEADER + ROW + ROW.replace("run", "gone"))
     speed_view.open_run.cache_clear()

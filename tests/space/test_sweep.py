@@ -1,4 +1,4 @@
-"""A sweep: found, read strictly, and drawn as a picture and a table that say the same."""
+"""Sweep files are found and checked, and shown as a picture and a table with the same values."""
 
 from dataclasses import replace
 
