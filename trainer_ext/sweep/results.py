@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ..report.formatting import is_fraction
 
 BASELINE = "baseline"
-# The columns of sweep.csv: first those that the demo page reads (space/sweep.py), then the settings of the sweep, then
+# The columns of sweep.csv: first those that the demo page reads (space/core/sweep.py), then the settings of the sweep, then
 # these fields of `SweepRow`, then the speed-up and the time at each shape.
 FIRST_COLUMNS = ("name", "accuracy", "accuracy_low", "accuracy_high", "speedup", "megabytes", "folder")
 CSV_FIELDS = (
