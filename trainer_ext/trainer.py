@@ -103,7 +103,7 @@ class DistillPruneMixin(HubMixin, _Base):
         self.compression: CompressionResult | None = None
         self.distillation: Distillation | None = None
         self._before: Before | None = None
-        self._made: str | None = None  # when the training that made the model ended
+        self._made: str | None = None  # UTC time at which the training ended
         self._terms, self._diverged = LossTerms(), False
         self._loaded_teachers: dict[str, PreTrainedModel] = {}  # by name, so that each is read once
         given = teacher if isinstance(teacher, list | tuple) else [] if teacher is None else [teacher]
@@ -126,7 +126,7 @@ class DistillPruneMixin(HubMixin, _Base):
 
     def call_model_init(self, trial: Any = None) -> PreTrainedModel:
         """Attach masks to the model that `model_init` makes, at the start and again at every `train()`."""
-        self.compression = None  # of the model before this one; checkpoints of the new one are full-size again
+        self.compression = None  # the new model is dense again, and so are its checkpoints
         if trial is not None and self.hp_search_backend and isinstance(self.args, DistillPruneTrainingArguments):
             # Trainer writes the trial into the arguments only after this, and does not check them.
             self.args.set_compression(trial if isinstance(trial, Mapping) else self.hp_space(trial))
@@ -204,7 +204,7 @@ class DistillPruneMixin(HubMixin, _Base):
             raise ValueError(
                 "This trainer's model is already shrunk; build a new trainer to resume from a checkpoint."
             )
-        self._terms, self._diverged = LossTerms(), False  # without what an earlier run did not log any more
+        self._terms, self._diverged = LossTerms(), False  # drops terms that an earlier run did not log
         if self._compresses:
             resume_from_checkpoint = checkpoint_to_resume(str(self.args.output_dir), resume_from_checkpoint)
         checkpoint = Path(resume_from_checkpoint) if isinstance(resume_from_checkpoint, str) else None
@@ -225,7 +225,7 @@ class DistillPruneMixin(HubMixin, _Base):
                     recovery = self._train(last, None, ignore_keys_for_eval)
                 finite.check_trained(self.model, "The recovery")
                 if trial is not None:
-                    self.objective = None  # of a search: the model before; Trainer now evaluates this one
+                    self.objective = None  # that of the model before recovery; Trainer now evaluates again
                 metrics = {f"recovery_{name}": value for name, value in recovery.metrics.items()}
                 output = output._replace(metrics=output.metrics | metrics)
         self._made = utc_now()
@@ -233,7 +233,7 @@ class DistillPruneMixin(HubMixin, _Base):
 
     def _train(self, resume_from_checkpoint: str | bool | None, trial: Any, ignore: list[str] | None) -> TrainOutput:
         """Call `Trainer.train` with the parameters that distillation adds to the model for the time of the training."""
-        if self.distillation and self.model_init is None:  # else Trainer has yet to make the model that is trained
+        if self.distillation and self.model_init is None:  # with it, Trainer makes the model later
             self.distillation.attach(self.model, self._options)
         with writing_to(Path(str(self.args.output_dir))) if self._compresses else contextlib.nullcontext():
             output = super().train(resume_from_checkpoint, trial, ignore)
@@ -247,7 +247,7 @@ class DistillPruneMixin(HubMixin, _Base):
         optimizer = super().create_optimizer(model)
         if self._spec is not None:
             scores = score_parameters(model or self.model)
-            if made_here:  # from the model with masks: the scores are in the groups of the weights
+            if made_here:  # Trainer put the scores into the groups of the weights
                 for group in optimizer.param_groups:
                     group["params"] = [p for p in group["params"] if id(p) not in scores]
             lr = self._options.prune_score_lr
@@ -291,8 +291,8 @@ class DistillPruneMixin(HubMixin, _Base):
         if not self._compresses or not model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels: Any = inputs.get("labels")
-        # Without the count, so that the task loss is the mean over this batch, whatever the head does with a count. Only
-        # a function of the user's gets one, that of this batch: Trainer always gives it one, and it may divide by it.
+        # The model gets no count of items, so that the task loss is the mean over this micro-batch. Only the user's own
+        # compute_loss_func gets one, the count of this micro-batch, because Trainer always passes it one.
         count = labels.ne(IGNORED).sum() if self.compute_loss_func and num_items_in_batch is not None else None
         requests: dict[str, Any] = {}
         watch: contextlib.AbstractContextManager = contextlib.nullcontext()
@@ -449,8 +449,8 @@ def add_parameters(
 def recovery_checkpoint(folder: Path, resumed: Path | None, step: int) -> str | None:
     """Return the newest complete checkpoint of a recovery, or None if the recovery must start anew.
 
-    It goes on only if the run before it was resumed at its end, in the same output folder: then it starts from the same
-    small model. This follows from the steps in the checkpoints, not from times, which copying a folder changes.
+    A recovery resumes only if the main training was resumed from its last checkpoint in the same output folder: only then
+    does it start from the same small model. This follows from the steps in the checkpoints, not from times, which copying a folder changes.
 
     Args:
         folder: the folder of the recovery's checkpoints, inside that of the run before it.
@@ -483,7 +483,7 @@ def recovery_arguments(trainer: Any, folder: Path) -> Iterator[None]:
     trainer.args.output_dir = str(folder)
     trainer.args.num_train_epochs, trainer.args.max_steps = args.prune_recovery_epochs, -1
     trainer.model_init = None  # it would start again from the dense model
-    set_seed(args.seed)  # the same start for a run that was resumed at the end of the first
+    set_seed(args.seed)  # the same random state whether or not the main training was resumed
     try:
         yield
     finally:

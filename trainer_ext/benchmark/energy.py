@@ -1,4 +1,4 @@
-"""Measure energy in kWh, and in grams of CO2 if the country is known, of any work and of 1,000 predictions.
+"""Measure the energy of a block of code or of 1,000 predictions in kWh, and in grams of CO2 for a known country.
 
 Only the offline tracker of codecarbon is used: the online one looks up its location in the network, and assumes Canada
 without an answer. Nothing is written or sent, and no lock is taken, so that several runs can measure at once.

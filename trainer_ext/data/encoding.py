@@ -17,7 +17,7 @@ NOT_SCORED = -100  # the label that torch's cross-entropy ignores
 
 
 def encode_texts(rows: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> dict[str, list]:
-    """Encode texts or pairs of texts with one label each: a class id, a number per class, or a number."""
+    """Encode texts or pairs of texts with their labels: a class id, a multi-hot vector, or a float."""
     texts = [list(rows[name]) for name in ("text", "text_pair") if name in rows.column_names]
     encoded = tokenizer(*texts, truncation=True, max_length=args.max_length)
     return {**encoded, "labels": list(rows["label"])}

@@ -50,7 +50,7 @@ def _one_or_more(found: set[str]) -> list[str]:
 
 
 def _both_tags_of_each_type(found: set[str]) -> list[str]:
-    """Return O and both tags of each type, because one of the two may occur only in the test file."""
+    """Return O, and B- and I- of each entity type, even if the train file has only one of the two."""
     types = sorted({tag.partition("-")[2] for tag in found} - {""})
     if not types:
         raise ValueError("holds no entity, every tag is O; tag some words with B-TYPE and I-TYPE.")

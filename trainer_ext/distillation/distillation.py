@@ -42,8 +42,9 @@ class Distillation:
         student: the model that learns.
         teachers: models for the same task; frozen here.
         options: see above.
-        tokenizer: the tokenizer of the rows, or None. A teacher must have the same; a cache is named after it.
-        own_tokens: whether this is the tokenizer of the teachers and not of the student: the rows have both encodings.
+        tokenizer: the tokenizer of the rows, or None. Teachers must use the same one; it is part of the cache's key.
+        own_tokens: whether the teachers use a tokenizer other than the student's: then `tokenizer` is theirs, and rows hold both
+            encodings.
 
     Raises:
         InputError: If a teacher has other labels or another tokenizer than the student, or lacks the layers asked for.

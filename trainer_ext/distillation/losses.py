@@ -2,7 +2,7 @@
 
 Hinton, Vinyals and Dean 2015 (arXiv 1503.02531, section 2): soften both distributions with a temperature T, and
 multiply the loss by T^2 so that its gradient keeps its size when T changes. Every loss is 0 if the two agree, and a mean
-over what counts, so that a batch may be split and weighted by the counts of its parts.
+over the items that count, so that micro-batches can be combined by their numbers of items.
 
 Several teachers are averaged into one, whose softened distribution is the mean of theirs, and not the mean of the logits,
 for two reasons. The mean of the teachers' losses, `1/n sum KL(q_i || p)`, is `KL(mean q_i || p)` plus a constant, so the
@@ -70,9 +70,9 @@ def soft_target_span_kl(
 
 
 def soft_target_binary_kl(student: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
-    """Compute the KL of one independent sigmoid per label, for several labels per example; mean over both.
+    """Compute the KL of one sigmoid per label, for multi-label outputs; mean over examples and labels.
 
-    A softmax would be wrong here, because the labels do not exclude each other: it forgets how many are on.
+    A softmax would be wrong here: it would make the labels compete, but several can be positive at once.
 
     Args:
         student: logits `[batch, labels]`.
@@ -169,7 +169,7 @@ def labelled(batch: Mapping[str, Any]) -> torch.Tensor | None:
 def labels_per_row(batch: Mapping[str, Any]) -> torch.Tensor | None:
     """Return the number of labels of each row, `[batch]`; None without `labels`.
 
-    A term of whole rows must count a row as often as Trainer counts its labels. Then it does not depend on how the
+    A loss per example weights each example by its number of labels, as Trainer does. Then it does not depend on how the
     accumulated batch is split.
     """
     mask = labelled(batch)
@@ -298,7 +298,7 @@ class LossTerms:
         for name, term in {"share": torch.ones(()), **terms}.items():
             values = self._values.setdefault(name, [])
             values.append(torch.as_tensor(term.detach() * share))
-            # One sum over many values takes one kernel, and rounds as a log over so many always did.
+            # Summing in chunks takes one kernel, bounds the memory and keeps the rounding of a single sum.
             if len(values) > self.FOLD_AT:
                 values[:] = [_sum(values)]
 
@@ -310,7 +310,7 @@ class LossTerms:
         """
         totals = [_sum(values) for values in self._values.values()]
         sums = reduce(torch.stack([total.to(totals[-1].device) for total in totals]))
-        # The shares come first. Those of one whole batch add up to 1, those of batches without labels to 0.
+        # Row 0 holds the sum of the micro-batches' shares: 1 per whole batch, 0 if no batch had labels.
         share = torch.where(sums[0] > 0, sums[0], 1.0)
         means = dict(zip(self._values, (sums / share).tolist(), strict=True))
         del means["share"]

@@ -89,7 +89,7 @@ class CachedTeacher(LiveTeacher):
                 for i, length in enumerate(lengths)
             ]
             self._store.put(dict(zip(keys, new, strict=True)))
-            rows = self._store.get(keys) or new  # of a text that an earlier batch had, the logits of that batch
+            rows = self._store.get(keys) or new  # a text of an earlier batch keeps the logits of that batch
         return _batch_of(rows, known["input_ids"])
 
 

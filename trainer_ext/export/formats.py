@@ -43,8 +43,8 @@ class Format:
         name: name on the command line and in reports.
         file: path below the folder of the model.
         needs: modules of optional packages.
-        write: `write(source, file, exact)` writes the model to `file`. A quantized format is made from `exact`, the file of
-            the format that is named in `exact`; for an exact format that is `file` itself.
+        write: `write(source, file, exact)` writes the model to `file`. Its argument `exact` is the
+            fp32 file to quantize, or `file` itself for an fp32 format.
         exact: name of the format that it is quantized from; None if it is exact itself.
         companions: suffixes of further files that belong to it.
         calibrated: whether quantization needs texts.

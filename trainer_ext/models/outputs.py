@@ -9,7 +9,7 @@ from operator import attrgetter
 import torch
 
 TOLERANCE = 1e-5
-# Below `torch.backends`: what has a field `fp32_precision`, general settings before those that inherit from them.
+# The parts of `torch.backends` with `fp32_precision`, general ones before those that inherit from them.
 _FP32_PRECISION = attrgetter(
     *("cudnn", "cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
 )
@@ -79,7 +79,7 @@ def full_precision() -> Iterator[None]:
     """
     settings = [torch.backends, *_FP32_PRECISION(torch.backends)]
     before, matmul, cudnn = [], None, None
-    # The older switches cannot be read where a newer setting contradicts them. The newer one counts then.
+    # The older getters raise if a newer setting contradicts them; then only the newer one is restored.
     with contextlib.suppress(RuntimeError):
         matmul = torch.get_float32_matmul_precision()
     with contextlib.suppress(RuntimeError):

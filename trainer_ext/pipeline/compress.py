@@ -68,7 +68,7 @@ def compress(
     check_strategy(recipe)
     run = find_run(str(recipe.training.output_dir), recipe.resolved, resume=resume)
     if run.report.exists():
-        shutil.rmtree(run.root / "checkpoints", ignore_errors=True)  # the start that finished the run was killed here
+        shutil.rmtree(run.root / "checkpoints", ignore_errors=True)  # left if the process was killed after the report
         return report.load(run.root), run
     model, tokenizer, data, epochs = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, recipe.data)

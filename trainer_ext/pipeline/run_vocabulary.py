@@ -99,7 +99,7 @@ def _texts(rows: Dataset) -> list[str]:
 def reads_trimmed(student, options, encodings: Encodings, trimmed: Trimmed) -> bool:
     """Return whether the teacher reads the student's trimmed tokens rather than its own.
 
-    A teacher usually reads its own tokens, so that it teaches what trimming changed. A comparison token by token (hidden
+    By default the teacher keeps the whole tokenizer, so that the student learns to make up for the trimming. A comparison token by token (hidden
     states, tags, answers) needs the same tokens for both. It is possible with the teacher 'self' if trimming split no
     train text differently: the trimmed baseline then computes what the baseline does.
 

@@ -1,8 +1,8 @@
 """Latency table: measure what heads and neurons cost on this machine, and correct the table for a structure.
 
 Whole models of several shapes are timed, because a layer alone finds its weights in the cache. All shapes are timed in
-turn, so that a slow moment of the machine affects all of them. The table is corrected twice: when it is measured, for a
-structure by random scores, and when training freezes the structure, for the one by the learned scores.
+turn, so that a slow moment of the machine affects all of them. The table is calibrated twice: after it
+is measured, on a structure chosen with random scores, and when training freezes the structure chosen with learned scores.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HEAD_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75)
 NEURON_SHARES = (0.0, 0.03, 0.125, 0.25, 0.5, 0.75)
 # Timed rounds of the table and of each structure that is compared with the target, and the number of these structures.
 ROUNDS, CHECK_ROUNDS, WARMUP, CORRECTIONS = 9, 25, 2, 4
-LARGEST_CORRECTION = 1.15  # per step: one slow moment must not put the target out of reach
+LARGEST_CORRECTION = 1.15  # per step, so that one outlier cannot make the target unreachable
 SECONDS = 120.0  # no further round starts after this time
 CLOSE_ENOUGH = 0.01  # relative distance to the target speed-up at which a structure is accepted
 CORRECTION_FILE = "latency_correction.json"
@@ -159,7 +159,7 @@ def _correction_for(model, spec: PruningSpec, heads: Sequence[torch.Tensor], neu
     layers = layers_of(model)
     table, dense_ms = _table_of(spec)
     whole = shaped(model, *_largest_sizes(layers))
-    # The dense model is no longer there, but its time relative to this one was measured together with the table.
+    # The dense model is gone; its time relative to the unpruned student was measured with the table.
     dense_over_whole = dense_ms / table.total_ms(*_largest_sizes(layers), [layer.uses for layer in layers])
 
     def speedup_of(found: Structure) -> float:

@@ -1,7 +1,7 @@
 """Latency target: choose what stays so that a model becomes a given number of times faster, from a table of times.
 
-An attention or feed-forward block costs time for being there, and more per head or neuron, so removing a block competes
-with narrowing several: depth and width are one knapsack problem with one choice per block, solved exactly up to a
+An attention or feed-forward block has a fixed cost and a cost per head or neuron, so removing one block competes with
+narrowing several: depth and width are one knapsack problem with one choice per block, solved exactly up to a
 thousandth of the budget. After Kurtic, Frantar and Alistarh 2023 (ZipLM, arXiv 2302.04089, section 3.2).
 """
 
@@ -72,8 +72,8 @@ def fastest_structure(
 ) -> Structure:
     """Choose the most valuable units that fit into `dense_ms / speedup`.
 
-    The value of a unit is its number of weights times its rank in the whole model, from 0 to 1, among heads or among
-    neurons. Ranks have a common scale; the scores of blocks and of neurons do not.
+    The value of a unit is its number of weights times its rank, from 0 to 1, among all heads or all neurons of the model.
+    Ranks have a common scale; the scores of heads and of neurons do not.
 
     Args:
         head_scores: per layer `[heads]`.

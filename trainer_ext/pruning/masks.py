@@ -153,7 +153,7 @@ def final_scores(model) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
 def current_sparsity(model) -> float:
     """Return the fraction of the prunable weights that is closed now, dropped layers included.
 
-    Only the soft method reads it from the device.
+    Only soft_movement waits for the device here.
     """
     layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
     weights = prunable_weights(layers)

@@ -21,8 +21,8 @@ from .config import PruningSpec
 from .units import attention_grids
 
 # Soft movement follows the released configurations of block movement pruning: the threshold ends at 0.1, and the penalty
-# is of the order of theirs, 10. Here it grows with the part of the target that is missing, up to its full weight at 0.1,
-# and it is negative where too many units are closed: a score that was pushed far down would not recover by itself.
+# weight is proportional to the target minus the current sparsity: `PENALTY_WEIGHT` from a gap of `FULL_FROM` on, so near
+# their constant 10 at a gap of 0.01, and negative if too many units are pruned, because scores do not recover by themselves.
 FINAL_THRESHOLD = 0.1
 PENALTY_WEIGHT, FULL_FROM = 100.0, 0.1
 
@@ -105,8 +105,8 @@ def head_scores(layers: list[EncoderLayer], spec: PruningSpec, attention: UnitSc
 class UnitScores(nn.Module):
     """Scores of one kind of unit for the whole model, and the mask they give.
 
-    The mask opens the `kept` best units of `scores + offsets`. During the ramp, offsets lift the units of the floor; at
-    its end they hold the final choice. They and `kept` are buffers, so a checkpoint reopens as the same sub-network.
+    The mask opens the `kept` best units of `scores + offsets`. During the ramp, offsets keep the minimum of each
+    matrix; after freezing they encode the final mask. They and `kept` are buffers, so a checkpoint reopens as the same sub-network.
     Scores stay in fp32 when the model is cast: near -2.2, two bf16 numbers are 0.016 apart and small steps are lost.
 
     Args:
@@ -212,7 +212,7 @@ class UnitScores(nn.Module):
         if self.soft:
             # Not nn_pruning's ThresholdBinarizer, which waits for the device at each step to count the open units.
             return open_above(self.scores + self.offsets, self.threshold)
-        # Half a unit more than the count: TopKBinarizer truncates `fraction * units`, which can be just below the count.
+        # Add half a unit, because TopKBinarizer truncates `fraction * units`, which can be just below `kept`.
         fraction = (kept + 0.5) / sum(self.sizes)
         return TopKBinarizer.apply(self.scores + self.offsets, fraction)
 

@@ -18,8 +18,8 @@ from ..utils.finite import DIVERGED_HINT
 FLOOR_FRACTION = 0.005
 # Far above any learned score, and exact in fp32: it moves a unit above all others, or below them.
 LIFT = 1e6
-# Kernels compute vectors of outputs: a matrix of 1,539 rows takes a third longer than one of 1,536 (fp32, AVX-512). Layers
-# narrower than `WIDE` are left alone: they are fast in any case, and eight neurons are a visible share of them.
+# Kernels compute vectors of outputs: a matrix of 1,539 rows takes a third longer than one of 1,536 (fp32, AVX-512). Widths
+# below `WIDE` are not rounded: eight neurons would be too large a part of them.
 VECTOR, WIDE = 8, 1024
 
 

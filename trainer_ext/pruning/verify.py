@@ -148,7 +148,7 @@ def check(path: str | Path, *, trust_remote_code: bool = False, copy: Path | Non
         "reloaded here": outputs.logits(reloaded, batch),
         "reloaded in a fresh process": fresh_logits((copy or folder).resolve(), batch, HF_HUB_OFFLINE="1"),
     }
-    if run.recovered:  # the shrunk model was trained further: before and after it are two functions
+    if run.recovered:  # recovery changed the weights, so logits before and after it differ
         return _chain(before) + _chain(after)
     return _chain(before | after)
 

@@ -180,7 +180,7 @@ def decode(kind: type[T], value: Any) -> T:
 
 @functools.cache
 def _adapter(kind: Any) -> TypeAdapter[list[Any]]:
-    """pydantic does not accept a configuration for a dataclass, but for a list of them, whose items then follow it."""
+    """Return a strict adapter of `list[kind]`: pydantic takes a configuration for a list, but not for a dataclass."""
     items: Any = GenericAlias(list, (kind,))
     return TypeAdapter(items, config=_STRICT)
 

@@ -33,7 +33,7 @@ MARKER_FIT = {"^": (1.35, -1.2), "v": (1.35, 1.2), "D": (0.8, 0.0), "P": (1.2, 0
 MARKER_AREA, RING_AREA = 80.0, 230.0  # in square points
 LOG_FROM = 4.0  # ratio of the largest to the smallest value from which an axis is logarithmic
 TICK_STEPS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
-# A model is off the scale below a gap of this size: as a fraction, and in widths of the largest interval.
+# A gap from which on the models below it are drawn off the scale: as a fraction, and in widths of the largest interval.
 GAP, GAP_IN_INTERVALS = 0.05, 1.5
 NAMED_POINTS = 8  # up to here every point has its name beside it; if there are more, they are numbered
 NAME_LENGTH, NAMES_PER_INCH = 44, 1.7

@@ -165,7 +165,7 @@ def _sizes(model) -> tuple[int, int]:
 
 
 def _kept(tokenizer, trimmed: Trimmed, texts: Sequence[str]) -> Iterator[str]:
-    """Yield the texts whose tokens are all known and kept, then such words."""
+    """Yield the texts whose tokens are all known and kept, then the single words with this property."""
     known = set(trimmed.kept_ids) - {tokenizer.unk_token_id}
     for text in chain(texts, chain.from_iterable(map(str.split, texts))):
         if known.issuperset(tokenizer(text, verbose=False).input_ids):
@@ -173,7 +173,7 @@ def _kept(tokenizer, trimmed: Trimmed, texts: Sequence[str]) -> Iterator[str]:
 
 
 def _outputs(model, tokenizer, texts: list[str], length: int, kept_ids: list[int] | None = None) -> list[torch.Tensor]:
-    """Return all outputs for each text; of an output with one number per token of the vocabulary, the kept ones."""
+    """Return all outputs for each text; of outputs as wide as the vocabulary (MLM logits), the kept columns."""
     rows, found = model.get_input_embeddings().num_embeddings, []
     with evaluating(model), torch.inference_mode():
         for text in texts:

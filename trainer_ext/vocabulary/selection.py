@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from ..errors import InputError
 from .tokenizer_json import Json, algorithm_of
 
-# Share of the letters of a corpus from which on a script counts: a stray Chinese name must not add 20,000 characters.
+# Minimum share of a corpus' letters for a script to be kept: a stray Chinese name must not add 20,000 characters.
 SCRIPT_SHARE = 0.001
 CHUNK = 1000  # texts tokenized at once
 MOST_LOST = 0.5  # largest share of a corpus that may be unknown tokens or parts of characters

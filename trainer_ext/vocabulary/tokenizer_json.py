@@ -110,7 +110,7 @@ def _unigram_pieces(data: Json) -> dict[int, str]:
 
 
 def _unigram_fixed(data: Json) -> set[int]:
-    """Return the unknown token, the bytes, the word start, and the least probable piece: unknown scores 10 below it."""
+    """Return the ids that must stay: unknown, bytes, word start, and the lowest score, which sets that of unknown."""
     vocabulary, unknown = data["model"]["vocab"], data["model"]["unk_id"]
     least = min(range(len(vocabulary)), key=lambda index: vocabulary[index][1])
     pieces = _byte_pieces(data) | {WORD_START}

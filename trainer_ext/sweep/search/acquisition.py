@@ -1,9 +1,9 @@
 """The acquisition function of a search: how much a run of each open candidate is expected to improve on the best result.
 
-The expected improvement is the gain of a candidate times its chance to be accepted. Quality is assumed to fall along the
-ladder: a refused candidate closes everything stronger of its family, an accepted one everything with a higher cost. A
-smaller vocabulary is tried after the larger one was accepted, a larger one if the tokens in use were not enough, and
-alternatives after the main line has come to its end.
+The expected improvement is the gain of a candidate times its chance to be accepted. Quality is assumed to decrease
+with sparsity: a rejected candidate rules out those of its family that remove more, an accepted one those that cost more. A
+smaller vocabulary is tried after the larger one was accepted, a larger one if the smaller was rejected, and alternatives
+where the main family was rejected.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def prospects(goal: Goal, space: Space, results: Sequence[Finished]) -> list[Pro
 
 
 def is_worth_a_run(goal: Goal, prospect: Prospect, best: Choice | None) -> bool:
-    """Return whether the expected improvement is large enough; for a speed-up, anything is until one reaches it."""
+    """Return whether the improvement is worth a run. With the goal `best`, every run is until one reaches the speed-up."""
     if goal.kind == "best":
         return best is None or prospect.improvement >= WORTH_POINTS
     return prospect.improvement >= WORTH_LOG
@@ -130,13 +130,13 @@ def _open(goal: Goal, space: Space, results: Sequence[Finished], runtime: str) -
 
 
 def _held_back(one: Candidate, smaller: int, refused: list[Candidate], accepted: list[Candidate]) -> bool:
-    """Return whether a large vocabulary has to wait: unused tokens come back only if the next smaller size was refused."""
+    """Return whether to defer a larger vocabulary: it is tried only if the next smaller one was rejected."""
     not_enough = any(other.level == smaller and _as_strong(other, one) for other in refused)
     return not not_enough and not any(other.level == one.level and other.fields for other in accepted)
 
 
 def _in_doubt(goal: Goal, result: Finished, runtime: str) -> bool:
-    """Return whether a result is the baseline and its int8 loss may be noise; then it closes nothing."""
+    """Return whether this is the exported baseline and its loss may be noise; it then rules out nothing."""
     variant = result.of(runtime)
     return not result.candidate.fields and (variant is None or judge(goal, variant).word == "not refuted")
 
@@ -150,7 +150,8 @@ def _closed_by_quality(one: Candidate, refused: list[Candidate], accepted: list[
         return True
     if one.family == MAIN:
         return False
-    # An alternative is open at a step where the main line was refused, and beyond it once one of its family was accepted.
+    # An alternative is open at a sparsity at which the main family was rejected, and above it once one of its own family
+    # was accepted.
     main = [other for other in refused if other.family == MAIN]
     if any(_as_strong(one, other) and _as_strong(other, one) and one.level == other.level for other in main):
         return False

@@ -20,7 +20,7 @@ from .space import Candidate
 
 Predicted = Callable[[Candidate], float]
 SAMPLES = 4096
-UNIT = 0.6  # the strength at which the scale of the curve is a loss in points
+UNIT = 0.6  # the sparsity at which the loss equals the curve's scale, in percentage points
 # Before any result: number of held-out rows, and the share of them that are answered differently.
 ROWS, CHANGED_ROWS = 1000, 0.03
 # Standard deviation between trainings of the same candidate: a constant in points, and a share of the loss.
@@ -30,7 +30,7 @@ SPEED_ERROR, FIRST_SPEED_ERROR = 0.04, 0.2
 OVERHEAD = 0.08  # share of the time of a call that no pruning removes
 # Speed of a runtime before it is measured: all-MiniLM, two threads (recipes/benchmarks).
 FIRST_SPEED = {"torch": 1.0, "onnx": 1.2, "openvino": 1.3, "onnx-int8": 2.0, "openvino-int8": 3.3}
-# Mean and standard deviation over tasks of the log factor of the loss: a judgement from few runs, soon outweighed by results.
+# Log-normal prior of each family's factor on the loss: mean and standard deviation of the log, a guess from few runs.
 FAMILY_FACTORS = {
     "longer": (-0.3, 0.3),
     "shape": (0.0, 0.3),
@@ -116,7 +116,7 @@ class Surrogate:
     def _correction(
         self, candidate: Candidate, runtime: str, predicted: Predicted, measured: Callable[[Variant], float]
     ) -> tuple[float | None, float]:
-        """Return measured over predicted of the most similar finished run in this runtime, and its distance."""
+        """Return measured / predicted of the nearest finished run in this runtime, and the distance to it."""
         known = [
             (_distance(candidate, result.candidate), result, variant)
             for result in self._results
