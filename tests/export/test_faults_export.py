@@ -8,6 +8,8 @@ from tests.helpers.damage import SmallDisk, bytes_of, last_line
 from tests.helpers.killing import KILLED
 from trainer_ext import report
 
+pytestmark = pytest.mark.slow
+
 FORMAT = ("--format", "openvino")
 
 

@@ -112,6 +112,7 @@ def test_the_baseline_of_a_run_is_exported_beside_its_compressed_model(run):
     assert (run / "baseline/onnx/classify.py").exists()
 
 
+@pytest.mark.slow
 def test_int8_without_pruning_is_compared_with_int8_after_pruning(run, tmp_path):
     words = [f"half={run}", "--batch", "1x8", "--repeats", 3, "--output", tmp_path / "out"]
     app = typer.Typer()

@@ -70,6 +70,7 @@ def test_a_dry_run_lists_the_files_and_prints_the_card(run, monkeypatch, capsys)
     assert contents(run) == before, "a dry run must not change the run"
 
 
+@pytest.mark.slow
 def test_a_dry_run_keeps_what_a_stranger_can_load(run, tmp_path, monkeypatch, capsys):
     (run / "compressed/notes.txt").write_text("private")
     before, kept = contents(run), tmp_path / "kept"

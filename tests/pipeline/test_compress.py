@@ -125,6 +125,7 @@ def test_killed_in_the_ramp_and_resumed_it_ends_with_the_same_bits(finished, tas
     assert report.load(tmp_path / "run").training.compressed.seconds is None, "a part was timed, not the whole"
 
 
+@pytest.mark.slow
 def test_a_run_without_checkpoints_ends_with_the_same_bits_and_starts_an_unfinished_stage_again(
     finished, task, tmp_path, caplog, monkeypatch
 ):
@@ -200,6 +201,7 @@ def test_a_control_is_the_baseline_trained_on(task, tmp_path, monkeypatch, capsy
     assert "nothing removed" not in (tmp_path / "run" / "compressed" / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_control_with_a_teacher_is_the_teacher_alone(task, tmp_path, monkeypatch, capsys):
     fields = recipe_fields(task, tmp_path / "run", **{**CONTROL, "distill_teacher": "self", "num_train_epochs": 1})
     status, _, err = run_command(monkeypatch, capsys, "compress", write_recipe(tmp_path / "r.yaml", fields))
@@ -302,6 +304,7 @@ def test_an_unknown_architecture_is_refused(task, tmp_path, tiny_model, finished
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_folder_is_taken_as_it_is(finished, task, tmp_path):
     """Compressing an existing classifier: its own label order, no baseline training, magnitude and heads."""
     _, run, _ = finished

@@ -152,6 +152,7 @@ PROBLEMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_trimming_and_a_teacher_are_a_run_for_other_problem_types_and_pairs(tmp_path, problem):
     for name, start in (("train", 0), ("test", 1)):

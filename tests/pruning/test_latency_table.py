@@ -101,6 +101,7 @@ def test_times_never_fall():
     assert table.total_ms([4, 4], [8, 8], [1, 1]) == pytest.approx(26)
 
 
+@pytest.mark.slow
 def test_the_table_of_this_machine(run):
     trainer, folder, _ = run
     latency = json.loads((folder / TABLE_NAME).read_text())
@@ -149,6 +150,7 @@ def test_the_table_is_written_once_and_reused(run):
     assert again.model.config.pruning["latency"] == json.loads((folder / TABLE_NAME).read_text())
 
 
+@pytest.mark.slow
 def test_another_target_is_measured_again(tmp_path):
     files = []
     for speedup in (1.1, 1.2):

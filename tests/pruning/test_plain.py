@@ -156,6 +156,7 @@ def test_masks_must_be_merged_first(masked):
     scramble(scrambled)
 
 
+@pytest.mark.slow
 def test_it_loads_without_this_package_and_without_remote_code(tmp_path, plain, tiny_batch):
     """One process without this package loads them all."""
     expected = {}

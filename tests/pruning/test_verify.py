@@ -52,6 +52,7 @@ def test_a_process_with_rounded_products_shrinks_and_checks_in_full_precision(ma
     assert shrink_and_verify(masked(**structure))[1] == expected
 
 
+@pytest.mark.slow
 def test_a_process_with_rounded_products_finds_the_same_links(run):
     expected = check(run)
     with bf16_products():

@@ -139,6 +139,7 @@ def test_logits_of_all_heads_are_one_tensor(tiny_model, tiny_batch):
         assert outputs.logits(model, tiny_batch(model)).shape == shape
 
 
+@pytest.mark.slow
 def test_the_check_compares_all_outputs_of_a_head(tiny_model, tmp_path, monkeypatch):
     """A change of the end logits alone is found, against the fresh process."""
     model = transformers.AutoModelForQuestionAnswering.from_config(tiny_model(num_labels=2).config)

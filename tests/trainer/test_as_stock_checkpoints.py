@@ -2,12 +2,15 @@
 
 import json
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from tests.helpers.as_stock import STOCK, as_in_trainer, at, behaviour, files, history, raised, timeless
 from tests.helpers.training import EventRecorder, new_model
 from tests.helpers.wrong_trainers import Deaf, Heavier, Keepless, Misplaced, Restless, Twice, Willing
+
+pytestmark = pytest.mark.slow
 
 SAVING = {"save_strategy": "steps", "save_steps": 2, "max_steps": 6}
 BEST = {**SAVING, "eval_strategy": "steps", "eval_steps": 2, "load_best_model_at_end": True}

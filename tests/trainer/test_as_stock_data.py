@@ -3,6 +3,7 @@
 import os
 
 import datasets
+import pytest
 import torch
 from torch.utils.data import DataLoader
 
@@ -11,6 +12,8 @@ from tests.helpers.training import Rows, new_model
 from tests.helpers.vocabularies import tokenizer_of
 from tests.helpers.wrong_trainers import Deaf, Heavier, Longer, Reseeded, Restless, Willing
 from tests.trainer.test_dropin_batches import InOrder, Stream, Texts, pad
+
+pytestmark = pytest.mark.slow
 
 EPOCHS = {"max_steps": -1, "num_train_epochs": 2}
 

@@ -7,6 +7,8 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from tests.helpers.training import PRUNE, arguments, logged, make_trainer, new_model
 from trainer_ext import PruningSpec
 
+pytestmark = pytest.mark.slow
+
 FIELDS = {**PRUNE, "distill_teacher": "self", "max_steps": 5}
 
 

@@ -10,6 +10,8 @@ from transformers import TrainerCallback, TrainingArguments
 from tests.helpers.training import PRUNE, Rows, differing, logged, make_trainer, new_model, without_timing
 from trainer_ext.models.architectures import layers_of
 
+pytestmark = pytest.mark.slow
+
 FIELDS = {**PRUNE, "max_steps": 8, "prune_recovery_epochs": 1.5, "save_strategy": "steps", "save_steps": 2}
 KINDS = {
     "movement": {},
