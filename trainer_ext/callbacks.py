@@ -10,7 +10,7 @@ from transformers import TrainerCallback
 
 from .benchmark.energy import Meter, check_country
 from .pruning import latency_table, masks, schedules
-from .pruning.config import PruningSpec
+from .pruning.config import spec_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class PruningCallback(TrainerCallback):
         """Set the sparsity of this step; at the end of the ramp, freeze the structure."""
         if not _has_open_structure(model):
             return
-        spec = PruningSpec(**model.config.pruning)
+        spec = spec_of(model)
         first, last = schedules.phase_steps(state.max_steps, start=spec.start, end=spec.end)
         if state.global_step < last:
             sparsity = schedules.cubic_ramp(state.global_step, first=first, last=last, final=spec.sparsity)

@@ -50,7 +50,7 @@ class Before:
 
 def before(model) -> Before:
     """Return what the report needs from a model that is about to be compressed."""
-    name = model.config._name_or_path or None
+    name = getattr(getattr(model, "config", None), "_name_or_path", None) or None  # a plain module has no config
     return Before(name and sanitize.last_part(name), count_parameters(model), _prunable(model))
 
 

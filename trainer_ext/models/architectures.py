@@ -1,14 +1,21 @@
-"""Architectures: one `ArchitectureSpec` per model type says where its attention heads and feed-forward neurons are."""
+"""Architectures: one `ArchitectureSpec` per model type says where its attention heads and feed-forward neurons are.
+
+The encoder of a model is found by its layers, so it may be anywhere inside a model of the user's own class.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from .compact.registration import COMPACT_PREFIX
 from .layers import EncoderLayer, LinearView
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class ArchitectureSpec:
     """Paths of the prunable parts of one architecture, and what shrinking and layer dropping must know of its config.
 
     Attributes:
-        layers: path of the encoder layers below `model.base_model`, with a star for each numbered step.
+        layers: path of the encoder layers below the encoder, with a star for each numbered step.
         query, key, value: paths of the projections `[heads * head_size, hidden]`, below one layer.
         attention_output: path of the projection `[hidden, heads * head_size]`, below one layer.
         ffn_in: path of the first feed-forward matrix `[neurons, hidden]`, whose output goes through the activation.
@@ -138,7 +145,7 @@ def stock_type(model_type: str) -> str:
 
 
 def architecture_of(config) -> ArchitectureSpec:
-    """Return the specification of a model's architecture, given its config.
+    """Return the specification of an encoder's architecture, given its config.
 
     Raises:
         ValueError: If the architecture is not in `ARCHITECTURES`.
@@ -152,13 +159,82 @@ def architecture_of(config) -> ArchitectureSpec:
     return ARCHITECTURES[model_type]
 
 
-def layers_of(model) -> list[EncoderLayer]:
-    """Return the prunable layers of a transformers model in order; layers that share weights appear once.
+def find_encoder(model) -> tuple[str, PreTrainedModel]:
+    """Return the path and the module of the encoder in a model; the path is empty if the model is an encoder.
+
+    Args:
+        model: a transformers model with or without a head, or any module that holds one encoder of transformers.
 
     Raises:
-        ValueError: If the architecture is not in `ARCHITECTURES`.
+        ValueError: If there is no encoder whose architecture is in `ARCHITECTURES`, or more than one.
     """
-    spec, base, config = architecture_of(model.config), model.base_model, model.config
+    found: dict[str, Any] = {}
+    for path, module in model.named_modules():
+        if not any(path.startswith(f"{outer}.") for outer in found) and _is_encoder(module):
+            found[path] = module
+    if len(found) == 1:
+        return next(iter(found.items()))
+    name = type(model).__name__
+    if found:
+        raise ValueError(
+            f"{name} holds {len(found)} encoders ({', '.join(found)}), and one can be pruned. Train with one of them, or "
+            "prune each in a model of its own first."
+        )
+    config = getattr(model, "config", None)
+    if is_stock(model) and hasattr(config, "model_type"):
+        architecture_of(config)  # says what is missing
+    raise ValueError(
+        f"{name} holds no encoder that can be pruned. Build it with AutoModel.from_pretrained(...) of one of these "
+        f"architectures: {', '.join(sorted(ARCHITECTURES))}; or set prune_method=none to distil only."
+    )
+
+
+def _is_encoder(module: nn.Module) -> bool:
+    """Return whether a module has the layers of its architecture at the place where its encoders have them."""
+    spec = ARCHITECTURES.get(stock_type(str(getattr(getattr(module, "config", None), "model_type", None))))
+    if spec is None:
+        return False
+    try:
+        layers = _numbered(module, spec.layers)
+        return bool(layers) and layers[0][1].get_submodule(spec.ffn_out) is not None
+    except AttributeError:
+        return False
+
+
+def is_stock(model) -> bool:
+    """Return whether the class of a model is one of transformers, or its compact form: the Auto classes open these."""
+    import transformers
+
+    from .compact import modeling_compact  # here, because it imports transformers
+
+    home, name = type(model).__module__, type(model).__name__
+    if home.rpartition(".")[2] == modeling_compact.__name__.rpartition(".")[2]:
+        return hasattr(transformers, name.removeprefix(modeling_compact.PREFIX))
+    return home.startswith("transformers.models.")
+
+
+def config_of(model) -> Any:
+    """Return the config of a model, or that of its encoder if it is a plain module without one.
+
+    Raises:
+        ValueError: If it has neither.
+    """
+    config = getattr(model, "config", None)
+    return config if hasattr(config, "model_type") else find_encoder(model)[1].config
+
+
+def layers_of(model) -> list[EncoderLayer]:
+    """Return the prunable layers of a model in order; layers that share weights appear once.
+
+    Args:
+        model: as in `find_encoder`.
+
+    Raises:
+        ValueError: If there is not one encoder of a known architecture, or its matrices are not plain Linears.
+    """
+    _, base = find_encoder(model)
+    config = base.config
+    spec = architecture_of(config)
     own = getattr(config, "attention_head_size", None)  # in DeBERTa it is independent of the other two
     head_size = own or config.hidden_size // config.num_attention_heads
     layers = []
@@ -167,6 +243,12 @@ def layers_of(model) -> list[EncoderLayer]:
 
         def matrix(place: str | MatrixSlice, *, path=path, children=children) -> LinearView:
             part = place if isinstance(place, MatrixSlice) else MatrixSlice(place, 0, 1)
+            if not isinstance(children[part.path], nn.Linear):
+                raise ValueError(
+                    f"{path}.{part.path} is a {type(children[part.path]).__module__}.{type(children[part.path]).__name__}, "
+                    "and only plain Linears can be pruned. Merge adapters first (PEFT: model = "
+                    "model.merge_and_unload()), and load the model in full precision."
+                )
             return LinearView(children[part.path], f"{path}.{part.path}", part.index, part.of)
 
         activation = layer

@@ -18,7 +18,7 @@ class LinearView:
 
     Attributes:
         linear: the module that stores it.
-        path: path of the module below `model.base_model`.
+        path: path of the module below the encoder.
         part: index of the share.
         parts: number of shares.
     """

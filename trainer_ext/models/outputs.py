@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
+from typing import Any
 
 import torch
+
+from .architectures import config_of, find_encoder
 
 TOLERANCE = 1e-5
 # The parts of `torch.backends` with `fp32_precision`, general ones before those that inherit from them.
@@ -30,7 +33,7 @@ def synthetic_batch(model, *, rows: int = 8, length: int = 32, seed: int = 0) ->
     """Return random token ids with padding in half of the rows, the same on every machine.
 
     Args:
-        model: a transformers model, for the vocabulary size, the maximum length and the device.
+        model: a model of transformers or with an encoder of it, for the vocabulary size, maximum length and device.
         rows: number of rows.
         length: tokens per row, reduced to what the model can read.
         seed: seed of the generator.
@@ -38,16 +41,16 @@ def synthetic_batch(model, *, rows: int = 8, length: int = 32, seed: int = 0) ->
     Returns:
         `input_ids` and `attention_mask`, each `[rows, length]`.
     """
-    config = model.config
+    config, encoder = config_of(model), model if hasattr(model, "get_input_embeddings") else find_encoder(model)[1]
     # RoBERTa counts positions from its padding index, so tokens never use two of them.
     length = min(length, getattr(config, "max_position_embeddings", length) - 2)
-    vocabulary = model.get_input_embeddings().num_embeddings
+    vocabulary = encoder.get_input_embeddings().num_embeddings
     ids = torch.randint(vocabulary, (rows, length), generator=torch.Generator().manual_seed(seed))
     attention_mask = torch.ones_like(ids)
     attention_mask[rows // 2 :, length // 2 :] = 0
     pad = getattr(config, "pad_token_id", None) or 0
     ids = torch.where((attention_mask == 0), pad, torch.where(ids == pad, (pad + 1) % vocabulary, ids))
-    return {"input_ids": ids.to(model.device), "attention_mask": attention_mask.to(model.device)}
+    return {"input_ids": ids.to(encoder.device), "attention_mask": attention_mask.to(encoder.device)}
 
 
 def logits(model, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -68,6 +71,45 @@ def logits(model, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     model.train(was_training)
     parts = [value.float() for name, value in output.items() if name.endswith("logits")]
     return torch.stack(parts, -1).squeeze(-1)
+
+
+def answers(model, batch: Mapping[str, Any]) -> torch.Tensor:
+    """Return everything that a model answers in evaluation mode as one vector, to compare two forms of the same model.
+
+    Args:
+        model: any module that returns a tensor, or tensors by name or in a tuple.
+        batch: its inputs, with labels if its forward pass needs them.
+
+    Returns:
+        fp32 `[numbers]`: the logits if some of the outputs are called so, or else every output but the loss.
+
+    Raises:
+        ValueError: If there is no such output.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            output = model(**batch)
+    finally:
+        model.train(was_training)
+    named = output if isinstance(output, Mapping) else {}
+    chosen = [value for name, value in named.items() if str(name).endswith("logits")] or output
+    found = [tensor.float().flatten() for tensor in _tensors(chosen)]
+    if not found:
+        raise ValueError(
+            f"forward of {type(model).__name__} returns nothing to compare, only {type(output).__name__}: return the "
+            "logits, as a tensor, in a tuple behind the loss, or in a dict."
+        )
+    return torch.cat(found)
+
+
+def _tensors(output: Any) -> list[torch.Tensor]:
+    """Return the floating-point tensors of an output, however deep, without the loss and other single numbers."""
+    if isinstance(output, torch.Tensor):
+        return [output] if output.is_floating_point() and output.dim() else []
+    values = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else []
+    return [tensor for value in values for tensor in _tensors(value)]
 
 
 @contextlib.contextmanager

@@ -1,9 +1,11 @@
-"""The pruning specification: what to prune, how far and when. It is stored in `model.config.pruning`."""
+"""The pruning specification: what to prune, how far and when. It is stored in the config of the model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+from ..models.architectures import config_of
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,8 @@ class PruningSpec:
         """
         sparsity = self.sparsity if sparsity is None else sparsity
         return max(0.0, 1.0 - (1.0 - sparsity) * self.dense_weights / weights) if self.dense_weights else sparsity
+
+
+def spec_of(model) -> PruningSpec:
+    """Return what is pruned in a model with masks."""
+    return PruningSpec(**config_of(model).pruning)

@@ -21,11 +21,11 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from ..benchmark.latency import accelerator_name, measure_latency, processor_name
-from ..models.architectures import architecture_of, layers_of, prunable_weights
+from ..models.architectures import architecture_of, config_of, find_encoder, is_stock, layers_of, prunable_weights
 from ..models.layers import EncoderLayer, rows_by_linear
 from ..utils.files import write_json
 from . import masks
-from .config import PruningSpec
+from .config import PruningSpec, spec_of
 from .latency_target import LatencyTable
 from .selection import Structure
 from .shrinking import compact_outline
@@ -53,6 +53,7 @@ def shaped(model, heads: list[int], neurons: list[int], *, width: str | None = N
         neurons: number of neurons, per layer.
         width: config field of the feed-forward width, to make a stock model with all heads instead of a compact one.
     """
+    model = timed_part(model)
     layers = layers_of(model)
     if width is not None:
         config = copy.deepcopy(model.config)
@@ -65,6 +66,11 @@ def shaped(model, heads: list[int], neurons: list[int], *, width: str | None = N
         if layer.attention:
             chosen[layer.attention] = list(range(kept_heads))
     return compact_outline(model, sizes, chosen)
+
+
+def timed_part(model):
+    """Return what is timed: the model, or its encoder if the model is of the user's own class."""
+    return model if is_stock(model) else find_encoder(model)[1]
 
 
 def _sizes(layer: EncoderLayer, rows: int, neurons: int) -> dict[str, list[int]]:
@@ -90,12 +96,15 @@ def machine(model, *, device: str, dtype: str, batch_size: int, sequence_length:
     place = torch.device(device)
     layers = layers_of(model)
     return {
-        "model": [model.config.model_type, *((layer.heads, layer.neurons, layer.uses) for layer in layers)],
+        "model": [
+            config_of(timed_part(model)).model_type,
+            *((layer.heads, layer.neurons, layer.uses) for layer in layers),
+        ],
         "device": place.type,
         "processor": processor_name() if place.type == "cpu" else accelerator_name(place),
         "threads": torch.get_num_threads() if place.type == "cpu" else None,
         "torch": str(torch.__version__),
-        "attention": model.config._attn_implementation,
+        "attention": config_of(timed_part(model))._attn_implementation,
         "dtype": dtype,
         "batch_size": batch_size,
         "sequence_length": sequence_length,
@@ -125,7 +134,7 @@ def measure_latency_table(
     Raises:
         ValueError: If the speed-up cannot be reached.
     """
-    layers = layers_of(model)
+    dense, layers = timed_part(dense), layers_of(model)
     heads, neurons = _largest_sizes(layers)
     steps = itertools.count(1)
     total = ROUNDS + WARMUP + CORRECTIONS * (CHECK_ROUNDS + WARMUP)
@@ -204,7 +213,7 @@ def _largest_sizes(layers: list[EncoderLayer]) -> tuple[list[int], list[int]]:
 
 def _built(model, spec: PruningSpec, found: Structure):
     heads, neurons = [len(ids) for ids in found.heads], [len(ids) for ids in found.neurons]
-    width = architecture_of(model.config).width if spec.structure == "plain" else None
+    width = architecture_of(config_of(timed_part(model))).width if spec.structure == "plain" else None
     return shaped(model, heads, neurons, width=width)
 
 
@@ -293,7 +302,7 @@ def recalibrate_and_freeze(model, args: TrainingArguments) -> None:
         args: training arguments. The correction is kept in `output_dir`, so that a run that is interrupted here and
             resumed finds the same structure. The main process measures for all.
     """
-    spec = PruningSpec(**model.config.pruning)
+    spec = spec_of(model)
     if spec.latency is not None:
         scores = masks.final_scores(model)
         structure = select_structure(layers_of(model), spec, *scores)
@@ -306,7 +315,7 @@ def recalibrate_and_freeze(model, args: TrainingArguments) -> None:
                 with torch.random.fork_rng():  # a resumed run that does not measure must draw the same numbers
                     found = [_correction_for(model, spec, *scores)]
                 write_json(file, {"key": key, "correction": found[0]})
-        model.config.pruning["latency"]["table"]["correction"] = broadcast_object_list(found)[0]
+        config_of(model).pruning["latency"]["table"]["correction"] = broadcast_object_list(found)[0]
     masks.freeze_structure(model)
 
 

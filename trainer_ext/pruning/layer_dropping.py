@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..models.architectures import architecture_of
+from ..models.architectures import architecture_of, is_stock
 from .shrinking import filled
 
 
@@ -43,6 +43,11 @@ def drop_layers(model, count: int, ids: Sequence[int] | None = None):
     Raises:
         ValueError: If a layer does not exist or cannot be dropped, or if layers that share their weights do not fit.
     """
+    if not is_stock(model):
+        raise ValueError(
+            f"prune_layers drops layers of models of transformers, and {type(model).__name__} is a class of its own: drop "
+            "them before you build it (trainer_ext.drop_layers on the encoder), or use prune_sparsity."
+        )
     architecture, config = architecture_of(model.config), copy.deepcopy(model.config)
     layers = config.num_hidden_layers
     dropped = sorted(set(ids)) if ids else middle_layers(layers, count)

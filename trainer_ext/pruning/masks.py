@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ..models.architectures import layers_of, prunable_weights
+from ..models.architectures import config_of, find_encoder, layers_of, prunable_weights
 from ..models.compact import modeling_compact
 from ..models.layers import EncoderLayer
 from . import selection
-from .config import PruningSpec
+from .config import PruningSpec, spec_of
 from .scores import METHODS, Pruning, UnitScores, head_scores, refresh_scores
 from .structure import check_spec, select_structure
 from .units import MaskPlace, attention_units, ids_to_mask, mask_places, units_of_heads
@@ -54,7 +54,7 @@ def attach(model, spec: PruningSpec):
     A model that already has masks for the same spec is returned as it is.
 
     Args:
-        model: a transformers model whose architecture is in `ARCHITECTURES`; changed in place.
+        model: a model with one encoder whose architecture is in `ARCHITECTURES`; changed in place.
         spec: what to prune.
 
     Returns:
@@ -65,16 +65,16 @@ def attach(model, spec: PruningSpec):
             reach, or the model has masks for another spec.
     """
     if hasattr(model, "pruning"):
-        if model.config.pruning != asdict(spec):
-            raise ValueError(f"The model already has masks for {model.config.pruning}, asked for {asdict(spec)}.")
+        if config_of(model).pruning != asdict(spec):
+            raise ValueError(f"The model already has masks for {config_of(model).pruning}, asked for {asdict(spec)}.")
         return model
     layers = layers_of(model)
     check_spec(model, spec, layers)
-    method = METHODS[spec.method]
+    method, device = METHODS[spec.method], find_encoder(model)[1].device
 
     def new_scores(sizes: list[int]) -> UnitScores:
         learned, uniform = method.measure is None, spec.structure == "plain"
-        return UnitScores(sizes, learned=learned, device=model.device, soft=method.soft, uniform=uniform)
+        return UnitScores(sizes, learned=learned, device=device, soft=method.soft, uniform=uniform)
 
     attention = ffn = None
     if spec.attention != "none":
@@ -82,7 +82,7 @@ def attach(model, spec: PruningSpec):
     if spec.ffn != "none":
         ffn = new_scores([layer.neurons for layer in layers])
     model.pruning = Pruning(attention, ffn)
-    model.config.pruning = asdict(spec)
+    config_of(model).pruning = asdict(spec)
 
     block_at = neuron_at = 0
     for layer in layers:
@@ -102,7 +102,7 @@ def set_sparsity(model, sparsity: float) -> None:
         model: a model with masks.
         sparsity: fraction of the prunable weights to close, dropped layers included, in [0, 1).
     """
-    layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
+    layers, pruning, spec = layers_of(model), _pruning_of(model), spec_of(model)
     refresh_scores(model, layers)
     weights = prunable_weights(layers)
     share = spec.sparsity_of(weights, sparsity) * weights / sum(_group_weights(layers, pruning).values())
@@ -122,7 +122,7 @@ def freeze_structure(model) -> selection.Structure:
     Raises:
         Diverged: If scores are NaN or infinite.
     """
-    layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
+    layers, pruning, spec = layers_of(model), _pruning_of(model), spec_of(model)
     structure = select_structure(layers, spec, *final_scores(model))
     if pruning.attention:
         heads = zip(layers, structure.heads, strict=True)
@@ -139,7 +139,7 @@ def final_scores(model) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     Raises:
         Diverged: If scores are NaN or infinite.
     """
-    layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
+    layers, pruning, spec = layers_of(model), _pruning_of(model), spec_of(model)
     refresh_scores(model, layers)
     neurons = [torch.zeros(layer.neurons) for layer in layers]
     if pruning.ffn:
@@ -155,7 +155,7 @@ def current_sparsity(model) -> float:
 
     Only soft_movement waits for the device here.
     """
-    layers, pruning, spec = layers_of(model), _pruning_of(model), PruningSpec(**model.config.pruning)
+    layers, pruning, spec = layers_of(model), _pruning_of(model), spec_of(model)
     weights = prunable_weights(layers)
     closed = sum(pruning.groups[name].sparsity * count for name, count in _group_weights(layers, pruning).items())
     return 1.0 - (weights - closed) / max(spec.dense_weights, weights)
@@ -180,7 +180,7 @@ def merge(model):
         for key in [key for key, hook in hooks.items() if hook is ours]:
             del hooks[key]
             model._forward_hooks_always_called.pop(key, None)
-    del model.pruning, model.config.pruning
+    del model.pruning, config_of(model).pruning
     return model
 
 

@@ -11,7 +11,7 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 from rich.progress import Progress
 
-from ..models.architectures import layers_of, prunable_weights
+from ..models.architectures import config_of, find_encoder, layers_of, prunable_weights
 from ..utils.files import write_json
 from . import latency_table, masks
 from .config import PruningSpec
@@ -40,7 +40,7 @@ def prepare_model(model, args: DistillPruneTrainingArguments):
     if hasattr(model, "pruning"):  # it has masks: what depends on the dense model was found when they were attached
         if spec is None:
             return model
-        before = model.config.pruning
+        before = config_of(model).pruning
         spec = replace(spec, dense_weights=before["dense_weights"])
         if spec.speedup is not None:
             spec = replace(spec, latency=before["latency"], sparsity=before["sparsity"])
@@ -70,7 +70,7 @@ def _latency(dense, student, spec: PruningSpec, args: DistillPruneTrainingArgume
     )
     # The correction depends on the target and on what is pruned.
     place |= {"speedup": spec.speedup, "structure": spec.structure, "attention_units": spec.attention, "ffn": spec.ffn}
-    place["dense_layers"] = dense.config.num_hidden_layers
+    place["dense_layers"] = find_encoder(dense)[1].config.num_hidden_layers
     file = Path(str(args.output_dir)) / TABLE_NAME
     found = [latency_table.cached(file, place) if args.process_index == 0 else None]
     if args.process_index == 0 and found[0] is None:

@@ -17,7 +17,7 @@ from torch import nn
 
 from ..models.layers import LINEARS, EncoderLayer
 from . import selection
-from .config import PruningSpec
+from .config import PruningSpec, spec_of
 from .units import attention_grids
 
 # Soft movement follows the released configurations of block movement pruning: the threshold ends at 0.1, and the penalty
@@ -69,7 +69,7 @@ METHODS: dict[str, Method] = {
 @torch.no_grad()
 def refresh_scores(model, layers: list[EncoderLayer]) -> None:
     """Compute the scores from the current weights, if the method measures them and the structure is not frozen."""
-    spec, pruning = PruningSpec(**model.config.pruning), model.pruning
+    spec, pruning = spec_of(model), model.pruning
     measure = METHODS[spec.method].measure
     if measure is None or pruning.is_frozen:
         return

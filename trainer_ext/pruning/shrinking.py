@@ -12,9 +12,10 @@ import copy
 
 import torch
 
-from ..models.architectures import architecture_of, layers_of, stock_type
+from ..models.architectures import architecture_of, config_of, find_encoder, is_stock, layers_of, stock_type
 from ..models.compact.modeling_compact import compact_model
 from ..models.compact.registration import register
+from ..models.custom import METHOD, layout_of, resize_encoder
 from ..models.layers import EncoderLayer, LinearView, rows_by_linear
 from ..models.outputs import full_precision
 
@@ -42,11 +43,12 @@ def shrink(model):
     """Build the compact model that computes the same as `model`.
 
     Args:
-        model: a transformers model whose architecture is in `ARCHITECTURES`, with its masks merged; not changed.
+        model: a model with one encoder whose architecture is in `ARCHITECTURES`, with its masks merged; not changed.
 
     Returns:
         `(compact, heads, neurons)`: the new model on the same device and in the same mode, and the ids of the heads
-        and neurons that stay, per layer.
+        and neurons that stay, per layer. A stock model becomes one of a compact class; a model of the user's own class
+        keeps its class, with a compact encoder inside.
 
     Raises:
         ValueError: If the architecture is unknown, or the masks are not merged yet.
@@ -54,12 +56,17 @@ def shrink(model):
     layers = _unmasked_layers(model)
     heads, neurons = [surviving_heads(x) for x in layers], [surviving_neurons(x) for x in layers]
     state, sizes = _cut_state(model, layers, heads, neurons)
-    chosen = dict(model.config.to_dict().get("compact_heads") or {})
+    chosen = dict(getattr(find_encoder(model)[1].config, "compact_heads", None) or {})
     for layer, kept in zip(layers, heads, strict=True):
         if layer.attention:
             before = chosen.get(layer.attention, list(range(layer.heads)))
             chosen[layer.attention] = [before[head] for head in kept]
-    return filled(compact_outline(model, sizes, chosen), model, state), heads, neurons
+    if is_stock(model):
+        return filled(compact_outline(model, sizes, chosen), model, state), heads, neurons
+    smaller = _resized_copy(model, sizes, chosen, state)
+    if hasattr(smaller, "save_pretrained"):
+        smaller.config.quantization_config = {"quant_method": METHOD, **layout_of(smaller)}
+    return smaller, heads, neurons
 
 
 @torch.no_grad()
@@ -79,7 +86,8 @@ def shrink_plain(model):
         ValueError: If the architecture is unknown, the masks are not merged yet, or the model is already compact.
     """
     layers = _unmasked_layers(model)
-    if stock_type(model.config.model_type) != model.config.model_type:
+    encoder = find_encoder(model)[1]
+    if stock_type(encoder.config.model_type) != encoder.config.model_type:
         raise ValueError("A compact model cannot become plain: its layers have lost heads.")
     heads, alive = [list(range(x.heads)) for x in layers], [surviving_neurons(x) for x in layers]
     width = max(1, *map(len, alive))
@@ -87,9 +95,16 @@ def shrink_plain(model):
     for layer, ids in zip(layers, alive, strict=True):  # dead neurons fill the other layers up
         dead = sorted(set(range(layer.neurons)).difference(ids))
         neurons.append(sorted(ids + dead[: width - len(ids)]))
-    state, _ = _cut_state(model, layers, heads, neurons)
+    state, sizes = _cut_state(model, layers, heads, neurons)
+    field = architecture_of(encoder.config).width
+    if not is_stock(model):
+        smaller = _resized_copy(model, sizes, {}, state)
+        for config in (config_of(smaller), find_encoder(smaller)[1].config):
+            if hasattr(config, field):  # the class of the user builds its encoder from its own config
+                setattr(config, field, width)
+        return smaller, heads, neurons
     config = copy.deepcopy(model.config)
-    setattr(config, architecture_of(config).width, width)
+    setattr(config, field, width)
     config._attn_implementation = model.config._attn_implementation
     return filled(type(model)(config), model, state), heads, neurons
 
@@ -99,7 +114,7 @@ def compact_outline(model, sizes: dict[str, list[int]], heads: dict[str, list[in
 
     Args:
         model: a transformers model whose architecture is in `ARCHITECTURES`.
-        sizes: `{path below model.base_model: [out_features, in_features]}`.
+        sizes: `{path below the encoder: [out_features, in_features]}`.
         heads: ids of the remaining heads by path of the attention module, for architectures that need them.
     """
     register(stock_type(model.config.model_type))
@@ -115,6 +130,22 @@ def compact_outline(model, sizes: dict[str, list[int]], heads: dict[str, list[in
     return compact(config)
 
 
+def _resized_copy(model, sizes: dict[str, list[int]], heads: dict[str, list[int]], state: dict[str, torch.Tensor]):
+    """Return a copy of a model of the user's own class with a smaller encoder, filled with a state dict."""
+    smaller = copy.deepcopy(model)
+    resize_encoder(smaller, layout_of(model) | {"compact_linears": sizes, "compact_heads": heads or None})
+    smaller.load_state_dict(state)
+    return _trained_like(smaller, model)
+
+
+def _trained_like(smaller, model):
+    """Freeze the parameters that are frozen in the model that `smaller` was made from."""
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    for name, parameter in smaller.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    return smaller
+
+
 def _unmasked_layers(model) -> list[EncoderLayer]:
     if hasattr(model, "pruning"):
         raise ValueError("The model still has masks; call trainer_ext.pruning.masks.merge(model) before shrinking.")
@@ -124,7 +155,8 @@ def _unmasked_layers(model) -> list[EncoderLayer]:
 def _cut_state(model, layers, heads, neurons) -> tuple[dict[str, torch.Tensor], dict[str, list[int]]]:
     """Return the state dict of the smaller model, and the sizes of the Linears that changed."""
     state, sizes = dict(model.state_dict()), {}
-    prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
+    path, _ = find_encoder(model)
+    prefix = f"{path}." if path else ""
     for layer, kept_heads, kept_neurons in zip(layers, heads, neurons, strict=True):
         for path, (weight, bias) in _cut(layer, kept_heads, kept_neurons).items():
             sizes[path] = list(weight.shape)
@@ -148,7 +180,7 @@ def filled(smaller, model, state: dict[str, torch.Tensor]):
     # A Linear of `model` may have no bias where its class has one: zero is the same.
     missing = {k: v for k, v in smaller.state_dict().items() if k.endswith(".bias") and k not in state}
     smaller.load_state_dict(state | {name: torch.zeros_like(bias) for name, bias in missing.items()})
-    return smaller.train(model.training)
+    return _trained_like(smaller.train(model.training), model)
 
 
 def _cut(layer: EncoderLayer, heads: list[int], neurons: list[int]) -> dict[str, Affine]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..models.architectures import prunable_weights
+from ..models.architectures import find_encoder, prunable_weights
 from ..models.layers import EncoderLayer
 from . import selection
 from .config import PruningSpec
@@ -97,7 +97,9 @@ def check_spec(model, spec: PruningSpec, layers: list[EncoderLayer]) -> None:
             "overlap several heads. Choose a divisor, or prune_attention=head."
         )
     frozen = [
-        name for name, p in model.base_model.named_parameters() if not p.requires_grad and "embedding" not in name
+        name
+        for name, p in find_encoder(model)[1].named_parameters()
+        if not p.requires_grad and "embedding" not in name
     ]
     if METHODS[spec.method].measure is None and frozen:
         raise ValueError(

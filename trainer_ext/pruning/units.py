@@ -39,7 +39,7 @@ class MaskPlace:
     """One Linear that carries a mask, and how its units are spread over it.
 
     Attributes:
-        path: path of the Linear below `model.base_model`.
+        path: path of the Linear below the encoder.
         group: `attention` or `ffn`.
         units: position of its units among those of the group.
         grid: number of row groups and column groups, which form equal blocks.

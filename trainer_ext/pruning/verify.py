@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..errors import Diverged, InputError, one_line
 from ..models import outputs
+from ..models.architectures import find_encoder
 from ..models.compact import modeling_compact
 from ..models.compact.fresh_process import fresh_logits
 from ..models.loading import head_of, load_model
@@ -23,7 +26,7 @@ from ..report.run_directory import RunDirectory
 from ..report.schema import Equivalence
 from ..utils.finite import DIVERGED_HINT, check_trained
 from . import masks
-from .config import PruningSpec
+from .config import spec_of
 from .shrinking import shrink, shrink_plain
 
 ROWS = 64  # texts that the files of a run are compared on
@@ -41,7 +44,7 @@ class CompressionResult:
         neurons: ids of the feed-forward neurons that stay, per layer.
         sparsity: fraction of the prunable weights that was removed.
         masked_vs_shrunk: largest difference of the logits of the masked and the shrunk model.
-        rows: number of texts of random tokens that they were compared on.
+        rows: number of texts that they were compared on.
     """
 
     heads: list[list[int]]
@@ -60,16 +63,17 @@ def smaller_of(masked) -> tuple:
     Returns:
         `(smaller, heads, neurons)`, as `shrink`.
     """
-    structure = PruningSpec(**masked.config.pruning).structure
+    structure = spec_of(masked).structure
     return SHRINK[structure](masks.merge(masked))
 
 
 @outputs.full_precision()
-def shrink_and_verify(masked) -> tuple:
+def shrink_and_verify(masked, batch: Mapping[str, Any] | None = None) -> tuple:
     """Freeze the structure if it is still open, merge the masks, shrink, and compare the logits in full fp32.
 
     Args:
         masked: a model with masks; it loses them, and is left in fp32.
+        batch: the inputs to compare them on. Defaults to 8 texts of random tokens.
 
     Returns:
         `(smaller, result)`: the smaller model in the precision that `masked` had, and its `CompressionResult`.
@@ -79,25 +83,29 @@ def shrink_and_verify(masked) -> tuple:
         RuntimeError: If the logits differ by more than rounding explains.
     """
     # In fp32: matrices of another shape sum in another order, and half precision rounds far above the tolerance.
-    precision = masked.dtype
+    precision = find_encoder(masked)[1].dtype
     masked.float()
     if not masked.pruning.is_frozen:
         masks.freeze_structure(masked)
     sparsity = masks.current_sparsity(masked)
-    batch = outputs.synthetic_batch(masked)
-    before = outputs.logits(masked, batch)
+    batch = outputs.synthetic_batch(masked) if batch is None else batch
+    before = outputs.answers(masked, batch)
     if not before.isfinite().all():
         check_trained(masked, "The training")
         raise Diverged(f"The logits of the model with masks are NaN or infinite; {DIVERGED_HINT}.")
     smaller, heads, neurons = smaller_of(masked)
-    difference = (outputs.logits(smaller, batch) - before).abs().max().item()
+    difference = (outputs.answers(smaller, batch) - before).abs().max().item()
     allowed = outputs.allowed_difference(before)
     if not difference <= allowed:
         raise RuntimeError(
             f"The shrunk model differs from the masked one by {difference:.1e}, above {allowed:.0e}; "
             "the last checkpoint still holds the masked one (trainer_ext.load_masked)."
         )
-    return smaller.to(precision), CompressionResult(heads, neurons, sparsity, difference, len(before))
+    return smaller.to(precision), CompressionResult(heads, neurons, sparsity, difference, _rows(batch))
+
+
+def _rows(batch: Mapping[str, Any]) -> int:
+    return len(next(value for value in batch.values() if isinstance(value, torch.Tensor) and value.dim()))
 
 
 @dataclass(frozen=True)
