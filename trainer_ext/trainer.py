@@ -1,13 +1,13 @@
 """`DistillPruneTrainer`: a Hugging Face `Trainer` that prunes and distils, and ends with the small model.
 
-The training loop is that of `Trainer`. Each method of `DistillPruneMixin` overrides one of its hooks and calls `super()`;
-the methods stand in the order in which a training runs them:
+The training loop is that of `Trainer`. Each method of `DistillPruneMixin` overrides one of its hooks and calls `super()`,
+except `_loss_with_terms`, which calls the `compute_loss` of the class; the methods stand in the order in which a training runs them:
 
     __init__, call_model_init   open the teachers, drop layers, attach masks
     train                       train, shrink, and train the small model further (`prune_recovery_epochs`)
     create_optimizer            give the scores of the masks a learning rate of their own
     get_batch_samples           count what the loss is averaged over
-    compute_loss                add the teacher's loss terms to the task loss
+    _loss_with_terms            add the teacher's loss terms to the loss of compute_loss, also of the script's own
     log                         add the mean of each loss term, and the sparsity
     shrink                      replace the model by the smaller one that computes the same
 
@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
-from transformers import PreTrainedModel, Trainer, TrainerState, TrainingArguments, set_seed
+from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_utils import TrainOutput
 
 from .callbacks import PruningCallback
@@ -43,18 +43,19 @@ from .pruning.verify import CompressionResult, shrink_and_verify
 from .report.io import utc_now
 from .training_args import DistillPruneTrainingArguments
 from .utils import finite
-from .utils.checkpoints import (
-    STATE,
-    begin_checkpoint,
-    checkpoint_to_resume,
-    is_finished,
-    is_past_the_end,
-    last_checkpoint,
-)
+from .utils.checkpoints import checkpoint_to_resume, is_finished, is_past_the_end
 from .utils.distributed import check_one_device, check_whole_model, check_whole_parameters
 from .utils.files import writing_to
-
-RECOVERY = "recovery"  # folder of the checkpoints of the recovery, in the output folder
+from .utils.training import (
+    RECOVERY,
+    add_parameters,
+    call_as_known,
+    forget_checkpoints,
+    is_overridden,
+    recovery_arguments,
+    recovery_checkpoint,
+    score_parameters,
+)
 
 # At run time the mixin has no Trainer among its bases: the class that it is mixed into brings its own.
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class DistillPruneMixin(HubMixin, _Base):
         self.distillation: Distillation | None = None
         self._before: Before | None = None
         self._made: str | None = None  # UTC time at which the training ended
-        self._terms, self._diverged = LossTerms(), False
+        self._terms, self._terms_due, self._diverged = LossTerms(), False, False
         self._loaded_teachers: dict[str, PreTrainedModel] = {}  # by name, so that each is read once
         given = teacher if isinstance(teacher, list | tuple) else [] if teacher is None else [teacher]
         self._given_teachers = list(given)
@@ -117,12 +118,13 @@ class DistillPruneMixin(HubMixin, _Base):
         if model is not None:
             model = self._prepare_student(model)
         super().__init__(model, args, *positional, **kwargs)
+        # On the instance, since the compute_loss of a script may be defined above or below this mixin.
+        self.compute_loss = functools.partial(self._loss_with_terms, self.compute_loss)  # type: ignore[method-assign]
         if self._compresses:
             check_one_device(self.args)
         if self.distillation:
             check_rows(self.train_dataset, self.data_collator, remove_unused_columns=self.args.remove_unused_columns)
-        if isinstance(args, DistillPruneTrainingArguments):
-            self.add_callback(PruningCallback)  # does nothing without masks, which a search may turn on and off
+        self._add_pruning_callback()
 
     def call_model_init(self, trial: Any = None) -> PreTrainedModel:
         """Attach masks to the model that `model_init` makes, at the start and again at every `train()`."""
@@ -130,8 +132,15 @@ class DistillPruneMixin(HubMixin, _Base):
         if trial is not None and self.hp_search_backend and isinstance(self.args, DistillPruneTrainingArguments):
             # Trainer writes the trial into the arguments only after this, and does not check them.
             self.args.set_compression(trial if isinstance(trial, Mapping) else self.hp_space(trial))
+            self._add_pruning_callback()
         self._check_sharding()
         return self._prepare_student(cast(PreTrainedModel, super().call_model_init(trial)))
+
+    def _add_pruning_callback(self) -> None:
+        """Add `PruningCallback` if something is pruned, once: a search may turn pruning on later."""
+        pruned = self._spec is not None or hasattr(getattr(self, "model", None), "pruning")
+        if pruned and not any(isinstance(each, PruningCallback) for each in self.callback_handler.callbacks):
+            self.add_callback(PruningCallback)
 
     def _check_sharding(self) -> None:
         if self._compression_asked:
@@ -205,6 +214,7 @@ class DistillPruneMixin(HubMixin, _Base):
                 "This trainer's model is already shrunk; build a new trainer to resume from a checkpoint."
             )
         self._terms, self._diverged = LossTerms(), False  # drops terms that an earlier run did not log
+        self._terms_due = False
         if self._compresses:
             resume_from_checkpoint = checkpoint_to_resume(str(self.args.output_dir), resume_from_checkpoint)
         checkpoint = Path(resume_from_checkpoint) if isinstance(resume_from_checkpoint, str) else None
@@ -236,7 +246,8 @@ class DistillPruneMixin(HubMixin, _Base):
         if self.distillation and self.model_init is None:  # with it, Trainer makes the model later
             self.distillation.attach(self.model, self._options)
         with writing_to(Path(str(self.args.output_dir))) if self._compresses else contextlib.nullcontext():
-            output = super().train(resume_from_checkpoint, trial, ignore)
+            named = {"resume_from_checkpoint": resume_from_checkpoint, "trial": trial, "ignore_keys_for_eval": ignore}
+            output = call_as_known(super().train, **named)
         if self.distillation:
             self.distillation.detach(self.model)
         return output
@@ -244,7 +255,7 @@ class DistillPruneMixin(HubMixin, _Base):
     def create_optimizer(self, model: torch.nn.Module | None = None) -> Optimizer:
         """Move the scores into a group with their own learning rate and no weight decay."""
         made_here = self.optimizer is None
-        optimizer = super().create_optimizer(model)
+        optimizer = call_as_known(super().create_optimizer, model=model)
         if self._spec is not None:
             scores = score_parameters(model or self.model)
             if made_here:  # Trainer put the scores into the groups of the weights
@@ -268,47 +279,59 @@ class DistillPruneMixin(HubMixin, _Base):
         samples, count = super().get_batch_samples(epoch_iterator, num_batches, device)
         if count is None and self._compresses and samples and "start_positions" in samples[0]:
             count = self._get_num_items_in_batch([{"labels": batch["start_positions"]} for batch in samples], device)
+        if self._terms_due:
+            raise ValueError(
+                f"{type(self).__name__} made a training step without self.compute_loss(model, inputs), to which the terms "
+                "of the teacher are added: call it in training_step, and define a loss of your own as compute_loss in "
+                "the class."
+            )
+        self._terms_due = bool(self.distillation and samples)
         return samples, count
 
-    def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
+    def _loss_with_terms(
+        self, task_loss: Callable, model: torch.nn.Module, inputs: dict[str, Any], *given: Any, **named: Any
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        """Compute the task loss of `Trainer`, and in training add the terms of the teachers and of the masks.
+        """Compute the task loss, and in training add the terms of the teachers and of the masks, once.
+
+        It is called in place of `compute_loss`, and not as an override: a script's own `compute_loss` rarely calls `super()`.
 
         Args:
+            task_loss: `compute_loss` of the class of this trainer: the mean over a micro-batch.
             model: the student, possibly wrapped.
             inputs: a batch, with the columns of the teacher if `data_collator` is a `TeacherCollator`.
-            return_outputs: whether to return the outputs of the student too.
-            num_items_in_batch: number of labels in the accumulated batch.
+            *given: further arguments of `compute_loss`: `return_outputs`, `num_items_in_batch`.
+            **named: the same, by name.
         """
-        batch = dict(inputs)
+        batch = dict(inputs)  # a compute_loss may take the labels out of the inputs
         if isinstance(self.data_collator, TeacherCollator):
             inputs, _ = split_inputs(inputs)
         if not self._compresses or not model.training:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        labels: Any = inputs.get("labels")
-        # The model gets no count of items, so that the task loss is the mean over this micro-batch. Only the user's own
-        # compute_loss_func gets one, the count of this micro-batch, because Trainer always passes it one.
-        count = labels.ne(IGNORED).sum() if self.compute_loss_func and num_items_in_batch is not None else None
-        requests: dict[str, Any] = {}
-        watch: contextlib.AbstractContextManager = contextlib.nullcontext()
+            return call_as_known(task_loss, model, inputs, *given, **named)
+        named |= zip(("return_outputs", "num_items_in_batch"), given, strict=False)
+        in_batch, labels = named.get("num_items_in_batch"), cast(Any, batch.get("labels"))
+        # The model gets no count of items, so that the task loss is the mean over this micro-batch. The user's own
+        # functions get the count of this micro-batch: by it a sum becomes that mean.
+        own = self.compute_loss_func is not None or is_overridden(self, "compute_loss", Trainer)
+        counted = own and in_batch is not None and labels is not None
+        named["num_items_in_batch"] = labels.ne(IGNORED).sum() if counted else None
+        watched: contextlib.AbstractContextManager = contextlib.nullcontext()
         if self.distillation:
-            requests = self.distillation.inputs(self._options)
-            watch = self.distillation.watch(self.accelerator.unwrap_model(model))
-        with watch as projections:
-            loss, outputs = super().compute_loss(model, {**inputs, **requests}, True, count)
-        if count is not None and self.args.average_tokens_across_devices:
+            watched = self.distillation.watch(model, self.accelerator.unwrap_model(model), self._options)
+        accepts, self.model_accepts_loss_kwargs = self.model_accepts_loss_kwargs, False
+        try:
+            with watched as seen:
+                result = call_as_known(task_loss, model, inputs, **named)
+        finally:
+            self.model_accepts_loss_kwargs = accepts
+        loss, *outputs = result if isinstance(result, tuple) else (result,)
+        if counted and self.compute_loss_func and self.args.average_tokens_across_devices:
             loss = loss / self.accelerator.num_processes  # by which Trainer has just multiplied it
         if labels is not None:
             loss = torch.where(labels.ne(IGNORED).any(), loss, 0.0)  # the mean over no label at all is NaN
-        share = self._share_of_batch(batch, num_items_in_batch)
+        share = self._share_of_batch(batch, in_batch)
         terms, weights = {"loss_task": loss}, {"loss_task": 1.0}
         if self.distillation:
-            terms |= self.distillation.terms(outputs, batch, self._options, self.accelerator.autocast, projections)
+            terms |= self.distillation.terms(seen, batch, self._options, self.accelerator.autocast)
             weights = self.distillation.weights(self._options)
         pruning = getattr(self.accelerator.unwrap_model(self.model), "pruning", None)
         if pruning is not None and (penalty := pruning.penalty) is not None:
@@ -316,8 +339,9 @@ class DistillPruneMixin(HubMixin, _Base):
         if len(terms) > 1:
             self._terms.add(terms, share)
             loss = sum(weights[name] * term for name, term in terms.items())
+        self._terms_due = False
         loss = loss * share
-        return (loss, outputs) if return_outputs else loss
+        return (loss, *outputs) if outputs else loss
 
     def _share_of_batch(
         self, batch: Mapping[str, Any], num_items_in_batch: torch.Tensor | int | None
@@ -346,7 +370,7 @@ class DistillPruneMixin(HubMixin, _Base):
                 logs["sparsity"] = masks.current_sparsity(self.model)
             if self._compresses and not self._diverged:  # warn once
                 self._diverged = finite.warn(logs, self.state.global_step, scaler=self.accelerator.scaler)
-        super().log(logs, start_time)
+        call_as_known(super().log, logs, start_time=start_time)
 
     def shrink(self) -> CompressionResult:
         """Replace `self.model` by the smaller model that computes the same, and verify that it does.
@@ -400,92 +424,3 @@ class DistillPruneTrainer(DistillPruneMixin, Trainer):
         >>> trainer.train()
         >>> trainer.save_model("small")
     """
-
-
-# Optimizer groups: parameters that are learned beside the model, in an optimizer of the user's too.
-
-
-def score_parameters(model: torch.nn.Module) -> dict[int, torch.nn.Parameter]:
-    """Return the learned scores of a model with masks, by identity."""
-    ends = ("pruning.attention.scores", "pruning.ffn.scores")
-    return {id(p): p for name, p in model.named_parameters() if name.endswith(ends)}
-
-
-def add_parameters(
-    optimizer: Optimizer, parameters: Mapping[int, torch.nn.Parameter], *, scheduler: Any = None, **options: Any
-) -> None:
-    """Give parameters a group of their own, unless the optimizer has some of them already.
-
-    Args:
-        optimizer: changed in place.
-        parameters: by identity.
-        scheduler: made before for this optimizer, or None; it moves the new group like the last one that it knows.
-        **options: of the group; the others are the defaults of the optimizer.
-
-    Raises:
-        ValueError: If the scheduler cannot take one more group.
-    """
-    if not parameters or any(id(p) in parameters for group in optimizer.param_groups for p in group["params"]):
-        return
-    optimizer.add_param_group({"params": list(parameters.values()), **options})
-    if scheduler is None:
-        return
-    if not isinstance(scheduler, LambdaLR):
-        raise ValueError(
-            f"The {type(scheduler).__name__} in `optimizers` cannot take one more group, which the scores of the masks "
-            "and the map to a teacher of another width need. Use a LambdaLR, such as transformers.get_scheduler makes; or "
-            "give optimizers=(optimizer, None) and choose lr_scheduler_type; or do without: prune_method=magnitude."
-        )
-    group = optimizer.param_groups[-1]
-    scheduler.base_lrs.append(group["lr"])
-    scheduler.lr_lambdas.append(scheduler.lr_lambdas[-1])
-    group["lr"] *= scheduler.lr_lambdas[-1](scheduler.last_epoch)
-
-
-# Recovery: a second run of `Trainer.train`, on the shrunk model, dense and with the teacher. Block movement pruning calls
-# a similar run "filling" (Lagunas et al. 2021, arXiv 2109.04838, section 4).
-
-
-def recovery_checkpoint(folder: Path, resumed: Path | None, step: int) -> str | None:
-    """Return the newest complete checkpoint of a recovery, or None if the recovery must start anew.
-
-    A recovery resumes only if the main training was resumed from its last checkpoint in the same output folder: only then
-    does it start from the same small model. This follows from the steps in the checkpoints, not from times, which copying a folder changes.
-
-    Args:
-        folder: the folder of the recovery's checkpoints, inside that of the run before it.
-        resumed: the checkpoint that the run before it was resumed from.
-        step: the step at which the run before it ended.
-    """
-    if resumed is None or not is_finished(resumed) or resumed.resolve().parent != folder.resolve().parent:
-        return None
-    last = last_checkpoint(folder)
-    ended_there = TrainerState.load_from_json(str(resumed / STATE)).global_step == step
-    return str(last) if last and ended_there else None
-
-
-def forget_checkpoints(folder: Path) -> None:
-    """Mark the checkpoints in a folder, left by an earlier run, as incomplete, so that no run resumes from them."""
-    for checkpoint in folder.glob("checkpoint-*"):
-        begin_checkpoint(checkpoint)
-
-
-@contextlib.contextmanager
-def recovery_arguments(trainer: Any, folder: Path) -> Iterator[None]:
-    """Give a trainer the arguments of the recovery for a while; afterwards its log follows that of the first run.
-
-    Args:
-        trainer: a Trainer whose model is shrunk and whose arguments have `prune_recovery_epochs`.
-        folder: the folder of the recovery's checkpoints.
-    """
-    args, init, log = trainer.args, trainer.model_init, trainer.state.log_history
-    trainer.args = copy.copy(args)
-    trainer.args.output_dir = str(folder)
-    trainer.args.num_train_epochs, trainer.args.max_steps = args.prune_recovery_epochs, -1
-    trainer.model_init = None  # it would start again from the dense model
-    set_seed(args.seed)  # the same random state whether or not the main training was resumed
-    try:
-        yield
-    finally:
-        trainer.args, trainer.model_init = args, init
-    trainer.state.log_history = log + trainer.state.log_history

@@ -8,7 +8,17 @@ import torch
 from transformers import TrainingArguments, get_scheduler
 from transformers.utils import logging as transformers_logging
 
-from tests.helpers.as_stock import OURS, STOCK, as_in_trainer, behaviour, differences, history, raised, timeless
+from tests.helpers.as_stock import (
+    COMPRESSED,
+    OURS,
+    STOCK,
+    as_in_trainer,
+    behaviour,
+    differences,
+    history,
+    raised,
+    timeless,
+)
 from tests.helpers.training import EventRecorder, Rows, new_model
 from tests.helpers.wrong_trainers import Deaf, Heavier, Keepless, Restless, Twice, Willing
 from trainer_ext import DistillPruneTrainingArguments
@@ -172,14 +182,14 @@ def a_search(kind, folder):
     ]
 
 
-def test_our_arguments_add_one_callback_and_nothing_else(tmp_path):
-    """The one difference where nothing is asked for: it does nothing, and a search may turn pruning on."""
+def test_our_arguments_add_nothing_where_nothing_is_asked_for(tmp_path):
     lists = [kind.make(tmp_path).callback_handler.callbacks for kind in (STOCK, *OURS.values())]
     stock, plain, ours = ([type(each).__name__ for each in callbacks] for callbacks in lists)
-    assert plain == stock
-    assert ours == [*stock, "PruningCallback"]
+    assert plain == ours == stock
+    pruned = COMPRESSED.make(tmp_path).callback_handler.callbacks
+    assert [type(each).__name__ for each in pruned] == [*stock, "PruningCallback"]
     both = [cls(str(tmp_path)).to_dict() for cls in (TrainingArguments, DistillPruneTrainingArguments)]
-    assert all(name.startswith(("prune_", "distill_")) for name in both[1].keys() - both[0].keys())
+    assert all(name.startswith(("prune_", "distill_", "dense_")) for name in both[1].keys() - both[0].keys())
     assert differences(both[0], {name: both[1][name] for name in both[0]}) == []
 
 

@@ -144,7 +144,6 @@ def test_eval_loss_is_the_task_loss(tmp_path, fields):
 def test_overrides_keep_the_signatures_of_trainer():
     for name in (
         "train",
-        "compute_loss",
         "log",
         "create_optimizer",
         "call_model_init",

@@ -11,9 +11,9 @@ relations are those of the first teacher.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, cast
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 
@@ -30,6 +30,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from ..training_args import DistillPruneTrainingArguments
+
+
+class Seen(NamedTuple):
+    """What a student computed while its loss was computed.
+
+    Attributes:
+        outputs: the outputs of each forward pass with gradients.
+        projections: queries, keys and values of the layers that are compared.
+    """
+
+    outputs: list[Any]
+    projections: Projections
 
 
 class Distillation:
@@ -104,41 +116,72 @@ class Distillation:
         """Remove the learned map, which only training needs."""
         hidden_states.detach(student)
 
-    def inputs(self, options: DistillPruneTrainingArguments) -> dict[str, bool]:
-        """Return the keyword arguments that make the student return more than its logits."""
-        return {"output_hidden_states": True} if options.distill_hidden else {}
+    @contextlib.contextmanager
+    def watch(
+        self, model: torch.nn.Module, student: PreTrainedModel, options: DistillPruneTrainingArguments
+    ) -> Iterator[Seen]:
+        """Record what a student computes while its loss is computed; pass the result to `terms`.
 
-    def watch(self, student: PreTrainedModel) -> AbstractContextManager[Projections]:
-        """Record the queries, keys and values of the student during a forward pass; pass the result to `terms`."""
-        return projection_outputs(student, [number for number, _ in self._related])
+        By hooks, since the `compute_loss` of a script chooses the inputs itself and need not return the outputs.
+
+        Args:
+            model: the student, possibly wrapped, as `compute_loss` calls it.
+            student: the student itself.
+            options: see the class.
+        """
+        outputs: list[Any] = []
+
+        def ask(module: Any, args: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            return args, inputs | _inner_outputs(options)
+
+        def record(module: Any, args: Any, output: Any) -> None:
+            if torch.is_grad_enabled():
+                outputs.append(output)
+
+        handles = [model.register_forward_pre_hook(ask, with_kwargs=True), model.register_forward_hook(record)]
+        try:
+            with projection_outputs(student, [number for number, _ in self._related]) as projections:
+                yield Seen(outputs, projections)
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def terms(
-        self,
-        outputs: Mapping[str, Any],
-        batch: Mapping[str, Any],
-        options: DistillPruneTrainingArguments,
-        precision: Precision,
-        projections: Projections,
+        self, seen: Seen, batch: Mapping[str, Any], options: DistillPruneTrainingArguments, precision: Precision
     ) -> dict[str, torch.Tensor]:
         """Return the loss terms of a batch by name, scalars; each is 0 if student and teacher agree.
 
+        Each forward pass of this batch counts the same: R-Drop, for instance, makes two for one loss.
+
         Args:
-            outputs: the student's outputs.
-            batch: its inputs, with labels.
+            seen: the result of `watch`.
+            batch: the inputs, with labels.
             options: see the class.
             precision: function that returns the autocast context of the student.
-            projections: the result of `watch`.
+
+        Raises:
+            ValueError: If the student was not called, or not with this batch.
         """
-        target = soft_target_for(outputs, self._config, batch.get("labels"))
+        if not seen.outputs:
+            raise ValueError(
+                "compute_loss did not call model(...), only parts of it or under no_grad, so that the student has no "
+                "outputs to compare with the teacher's: call model(**inputs) in it, or leave the teacher out."
+            )
         first, *others = self.teachers
         with projection_outputs(first.model, [number for _, number in self._related]) as taught:
-            answers = [first.answer(batch, precision, **self.inputs(options))]
+            answers = [first.answer(batch, precision, **_inner_outputs(options))]
         answers += [teacher.answer(batch, precision) for teacher in others]
-        terms = {"loss_distill": target(outputs, answers, batch, temperature=options.distill_temperature)}
+        target = soft_target_for(seen.outputs[0], self._config, batch.get("labels"))
+        passes = seen.outputs
+        if len(passes) > 1:  # those of other rows, such as unlabelled ones, are no business of the teacher
+            name = target.outputs[0]
+            passes = [one for one in passes if name in one and one[name].shape == answers[0][name].shape] or passes
+        losses = [target(one, answers, batch, temperature=options.distill_temperature) for one in passes]
+        terms = {"loss_distill": _mean(losses)}
         if options.distill_hidden:
-            terms["loss_hidden"] = _hidden_term(outputs, answers[0], batch, options)
+            terms["loss_hidden"] = _mean([_hidden_term(one, answers[0], batch, options) for one in passes])
         if self._related:
-            terms["loss_relations"] = self._relations_term(projections, taught, batch)
+            terms["loss_relations"] = self._relations_term(seen.projections, taught, batch)
         return terms
 
     def weights(self, options: DistillPruneTrainingArguments) -> dict[str, float]:
@@ -198,6 +241,15 @@ def _related_layers(
             f"set distill_layers to layers that have some: {with_heads}."
         )
     return [(max(ours, 1), theirs) for ours, theirs in layer_pairs(len(heads_of(student)), len(heads), inner)]
+
+
+def _inner_outputs(options: DistillPruneTrainingArguments) -> dict[str, bool]:
+    """Return the keyword arguments that make a model return more than its logits."""
+    return {"output_hidden_states": True} if options.distill_hidden else {}
+
+
+def _mean(losses: list[torch.Tensor]) -> torch.Tensor:
+    return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
 
 def _hidden_term(

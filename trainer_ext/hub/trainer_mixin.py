@@ -21,6 +21,7 @@ from transformers.utils import PushInProgress, logging
 from .. import report
 from ..errors import one_line
 from ..utils.checkpoints import begin_checkpoint
+from ..utils.training import call_as_known
 from .client import explain_error, look
 from .sanitize import valid_ids
 from .staging import CARD, card_of, link_or_copy, refuse_leaks, stale, verify_saved, write_card
@@ -120,7 +121,8 @@ class HubMixin:
             HubError: The Hub or the network failed; the call can be repeated.
         """
         if not self._compresses:
-            return super().push_to_hub(commit_message, blocking, token, revision, private, **kwargs)
+            named = {"blocking": blocking, "token": token, "revision": revision, "private": private}
+            return call_as_known(super().push_to_hub, commit_message, **named, **kwargs)
         if hasattr(self.model, "pruning"):
             raise ValueError("The model still has its masks: call train() to the end, or shrink(), before publishing.")
         token = token if token is not None else self.args.hub_token
@@ -141,7 +143,8 @@ class HubMixin:
                 verify_saved(self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False), folder)
                 gone = stale(remote.files, folder)
             with explain_error(self.hub_model_id or ""):
-                done = super().push_to_hub(commit_message, blocking, token, revision, private, **kwargs)
+                named = {"blocking": blocking, "token": token, "revision": revision, "private": private}
+                done = call_as_known(super().push_to_hub, commit_message, **named, **kwargs)
                 if gone:
                     api.delete_files(self.hub_model_id, gone, revision=revision or self.args.hub_revision)
         return done
@@ -164,8 +167,17 @@ class HubMixin:
         left out. The arguments are those of Trainer.
         """
         if not self._compresses or hasattr(self.model, "pruning"):
-            return super().create_model_card(
-                language, license, tags, model_name, finetuned_from, tasks, dataset_tags, dataset, dataset_args
+            return call_as_known(
+                super().create_model_card,
+                language=language,
+                license=license,
+                tags=tags,
+                model_name=model_name,
+                finetuned_from=finetuned_from,
+                tasks=tasks,
+                dataset_tags=dataset_tags,
+                dataset=dataset,
+                dataset_args=dataset_args,
             )
         if self.is_world_process_zero():
             folder = Path(self.args.output_dir)
@@ -191,7 +203,7 @@ class HubMixin:
         if self._compresses and self.args.should_save:
             begin_checkpoint(folder)
         if self.compression is None:
-            super()._save(output_dir, state_dict)
+            call_as_known(super()._save, output_dir, state_dict=state_dict)
             if self._compresses and self.args.should_save and not folder.name.startswith(PREFIX_CHECKPOINT_DIR):
                 for name in NEVER:
                     (folder / name).unlink(missing_ok=True)

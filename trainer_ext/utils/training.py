@@ -1,0 +1,136 @@
+"""Help for a Trainer: calls to overridden methods, further groups of the optimizer, and runs before or after the main one."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import TrainerState, set_seed
+
+from .checkpoints import STATE, begin_checkpoint, is_finished, last_checkpoint
+
+RECOVERY = "recovery"  # folder of the checkpoints of the recovery, in the output folder
+
+
+# Overrides: the methods of Trainer that a script defines, with the signatures of any version of transformers.
+
+
+def is_overridden(trainer: Any, name: str, base: type) -> bool:
+    """Return whether the class of a trainer has another method than a base class.
+
+    Args:
+        trainer: an object.
+        name: of the method.
+        base: the class to compare with.
+    """
+    return getattr(type(trainer), name) is not getattr(base, name)
+
+
+def call_as_known(method: Callable, *given: Any, **named: Any) -> Any:
+    """Call a method that scripts override, without the named arguments that its signature does not have.
+
+    Args:
+        method: the method. Overrides from scripts for older versions have fewer arguments.
+        *given: arguments that `Trainer` passes by position, too.
+        **named: further arguments.
+    """
+    parameters = inspect.signature(method).parameters
+    if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        named = {name: value for name, value in named.items() if name in parameters}
+    return method(*given, **named)
+
+
+# Optimizer groups: parameters that are learned beside the model, in an optimizer of the user's too.
+
+
+def score_parameters(model: torch.nn.Module) -> dict[int, torch.nn.Parameter]:
+    """Return the learned scores of a model with masks, by identity."""
+    ends = ("pruning.attention.scores", "pruning.ffn.scores")
+    return {id(p): p for name, p in model.named_parameters() if name.endswith(ends)}
+
+
+def add_parameters(
+    optimizer: Optimizer, parameters: Mapping[int, torch.nn.Parameter], *, scheduler: Any = None, **options: Any
+) -> None:
+    """Give parameters a group of their own, unless the optimizer has some of them already.
+
+    Args:
+        optimizer: changed in place.
+        parameters: by identity.
+        scheduler: made before for this optimizer, or None; it moves the new group like the last one that it knows.
+        **options: of the group; the others are the defaults of the optimizer.
+
+    Raises:
+        ValueError: If the scheduler cannot take one more group.
+    """
+    if not parameters or any(id(p) in parameters for group in optimizer.param_groups for p in group["params"]):
+        return
+    optimizer.add_param_group({"params": list(parameters.values()), **options})
+    if scheduler is None:
+        return
+    if not isinstance(scheduler, LambdaLR):
+        raise ValueError(
+            f"The {type(scheduler).__name__} in `optimizers` cannot take one more group, which the scores of the masks "
+            "and the map to a teacher of another width need. Use a LambdaLR, such as transformers.get_scheduler makes; or "
+            "give optimizers=(optimizer, None) and choose lr_scheduler_type; or do without: prune_method=magnitude."
+        )
+    group = optimizer.param_groups[-1]
+    scheduler.base_lrs.append(group["lr"])
+    scheduler.lr_lambdas.append(scheduler.lr_lambdas[-1])
+    group["lr"] *= scheduler.lr_lambdas[-1](scheduler.last_epoch)
+
+
+# Recovery: a second run of `Trainer.train`, on the shrunk model, dense and with the teacher. Block movement pruning calls
+# a similar run "filling" (Lagunas et al. 2021, arXiv 2109.04838, section 4).
+
+
+def recovery_checkpoint(folder: Path, resumed: Path | None, step: int) -> str | None:
+    """Return the newest complete checkpoint of a recovery, or None if the recovery must start anew.
+
+    A recovery resumes only if the main training was resumed from its last checkpoint in the same output folder: only then
+    does it start from the same small model. This follows from the steps in the checkpoints, not from times, which copying a folder changes.
+
+    Args:
+        folder: the folder of the recovery's checkpoints, inside that of the run before it.
+        resumed: the checkpoint that the run before it was resumed from.
+        step: the step at which the run before it ended.
+    """
+    if resumed is None or not is_finished(resumed) or resumed.resolve().parent != folder.resolve().parent:
+        return None
+    last = last_checkpoint(folder)
+    ended_there = TrainerState.load_from_json(str(resumed / STATE)).global_step == step
+    return str(last) if last and ended_there else None
+
+
+def forget_checkpoints(folder: Path) -> None:
+    """Mark the checkpoints in a folder, left by an earlier run, as incomplete, so that no run resumes from them."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        begin_checkpoint(checkpoint)
+
+
+@contextlib.contextmanager
+def recovery_arguments(trainer: Any, folder: Path) -> Iterator[None]:
+    """Give a trainer the arguments of the recovery for a while; afterwards its log follows that of the first run.
+
+    Args:
+        trainer: a Trainer whose model is shrunk and whose arguments have `prune_recovery_epochs`.
+        folder: the folder of the recovery's checkpoints.
+    """
+    args, init, log = trainer.args, trainer.model_init, trainer.state.log_history
+    trainer.args = copy.copy(args)
+    trainer.args.output_dir = str(folder)
+    trainer.args.num_train_epochs, trainer.args.max_steps = args.prune_recovery_epochs, -1
+    trainer.model_init = None  # it would start again from the dense model
+    set_seed(args.seed)  # the same random state whether or not the main training was resumed
+    try:
+        yield
+    finally:
+        trainer.args, trainer.model_init = args, init
+    trainer.state.log_history = log + trainer.state.log_history
