@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         FAMILIES as FAMILIES,
         ArchitectureSpec as ArchitectureSpec,
         Family as Family,
+        load_compact as load_compact,
     )
     from .pruning import (
         PruningSpec as PruningSpec,
@@ -38,7 +39,7 @@ __getattr__, __dir__, _lazy = lazy_names(
     {
         "callbacks": ["EmissionsCallback", "PruningCallback"],
         "distillation": ["TeacherCollator", "encode_for_teacher"],
-        "models": ["ARCHITECTURES", "FAMILIES", "ArchitectureSpec", "Family"],
+        "models": ["ARCHITECTURES", "FAMILIES", "ArchitectureSpec", "Family", "load_compact"],
         "benchmark": ["measure_latency"],
         "pruning": ["PruningSpec", "attach", "drop_layers", "load_masked", "merge", "shrink"],
         "report": ["CompressionReport"],

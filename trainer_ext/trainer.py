@@ -36,7 +36,9 @@ from .distillation.teachers import load_teacher
 from .errors import InputError
 from .hub.trainer_mixin import HubMixin
 from .hub.trainer_report import Before, before
-from .pruning import masks
+from .models.architectures import is_stock
+from .models.custom import check_publishable
+from .pruning import masks, preflight
 from .pruning.config import PruningSpec
 from .pruning.prepare import prepare_model
 from .pruning.verify import CompressionResult, shrink_and_verify
@@ -153,6 +155,10 @@ class DistillPruneMixin(HubMixin, _Base):
             check_whole_model(model)
             finite.check_given(model, "The model")
             self._before = before(model)  # for the card
+        if self._spec is not None and not hasattr(model, "pruning"):
+            preflight.check_class(model)
+            if self.args.push_to_hub:
+                check_publishable(model)
         teachers = self._given_teachers or [self._open_teacher(name, model) for name in self._teacher_names]
         student = prepare_model(model, options) if options is self.args else model
         self.distillation = None
@@ -222,6 +228,7 @@ class DistillPruneMixin(HubMixin, _Base):
         if self._spec is not None and trial is None and self.args.should_save and not at_end:
             # The run that starts now ends with another small model.
             forget_checkpoints(Path(str(self.args.output_dir)) / RECOVERY)
+        self._try_before_training()
         output = self._train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
             self.shrink()
@@ -240,6 +247,19 @@ class DistillPruneMixin(HubMixin, _Base):
                 output = output._replace(metrics=output.metrics | metrics)
         self._made = utc_now()
         return output
+
+    def _try_before_training(self) -> None:
+        """Try on a batch what could fail after the training of a model of the user's own class."""
+        model = self.accelerator.unwrap_model(self.model)
+        if not self._compresses or is_stock(model):
+            return
+        batch = preflight.first_batch(self)
+        inputs = split_inputs(batch)[0] if isinstance(self.data_collator, TeacherCollator) else batch
+        if hasattr(model, "pruning") and not model.pruning.is_frozen:
+            preflight.try_shrink(model, inputs)
+        if self.distillation:
+            with preflight.same_random_state():
+                self.distillation.try_terms(model, inputs, batch, self._options)
 
     def _train(self, resume_from_checkpoint: str | bool | None, trial: Any, ignore: list[str] | None) -> TrainOutput:
         """Call `Trainer.train` with the parameters that distillation adds to the model for the time of the training."""
@@ -383,7 +403,8 @@ class DistillPruneMixin(HubMixin, _Base):
         masked = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         if self.distillation:
             self.distillation.detach(masked)
-        smaller, self.compression = shrink_and_verify(masked)
+        batch = None if is_stock(masked) else preflight.first_batch(self)
+        smaller, self.compression = shrink_and_verify(masked, batch)
         self.accelerator.free_memory()
         self.model = self.model_wrapped = self.callback_handler.model = smaller
         self.optimizer = self.lr_scheduler = None

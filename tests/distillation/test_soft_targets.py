@@ -82,7 +82,7 @@ def test_start_and_end_of_a_span_count_alike():
 @pytest.mark.parametrize("kind", SOFT_TARGETS)
 def test_the_row_follows_from_the_outputs(tiny_model, kind):
     config = tiny_model("bert", num_labels=1 if kind == "regression" else 3).config
-    assert soft_target_for(answer(kind, 0), config, LABELS[kind]) is SOFT_TARGETS[kind]
+    assert soft_target_for(answer(kind, 0), config, LABELS[kind]) == SOFT_TARGETS[kind]
 
 
 @pytest.mark.parametrize(

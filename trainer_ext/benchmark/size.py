@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from ..models.architectures import find_encoder, is_stock
 from ..report.schema import Parameters
 
 if TYPE_CHECKING:
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 
 
 def count_parameters(model: nn.Module) -> Parameters:
-    """Return the number of unique parameters of a Hugging Face classifier, by part.
+    """Return the number of unique parameters of a classifier, by part.
 
-    `embeddings` is `model.base_model.embeddings`, or the input embeddings if there is no such module; `encoder` is the
-    rest of `model.base_model`, with its pooler; `head` is everything else. A tensor that is used twice counts once, in the
+    `embeddings` is the module of that name in the encoder, or the input embeddings if there is none; `encoder` is the rest
+    of the encoder, with its pooler; `head` is everything else, and all of a model without an encoder that is known. A tensor that is used twice counts once, in the
     first of these parts.
     """
-    base = cast("PreTrainedModel", model).base_model
+    base = _encoder(model)
+    if base is None:
+        total = sum(_sizes(model).values())
+        return Parameters(total=total, encoder=0, embeddings=0, head=total)
     embeddings = dict(base.named_children()).get("embeddings") or input_embeddings(base)
     in_embeddings = _sizes(embeddings)
     in_base = _sizes(base) | in_embeddings
@@ -33,6 +37,15 @@ def count_parameters(model: nn.Module) -> Parameters:
     return Parameters(
         total=total, encoder=base_total - embedding_total, embeddings=embedding_total, head=total - base_total
     )
+
+
+def _encoder(model: nn.Module) -> nn.Module | None:
+    if is_stock(model):
+        return cast("PreTrainedModel", model).base_model
+    try:
+        return find_encoder(model)[1]
+    except ValueError:
+        return None
 
 
 def weight_bytes(folder: str | Path) -> int:

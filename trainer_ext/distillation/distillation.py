@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, one_line
+from ..models.architectures import config_of
 from . import hidden_states
 from .collator import check_comparable
 from .hidden_states import hidden_state_mse, layer_pairs
-from .losses import labels_per_row, not_padding, soft_target_for
+from .losses import labels_per_row, named_outputs, not_padding, soft_target_for
 from .relations import Projections, heads_of, projection_outputs, relation_heads, relation_kl
 from .teacher_cache import CachedTeacher
 from .teachers import LiveTeacher, Precision, check_teacher, check_tokenizer
@@ -83,10 +84,10 @@ class Distillation:
             else CachedTeacher(model, folder, tokenizer, own_tokens=own_tokens)
             for model in teachers
         ]
-        self._config = student.config
+        self._config = getattr(student, "config", None)
         self._projection: torch.nn.Linear | None = None
-        layers, depth = options.distill_layers, teachers[0].config.num_hidden_layers
-        if layers and max(layers) > depth:
+        layers = options.distill_layers
+        if layers and max(layers) > (depth := config_of(teachers[0]).num_hidden_layers):
             raise InputError(
                 f"distill_layers={layers}, but the teacher has {depth} layers: name layers in [0, {depth}], "
                 "0 for the output of the embeddings."
@@ -95,13 +96,13 @@ class Distillation:
         if options.distill_relations:
             _check_relations(options)
             self._related = _related_layers(student, teachers[0], options)
-            self._heads = teachers[0].config.num_attention_heads
+            self._heads = config_of(teachers[0]).num_attention_heads
 
     def attach(self, student: PreTrainedModel, options: DistillPruneTrainingArguments) -> None:
         """Add the learned map to the teacher's width to the student, if the widths differ. Idempotent."""
         if not options.distill_hidden:
             return
-        ours, theirs = (model.config.hidden_size for model in (student, self.teachers[0].model))
+        ours, theirs = (config_of(model).hidden_size for model in (student, self.teachers[0].model))
         if ours != theirs:
             # Kept: a second train() goes on with what it learned, and so does the optimizer.
             self._projection = self._projection or hidden_states.projection(ours, theirs)
@@ -136,7 +137,7 @@ class Distillation:
 
         def record(module: Any, args: Any, output: Any) -> None:
             if torch.is_grad_enabled():
-                outputs.append(output)
+                outputs.append(named_outputs(output))
 
         handles = [model.register_forward_pre_hook(ask, with_kwargs=True), model.register_forward_hook(record)]
         try:
@@ -183,6 +184,38 @@ class Distillation:
         if self._related:
             terms["loss_relations"] = self._relations_term(seen.projections, taught, batch)
         return terms
+
+    def try_terms(
+        self,
+        student: PreTrainedModel,
+        inputs: Mapping[str, Any],
+        batch: Mapping[str, Any],
+        options: DistillPruneTrainingArguments,
+    ) -> None:
+        """Compute the loss terms of a batch before the training, to see whether student and teachers fit together.
+
+        Args:
+            student: the model that learns.
+            inputs: those of the student, with labels.
+            batch: the same, with the columns of teachers that have their own tokenizer.
+            options: see the class.
+
+        Raises:
+            ValueError: If they do not.
+        """
+        self.attach(student, options)
+        was_training = student.training
+        try:
+            with self.watch(student, student, options) as seen:
+                student.eval()(**inputs)
+            self.terms(seen, batch, options, contextlib.nullcontext)
+        except Exception as error:  # the code of users can raise anything
+            raise ValueError(
+                f"Before the training: the teacher cannot be compared with this {type(student).__name__} "
+                f"({type(error).__name__}: {one_line(error)}). See distill_teacher, distill_hidden and distill_relations."
+            ) from error
+        finally:
+            student.train(was_training)
 
     def weights(self, options: DistillPruneTrainingArguments) -> dict[str, float]:
         """Return the weight of every term, including that of the task."""

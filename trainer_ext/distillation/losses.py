@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -236,12 +236,37 @@ SOFT_TARGETS = {
 }
 
 
+def named_outputs(output: Any) -> Mapping[str, Any]:
+    """Return the outputs of a forward pass by name, whatever form they have.
+
+    Args:
+        output: outputs by name; or the logits, alone or as the only tensor of a tuple besides the loss, as many models of
+            users and those with `return_dict=False` return them.
+
+    Raises:
+        ValueError: If it is not clear which of the outputs are the logits.
+    """
+    named = output if isinstance(output, Mapping) else {}
+    if any(str(name).endswith("logits") for name in named):
+        return named
+    parts = [output] if isinstance(output, torch.Tensor) else [] if named else list(output)
+    found = [part for part in parts if isinstance(part, torch.Tensor) and part.dim() > 1]
+    if len(found) != 1:
+        has = f"has the names {', '.join(map(str, named))}" if named else f"holds {len(found)} tensors"
+        raise ValueError(
+            f"A teacher needs the logits of the model, and the output of its forward {has}: return a dict in which each "
+            "head's logits have a name that ends in 'logits', or set distill_teacher to none."
+        )
+    return {"logits": found[0]}
+
+
 def soft_target_for(outputs: Mapping[str, Any], config, labels: torch.Tensor | None) -> SoftTarget:
     """Return how a model is distilled. This follows from its outputs, never from its architecture.
 
     Args:
-        outputs: its outputs by name: `start_logits` are those of spans, logits of three dimensions label tokens.
-        config: its config, for the `problem_type` and `num_labels` of a classifier.
+        outputs: its outputs by name: `start_logits` are those of spans, logits of three dimensions label tokens. A model
+            of the user's own may have several heads, each with its logits; they count the same.
+        config: its config, for the `problem_type` of a classifier; None for a plain module.
         labels: labels of the batch, or None.
 
     Raises:
@@ -249,9 +274,15 @@ def soft_target_for(outputs: Mapping[str, Any], config, labels: torch.Tensor | N
     """
     if "start_logits" in outputs:
         return SOFT_TARGETS["question_answering"]
-    if outputs["logits"].dim() == 3:
-        return SOFT_TARGETS["token_classification"]
-    return SOFT_TARGETS[infer_problem_type(config.problem_type, num_labels=config.num_labels, labels=labels)]
+    names = tuple(name for name in outputs if str(name).endswith("logits"))
+    first = outputs[names[0]]
+    if first.dim() == 3:
+        return replace(SOFT_TARGETS["token_classification"], outputs=names)
+    given, width = (
+        getattr(config, "problem_type", None),
+        min(first.shape[-1], getattr(config, "num_labels", first.shape[-1])),
+    )
+    return replace(SOFT_TARGETS[infer_problem_type(given, num_labels=width, labels=labels)], outputs=names)
 
 
 def infer_problem_type(problem_type: str | None, *, num_labels: int, labels: torch.Tensor | None) -> str:

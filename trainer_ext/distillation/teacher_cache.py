@@ -31,6 +31,7 @@ from safetensors.torch import load, save
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import InputError, one_line
+from ..models.architectures import is_stock
 from ..utils.files import refused
 from .teachers import LOGITS, LiveTeacher, Precision
 
@@ -55,11 +56,16 @@ class CachedTeacher(LiveTeacher):
         own_tokens: as in `LiveTeacher`.
 
     Raises:
-        InputError: If the folder cannot be written.
+        InputError: If the folder cannot be written, or the model is of the user's own class.
     """
 
     def __init__(self, model: PreTrainedModel, folder: str | Path, tokenizer: Any = None, *, own_tokens: bool = False):
         super().__init__(model, own_tokens=own_tokens)
+        if not is_stock(model):
+            raise InputError(
+                f"distill_cache_dir keeps the logits of models of transformers, which their config describes, and "
+                f"{type(model).__name__} is a class of its own: leave distill_cache_dir out."
+            )
         self._folder, self._tokenizer = Path(folder), tokenizer
         check_folder(self._folder)
         self._store: LogitCache | None = None  # opened at the first batch, whose precision is part of its name

@@ -12,10 +12,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
 from ..errors import InputError
+from ..models.architectures import is_stock
 from ..models.loading import HEADS, head_of, load_model, longest_text
 from ..utils.finite import check_given
 from .collator import IDS, OWN_TOKENS_HINT, split_inputs
-from .losses import SOFT_TARGETS
+from .losses import SOFT_TARGETS, named_outputs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,7 +30,7 @@ class LiveTeacher:
     """A frozen model that computes its outputs for every batch.
 
     Args:
-        model: any transformers model with the student's labels; frozen and put into evaluation mode.
+        model: any model with the student's labels, also of the user's own class; frozen and put into evaluation mode.
         own_tokens: whether it reads the teacher's columns of a batch (see collator.py), not the student's.
     """
 
@@ -37,10 +38,16 @@ class LiveTeacher:
         self.model = model
         self.model.requires_grad_(False).eval()
         self.own_tokens = own_tokens
-        self._accepted = set(inspect.signature(model.forward).parameters)
+        parameters = inspect.signature(model.forward).parameters
+        own_class = not is_stock(model)  # its forward may need the labels, or any column by name
+        self._accepted = {name for name in parameters if own_class or name not in LABELS}
+        kinds = {one.kind for one in parameters.values()}
+        self._accepts_all = own_class and inspect.Parameter.VAR_KEYWORD in kinds
 
     def known(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the inputs that the teacher reads, without labels and without names that its `forward` does not have.
+        """Return the inputs that the teacher reads, without names that its `forward` does not have.
+
+        Labels are left out, except for a class of the user's own, whose `forward` may need them.
 
         Args:
             inputs: the batch.
@@ -52,7 +59,7 @@ class LiveTeacher:
             _, inputs = split_inputs(inputs)
             if not inputs:
                 raise InputError(f"The teacher has its own tokenizer, but the rows have no {IDS}: {OWN_TOKENS_HINT}.")
-        return {name: value for name, value in inputs.items() if name in self._accepted and name not in LABELS}
+        return {name: value for name, value in inputs.items() if self._accepts_all or name in self._accepted}
 
     def answer(self, inputs: Mapping[str, Any], precision: Precision, **asked: bool) -> dict[str, Any]:
         """Return the teacher's outputs by name, its logits in fp32.
@@ -64,12 +71,12 @@ class LiveTeacher:
         """
         known = self.known(inputs)
         device = next(value.device for value in known.values() if isinstance(value, torch.Tensor))
-        if self.model.device != device:
+        if next(self.model.parameters()).device != device:
             cast(torch.nn.Module, self.model).to(device)
         with torch.inference_mode(), precision():
-            outputs = self.model(**known, **asked)
+            outputs = named_outputs(self.model(**known, **asked))
         # Cloned outside: autograd refuses to save a tensor that was made in inference mode.
-        return {name: value.float().clone() if name in LOGITS else value for name, value in outputs.items()}
+        return {name: value.float().clone() if name.endswith("logits") else value for name, value in outputs.items()}
 
 
 def load_teacher(name: str, student: PreTrainedModel | None = None) -> PreTrainedModel:
@@ -105,7 +112,9 @@ def check_teacher(teacher: PreTrainedModel, student: PreTrainedModel, *, own_tok
         InputError: If the teacher has NaN weights, other labels, another vocabulary size, or a shorter maximum length.
     """
     check_given(teacher, "The teacher")
-    theirs, ours = teacher.config, student.config
+    theirs, ours = getattr(teacher, "config", None), getattr(student, "config", None)
+    if theirs is None or ours is None or not (is_stock(teacher) and is_stock(student)):
+        return  # a class of the user's own need not keep its labels in a config; the trial before a training compares
     if theirs.num_labels != ours.num_labels:
         raise InputError(
             f"The teacher has {theirs.num_labels} labels and the model {ours.num_labels}: they must be the same. "
@@ -146,7 +155,7 @@ def check_tokenizer(teacher: PreTrainedModel, student: PreTrainedModel | None, t
     Raises:
         InputError: If the vocabulary or the special tokens differ, or there are more tokens than the teacher has.
     """
-    name = teacher.config.name_or_path
+    name = getattr(getattr(teacher, "config", None), "name_or_path", None)
     if student is None and len(tokenizer) > teacher.config.vocab_size:
         raise InputError(
             f"The teacher has {teacher.config.vocab_size} tokens, but the tokenizer that its rows are padded with has "
@@ -154,7 +163,7 @@ def check_tokenizer(teacher: PreTrainedModel, student: PreTrainedModel | None, t
         )
     if not name or not isinstance(tokenizer, PreTrainedTokenizerBase):
         return
-    if student is not None and name == student.config.name_or_path:
+    if student is not None and name == getattr(getattr(student, "config", None), "name_or_path", None):
         return
     try:
         # First, because without the file AutoTokenizer returns an empty tokenizer.

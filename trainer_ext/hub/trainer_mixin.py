@@ -20,6 +20,8 @@ from transformers.utils import PushInProgress, logging
 
 from .. import report
 from ..errors import one_line
+from ..models.architectures import is_stock
+from ..models.custom import check_publishable, save_custom
 from ..utils.checkpoints import begin_checkpoint
 from ..utils.training import call_as_known
 from .client import explain_error, look
@@ -120,11 +122,12 @@ class HubMixin:
             CheckFailed: The staged folder does not hold the same model.
             HubError: The Hub or the network failed; the call can be repeated.
         """
-        if not self._compresses:
+        if not self._compresses or (self.compression is None and not is_stock(self.model)):
             named = {"blocking": blocking, "token": token, "revision": revision, "private": private}
             return call_as_known(super().push_to_hub, commit_message, **named, **kwargs)
         if hasattr(self.model, "pruning"):
             raise ValueError("The model still has its masks: call train() to the end, or shrink(), before publishing.")
+        check_publishable(self.model)
         token = token if token is not None else self.args.hub_token
         if self.hub_model_id is None:
             with explain_error(self.args.hub_model_id or Path(self.args.output_dir).name):
@@ -208,7 +211,7 @@ class HubMixin:
                 for name in NEVER:
                     (folder / name).unlink(missing_ok=True)
         elif self.args.should_save:
-            self.model.save_pretrained(folder, state_dict=state_dict)
+            save_custom(self.model, folder, state_dict)
             tokenizer = self.processing_class or getattr(self.data_collator, "tokenizer", None)
             if tokenizer is not None:
                 tokenizer.save_pretrained(folder)

@@ -247,7 +247,7 @@ def layers_of(model) -> list[EncoderLayer]:
                 raise ValueError(
                     f"{path}.{part.path} is a {type(children[part.path]).__module__}.{type(children[part.path]).__name__}, "
                     "and only plain Linears can be pruned. Merge adapters first (PEFT: model = "
-                    "model.merge_and_unload()), and load the model in full precision."
+                    "model.merge_and_unload().requires_grad_(True)), and load the model in full precision."
                 )
             return LinearView(children[part.path], f"{path}.{part.path}", part.index, part.of)
 

@@ -20,7 +20,7 @@ import torch
 
 from ..errors import InputError
 from ..utils.files import write_json
-from .architectures import find_encoder, layers_of
+from .architectures import find_encoder, is_stock, layers_of
 
 METHOD = "trainer_ext"
 WEIGHTS, LAYOUT = "model.safetensors", "compact.json"
@@ -128,6 +128,20 @@ def _layout_in(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "config.json").read_text(encoding="utf-8"))["quantization_config"]
 
 
+def check_publishable(model) -> None:
+    """Refuse to publish a model of the user's own class, which nobody could open without its code.
+
+    Raises:
+        ValueError: If the class of the model is not one of transformers.
+    """
+    if not is_stock(model):
+        raise ValueError(
+            f"{type(model).__name__} is a class of its own, which a model repository alone does not open: leave push_to_hub "
+            "out, save the model (trainer.save_model), and upload the folder together with your code "
+            "(huggingface_hub.upload_folder)."
+        )
+
+
 def register_method(auto: ModuleType) -> None:
     """Register the method "trainer_ext" with transformers, which then resizes a model before it loads its weights.
 
@@ -156,6 +170,13 @@ def register_method(auto: ModuleType) -> None:
                 )
             resize_encoder(model, layout)
 
+        def _process_model_after_weight_loading(self, model, **kwargs: Any):
+            self.remove_quantization_config(model)  # nothing is quantized: it trains and compiles like any other
+            for module in model.modules():
+                vars(getattr(module, "config", module)).pop("_is_quantized", None)
+            model.config.quantization_config = self.quantization_config.to_dict()  # for when it is saved again
+            return model
+
         def is_serializable(self) -> bool:
             return True
 
@@ -163,5 +184,6 @@ def register_method(auto: ModuleType) -> None:
         def is_trainable(self) -> bool:
             return True
 
-    auto.register_quantization_config(METHOD)(CompactLayout)
-    auto.register_quantizer(METHOD)(CompactLoader)
+    if METHOD not in auto.AUTO_QUANTIZER_MAPPING:  # this package was imported again
+        auto.register_quantization_config(METHOD)(CompactLayout)
+        auto.register_quantizer(METHOD)(CompactLoader)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .architectures import config_of, find_encoder
+from .architectures import find_encoder, is_stock
 
 TOLERANCE = 1e-5
 # The parts of `torch.backends` with `fp32_precision`, general ones before those that inherit from them.
@@ -41,7 +41,8 @@ def synthetic_batch(model, *, rows: int = 8, length: int = 32, seed: int = 0) ->
     Returns:
         `input_ids` and `attention_mask`, each `[rows, length]`.
     """
-    config, encoder = config_of(model), model if hasattr(model, "get_input_embeddings") else find_encoder(model)[1]
+    encoder = model if is_stock(model) else find_encoder(model)[1]
+    config = encoder.config
     # RoBERTa counts positions from its padding index, so tokens never use two of them.
     length = min(length, getattr(config, "max_position_embeddings", length) - 2)
     vocabulary = encoder.get_input_embeddings().num_embeddings

@@ -20,6 +20,7 @@ MODEL_TYPES = (
 COMPACT_PREFIX = "compact-"  # before the model_type of the stock architecture
 _CONFIGS = "transformers.models.auto.configuration_auto"
 _QUANTIZERS = "transformers.quantizers.auto"
+_LOADER = "trainer_ext.models.custom:register_method"  # by name: it imports torch
 
 
 class DeferredConfig:
@@ -67,14 +68,7 @@ def register(model_type: str) -> type:
 def register_on_import() -> None:
     """Add the placeholders to the registry of configurations, now or when it is imported."""
     wrapt.register_post_import_hook(_add_placeholders, _CONFIGS)
-    wrapt.register_post_import_hook(_add_loader, _QUANTIZERS)
-
-
-def _add_loader(auto) -> None:
-    from ..custom import METHOD, register_method  # transformers and torch are loaded by now
-
-    if METHOD not in auto.AUTO_QUANTIZER_MAPPING:  # the module was imported again
-        register_method(auto)
+    wrapt.register_post_import_hook(_LOADER, _QUANTIZERS)
 
 
 def _add_placeholders(configuration_auto) -> None:
