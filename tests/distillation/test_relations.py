@@ -99,7 +99,7 @@ def test_projections_are_those_of_the_layer(tiny_model, tiny_batch, model_type):
 def test_asked_for_nothing_any_architecture_will_do():
     with projection_outputs(torch.nn.Linear(2, 2), []) as seen, pytest.raises(KeyError):
         seen(1)
-    with pytest.raises(AttributeError), projection_outputs(torch.nn.Linear(2, 2), [1]):
+    with pytest.raises(ValueError, match="holds no encoder"), projection_outputs(torch.nn.Linear(2, 2), [1]):
         pass
 
 
