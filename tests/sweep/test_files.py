@@ -74,10 +74,10 @@ def test_without_matplotlib_the_rest_is_written_and_old_plots_are_removed(tmp_pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "schema_version is 2, this package reads up to 1; upgrade it"),
-        ({"schema_version": 0}, "schema_version is 0"),
-        ({"schema_version": True}, "schema_version is True"),
-        ({"schema_version": None}, "schema_version is None"),
+        ({"schema_version": 2}, "schema_version: got 2, this package reads up to 1. Upgrade it"),
+        ({"schema_version": 0}, "schema_version: got 0"),
+        ({"schema_version": True}, "schema_version: got True"),
+        ({"schema_version": None}, "schema_version: got None"),
         ({"more": 1}, "more: unknown field"),
         ({"rows": [{"runtime": "torch"}]}, r"rows\[0\]\.name: missing"),
         ({"rows": [{"name": "x", "value": "high"}]}, r"rows\[0\]\.value: got 'high'"),

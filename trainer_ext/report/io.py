@@ -116,15 +116,29 @@ def from_dict(values: Mapping[str, Any]) -> CompressionReport:
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{FILE_NAME} contains {type(values).__name__}, not an object; is this file a report?")
+    check_version(values, SCHEMA_VERSION)
+    return decode(CompressionReport, values)
+
+
+def check_version(values: Mapping[str, Any], newest: int) -> None:
+    """Check the `schema_version` of a file before its fields are read.
+
+    Args:
+        values: what the file holds.
+        newest: the version that this package writes.
+
+    Raises:
+        ValueError: The version is newer, or not a version at all.
+    """
     version = values.get("schema_version")
     if type(version) is not int or version < 1:
-        raise ValueError(f"schema_version: got {version!r}, expected an integer >= 1; is this file a report?")
-    if version > SCHEMA_VERSION:
         raise ValueError(
-            f"schema_version: this report has version {version}, this package reads up to {SCHEMA_VERSION}. "
-            "Upgrade it: pip install -U trainer-ext"
+            f"schema_version: got {version!r}, expected an integer >= 1; did trainer-ext write this file?"
         )
-    return decode(CompressionReport, values)
+    if version > newest:
+        raise ValueError(
+            f"schema_version: got {version}, this package reads up to {newest}. Upgrade it: pip install -U trainer-ext"
+        )
 
 
 def json_schema() -> dict[str, Any]:

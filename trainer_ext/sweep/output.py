@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..report.io import decode, encode
+from ..report.io import check_version, decode, encode
 from ..utils.files import write_bytes, write_text
 from .plot import FORMATS, draw
 from .results import SweepResult, as_csv
@@ -86,12 +86,5 @@ def to_json(result: SweepResult) -> str:
 def _decode(values: Any) -> SweepResult:
     if not isinstance(values, dict):
         raise ValueError(f"it holds {type(values).__name__}, not an object.")
-    version = values.get("schema_version")
-    if type(version) is not int or version < 1:
-        raise ValueError(f"schema_version is {version!r}, expected a whole number from 1 on.")
-    if version > SCHEMA_VERSION:
-        raise ValueError(
-            f"schema_version is {version}, this package reads up to {SCHEMA_VERSION}; upgrade it: "
-            "pip install -U trainer-ext"
-        )
+    check_version(values, SCHEMA_VERSION)
     return decode(SweepResult, {name: value for name, value in values.items() if name != "schema_version"})
