@@ -155,8 +155,7 @@ def register_method(auto: ModuleType) -> None:
         """The `quantization_config` of a model with a compact encoder: what `layout_of` returns."""
 
         def __init__(self, quant_method: str = METHOD, **layout: Any):
-            self.quant_method = quant_method
-            vars(self).update(layout)
+            vars(self).update(layout, quant_method=quant_method)
 
     class CompactLoader(HfQuantizer):
         """Changes the sizes of the encoder's Linears before the weights are loaded. It changes no dtype."""

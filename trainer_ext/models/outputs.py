@@ -41,7 +41,7 @@ def synthetic_batch(model, *, rows: int = 8, length: int = 32, seed: int = 0) ->
     Returns:
         `input_ids` and `attention_mask`, each `[rows, length]`.
     """
-    encoder = model if is_stock(model) else find_encoder(model)[1]
+    encoder: Any = model if is_stock(model) else find_encoder(model)[1]
     config = encoder.config
     # RoBERTa counts positions from its padding index, so tokens never use two of them.
     length = min(length, getattr(config, "max_position_embeddings", length) - 2)

@@ -193,7 +193,7 @@ def load_masked(folder: str | Path):
         folder: a `checkpoint-N` folder.
 
     Raises:
-        ValueError: If the checkpoint has no masks.
+        ValueError: If the checkpoint has no masks, or holds a class of the user's own.
     """
     import transformers
     from safetensors.torch import load_file
@@ -204,6 +204,11 @@ def load_masked(folder: str | Path):
     spec = PruningSpec(**config.pruning)
     name = config.architectures[0]
     home = modeling_compact if name.startswith(modeling_compact.PREFIX) else transformers
+    if not hasattr(home, name):
+        raise ValueError(
+            f"{folder} holds a {name}, which is not a class of transformers: build it as for the training, add masks with "
+            "trainer_ext.attach(model, PruningSpec(**config.pruning)), and load the weights with load_state_dict."
+        )
     model = getattr(home, name)(config)
     for parameter in model.parameters():  # not the buffers, like from_pretrained: rotary frequencies stay in fp32
         parameter.data = parameter.data.to(config.dtype or torch.float32)
