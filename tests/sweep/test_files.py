@@ -74,7 +74,7 @@ def test_without_matplotlib_the_rest_is_written_and_old_plots_are_removed(tmp_pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "schema_version: got 2, this package reads up to 1. Upgrade it"),
+        ({"schema_version": 2}, "the file has version 2, this package reads up to 1. Upgrade it"),
         ({"schema_version": 0}, "schema_version: got 0"),
         ({"schema_version": True}, "schema_version: got True"),
         ({"schema_version": None}, "schema_version: got None"),

@@ -137,7 +137,7 @@ def check_version(values: Mapping[str, Any], newest: int) -> None:
         )
     if version > newest:
         raise ValueError(
-            f"schema_version: got {version}, this package reads up to {newest}. Upgrade it: pip install -U trainer-ext"
+            f"schema_version: the file has version {version}, this package reads up to {newest}. Upgrade it: pip install -U trainer-ext"
         )
 
 
