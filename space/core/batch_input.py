@@ -5,7 +5,6 @@ Error messages name the file and the fields of the page, not paths of this machi
 
 from __future__ import annotations
 
-import csv
 import io
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from trainer_ext.data.arguments import DataArguments
 from trainer_ext.data.cleaning import evenly
 from trainer_ext.data.readers import read_texts
 from trainer_ext.data.records import Example, Examples, listed, read_text
+from trainer_ext.data.tables import read_header
 from trainer_ext.report.run_directory import RunDirectory
 from trainer_ext.report.schema import CompressionReport
 from trainer_ext.tasks.dataset import load_data
@@ -106,8 +106,7 @@ def columns_of(file: Path) -> list[str]:
         return []
     with _named(file):
         _check_bytes(file)
-        first = next(csv.reader(io.StringIO(read_text(file), newline="")), [])
-    return [cell.strip() for cell in first if cell.strip()]
+        return [name for name in read_header(file) if name]
 
 
 def likely(columns: list[str], *names: str) -> str:
@@ -160,8 +159,6 @@ def _named(file: Path) -> Iterator[None]:
     """Change error messages: a file name in place of its path, fields of the page in place of options."""
     try:
         yield
-    except csv.Error as error:
-        raise InputError(f"{file.name} is not readable as CSV ({error}).") from error
     except InputError as error:
         message = str(error).replace(str(file), file.name)
         for option, field in _FIELDS_ON_THE_PAGE.items():

@@ -52,7 +52,11 @@ REFUSED = {
     "line break in the header": ({"train": '"te\nxt",label\na,b\n'}, {}, [r"'te\nxt'"]),
     "same column": ({}, {"label_column": "text"}, ["both 'text'"]),
     "doubled column": ({"train": "text,text,label\na,b,c\n"}, {}, ["2 columns called 'text'"]),
-    "semicolons": ({"train": TRAIN.replace(",", ";")}, {}, ["'text;label' has no commas but ';'"]),
+    "semicolons": (
+        {"train": TRAIN.replace(",", ";")},
+        {"text_column": "Text"},
+        ["only 'text', 'label'; did you mean"],
+    ),
     "one class": ({"train": "text,label\none,sport\ntwo,sport\n"}, {}, ["one class only, 'sport'"]),
     "one class after cleaning": ({"train": "text,label\none,a\nONE,b\n"}, {}, ["one class only, 'a'"]),
     "unknown label": ({"test": TEST + "x,music\n"}, {}, ["test.csv has labels that the train file lacks: 'music'"]),
@@ -67,7 +71,7 @@ REFUSED = {
         {},
         ["line 2: byte 0xe9 at offset 17 is not UTF-8"],
     ),
-    "UTF-16": ({"train": TRAIN.encode("utf-16")}, {}, ["line 1: byte 0xff at offset 0 is not UTF-8"]),
+    "half of UTF-16": ({"train": TRAIN.encode("utf-16")[:-1]}, {}, ["line 5: byte 0x0a", "is not UTF-16"]),
     "comma in a text": ({"train": TRAIN + "a, b,sport\n"}, {}, ["line 6: 3 cells where the header has 2", "quotes"]),
     "missing cell": ({"train": TRAIN + "alone\n"}, {}, ["line 6: 1 cells where the header has 2"]),
     "open quote": (

@@ -70,7 +70,11 @@ def test_they_train_and_time(tmp_path):
 
 REFUSED = {
     "no object": ("jsonl", GOOD + '["x", "a"]\n', ["line 3", "is not a JSON object", "one on each line"]),
-    "an array of objects": ("json", "[\n" + GOOD + "]", ["line 1", "not readable", "one object on each line"]),
+    "an array without commas": (
+        "json",
+        "[\n" + GOOD + "]",
+        ["line 3", "not readable", "a comma or ] is missing", "one object on each line"],
+    ),
     "cut off": ("jsonl", GOOD[:-9], ["line 2", "Unterminated string", "at character"]),
     "too deep": ("jsonl", GOOD + "[" * 100_000, ["line 3", "too deep"]),
     "a number too long": ("jsonl", '{"text": %s, "label": "a"}' % ("9" * 5_000), ["line 1", "not readable"]),
@@ -82,10 +86,10 @@ REFUSED = {
     "no label": ("jsonl", GOOD + '{"text": "x"}', ["line 3", "the label ('label') is empty"]),
     "another column": ("jsonl", GOOD.replace("text", "Text"), ["did you mean --text_column 'Text'"]),
     "no row": ("jsonl", "\n", ["is empty", "an object on each line", "the keys text, label"]),
-    "commas in a TSV": ("tsv", "text,label\nx,a\n", ["no tabs but ','", "tab-separated, or name it .csv"]),
-    "tabs in a CSV": ("csv", "text\tlabel\nx\ta\n", ["no commas but '\\t'", "comma-separated, or name it .tsv"]),
+    "too many commas in a TSV": ("tsv", "text,label\nx,y,a\n", ["line 2: 3 cells", "holds commas"]),
+    "another name in a CSV of tabs": ("csv", "Text\tlabel\nx\ta\n", ["did you mean --text_column 'Text'"]),
     "a tab in a text": ("tsv", "text\tlabel\nx\ty\ta\n", ["line 2: 3 cells", "holds tabs"]),
-    "an open quote": ("tsv", 'text\tlabel\n"x\ta\n', ["line 2: not readable as TSV", "close every double quote"]),
+    "an open quote": ("tsv", 'text\tlabel\n"x\ta\tb\n', ["line 2: not readable as TSV", "close every double quote"]),
     "only a header": ("tsv", "text\tlabel\n", ["has a header but no rows"]),
 }
 

@@ -23,7 +23,7 @@ DATA = {
     "a zero byte in a text": Bad(
         lambda g: g.data(train=GOOD.replace("red", "r\0ed")), ("train.csv", "line 2", "zero byte")
     ),
-    "UTF-16": Bad(lambda g: g.data(train=GOOD.encode("utf-16")), ("train.csv", "0xff", "not UTF-8")),
+    "half of UTF-16": Bad(lambda g: g.data(train=GOOD.encode("utf-16")[:-1]), ("train.csv", "line 5", "not UTF-16")),
     "UTF-16 without a mark": Bad(lambda g: g.data(train=GOOD.encode("utf-16-le")), ("train.csv", "zero byte")),
     "UTF-32": Bad(lambda g: g.data(train=GOOD.encode("utf-32")), ("train.csv", "not UTF-8")),
     "Latin-1": Bad(lambda g: g.data(train=GOOD.replace("red", "caf\xe9").encode("latin-1")), ("line 2", "0xe9")),
@@ -32,13 +32,26 @@ DATA = {
     "a spreadsheet": Bad(lambda g: g.data(train=b"PK\x03\x04\x14\x00\x06\x00"), ("train.csv", "zero byte")),
     "gzip": Bad(lambda g: g.data(train=b"\x1f\x8b\x08"), ("train.csv", "not UTF-8")),
     "JSON lines": Bad(lambda g: g.data(train='{"text": "a", "label": "b"}\n' * 4), ("train.csv",)),
-    "TSV": Bad(lambda g: g.data(train=GOOD.replace(",", "\t")), ("train.csv", "'\\t'", "comma-separated")),
-    "commas in a .tsv": Bad(lambda g: _train(g, "train.tsv", GOOD), ("train.tsv", "no tabs but ','")),
+    "tabs and one row too wide": Bad(
+        lambda g: g.data(train=GOOD.replace(",", "\t") + "a\tb\tc\n"), ("train.csv", "line 6: 3 cells", "holds tabs")
+    ),
+    "commas in a .tsv and one too many": Bad(
+        lambda g: _train(g, "train.tsv", GOOD + "a,b,c\n"), ("train.tsv", "line 6: 3 cells", "holds commas")
+    ),
+    "rows joined by a quote": Bad(
+        lambda g: g.data(train=GOOD + '"Bad,a\nfoo,b\nfine",a\n'),
+        ("train.csv", "line 6", "to line 8", "rows of their"),
+    ),
     "an array in a .jsonl": Bad(lambda g: _train(g, "train.jsonl", '["a", "b"]'), ("line 1", "not a JSON object")),
     "half a character in a .jsonl": Bad(
         lambda g: _train(g, "train.jsonl", '{"text": "\\ud800", "label": "a"}'), ("line 1", "half a character")
     ),
-    "semicolons": Bad(lambda g: g.data(train=GOOD.replace(",", ";")), ("';'", "comma-separated")),
+    "semicolons": Bad(
+        lambda g: g.data(train=GOOD.replace(",", ";"), text_column="Text"), ("only 'text', 'label'", "did you mean")
+    ),
+    "a first line that names another mark": Bad(
+        lambda g: g.data(train="sep=;\n" + GOOD), ("no column 'text', only 'text,label'",)
+    ),
     "old Mac lines": Bad(lambda g: g.data(train=GOOD.replace("\n", "\r"), text_column="txt"), ("'txt'",)),
     "another case": Bad(
         lambda g: g.data(train=GOOD.replace("text", "Text", 1)), ("did you mean --text_column 'Text'",)

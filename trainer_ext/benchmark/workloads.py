@@ -11,7 +11,8 @@ import numpy as np
 
 from ..data.arguments import DataArguments
 from ..data.corpus import read_corpus
-from ..data.readers import SUFFIXES as TABLES, read_texts as read_column
+from ..data.readers import read_texts as read_column
+from ..data.tables import SUFFIXES as TABLES
 from ..errors import InputError, one_line
 from ..models.loading import load_tokenizer, longest_text
 from ..models.runtimes import Batch

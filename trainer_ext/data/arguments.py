@@ -9,9 +9,7 @@ class DataArguments:
 
     data_dir: str | None = field(
         default=None,
-        metadata={
-            "help": "Folder of UTF-8 files: CSV, TSV or JSON Lines (.jsonl), IOB or SQuAD, by the task. Required."
-        },
+        metadata={"help": "Folder of UTF-8 files: CSV, TSV or JSON (.jsonl), IOB or SQuAD, by the task. Required."},
     )
     train_files: list[str] = field(
         default_factory=lambda: ["train.csv"],
@@ -50,6 +48,13 @@ class DataArguments:
     label_column: str = field(
         default="label",
         metadata={"help": "Header of the column that holds the class name, the class names or the number."},
+    )
+    label_columns: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Headers of columns of 0 and 1, one per class and called like it, instead of label_column; in "
+            "multi_label_classification."
+        },
     )
     label_separator: str = field(
         default="|",

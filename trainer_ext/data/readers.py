@@ -1,4 +1,4 @@
-"""Read labelled examples from CSV, TSV, JSON Lines, IOB and SQuAD files.
+"""Read labelled examples from CSV, TSV, JSON, IOB and SQuAD files.
 
 Reading is strict: a row that cannot be read is an error that names its line. Stray header rows and rows without a text are
 dropped and counted. Every reader takes the path and the `DataArguments`.
@@ -6,27 +6,30 @@ dropped and counted. Every reader takes the path and the `DataArguments`.
 
 from __future__ import annotations
 
-import csv
+import ast
 import difflib
-import io
 import itertools
 import json
 import math
+import re
+import shlex
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, one_line
 from .arguments import DataArguments
-from .records import NO_TEXT, Example, Examples, listed, read_text
+from .records import Example, Examples, lines_of, listed, read_text
+from .tables import Records, plain, read_records
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
-_JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
-Records = list[tuple[int, list[str]]]  # line number and cells
 MISSING = frozenset({"nan", "null", "<na>"})  # what other programs write into a CSV file for no value
 MAX_NUMBER = 1e18  # its square fits into fp32
+_FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+)")  # 1,500 may be fifteen hundred
+_ADJACENT = re.compile(r"""['"]\s+['"]""")
 _DOCUMENT = "-DOCSTART-"  # the line that CoNLL-2003 writes between articles
+_Parse = Callable[[list[str], DataArguments], Hashable]
 
 
 def read_class(path: Path, args: DataArguments) -> Examples:
@@ -35,13 +38,32 @@ def read_class(path: Path, args: DataArguments) -> Examples:
 
 
 def read_classes(path: Path, args: DataArguments) -> Examples:
-    """Read rows with any number of class names each, separated by `args.label_separator` in one cell."""
-    return read_table(path, args, parse=_class_names)
+    """Read rows with any number of class names each, as `read_table` does.
+
+    They stand in one cell, separated by `args.label_separator` or as a list in brackets, or are the `args.label_columns`
+    whose cells say 1 or true.
+    """
+    table = read_table(path, args, parse=_classes_with_a_flag if args.label_columns else _class_names)
+    if not args.label_columns and all(_is_flag(row.label) for row in table.rows):
+        raise InputError(
+            f"{path}: the column {args.label_column!r} holds just 0 and 1, so these would be the classes; for one such "
+            f"column per class, name them: --label_columns {args.label_column} ..."
+        )
+    return table
 
 
 def read_number(path: Path, args: DataArguments) -> Examples:
-    """Read rows with one number each."""
-    return read_table(path, args, parse=_number)
+    """Read rows with one number each; its decimals stand behind a point, or in all rows behind a comma."""
+    marks: set[str] = set()
+
+    def number(cells: list[str], args: DataArguments) -> float:
+        found = _number(cells, args)
+        marks.update({".", ","} & set(cells[0]))
+        if len(marks) > 1:
+            raise ValueError(f"{cells[0]!r}, and others have the other one of . and , inside; write all like 3.5.")
+        return found
+
+    return read_table(path, args, parse=number)
 
 
 def read_texts(path: Path, args: DataArguments) -> Examples:
@@ -49,13 +71,13 @@ def read_texts(path: Path, args: DataArguments) -> Examples:
     return read_table(path, args, parse=None)
 
 
-def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArguments], Hashable] | None) -> Examples:
+def read_table(path: Path, args: DataArguments, *, parse: _Parse | None) -> Examples:
     """Read the text, or the two texts, and the label of each row of a table.
 
     Args:
-        path: the file; its suffix gives the format (see `read_records`).
+        path: the file (see `read_records`).
         args: the names of the columns.
-        parse: converts a cell of the label column, or raises a `ValueError`; with None all labels are empty.
+        parse: converts the cells of the label columns, or raises a `ValueError`; with None all labels are empty.
 
     Returns:
         The rows with a text, or with both texts of a pair, and how many were dropped for which reason.
@@ -65,32 +87,34 @@ def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArg
             row has a text.
     """
     columns = {"text_column": args.text_column, "text_pair_column": args.text_pair_column}
-    names = {option: name for option, name in columns.items() if name}
-    names |= {"label_column": args.label_column} if parse else {}
-    wanted: dict[str, str | None] = dict.fromkeys(names.values())
+    texts_in = [(option, name) for option, name in columns.items() if name]
+    labels_in = [("label_columns", name) for name in args.label_columns] or [("label_column", args.label_column)]
+    names = texts_in + (labels_in if parse else [])
+    wanted: dict[str, str | None] = dict.fromkeys(name for _, name in names)
     if parse is _class_names:
         wanted[args.label_column] = args.label_separator
     header, records = read_records(path, wanted)
-    at = {option: _column(path, header, name=name, option=f"--{option}") for option, name in names.items()}
-    for option, other in itertools.combinations(at, 2):
-        if at[option] == at[other]:
+    at = [_column(path, header, records, name=name, option=f"--{option}") for option, name in names]
+    for (one, (option, name)), (two, (other, _)) in itertools.combinations(zip(at, names, strict=True), 2):
+        if one == two:
             raise InputError(
-                f"--{option} and --{other} are both {names[option]!r}; {path} has {listed(header)}: name one of each."
+                f"--{option} and --{other} are both {name!r}; {path} has {listed(header)}: name one of each."
             )
-    label_at = at.pop("label_column", 0)
     rows: list[Example] = []
     dropped: Counter[str] = Counter()
     for line, cells in records:
-        texts = [plain(cells[position]) for position in at.values()]
+        found = [plain(cells[position]) for position in at]
+        texts, label_cells = found[: len(texts_in)], found[len(texts_in) :]
         if [plain(cell) for cell in cells] == header:
             dropped["stray header"] += 1
         elif any(map(_is_missing, texts)):
             dropped["empty"] += 1
         else:
             try:
-                label = parse(plain(cells[label_at]), args) if parse else ""
+                label = parse(label_cells, args) if parse else ""
             except ValueError as error:
-                raise InputError(f"{path}, line {line}: the label ({args.label_column!r}) is {error}") from None
+                what = "a label" if args.label_columns else f"the label ({args.label_column!r})"
+                raise InputError(f"{path}, line {line}: {what} is {error}") from None
             rows.append(Example(texts[0], label, *texts[1:]))
     if not records:
         raise InputError(f"{path} has a header but no rows; give a file with at least one row per class.")
@@ -102,21 +126,50 @@ def read_table(path: Path, args: DataArguments, *, parse: Callable[[str, DataArg
     return Examples(rows=tuple(rows), dropped=dropped)
 
 
-def _class_name(cell: str, args: DataArguments) -> str:
-    if _is_missing(cell):
-        raise ValueError(f"empty or {cell!r}; give the row a class name or take it out.")
-    return cell
+def _class_name(cells: list[str], args: DataArguments) -> str:
+    if _is_missing(cells[0]):
+        raise ValueError(f"empty or {cells[0]!r}; give the row a class name or take it out.")
+    return cells[0]
 
 
-def _class_names(cell: str, args: DataArguments) -> tuple[str, ...]:
+def _class_names(cells: list[str], args: DataArguments) -> tuple[str, ...]:
     """Return the names in order; a row may have none."""
-    names = {plain(name) for name in cell.split(args.label_separator)}
-    return tuple(sorted(name for name in names if not _is_missing(name)))
+    names = names_in_list(cells[0])
+    if names is None:
+        names = cells[0].split(args.label_separator)
+    return tuple(sorted({plain(name) for name in names if not _is_missing(name)}))
 
 
-def _number(cell: str, args: DataArguments) -> float:
+def _classes_with_a_flag(cells: list[str], args: DataArguments) -> tuple[str, ...]:
+    """Return the names of the columns that say 1 or true."""
+    for name, cell in zip(args.label_columns, cells, strict=True):
+        if cell.casefold() not in _FLAGS:
+            raise ValueError(f"{cell!r} in column {name!r}; write 1 if the row has this class and 0 if not.")
+    flags = zip(args.label_columns, cells, strict=True)
+    return tuple(sorted(name for name, cell in flags if _FLAGS[cell.casefold()]))
+
+
+def names_in_list(cell: str) -> list[str] | None:
+    """Return the names in a cell such as `['a', 'b']` or `["a", 1]`, as Python and pandas write lists; None if it is none.
+
+    Raises:
+        ValueError: It is a list without commas, as NumPy writes them.
+    """
+    if not (cell.startswith("[") and cell.endswith("]")):
+        return None
+    if _ADJACENT.search(cell):
+        raise ValueError(f"{cell[:80]!r}, a list without commas; write the names between commas or another separator.")
     try:
-        number = float(cell)
+        found = ast.literal_eval(cell)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    return [str(name) for name in found] if all(isinstance(name, str | int) for name in found) else None
+
+
+def _number(cells: list[str], args: DataArguments) -> float:
+    cell = cells[0]
+    try:
+        number = float(cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
@@ -128,19 +181,21 @@ def _number(cell: str, args: DataArguments) -> float:
     return number
 
 
-def _column(path: Path, header: Sequence[str], *, name: str, option: str) -> int:
+def _column(path: Path, header: Sequence[str], records: Records, *, name: str, option: str) -> int:
     """Return the position of a column in the header."""
     found = [position for position, column in enumerate(header) if column == name]
     if len(found) == 1:
         return found[0]
     if found:
         raise InputError(f"{path} has {len(found)} columns called {name!r}; rename all but one of them.")
-    want, other = ("tabs", "csv") if path.suffix.lower() == ".tsv" else ("commas", "tsv")
-    marks = ",;|" if want == "tabs" else ";\t|"
-    if len(header) == 1 and (mark := next((mark for mark in marks if mark in header[0]), None)):
-        rename = f", or name it .{other}" if mark in ",\t" else ""
+    values = [
+        {plain(cell).casefold() for cell in cells} for cells in zip(*(cells for _, cells in records), strict=True)
+    ]
+    flags = [column for column, found_in in zip(header, values, strict=False) if found_in <= set(_FLAGS)]
+    if option == "--label_column" and len(flags) > 1:
         raise InputError(
-            f"{path}: the header {header[0]!r} has no {want} but {mark!r}; save it {want[:-1]}-separated{rename}."
+            f"{path} has no column {name!r}, only {listed(header)}; for one column of 0 and 1 per class, give --problem_type "
+            f"multi_label_classification --label_columns {shlex.join(flags)}."
         )
     folded = {column.casefold(): column for column in header if column}
     near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
@@ -148,114 +203,13 @@ def _column(path: Path, header: Sequence[str], *, name: str, option: str) -> int
     raise InputError(f"{path} has no column {name!r}, only {listed(header)}; {guess}")
 
 
+def _is_flag(label: Any) -> bool:
+    return len(label) == 1 and label[0].casefold() in _FLAGS
+
+
 def _is_missing(cell: str) -> bool:
     """Return whether a cell is empty, has only invisible characters, or a word for no value."""
     return cell.casefold() in MISSING or not any(char.isprintable() and not char.isspace() for char in cell)
-
-
-def read_records(path: Path, wanted: Mapping[str, str | None]) -> tuple[list[str], Records]:
-    """Return the header of a CSV, TSV or JSON Lines file, and its rows that are not blank.
-
-    `.tsv` files have tabs between cells. `.jsonl`, `.ndjson` and `.json` files have one object per line, whose keys are
-    the columns. All others are CSV. Files are UTF-8, with or without a byte order mark.
-
-    Args:
-        path: the file.
-        wanted: the columns to read. The value is the separator for lists in JSON Lines, or None where a list is an error.
-
-    Returns:
-        The header, and per row the line on which it ends (from 1) and its cells, as many as the header has. A missing key
-        or a null is an empty cell.
-
-    Raises:
-        InputError: The file cannot be read or is empty, or a row is not valid.
-    """
-    suffix = path.suffix.lower()
-    if suffix in _JSON_LINES:
-        return _read_json_lines(path, wanted)
-    return _read_cells(path, wanted, "\t" if suffix == ".tsv" else ",")
-
-
-def plain(cell: str) -> str:
-    """Return a cell without surrounding white space and byte order marks, which joined files have inside."""
-    return cell.strip().strip("\ufeff").strip()
-
-
-def _read_cells(path: Path, wanted: Collection[str], delimiter: str) -> tuple[list[str], Records]:
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True, delimiter=delimiter)
-    try:
-        records = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except csv.Error as error:
-        raise InputError(
-            f"{path}, line {reader.line_num}: not readable as {'CSV' if delimiter == ',' else 'TSV'} ({error}); "
-            "close every double quote and write a quote inside a text twice."
-        ) from error
-    if not records:
-        raise InputError(f"{path} is empty; it needs a header row ({delimiter.join(wanted)}) and rows below it.")
-    header = [plain(cell) for cell in records[0][1]]
-    for line, cells in records[1:]:
-        if len(cells) != len(header):
-            raise InputError(
-                f"{path}, line {line}: {len(cells)} cells where the header has {len(header)}; put a text that holds "
-                f'{"commas" if delimiter == "," else "tabs"} or line breaks between double quotes ("...").'
-            )
-    return header, records[1:]
-
-
-def _read_json_lines(path: Path, wanted: Mapping[str, str | None]) -> tuple[list[str], Records]:
-    rows: list[tuple[int, dict[str, Any]]] = []
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            found = json.loads(line, object_pairs_hook=_unique_keys)
-        except (ValueError, RecursionError) as error:
-            why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-            if isinstance(error, json.JSONDecodeError):
-                why = f"{error.msg} at character {error.colno}"  # without the line number, which is always 1
-            raise InputError(
-                f"{path}, line {number}: not readable as JSON Lines ({why}); write one object on each line."
-            ) from error
-        if not isinstance(found, dict):
-            raise InputError(
-                f"{path}, line {number}: {line[:40]!r} is not a JSON object; write one on each line, such as "
-                '{"text": "...", "label": "..."}.'
-            )
-        rows.append((number, found))
-    if not rows:
-        raise InputError(f"{path} is empty; it needs an object on each line, with the keys {', '.join(wanted)}.")
-    header = list(dict.fromkeys(name for _, row in rows for name in row))
-    records = []
-    for number, row in rows:
-        try:
-            cells = {name: _as_cell(row[name], separator) for name, separator in wanted.items() if name in row}
-        except ValueError as error:
-            raise InputError(f"{path}, line {number}: {error}") from None
-        records.append((number, [cells.get(name, "") for name in header]))
-    return header, records
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is given twice")
-    return found
-
-
-def _as_cell(value: Any, separator: str | None) -> str:
-    """Return a JSON value as a cell of a CSV file."""
-    if isinstance(value, list) and separator is not None:
-        words = [_as_cell(item, None) for item in value]
-        if bad := [word for word in words if separator in word]:
-            raise ValueError(f"{bad[0]!r} holds {separator!r}; choose another --label_separator.")
-        return separator.join(words)
-    if isinstance(value, list | dict):
-        raise ValueError(f"{json.dumps(value)[:80]} is not a text or a label; write a string.")
-    if isinstance(value, str):
-        if NO_TEXT.search(value):
-            raise ValueError(f"{ascii(value)[:80]} holds a zero byte or half a character; write it again.")
-        return value
-    return "" if value is None else json.dumps(value)
 
 
 def read_iob(path: Path, args: DataArguments) -> Examples:
@@ -274,7 +228,7 @@ def read_iob(path: Path, args: DataArguments) -> Examples:
     """
     sentences: list[list[tuple[str, str]]] = [[]]
     width = None
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for number, line in enumerate(lines_of(read_text(path)), 1):
         columns = line.split()
         if not columns or columns[0] == _DOCUMENT:
             sentences.append([])

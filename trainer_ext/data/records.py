@@ -1,4 +1,4 @@
-"""Labelled examples as every reader returns them, and the text of a UTF-8 file."""
+"""Labelled examples as every reader returns them, and the text of a file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import InputError
 
 NO_TEXT = re.compile("[\0\ud800-\udfff]")  # a zero byte or half a surrogate pair, which UTF-8 text never has
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ def listed(values: Iterable[str], *, most: int = 12) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, without its byte order mark.
+    """Return the text of a file, UTF-8 or what its byte order mark says, without that mark.
 
     Raises:
-        InputError: The file cannot be read, or is not UTF-8 text.
+        InputError: The file cannot be read, or is not text.
     """
     try:
         data = path.read_bytes()
@@ -63,29 +64,40 @@ def read_text(path: Path) -> str:
     return decode(data, path)
 
 
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text, whose ends are those of Unix, Windows or old Macs."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
 def decode(data: bytes, path: Path) -> str:
-    """Return the bytes of a UTF-8 file as text, without the byte order mark.
+    """Return the bytes of a file as text: UTF-16 with a byte order mark, or else UTF-8; without the mark.
 
     Args:
         data: the content of the file.
         path: its path, for the message.
 
     Raises:
-        InputError: The file is not UTF-8 text; the message names the line.
+        InputError: The file is not text in these encodings; the message names the line.
     """
-    if (zero := data.find(0)) >= 0 and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        line = data.count(b"\n", 0, zero) + 1
-        raise InputError(
-            f"{path}, line {line}: a zero byte at offset {zero}; this may be a spreadsheet (.xlsx), a "
-            "picture or UTF-16: save the file as UTF-8 text."
-        )
-    bom = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
+    encoding, start = "utf-8", 0
+    if not data.startswith(codecs.BOM_UTF32_LE):  # starts as UTF-16 does
+        encoding, start = next(((name, len(mark)) for mark, name in _MARKS if data.startswith(mark)), ("utf-8", 0))
+        if (zero := data.find(0)) >= 0 and encoding == "utf-8":
+            line = data.count(b"\n", 0, zero) + 1
+            raise InputError(
+                f"{path}, line {line}: a zero byte at offset {zero}; this may be a spreadsheet (.xlsx), a "
+                "picture or UTF-16: save the file as UTF-8 text."
+            )
     try:
-        return data[bom:].decode("utf-8")
+        text = data[start:].decode(encoding)
     except UnicodeDecodeError as error:
-        offset = bom + error.start
-        line = data.count(b"\n", 0, offset) + 1
+        offset = start + error.start
+        line = data[start:offset].decode(encoding).count("\n") + 1
         raise InputError(
-            f"{path}, line {line}: byte 0x{data[offset]:02x} at offset {offset} is not UTF-8; "
-            "save the file as UTF-8 (iconv -f OLD -t UTF-8)."
+            f"{path}, line {line}: byte 0x{data[offset]:02x} at offset {offset} is not {encoding.upper()}; save the file "
+            "as UTF-8 ('CSV UTF-8' in Excel; or iconv -f WINDOWS-1252 -t UTF-8, if that is what it is)."
         ) from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise InputError(f"{path}, line {line}: a zero byte in the text; save the file as UTF-8 text.")
+    return text
