@@ -8,6 +8,7 @@ import pickle
 import shutil
 
 import torch
+from safetensors.torch import load_file
 
 from tests.inputs.bad_arguments import corpus
 from tests.inputs.ground import Bad, change_json, change_weights
@@ -83,15 +84,31 @@ class Marks:
         return os.system, (f"touch {self.path}",)
 
 
-def _pickled(model, *, evil=False):
-    from safetensors.torch import load_file
+def _pickled(content=lambda state: state, *, name="pytorch_model.bin"):
+    """The weights as a pickle, changed."""
 
-    state = load_file(model / "model.safetensors")
-    (model / "model.safetensors").unlink()
-    if evil:
-        (model / "pytorch_model.bin").write_bytes(pickle.dumps(Marks(model / "ran")))
-    else:
-        torch.save(state, model / "pytorch_model.bin")
+    def change(model):
+        (model / name).write_bytes(pickle.dumps(Marks(model / "ran")))
+        changed = content(load_file(model / "model.safetensors"))
+        if changed is not None:
+            torch.save(changed, model / name)
+        (model / "model.safetensors").unlink()
+
+    return change
+
+
+EVIL = _pickled(lambda state: None)
+
+
+def _cut(file):
+    file.write_bytes(file.read_bytes()[:-500])
+
+
+def _pickle_index(model, where):
+    state = torch.load(model / "pytorch_model.bin", weights_only=True)
+    (model / "pytorch_model.bin").rename(model / "pytorch_model-00001-of-00001.bin")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(state, where)}
+    (model / "pytorch_model.bin.index.json").write_text(json.dumps(index))
 
 
 def _index(model, where):
@@ -154,9 +171,29 @@ MODELS = {
         check(_tensors(lambda state: state | {first(state): state[first(state)] + float("inf")})),
         ("classifier.weight",),
     ),
-    "a pickle for weights": Bad(check(_pickled), ("pytorch_model.bin", "safetensors")),
-    "a pickle that runs something": Bad(
-        check(lambda model: _pickled(model, evil=True)), ("pytorch_model.bin", "safetensors")
+    "a pickle that runs something": Bad(check(EVIL), ("pickle", "can run code", "model.safetensors")),
+    "a pickle that runs something among weights": Bad(
+        check(_pickled(lambda state: state | {"more": Marks("/dev/null")})), ("can run code",)
+    ),
+    "a pickle of another name": Bad(check(_pickled(name="model.ckpt")), ("model.ckpt", "save_pretrained")),
+    "a pickle with the weights deeper": Bad(
+        check(_pickled(lambda state: {"state_dict": state, "epoch": 3})), ("'state_dict'", "save_pretrained")
+    ),
+    "a pickle of a list": Bad(check(_pickled(lambda state: [*state])), ("not a state dict",)),
+    "a pickle that is cut": Bad(
+        check(lambda m: (_pickled()(m), _cut(m / "pytorch_model.bin"))), ("cannot be opened", "name a finished run")
+    ),
+    "a pickle of whole numbers": Bad(
+        check(_pickled(lambda state: {n: v.to(torch.int64) for n, v in state.items()})), ("embeddings", "INT64")
+    ),
+    "a pickle without a layer": Bad(
+        check(_pickled(lambda state: {n: v for n, v in state.items() if "query" not in n})), ("query",)
+    ),
+    "a pickle with NaN": Bad(
+        check(_pickled(lambda state: state | {first(state): state[first(state)] * float("nan")})), ("NaN",)
+    ),
+    "an index of pickles outside": Bad(
+        check(lambda m: (_pickled()(m), _pickle_index(m, "../elsewhere.bin"))), ("../elsewhere.bin", "outside")
     ),
     "a pickle called safetensors": Bad(check(_weights(lambda data: pickle.dumps(Marks("/dev/null")))), ("header",)),
     "an index outside": Bad(
@@ -240,6 +277,9 @@ MODELS = {
         ),
         ("'a'",),
     ),
+    "teacher: a pickle that runs something": Bad(
+        lambda g: g.recipe(distill_teacher=str(_changed(g, EVIL, "baseline"))), ("can run code",)
+    ),
     "benchmark: weights cut": Bad(lambda g: ["benchmark", _changed(g, _weights(lambda d: d[:-500]))], ("incomplete",)),
     "export: weights cut": Bad(lambda g: ["export", _changed(g, _weights(lambda d: d[:-500]))], ("incomplete",)),
     "export: a config of a list": Bad(lambda g: ["export", _changed(g, _text(b"[]"))], ("config.json",)),
@@ -267,7 +307,7 @@ MODELS = {
         lambda g: ["import-nn-pruning", _changed(g, _weights(lambda d: d[:-500]), "baseline"), g.out], ("incomplete",)
     ),
     "import: a pickle that runs something": Bad(
-        lambda g: ["import-nn-pruning", _changed(g, lambda m: _pickled(m, evil=True), "baseline"), g.out],
+        lambda g: ["import-nn-pruning", _changed(g, EVIL, "baseline"), g.out],
         ("pytorch_model.bin",),
     ),
     "import: pruned heads of words": Bad(

@@ -247,7 +247,7 @@ def export_table(path: str | Path, rows: Sequence[Export]) -> Table:
         rows: the result of `export`.
     """
     weights = weight_bytes(model_folder(path))
-    caption = f"weights: {weights / 2**20:.1f} MiB as safetensors; [low, high]: 95 % interval; same: equal predictions"
+    caption = f"weights: {weights / 2**20:.1f} MiB in its folder; [low, high]: 95 % interval; same: equal predictions"
     result = Table(title=Text(f"{path}: exports"), title_justify="left", caption=Text(caption), caption_justify="left")
     for heading in HEADINGS:
         result.add_column(

@@ -1,16 +1,19 @@
 """Loading: load a model with its head, or a tokenizer, from a folder or the Hub, and raise one readable error if it fails.
 
-`from_pretrained` initialises missing tensors at random, ignores unexpected ones, casts what it finds and falls back to
-pickles, so a damaged model loads but gives other logits. Here the weights are checked: no pickle, no file outside the
-folder, and every tensor present, of the right shape and dtype, and finite.
+`from_pretrained` initialises missing tensors at random, ignores unexpected ones and casts what it finds, so a damaged model
+loads but gives other logits. Here the weights are checked: no file outside the folder, nothing but tensors, and every
+tensor present, of the right shape and dtype, and finite. Older models are a pickle, pytorch_model.bin, which is opened with
+`weights_only=True`: no code in it runs.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from safetensors import safe_open
@@ -27,7 +30,7 @@ SIZES = (
     "vocab_size",
 )  # config fields that must be positive
 POSITIONS_BEHIND_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
-_INDEX = "model.safetensors.index.json"
+_INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _LAYER = re.compile(r"(layers?|groups)\.\d+\.")
@@ -48,6 +51,24 @@ def head_of(config) -> str | None:
     return named[0] if named else None
 
 
+def new_head(model) -> list[str]:
+    """Return the names of the head's parameters if `from_pretrained` had to initialise them, else an empty list.
+
+    Only what is certain counts: parts that were loaded beside parts that were not, whose biases are all zero still. A head
+    that was trained since has others.
+
+    Args:
+        model: a model before it is compressed.
+    """
+    inner = f"{getattr(model, 'base_model_prefix', '')}."
+    # transformers marks the parameters that it loads, for itself; there is no public way to ask.
+    marked = {name: getattr(p, "_is_hf_initialized", False) for name, p in model.named_parameters()}
+    head = [name for name, loaded in marked.items() if not loaded and not name.startswith(inner)]
+    biases = [model.get_parameter(name) for name in head if name.endswith("bias")]
+    fresh = any(marked.values()) and biases and not any(bias.any() for bias in biases)
+    return head if fresh else []
+
+
 def load_model(name: str | Path, *, option: str, way_out: str, head: str | None = None, **kwargs: Any):
     """Load a model that classifies texts or tokens, or that finds where an answer starts and ends.
 
@@ -62,6 +83,7 @@ def load_model(name: str | Path, *, option: str, way_out: str, head: str | None 
         InputError: If the model cannot be loaded, for any reason, or its weights are damaged.
     """
     from transformers import AutoConfig
+    from transformers.utils import cached_file
 
     text = str(name)
     folder = Path(text).expanduser() if Path(text).expanduser().is_dir() else None
@@ -75,9 +97,10 @@ def load_model(name: str | Path, *, option: str, way_out: str, head: str | None 
         _check_config(config)
         saved = head_of(config)
         model, info = auto_class(head or saved or HEADS[0]).from_pretrained(
-            name, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True, **kwargs
+            name, weights_only=True, ignore_mismatched_sizes=True, output_loading_info=True, **kwargs
         )
-        _check_loaded(model, info, folder, with_head=saved is not None and saved == (head or saved))
+        folder = folder or Path(str(cached_file(name, "config.json"))).parent
+        _check_loaded(model, info, _dtypes(folder), with_head=saved is not None and saved == (head or saved))
         return model
     except Exception as error:  # damaged files make a dozen libraries fail in any way
         raise InputError(f"{option} {text} cannot be opened ({_reason(error)}); {way_out}.") from error
@@ -125,28 +148,32 @@ def longest_text(config) -> int | None:
     return positions
 
 
+def weight_files(folder: str | Path) -> list[Path]:
+    """Return the files that hold the weights of a folder: in safetensors, or those of pytorch_model.bin if there are none."""
+    return sorted(Path(folder).glob("*.safetensors")) or sorted(Path(folder).glob("pytorch_model*.bin"))
+
+
 def _check_files(folder: Path) -> None:
-    """Raise a ValueError if the weights of a local model are a pickle, complex, or in files outside the folder."""
-    if not any(folder.glob("*.safetensors")):
-        pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
-        if pickles:
-            raise ValueError(
-                f"its weights are a pickle, {pickles[0]}, which can run code when it is loaded; convert it to "
-                "model.safetensors with save_pretrained"
-            )
+    """Raise a ValueError if the weights of a local model are in files that are not opened, or outside the folder."""
+    others = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern) if file.stem != "training_args")
+    if not weight_files(folder) and others:
+        raise ValueError(
+            f"its weights are in no model.safetensors or pytorch_model.bin, and {others[0]} is not opened; load it with the "
+            "code that wrote it, and save the model with save_pretrained"
+        )
+    for index in (folder / name for name in _INDICES if (folder / name).is_file()):
+        found = json.loads(index.read_text(encoding="utf-8"))
+        named = found.get("weight_map") if isinstance(found, dict) else None
+        if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
+            raise ValueError(f"{index.name} has no weight_map of file names")
+        if outside := sorted({name for name in named.values() if Path(name).name != name}):
+            raise ValueError(f"{index.name} names files outside the folder: {outside[0]}")
     complex_ones = sorted(name for name, kind in _dtypes(folder).items() if kind.startswith("C"))
     if complex_ones:
         raise ValueError(f"{complex_ones[0]} holds complex numbers; weights must be one of {', '.join(_FLOATS)}")
-    if (folder / _INDEX).is_file():
-        found = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-        named = found.get("weight_map") if isinstance(found, dict) else None
-        if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
-            raise ValueError(f"{_INDEX} has no weight_map of file names")
-        if outside := sorted({name for name in named.values() if Path(name).name != name}):
-            raise ValueError(f"{_INDEX} names files outside the folder: {outside[0]}")
 
 
-def _check_loaded(model: Any, info: Mapping[str, Any], folder: Path | None, *, with_head: bool) -> None:
+def _check_loaded(model: Any, info: Mapping[str, Any], dtypes: Mapping[str, str], *, with_head: bool) -> None:
     """Raise a ValueError if a tensor is missing, belongs to no layer, has another shape or dtype, or is not finite.
 
     With another head than the saved one (not `with_head`), head and pooler may be missing.
@@ -165,21 +192,44 @@ def _check_loaded(model: Any, info: Mapping[str, Any], folder: Path | None, *, w
         raise ValueError(f"its weights lack {', '.join(missing[:_SHOWN])}{_and_more(missing[_SHOWN:])}")
     if extra := sorted(name for name in info["unexpected_keys"] if _LAYER.search(name)):
         raise ValueError(f"its weights have {extra[0]}, which its config does not have{_and_more(extra[1:])}")
-    dtypes = _dtypes(folder) if folder else {}
     for name, parameter in model.named_parameters():
-        if dtypes.get(name, "F32") not in _FLOATS:
-            raise ValueError(f"{name} is stored as {dtypes[name]}; weights must be one of {', '.join(_FLOATS)}")
+        dtype = dtypes.get(name, dtypes.get(name.removeprefix(base), "F32"))
+        if dtype not in _FLOATS:
+            raise ValueError(f"{name} is stored as {dtype}; weights must be one of {', '.join(_FLOATS)}")
         if not torch.isfinite(parameter).all():
             raise ValueError(f"{name} holds NaN or infinite numbers")
 
 
 def _dtypes(folder: Path) -> dict[str, str]:
-    """Return the stored dtype of each tensor of a folder."""
+    """Return the stored dtype of each tensor of a folder, by the name that `from_pretrained` gives it."""
     found: dict[str, str] = {}
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, framework="pt") as opened:
-            found |= {name: opened.get_slice(name).get_dtype() for name in opened.keys()}
-    return found
+    for file in weight_files(folder):
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt") as opened:
+                found |= {name: opened.get_slice(name).get_dtype() for name in opened.keys()}
+        else:
+            found |= _pickled_dtypes(file)
+    return {re.sub(r"\bgamma$", "weight", re.sub(r"\bbeta$", "bias", name)): dtype for name, dtype in found.items()}
+
+
+def _pickled_dtypes(file: Path) -> dict[str, str]:
+    """Return the same of a pickle of tensors; of anything else, nothing is run.
+
+    Raises:
+        ValueError: If it holds anything else.
+    """
+    import torch
+
+    with warnings.catch_warnings(action="ignore"):  # about the format of the pickle
+        state = torch.load(file, map_location="meta", weights_only=True)  # on "meta", no weight is read
+    names: Iterable[tuple[Any, Any]] = state.items() if isinstance(state, Mapping) else [("", None)]
+    if other := [name for name, tensor in names if not isinstance(name, str) or not isinstance(tensor, torch.Tensor)]:
+        raise ValueError(
+            f"{file.name} is not a state dict of tensors{f', {other[0]!r} is none' if other[0] else ''}; load it with the "
+            "code that wrote it, and save the model with save_pretrained"
+        )
+    kinds = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+    return {name: kinds.get(one.dtype, str(one.dtype).removeprefix("torch.").upper()) for name, one in names}
 
 
 def _and_more(names: list) -> str:
@@ -187,6 +237,11 @@ def _and_more(names: list) -> str:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, UnpicklingError):
+        return (
+            "its weights are a pickle that is damaged or holds more than tensors; such a pickle can run code when it is loaded, "
+            "so it is not opened: ask for model.safetensors"
+        )
     words = one_line(error)
     return words if isinstance(error, OSError | ValueError | RuntimeError) else f"{type(error).__name__}: {words}"
 

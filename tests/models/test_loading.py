@@ -1,0 +1,166 @@
+"""Loading: models as people have them open with their weights, in every command, or are refused."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.helpers.commands import recipe_fields, run_command, write_recipe
+from tests.helpers.training import PRUNE, make_trainer, new_model
+from tests.inputs.bad_models import Marks
+from tests.inputs.ground import Ground
+from trainer_ext import InputError
+from trainer_ext.models.loading import load_model, weight_files
+
+OPEN = {"option": "MODEL", "way_out": "give another"}
+
+
+def to_pickle(folder, *, parts=1, legacy=False):
+    """Store the weights of a folder as models of 2021 have them: pytorch_model.bin, whole or in parts."""
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    if parts == 1:
+        torch.save(state, folder / "pytorch_model.bin", _use_new_zipfile_serialization=not legacy)
+        return folder
+    names, where = sorted(state), {}
+    for part in range(parts):
+        file = f"pytorch_model-{part + 1:05d}-of-{parts:05d}.bin"
+        where |= dict.fromkeys(names[part::parts], file)
+        torch.save({name: state[name] for name in names[part::parts]}, folder / file)
+    index = {"metadata": {"total_size": 1}, "weight_map": where}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    return folder
+
+
+def to_cache(folder, cache, name="user/old"):
+    """Put a model where the Hub's client looks for one that it has downloaded."""
+    repo = cache / f"models--{name.replace('/', '--')}"
+    snapshot = repo / "snapshots" / ("0" * 40)
+    snapshot.parent.mkdir(parents=True)
+    folder.rename(snapshot)
+    (repo / "refs").mkdir()
+    (repo / "refs/main").write_text("0" * 40)
+    return name
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of the Hub's client, which is offline."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def ground(tmp_path, finished_run):
+    """A good model, and data for it."""
+    return Ground(tmp_path, finished_run)
+
+
+@pytest.mark.parametrize("kind", [{}, {"parts": 3}, {"legacy": True}], ids=str)
+def test_a_pickle_of_tensors_opens_with_its_weights(kind, tiny_model, tmp_path):
+    model = tiny_model()
+    model.save_pretrained(tmp_path)
+    opened = load_model(to_pickle(tmp_path, **kind), **OPEN)
+    assert all(torch.equal(value, opened.state_dict()[name]) for name, value in model.state_dict().items())
+    assert len(weight_files(tmp_path)) == kind.get("parts", 1)
+    opened.save_pretrained(tmp_path / "new")
+    assert [file.name for file in weight_files(tmp_path / "new")] == ["model.safetensors"]
+
+
+def test_a_model_of_the_hub_that_has_only_a_pickle_opens(tiny_model, tmp_path, cache):
+    model = tiny_model()
+    model.save_pretrained(tmp_path / "model")
+    opened = load_model(to_cache(to_pickle(tmp_path / "model"), cache), **OPEN)
+    assert torch.equal(opened.classifier.weight, model.classifier.weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda state, mark: Marks(mark), "can run code"),
+        (lambda state, mark: state | {"more": Marks(mark)}, "can run code"),
+        (lambda state, mark: {name: value.to(torch.int64) for name, value in state.items()}, "stored as INT64"),
+        (lambda state, mark: {n: v for n, v in state.items() if "query" not in n}, "its weights lack .*query"),
+    ],
+)
+def test_a_bad_pickle_of_the_hub_is_refused(change, says, tiny_model, tmp_path, cache):
+    tiny_model().save_pretrained(tmp_path / "model")
+    file = to_pickle(tmp_path / "model") / "pytorch_model.bin"
+    torch.save(change(torch.load(file, weights_only=True), tmp_path / "ran"), file)
+    with pytest.raises(InputError, match=f"^MODEL user/old cannot be opened \\(.*{says}.*give another") as error:
+        load_model(to_cache(tmp_path / "model", cache), **OPEN)
+    assert "use_safetensors" not in str(error.value), "an option that nobody set"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_pickle_of_these_tests_would_run(tmp_path):
+    pickle.loads(pickle.dumps(Marks(tmp_path / "ran")))
+    assert (tmp_path / "ran").exists()
+
+
+def test_whole_numbers_under_older_names_are_refused(tiny_model, tmp_path):
+    """Names without the prefix of the encoder, and gamma for weight, are older names of the same tensors."""
+    model = tiny_model()
+    model.save_pretrained(tmp_path)
+    file = to_pickle(tmp_path) / "pytorch_model.bin"
+    for old in (lambda n: n.removeprefix("bert."), lambda n: n.replace("LayerNorm.weight", "LayerNorm.gamma")):
+        state = {old(name): value for name, value in model.state_dict().items()}
+        torch.save(state, file)
+        assert torch.equal(load_model(tmp_path, **OPEN).classifier.weight, model.classifier.weight)
+        bad = next(name for name in state if old(name) == name and name.endswith(("gamma", "LayerNorm.weight")))
+        torch.save(state | {bad: state[bad].to(torch.int32)}, file)
+        with pytest.raises(InputError, match="LayerNorm.weight is stored as INT32"):
+            load_model(tmp_path, **OPEN)
+
+
+def commands(ground):
+    """Each command that opens a model, with the file that it writes."""
+    model = to_pickle(ground.model("baseline"))
+    corpus = ground.file("corpus.txt", "".join(f"the mango of {n}\nmore iron and {n}\n" for n in range(40)))
+    files = {"compress": ground.out / "baseline", "teacher": ground.out / "baseline", "trim": ground.out}
+    words = {
+        "compress": ground.recipe(model_name_or_path=str(model), num_train_epochs=1),
+        "benchmark": ["benchmark", model, "--batch-size", 1, "--repeats", 3, "--no-memory"],
+        "export": ["export", model, "--format", "onnx"],
+        "check": ["check", model],
+        "trim": ["trim", model, ground.out, "--size", 110, "--corpus", corpus],
+    }
+    return words, files
+
+
+@pytest.mark.parametrize(
+    "command",
+    [*(pytest.param(name, marks=pytest.mark.slow) for name in ("compress", "check")), "benchmark", "export", "trim"],
+)
+def test_every_command_opens_a_pickle(command, ground, monkeypatch, capsys):
+    words, files = commands(ground)
+    if command == "export":
+        (ground.root / "model/tokenizer.json").rename(ground.root / "kept")  # nor had they that in 2021
+        names = json.loads((ground.root / "kept").read_text())["model"]["vocab"]
+        ground.file("model/vocab.txt", "\n".join(sorted(names, key=names.get)))
+        ground.file("model/tokenizer_config.json", '{"tokenizer_class": "BertTokenizer", "do_lower_case": false}')
+    status, out, err = run_command(monkeypatch, capsys, *words[command])
+    assert status == 0, err
+    if command in files:
+        assert (files[command] / "model.safetensors").is_file()
+        assert not list(ground.out.rglob("pytorch_model*"))
+
+
+@pytest.mark.slow
+def test_a_teacher_may_be_a_pickle(ground, monkeypatch, capsys, tmp_path):
+    to_pickle(ground.model("baseline"))
+    fields = recipe_fields(ground.root / "data", ground.out, distill_teacher=str(ground.root / "model"))
+    fields |= {"model_name_or_path": str(ground.finished / "baseline"), "num_train_epochs": 1}
+    status, _, err = run_command(monkeypatch, capsys, "compress", write_recipe(tmp_path / "r.yaml", fields))
+    assert status == 0, err
+
+
+def test_a_script_whose_teacher_is_a_pickle(tmp_path):
+    new_model(seed=1).save_pretrained(tmp_path / "teacher")
+    teacher = to_pickle(tmp_path / "teacher")
+    trainer = make_trainer(tmp_path / "out", distill_teacher=str(teacher), max_steps=2, **PRUNE)
+    trainer.train()
+    trainer.save_model(tmp_path / "small")
+    assert (tmp_path / "small/model.safetensors").is_file()
