@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+from tests.helpers.tiny_models import build
 from trainer_ext.benchmark import latency, size
 
 HIDDEN, LAYERS, INNER, VOCABULARY = 32, 2, 64, 128
@@ -79,7 +80,7 @@ def test_shared_parameters_count_once():
 
 
 def test_weight_bytes(tmp_path):
-    with pytest.raises(ValueError, match="No \\*.safetensors in"):
+    with pytest.raises(ValueError, match="No weights in"):
         size.weight_bytes(tmp_path)
     (tmp_path / "other.bin").write_bytes(b"x" * 1000)
     for name in ("a", "b"):
@@ -95,6 +96,36 @@ def test_flops_by_hand(attention, batch, length):
     pooler_and_head = 2 * batch * (HIDDEN * HIDDEN + HIDDEN * 2)
     counted = size.forward_flops(tiny(attention), batch, length)
     assert counted == linear + scores_and_context + pooler_and_head
+
+
+# What the published DeBERTa models say of positions, and what their relatives do.
+DEBERTA = {
+    "relative_attention": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+}
+DEBERTA |= {"norm_rel_ebd": "layer_norm", "share_att_key": True, "max_relative_positions": -1, "position_buckets": 8}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"norm_rel_ebd": "none"}, {"share_att_key": False}, {"pos_att_type": "c2p"}, {"position_buckets": -1}],
+)
+def test_flops_of_relative_positions_by_hand(changes):
+    config = DEBERTA | changes
+    model = build("deberta-v2", **config).requires_grad_(True)
+    model.classifier.bias.requires_grad_(False)
+    length, hidden, inner, layers = 16, 32, 64, 2
+    places = 2 * (config["position_buckets"] if config["position_buckets"] > 0 else 40)
+    kinds = 1 if config["pos_att_type"] == "c2p" else 2
+    linear = 2 * length * (4 * hidden * hidden + 2 * hidden * inner)
+    positions = kinds * (2 * places * hidden * hidden + 2 * length * hidden * places)
+    scores_and_context = 2 * 2 * length * length * hidden
+    pooler_and_head = 2 * (hidden * hidden + hidden * 3)
+    counted = size.forward_flops(model, 1, length)
+    assert counted == layers * (linear + positions + scores_and_context) + pooler_and_head
+    assert [name for name, one in model.named_parameters() if not one.requires_grad] == ["classifier.bias"]
 
 
 def test_random_inputs_stay_in_the_vocabulary():

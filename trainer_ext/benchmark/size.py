@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ..models.architectures import find_encoder, is_stock
+from ..models.loading import weight_files
 from ..report.schema import Parameters
 
 if TYPE_CHECKING:
@@ -49,14 +50,14 @@ def _encoder(model: nn.Module) -> nn.Module | None:
 
 
 def weight_bytes(folder: str | Path) -> int:
-    """Return the total size of the `*.safetensors` files in a folder.
+    """Return the total size of the files in a folder that hold the weights.
 
     Raises:
         ValueError: There are none.
     """
-    files = sorted(Path(folder).glob("*.safetensors"))
+    files = weight_files(folder)
     if not files:
-        raise ValueError(f"No *.safetensors in {folder}; give the folder that save_pretrained wrote.")
+        raise ValueError(f"No weights in {folder}; give the folder that save_pretrained wrote.")
     return sum(file.stat().st_size for file in files)
 
 
@@ -73,7 +74,7 @@ def forward_flops(model: nn.Module, batch_size: int, sequence_length: int) -> in
     """
     inputs = random_inputs(model, batch_size, sequence_length=sequence_length)
     extra = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _sdpa_flops}
-    with evaluating(model), torch.inference_mode(), FlopCounterMode(display=False, custom_mapping=extra) as counter:
+    with _without_gradients(model), FlopCounterMode(display=False, custom_mapping=extra) as counter:
         model(**inputs)
     return int(counter.get_total_flops())
 
@@ -119,6 +120,24 @@ def evaluating(*models: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def _without_gradients(model: nn.Module) -> Iterator[None]:
+    """Evaluate a model whose parameters need no gradient inside the block.
+
+    The counter asks each output of a module that needs one for its gradient function. In DeBERTa a module hands out its
+    weight, which has none under `no_grad` or `inference_mode`.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        with evaluating(model), torch.no_grad():
+            yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def _sizes(module: nn.Module) -> dict[int, int]:
