@@ -1,43 +1,44 @@
 """`DistillPruneTrainer`: a Hugging Face `Trainer` that prunes and distils, and ends with the small model.
 
-The training loop is that of `Trainer`. Each method of `DistillPruneMixin` overrides one of its hooks and calls `super()`,
-except `_loss_with_terms`, which calls the `compute_loss` of the class; the methods stand in the order in which a training runs them:
+The training loop is that of `Trainer`. Each method of `DistillPruneMixin` overrides one of its hooks and calls `super()`;
+the methods stand in the order in which a training runs them:
 
     __init__, call_model_init   open the teachers, drop layers, attach masks
-    train                       train, shrink, and train the small model further (`prune_recovery_epochs`)
+    train                       train dense (`dense_epochs`), train, shrink, and train further (`prune_recovery_epochs`)
     create_optimizer            give the scores of the masks a learning rate of their own
-    get_batch_samples           count what the loss is averaged over
-    _loss_with_terms            add the teacher's loss terms to the loss of compute_loss, also of the script's own
     log                         add the mean of each loss term, and the sparsity
     shrink                      replace the model by the smaller one that computes the same
 
-The sparsity is raised by `PruningCallback` (callbacks.py); what is published is chosen by `HubMixin` (hub/).
+The sparsity is raised by `PruningCallback` (callbacks.py); the loss terms of teachers and masks are added by `LossMixin`
+(distillation/); what is published is chosen by `HubMixin` (hub/).
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import functools
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.optim import Optimizer
-from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainerState, TrainingArguments, set_seed
 from transformers.trainer_utils import TrainOutput
 
 from .callbacks import PruningCallback
 from .distillation.collator import TeacherCollator, check_rows, split_inputs
 from .distillation.distillation import Distillation
-from .distillation.losses import IGNORED, LossTerms
+from .distillation.losses import LossTerms
 from .distillation.teachers import load_teacher
+from .distillation.trainer_mixin import LossMixin
 from .errors import InputError
 from .hub.trainer_mixin import HubMixin
 from .hub.trainer_report import Before, before
 from .models.architectures import is_stock
 from .models.custom import check_publishable
+from .models.loading import new_head, save_under_own_names, use_trainable_dtype
 from .pruning import masks, preflight
 from .pruning.config import PruningSpec
 from .pruning.prepare import prepare_model
@@ -45,19 +46,24 @@ from .pruning.verify import CompressionResult, shrink_and_verify
 from .report.io import utc_now
 from .training_args import DistillPruneTrainingArguments
 from .utils import finite
-from .utils.checkpoints import checkpoint_to_resume, is_finished, is_past_the_end
+from .utils.checkpoints import STATE, checkpoint_to_resume, is_finished
 from .utils.distributed import check_one_device, check_whole_model, check_whole_parameters
 from .utils.files import writing_to
 from .utils.training import (
+    DENSE,
     RECOVERY,
     add_parameters,
     call_as_known,
+    dense_arguments,
+    dense_to_resume,
     forget_checkpoints,
-    is_overridden,
     recovery_arguments,
     recovery_checkpoint,
     score_parameters,
+    without_model_init,
 )
+
+logger = logging.getLogger(__name__)
 
 # At run time the mixin has no Trainer among its bases: the class that it is mixed into brings its own.
 if TYPE_CHECKING:
@@ -66,7 +72,7 @@ else:
     _Base = object
 
 
-class DistillPruneMixin(HubMixin, _Base):
+class DistillPruneMixin(LossMixin, HubMixin, _Base):
     """Mixin that makes any `Trainer` prune and distil. Put it first among the base classes.
 
     Args:
@@ -106,6 +112,12 @@ class DistillPruneMixin(HubMixin, _Base):
         self.compression: CompressionResult | None = None
         self.distillation: Distillation | None = None
         self._before: Before | None = None
+        # What the arguments of a dense training differ in, None without one; whether the model waits for it or is in it;
+        # and its result.
+        self._dense_run: dict[str, Any] | None = None
+        self._dense, self._dense_state = False, TrainerState()
+        optimizers = kwargs.get("optimizers", positional[8] if len(positional) > 8 else ())
+        self._own_optimizer = any(each is not None for each in optimizers)
         self._made: str | None = None  # UTC time at which the training ended
         self._terms, self._terms_due, self._diverged = LossTerms(), False, False
         self._loaded_teachers: dict[str, PreTrainedModel] = {}  # by name, so that each is read once
@@ -120,11 +132,10 @@ class DistillPruneMixin(HubMixin, _Base):
         if model is not None:
             model = self._prepare_student(model)
         super().__init__(model, args, *positional, **kwargs)
-        # On the instance, since the compute_loss of a script may be defined above or below this mixin.
-        self.compute_loss = functools.partial(self._loss_with_terms, self.compute_loss)  # type: ignore[method-assign]
-        if self._compresses:
+        self._wrap_loss()
+        if self._compresses or self._dense:
             check_one_device(self.args)
-        if self.distillation:
+        if self.distillation or self._dense:
             check_rows(self.train_dataset, self.data_collator, remove_unused_columns=self.args.remove_unused_columns)
         self._add_pruning_callback()
 
@@ -136,7 +147,8 @@ class DistillPruneMixin(HubMixin, _Base):
             self.args.set_compression(trial if isinstance(trial, Mapping) else self.hp_space(trial))
             self._add_pruning_callback()
         self._check_sharding()
-        return self._prepare_student(cast(PreTrainedModel, super().call_model_init(trial)))
+        model = cast(PreTrainedModel, super().call_model_init(trial))
+        return self._prepare_student(model, searching=trial is not None)
 
     def _add_pruning_callback(self) -> None:
         """Add `PruningCallback` if something is pruned, once: a search may turn pruning on later."""
@@ -148,11 +160,68 @@ class DistillPruneMixin(HubMixin, _Base):
         if self._compression_asked:
             check_whole_parameters(self.args)
 
-    def _prepare_student(self, model: PreTrainedModel) -> PreTrainedModel:
+    def _prepare_student(self, model: PreTrainedModel, *, searching: bool = False) -> PreTrainedModel:
+        """Return the model to train first: as it is if it is trained dense, else with masks and teachers."""
+        if not searching:
+            self._dense_run = None
+        run = self._dense_run_of(model, searching)
+        self._dense = run is not None
+        if run is None:
+            return self._attach(model)
+        self._dense_run = run
+        with self._attached_to_copy(model):
+            return model
+
+    @contextlib.contextmanager
+    def _attached_to_copy(self, model: PreTrainedModel) -> Iterator[PreTrainedModel]:
+        """Prepare a copy of a model for the block: what cannot be compressed is refused before the dense training."""
+        self._dense = False
+        try:
+            yield self._attach(copy.deepcopy(model))
+        finally:
+            self._dense, self.distillation = True, None
+            vars(self).pop("loss_is_scaled_for_ga", None)
+
+    def _dense_run_of(self, model: PreTrainedModel, searching: bool) -> dict[str, Any] | None:
+        """Return what the arguments of a dense training differ in; None if there is to be none."""
+        asked = self._options.dense_epochs
+        if not (asked or self._spec is not None or "self" in self._teacher_names) or hasattr(model, "pruning"):
+            return None
+        new = ", ".join(new_head(model))
+        why = "in a hyperparameter search" if searching else "with optimizers=..." if self._own_optimizer else None
+        if asked and why:
+            raise ValueError(
+                f"dense_epochs={asked} cannot be used {why}, since it trains twice. Train the model before that and start "
+                "from the result; or set dense_epochs to 0."
+            )
+        if asked:
+            return {"num_train_epochs": asked, "max_steps": -1}
+        if new and asked is None and not why:
+            logger.warning(
+                "The head of the model (%s) is new. So the whole model is trained first, as long as the run itself; the "
+                "result is the baseline%s. dense_epochs sets how long, and 0 starts with the compression.",
+                new,
+                "" if self._given_teachers else " and the teacher 'self'",
+            )
+            return {}
+        if new:
+            logger.warning(
+                "The head of the model (%s) is new%s: what is pruned now has not learned the task%s. Train the model first, "
+                "%s.",
+                new,
+                f", and {why} it is not trained first" if why else "",
+                ", and the teacher 'self' answers at random" if "self" in self._teacher_names else "",
+                "and start from the result" if why else "with dense_epochs",
+            )
+        return None
+
+    def _attach(self, model: PreTrainedModel) -> PreTrainedModel:
         """Set up the teachers, then drop layers and attach masks: 'self' is copied while the model is still dense."""
         options = self._options
         if self._compression_asked:
             check_whole_model(model)
+            use_trainable_dtype(model, scaled=self.args.fp16)
+            save_under_own_names(model)
             finite.check_given(model, "The model")
             self._before = before(model)  # for the card
         if self._spec is not None and not hasattr(model, "pruning"):
@@ -221,6 +290,48 @@ class DistillPruneMixin(HubMixin, _Base):
             )
         self._terms, self._diverged = LossTerms(), False  # drops terms that an earlier run did not log
         self._terms_due = False
+        self._dense_state = TrainerState()
+        with contextlib.ExitStack() as stack:
+            if trial is not None:
+                self._dense = False
+            elif self._dense_run is not None and (self._dense or self.model_init is not None):
+                resume_from_checkpoint = self._train_dense(resume_from_checkpoint, ignore_keys_for_eval)
+                stack.enter_context(without_model_init(self))
+            return self._train_compressed(resume_from_checkpoint, trial, ignore_keys_for_eval)
+
+    def _train_dense(self, resume_from_checkpoint: str | bool | None, ignore: list[str] | None) -> str | bool | None:
+        """Train the whole model, then attach teachers and masks; return what the compression resumes from."""
+        folder = Path(str(self.args.output_dir)) / DENSE
+        last, finished, rest = dense_to_resume(folder, resume_from_checkpoint)
+        self._dense, self.compression = True, None
+        if not is_stock(dense := self.accelerator.unwrap_model(self.model)):
+            with self._attached_to_copy(dense) as student:
+                self._try_before_training(student)
+        saves = self.args.save_strategy != "no"
+        if finished is None:
+            if last is None and saves and self.args.should_save:
+                (folder / STATE).unlink(missing_ok=True)
+                forget_checkpoints(folder)
+            with dense_arguments(self, folder, **cast(dict, self._dense_run)):
+                self._train(last, None, ignore)
+                if saves:
+                    self.save_model(str(folder), _internal_call=True)
+                    self.save_state()
+            self._dense_state = self.state
+        else:
+            self._load_from_checkpoint(str(finished))
+            self._dense_state = TrainerState.load_from_json(str(finished / STATE))
+        finite.check_trained(self.model, "The dense training")
+        set_seed(self.args.seed)  # the same random state whether or not it was resumed
+        model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        self._dense = False
+        self._replace_model(self._attach(model))
+        return rest
+
+    def _train_compressed(
+        self, resume_from_checkpoint: str | bool | None, trial: Any, ignore_keys_for_eval: list[str] | None
+    ) -> TrainOutput:
+        """Train with masks and teachers, shrink, and train the small model further."""
         if self._compresses:
             resume_from_checkpoint = checkpoint_to_resume(str(self.args.output_dir), resume_from_checkpoint)
         checkpoint = Path(resume_from_checkpoint) if isinstance(resume_from_checkpoint, str) else None
@@ -228,7 +339,7 @@ class DistillPruneMixin(HubMixin, _Base):
         if self._spec is not None and trial is None and self.args.should_save and not at_end:
             # The run that starts now ends with another small model.
             forget_checkpoints(Path(str(self.args.output_dir)) / RECOVERY)
-        self._try_before_training()
+        self._try_before_training(self.model)
         output = self._train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
             self.shrink()
@@ -245,13 +356,16 @@ class DistillPruneMixin(HubMixin, _Base):
                     self.objective = None  # that of the model before recovery; Trainer now evaluates again
                 metrics = {f"recovery_{name}": value for name, value in recovery.metrics.items()}
                 output = output._replace(metrics=output.metrics | metrics)
+        self.state.log_history = self._dense_state.log_history + self.state.log_history
         self._made = utc_now()
         return output
 
-    def _try_before_training(self) -> None:
+    def _try_before_training(self, student: PreTrainedModel | None) -> None:
         """Try on a batch what could fail after the training of a model of the user's own class."""
-        model = self.accelerator.unwrap_model(self.model)
-        if not self._compresses or is_stock(model):
+        if not self._compresses or student is None:  # a search has no model yet
+            return
+        model = self.accelerator.unwrap_model(student)
+        if is_stock(model):
             return
         batch = preflight.first_batch(self)
         inputs = split_inputs(batch)[0] if isinstance(self.data_collator, TeacherCollator) else batch
@@ -287,95 +401,6 @@ class DistillPruneMixin(HubMixin, _Base):
             add_parameters(optimizer, self.distillation.parameters, scheduler=self.lr_scheduler)
         return optimizer
 
-    def get_batch_samples(
-        self, epoch_iterator: Iterator, num_batches: int, device: torch.device
-    ) -> tuple[list, torch.Tensor | int | None]:
-        """Count the rows of question answering too, since `Trainer` counts `labels` only; return no batch at the end.
-
-        At the end of a run that was resumed, `Trainer` would make one step more.
-        """
-        if self._compresses and is_past_the_end(self):
-            return [], None
-        samples, count = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if count is None and self._compresses and samples and "start_positions" in samples[0]:
-            count = self._get_num_items_in_batch([{"labels": batch["start_positions"]} for batch in samples], device)
-        if self._terms_due:
-            raise ValueError(
-                f"{type(self).__name__} made a training step without self.compute_loss(model, inputs), to which the terms "
-                "of the teacher are added: call it in training_step, and define a loss of your own as compute_loss in "
-                "the class."
-            )
-        self._terms_due = bool(self.distillation and samples)
-        return samples, count
-
-    def _loss_with_terms(
-        self, task_loss: Callable, model: torch.nn.Module, inputs: dict[str, Any], *given: Any, **named: Any
-    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        """Compute the task loss, and in training add the terms of the teachers and of the masks, once.
-
-        It is called in place of `compute_loss`, and not as an override: a script's own `compute_loss` rarely calls `super()`.
-
-        Args:
-            task_loss: `compute_loss` of the class of this trainer: the mean over a micro-batch.
-            model: the student, possibly wrapped.
-            inputs: a batch, with the columns of the teacher if `data_collator` is a `TeacherCollator`.
-            *given: further arguments of `compute_loss`: `return_outputs`, `num_items_in_batch`.
-            **named: the same, by name.
-        """
-        batch = dict(inputs)  # a compute_loss may take the labels out of the inputs
-        if isinstance(self.data_collator, TeacherCollator):
-            inputs, _ = split_inputs(inputs)
-        if not self._compresses or not model.training:
-            return call_as_known(task_loss, model, inputs, *given, **named)
-        named |= zip(("return_outputs", "num_items_in_batch"), given, strict=False)
-        in_batch, labels = named.get("num_items_in_batch"), cast(Any, batch.get("labels"))
-        # The model gets no count of items, so that the task loss is the mean over this micro-batch. The user's own
-        # functions get the count of this micro-batch: by it a sum becomes that mean.
-        own = self.compute_loss_func is not None or is_overridden(self, "compute_loss", Trainer)
-        counted = own and in_batch is not None and labels is not None
-        named["num_items_in_batch"] = labels.ne(IGNORED).sum() if counted else None
-        watched: contextlib.AbstractContextManager = contextlib.nullcontext()
-        if self.distillation:
-            watched = self.distillation.watch(model, self.accelerator.unwrap_model(model), self._options)
-        accepts, self.model_accepts_loss_kwargs = self.model_accepts_loss_kwargs, False
-        try:
-            with watched as seen:
-                result = call_as_known(task_loss, model, inputs, **named)
-        finally:
-            self.model_accepts_loss_kwargs = accepts
-        loss, *outputs = result if isinstance(result, tuple) else (result,)
-        if counted and self.compute_loss_func and self.args.average_tokens_across_devices:
-            loss = loss / self.accelerator.num_processes  # by which Trainer has just multiplied it
-        if labels is not None:
-            loss = torch.where(labels.ne(IGNORED).any(), loss, 0.0)  # the mean over no label at all is NaN
-        share = self._share_of_batch(batch, in_batch)
-        terms, weights = {"loss_task": loss}, {"loss_task": 1.0}
-        if self.distillation:
-            terms |= self.distillation.terms(seen, batch, self._options, self.accelerator.autocast)
-            weights = self.distillation.weights(self._options)
-        pruning = getattr(self.accelerator.unwrap_model(self.model), "pruning", None)
-        if pruning is not None and (penalty := pruning.penalty) is not None:
-            terms, weights = terms | {"loss_penalty": penalty}, weights | {"loss_penalty": 1.0}
-        if len(terms) > 1:
-            self._terms.add(terms, share)
-            loss = sum(weights[name] * term for name, term in terms.items())
-        self._terms_due = False
-        loss = loss * share
-        return (loss, *outputs) if outputs else loss
-
-    def _share_of_batch(
-        self, batch: Mapping[str, Any], num_items_in_batch: torch.Tensor | int | None
-    ) -> torch.Tensor | float:
-        """Return the share of this micro-batch in the accumulated batch, so that splitting a batch changes nothing.
-
-        Trainer counts labels over all micro-batches, and over the processes, whose gradients DDP then averages.
-        """
-        labels = batch.get("labels", batch.get("start_positions"))
-        if num_items_in_batch is None or labels is None:
-            return 1.0 / self.current_gradient_accumulation_steps
-        share = labels.ne(IGNORED).sum() / cast(torch.Tensor, num_items_in_batch).clamp(min=1)
-        return share * self.accelerator.num_processes if self.args.average_tokens_across_devices else share
-
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the mean of each loss term and the current sparsity to the training log.
 
@@ -405,11 +430,14 @@ class DistillPruneMixin(HubMixin, _Base):
             self.distillation.detach(masked)
         batch = None if is_stock(masked) else preflight.first_batch(self)
         smaller, self.compression = shrink_and_verify(masked, batch)
+        self._replace_model(smaller)
+        return self.compression
+
+    def _replace_model(self, model: PreTrainedModel) -> None:
         self.accelerator.free_memory()
-        self.model = self.model_wrapped = self.callback_handler.model = smaller
+        self.model = self.model_wrapped = self.callback_handler.model = model
         self.optimizer = self.lr_scheduler = None
         self.callback_handler.optimizer = self.callback_handler.lr_scheduler = None
-        return self.compression
 
     @property
     def _options(self) -> DistillPruneTrainingArguments:
@@ -423,7 +451,10 @@ class DistillPruneMixin(HubMixin, _Base):
 
     @property
     def _teacher_names(self) -> list[str]:
-        return self.args.teacher_names if isinstance(self.args, DistillPruneTrainingArguments) else []
+        if not isinstance(self.args, DistillPruneTrainingArguments):
+            return []
+        default = self._dense_run is not None and self.args.distill_teacher is None and not self._given_teachers
+        return self.args.teacher_names or (["self"] if default else [])
 
     @property
     def _compression_asked(self) -> bool:
@@ -431,7 +462,7 @@ class DistillPruneMixin(HubMixin, _Base):
 
     @property
     def _compresses(self) -> bool:
-        return self._spec is not None or self.distillation is not None
+        return not self._dense and (self._spec is not None or self.distillation is not None)
 
 
 class DistillPruneTrainer(DistillPruneMixin, Trainer):

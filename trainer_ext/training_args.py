@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from transformers import TrainingArguments
@@ -32,6 +32,7 @@ CHOICES = {
 RANGES = {
     "prune_sparsity": (lambda x: 0 <= x < 1, "in [0, 1); 0.5 removes half"),
     "prune_speedup": (lambda x: 1 <= x < math.inf, "at least 1; 2 halves the time of a forward pass"),
+    "dense_epochs": (lambda x: 0 <= x < math.inf, "0 or more"),
     "prune_layers": (lambda x: 0 <= x < math.inf and x % 1 == 0, "0 or a whole number"),
     "prune_recovery_epochs": (lambda x: 0 <= x < math.inf, "0 or more"),
     "prune_latency_batch_size": (lambda x: 1 <= x < math.inf, "at least 1"),
@@ -45,7 +46,8 @@ RANGES = {
     "distill_hidden": (lambda x: 0 <= x < math.inf, "0 or more; 1 is usual"),
     "distill_relations": (lambda x: 0 <= x < math.inf, "0 or more; 1 is usual"),
 }
-OPTIONAL = frozenset({"prune_speedup"})
+OPTIONAL = frozenset({"prune_speedup", "dense_epochs"})
+PREFIXES = ("prune_", "distill_", "dense_")  # of our fields
 
 
 def _option(default: Any, text: str) -> Any:
@@ -64,13 +66,16 @@ class DistillPruneTrainingArguments(TrainingArguments):
         ValueError: If a field is out of range or two fields exclude each other; the message says what to change.
     """
 
-    prune_method: Method = _option(
-        "none",
+    prune_method: Method | None = _option(
+        None,
         "How units are chosen: none = no pruning, movement = rank of learned scores, soft_movement = threshold on "
-        "learned scores, with a penalty that is adjusted to reach the target, magnitude = mean |weight|.",
+        "learned scores, with a penalty that is adjusted to reach the target, magnitude = mean |weight|. Default: "
+        "movement if prune_sparsity or prune_speedup is given, else none.",
     )
-    prune_sparsity: float = _option(
-        0.5, "Fraction of the encoder's prunable weights that is removed at the end, in [0, 1)."
+    prune_sparsity: float | None = _option(
+        None,
+        "Fraction of the encoder's prunable weights that is removed at the end, in [0, 1). Default: 0.5 if a "
+        "prune_method is given.",
     )
     prune_speedup: float | None = _option(
         None,
@@ -120,9 +125,16 @@ class DistillPruneTrainingArguments(TrainingArguments):
     prune_score_lr: float = _option(
         1e-2, "Learning rate of the scores (movement only), above 0; their weight decay is 0."
     )
+    dense_epochs: float | None = _option(
+        None,
+        "Epochs in which the whole model is fine-tuned before it is compressed, at least 0; the result is the baseline and"
+        " the teacher 'self', and is kept in output_dir/dense. Default: as long as the run itself if the head of the model"
+        " is newly initialised and it is to be pruned, else 0.",
+    )
     distill_teacher: str | None = _option(
         None,
-        "Teacher: 'self' (a copy of the dense model that is trained), a folder, or a Hub id. Default: no teacher.",
+        "Teacher: 'self' (a copy of the dense model that is trained), a folder, a Hub id, or none. Default: 'self' after"
+        " dense_epochs, else none.",
     )
     distill_teachers: list[str] | None = _option(
         None,
@@ -153,6 +165,11 @@ class DistillPruneTrainingArguments(TrainingArguments):
     )
 
     def __post_init__(self):
+        asked = self.prune_sparsity is not None or self.prune_speedup is not None
+        if self.prune_method is None:
+            self.prune_method = "movement" if asked else "none"
+        if self.prune_sparsity is None:
+            self.prune_sparsity = 0.5
         check_compression(self)
         resolve_fp16(self)
         super().__post_init__()
@@ -160,7 +177,7 @@ class DistillPruneTrainingArguments(TrainingArguments):
     @property
     def teacher_names(self) -> list[str]:
         """The teachers by name, from `distill_teacher` or `distill_teachers`."""
-        return self.distill_teachers or ([] if self.distill_teacher is None else [self.distill_teacher])
+        return self.distill_teachers or ([] if self.distill_teacher in (None, "none") else [self.distill_teacher])
 
     @property
     def pruning_spec(self) -> PruningSpec | None:
@@ -168,8 +185,8 @@ class DistillPruneTrainingArguments(TrainingArguments):
         if self.prune_method == "none" or (self.prune_sparsity == 0 and self.prune_speedup is None):
             return None
         return PruningSpec(
-            method=self.prune_method,
-            sparsity=self.prune_sparsity,
+            method=cast(str, self.prune_method),
+            sparsity=cast(float, self.prune_sparsity),
             attention="none" if self.prune_structure == "plain" else self.prune_attention,
             block_size=self.prune_block_size,
             ffn=self.prune_ffn,
@@ -180,7 +197,7 @@ class DistillPruneTrainingArguments(TrainingArguments):
         )
 
     def set_compression(self, values: Mapping[str, Any]) -> None:
-        """Set the `prune_*` and `distill_*` fields to the values of a trial of a hyperparameter search.
+        """Set the `prune_*`, `distill_*` and `dense_*` fields to the values of a trial of a hyperparameter search.
 
         Args:
             values: values by field name; other fields are left to `Trainer`.
@@ -189,8 +206,11 @@ class DistillPruneTrainingArguments(TrainingArguments):
             ValueError: As for the class.
         """
         for name in values.keys() & type(self).__dataclass_fields__.keys():
-            if name.startswith(("prune_", "distill_")):
+            if name.startswith(PREFIXES):
                 setattr(self, name, values[name])
+        if "prune_method" not in values and self.prune_method == "none":
+            if values.keys() & {"prune_sparsity", "prune_speedup"}:
+                self.prune_method = "movement"
         check_compression(self)
 
 
@@ -229,6 +249,12 @@ def _check_pruning(args: DistillPruneTrainingArguments) -> None:
         raise ValueError("prune_attention and prune_ffn are both 'none': nothing is left to prune.")
     if args.prune_speedup is not None and args.prune_method == "none":
         raise ValueError(f"prune_speedup={args.prune_speedup} needs a prune_method, such as movement.")
+    drops = args.prune_layers or args.prune_layer_ids
+    if args.dense_epochs and not (args.pruning_spec or drops or args.teacher_names):
+        raise ValueError(
+            f"dense_epochs={args.dense_epochs} trains the model before it is compressed, and nothing is to be pruned or "
+            "distilled: give prune_sparsity, prune_layers or distill_teacher, or leave dense_epochs out."
+        )
     ids = args.prune_layer_ids
     if ids is not None and (not isinstance(ids, list) or not ids or not all(type(i) is int and i >= 0 for i in ids)):
         raise ValueError(f"prune_layer_ids must be a list of layers counted from 0, got {ids!r}.")
@@ -278,10 +304,11 @@ def resolve_fp16(args: TrainingArguments) -> None:
     autocast there.
 
     Args:
-        args: a `TrainingArguments` before its own `__post_init__`; changed in place.
+        args: a `TrainingArguments` before its own `__post_init__`; changed in place. With `bf16=True` as well, it is left to
+            be refused there.
     """
     on_accelerator = torch.accelerator.is_available() and not args.use_cpu
-    if not args.fp16 or on_accelerator:
+    if not args.fp16 or args.bf16 or on_accelerator:
         return
     args.fp16 = False
     if cpu_has_bf16():

@@ -30,6 +30,7 @@ CHOSEN = {
     "prune_latency_dtype": "bfloat16",
     "prune_latency_batch_size": 8,
     "prune_latency_length": 64,
+    "dense_epochs": 1.5,
     "distill_teacher": "self",
     "distill_alpha": 0.25,
     "distill_temperature": 4.0,
@@ -70,6 +71,27 @@ def test_defaults_ask_for_nothing(tmp_path, parse):
     assert args.distill_teacher is None
 
 
+@pytest.mark.parametrize(
+    ("given", "method", "sparsity"),
+    [
+        ({"prune_sparsity": 0.3}, "movement", 0.3),
+        ({"prune_speedup": 2.0}, "movement", 0.5),
+        ({"prune_method": "magnitude"}, "magnitude", 0.5),
+        ({"prune_method": "none", "prune_sparsity": 0.3}, "none", 0.3),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("parse", [parse_command_line, parse_yaml])
+def test_sparsity_or_speed_alone_prunes(tmp_path, parse, given, method, sparsity):
+    args = parse({**STOCK, **given}, tmp_path)
+    assert (args.prune_method, args.prune_sparsity) == (method, sparsity)
+    assert (args.pruning_spec is None) is (method == "none")
+
+
+def test_no_teacher_by_name(tmp_path):
+    assert parse_yaml({**STOCK, "distill_teacher": "none"}, tmp_path).teacher_names == []
+
+
 @pytest.mark.parametrize("field", OURS, ids=lambda field: field.name)
 def test_every_field_says_what_it_is_and_what_it_may_be(field):
     text = field.metadata["help"]
@@ -87,10 +109,10 @@ def test_a_field_without_a_range_would_be_seen():
 
 NAN, INF = float("nan"), float("inf")
 REFUSED = {
-    "prune_method": ["l0", "", None, "Movement"],
+    "prune_method": ["l0", "", "Movement"],
     "prune_attention": ["blocks", None],
     "prune_ffn": ["head", None],
-    "prune_sparsity": [-0.01, 1.0, 50, NAN, INF, -INF, "half", None],
+    "prune_sparsity": [-0.01, 1.0, 50, NAN, INF, -INF, "half"],
     "prune_block_size": [0, -32, NAN, INF, "32", None],
     "prune_start": [-0.1, 1.0, NAN, INF, "0.1", None],
     "prune_end": [0.0, -0.5, 1.01, NAN, INF, "0.6", None],
@@ -98,6 +120,7 @@ REFUSED = {
     "prune_speedup": [0.99, 0, NAN, INF, "2"],
     "prune_structure": ["stock", None],
     "prune_layers": [-1, 1.5, NAN, INF, "1", None],
+    "dense_epochs": [-1, NAN, INF, "1"],
     "prune_recovery_epochs": [-1, NAN, INF, "1", None],
     "prune_latency_dtype": ["fp32", None],
     "prune_latency_batch_size": [0, NAN, INF, "8", None],

@@ -8,6 +8,7 @@ from transformers.trainer_utils import PredictionOutput
 
 from tests.helpers.training import LENGTH, PRUNE, VOCABULARY, arguments, differing, logged, new_model
 from trainer_ext import DistillPruneMixin, DistillPruneTrainer
+from trainer_ext.distillation.trainer_mixin import LossMixin
 from trainer_ext.hub.trainer_mixin import HubMixin
 
 
@@ -155,6 +156,6 @@ def test_with_nothing_asked_it_is_the_other_trainer_to_the_last_bit(tmp_path):
 
 
 def test_the_trainer_of_the_package_is_the_mixin_on_trainer():
-    assert DistillPruneTrainer.__mro__[1:4] == (DistillPruneMixin, HubMixin, Trainer)
+    assert DistillPruneTrainer.__mro__[1:5] == (DistillPruneMixin, LossMixin, HubMixin, Trainer)
     assert [name for name in vars(DistillPruneTrainer) if not name.startswith("__")] == []
     assert not issubclass(DistillPruneMixin, Trainer)

@@ -163,7 +163,7 @@ def test_the_trial_draws_no_random_number_and_leaves_the_model_alone(tmp_path):
     trainer = trainer_for(model, tmp_path)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     state = torch.get_rng_state()
-    trainer._try_before_training()
+    trainer._try_before_training(trainer.model)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert model.training

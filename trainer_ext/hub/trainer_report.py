@@ -91,7 +91,7 @@ def trainer_report(trainer, found: Before, *, repo_id: str, created: str | None 
 def _recipe(trainer) -> dict[str, Any]:
     """Return our arguments that are not at their default, and the main arguments of the training."""
     args = trainer.args
-    ours = {field.name: field for field in fields(args) if field.name.startswith(("prune_", "distill_"))}
+    ours = {field.name: field for field in fields(args) if field.name.startswith(("prune_", "distill_", "dense_"))}
     changed = {name: getattr(args, name) for name, field in ours.items() if getattr(args, name) != field.default}
     if trainer.distillation and not {"distill_teacher", "distill_teachers"} & changed.keys():
         changed["distill_teacher"] = "a model given by the script"
@@ -126,12 +126,22 @@ def _sparsity(trainer, found: Before, *, compact: bool) -> report.Sparsity | Non
 
 
 def _quality(trainer) -> report.Quality | None:
-    """Return the last evaluation of the model, if the script made one; that of the baseline is not known."""
-    best = trainer.state.best_global_step if trainer.args.load_best_model_at_end else None
-    step = best or trainer.state.global_step
-    logs = [entry for entry in trainer.state.log_history if "eval_loss" in entry and entry["step"] == step]
-    if not logs or not isinstance(trainer.eval_dataset, Sized) or isinstance(trainer.eval_dataset, Mapping):
+    """Return the last evaluations of the two models that the script made; the baseline's, if it was trained here."""
+    if not isinstance(trainer.eval_dataset, Sized) or isinstance(trainer.eval_dataset, Mapping):
         return None
+    dense, state, best = trainer._dense_state, trainer.state, trainer.args.load_best_model_at_end
+    compressed = _scores(state.log_history[len(dense.log_history) :], state, best=best)
+    if compressed is None:
+        return None
+    baseline = _scores(dense.log_history, dense, best=best)
+    rows, main = len(trainer.eval_dataset), next(iter(compressed.by_name))
+    return report.Quality(split="evaluation", rows=rows, baseline=baseline, compressed=compressed, metric=main)
+
+
+def _scores(log: list[dict[str, Any]], state, *, best: bool) -> report.Scores | None:
+    """Return the scores of the model that a training ended with, or None if it was not evaluated."""
+    step = (state.best_global_step if best else None) or state.global_step
+    logs = [entry for entry in log if "eval_loss" in entry and entry["step"] == step] or [{}]
     named = {name.removeprefix("eval_"): value for name, value in logs[-1].items() if name.startswith("eval_")}
     values = {
         name: float(value)
@@ -141,6 +151,4 @@ def _quality(trainer) -> report.Quality | None:
     if not values:
         return None
     known = {name: values.pop(name) for name in ("accuracy", "macro_f1") if 0 <= values.get(name, -1) <= 1}
-    scores = report.Scores(known.get("accuracy"), known.get("macro_f1"), values)
-    main = next(iter([*known, *values]))
-    return report.Quality(split="evaluation", rows=len(trainer.eval_dataset), compressed=scores, metric=main)
+    return report.Scores(known.get("accuracy"), known.get("macro_f1"), values)

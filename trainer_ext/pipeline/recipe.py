@@ -19,7 +19,7 @@ from ..errors import InputError, one_line
 from ..hub.sanitize import refusal
 from ..tasks.dataset import DataArguments
 from ..tasks.registry import task_of
-from ..training_args import DistillPruneTrainingArguments
+from ..training_args import PREFIXES, DistillPruneTrainingArguments
 from ..utils.distributed import check_one_process
 from ..vocabulary.trim import VocabularyArguments
 from .recipe_file import read_values, read_words
@@ -145,7 +145,7 @@ class Recipe:
 def recipe_fields() -> dict[str, dataclasses.Field]:
     """Return all fields that a recipe may set, by name: ours first, then those of TrainingArguments."""
     training = [f for f in dataclasses.fields(DistillPruneTrainingArguments) if f.init]
-    compression = [f for f in training if f.name.startswith(("prune_", "distill_"))]
+    compression = [f for f in training if f.name.startswith(PREFIXES)]
     kinds = (ModelArguments, VocabularyArguments, DataArguments, ScratchArguments, PublishArguments)
     model, vocabulary, data, scratch, card = (list(dataclasses.fields(kind)) for kind in kinds)
     return {f.name: f for f in [*model, *vocabulary, *compression, *data, *scratch, *card, *training]}
@@ -177,6 +177,8 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = (), scale: str | No
     kinds = (ModelArguments, VocabularyArguments, ScratchArguments, DataArguments, PublishArguments)
     model, vocabulary, scratch, data, card, training = _parse(given, *kinds, DistillPruneTrainingArguments)
     _check_model(model, data)
+    if training.dense_epochs:
+        raise InputError(f"dense_epochs={training.dense_epochs} is for scripts; here give baseline_epochs.")
     _check_ranges(training, _TRAINING)
     for name in ("card_base_model", "card_datasets"):
         value = getattr(card, name)

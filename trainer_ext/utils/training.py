@@ -12,25 +12,21 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import TrainerState, set_seed
+from transformers import Trainer, TrainerState, set_seed
 
-from .checkpoints import STATE, begin_checkpoint, is_finished, last_checkpoint
+from ..errors import InputError
+from .checkpoints import STATE, begin_checkpoint, checkpoint_to_resume, is_finished, last_checkpoint
 
-RECOVERY = "recovery"  # folder of the checkpoints of the recovery, in the output folder
+# Folders in the output folder: the dense model with its checkpoints, and the checkpoints of the recovery.
+DENSE, RECOVERY = "dense", "recovery"
 
 
 # Overrides: the methods of Trainer that a script defines, with the signatures of any version of transformers.
 
 
-def is_overridden(trainer: Any, name: str, base: type) -> bool:
-    """Return whether the class of a trainer has another method than a base class.
-
-    Args:
-        trainer: an object.
-        name: of the method.
-        base: the class to compare with.
-    """
-    return getattr(type(trainer), name) is not getattr(base, name)
+def is_overridden(trainer: Trainer, name: str) -> bool:
+    """Return whether the class of a trainer has another method of this name than `Trainer`."""
+    return getattr(type(trainer), name) is not getattr(Trainer, name)
 
 
 def call_as_known(method: Callable, *given: Any, **named: Any) -> Any:
@@ -134,3 +130,73 @@ def recovery_arguments(trainer: Any, folder: Path) -> Iterator[None]:
     finally:
         trainer.args, trainer.model_init = args, init
     trainer.state.log_history = log + trainer.state.log_history
+
+
+# Dense training: a run of `Trainer.train` before the main one, on the whole model and as the script would have had it.
+
+
+def dense_to_resume(folder: Path, asked: str | bool | None) -> tuple[str | None, Path | None, str | bool | None]:
+    """Return where a run that begins with a dense training goes on.
+
+    Args:
+        folder: the folder of the dense training, inside that of the main run.
+        asked: `resume_from_checkpoint` of `train`.
+
+    Returns:
+        `(checkpoint, finished, rest)`: the checkpoint of the dense training; the folder of its result, if it is finished;
+        and what the main run resumes from.
+
+    Raises:
+        InputError: If there is nothing to resume, or a checkpoint of the main run without the dense model.
+    """
+    if not asked:
+        return None, None, None
+    if asked is True:
+        if is_dense_model(folder):
+            return None, folder, True if last_checkpoint(folder.parent) else None
+        if last := last_checkpoint(folder):
+            return str(last), None, None
+    elif Path(asked).resolve().parent == folder.resolve():
+        return str(asked), None, None
+    found = Path(str(checkpoint_to_resume(folder.parent, asked)))
+    for beside in (found.parent / DENSE, folder):
+        if is_dense_model(beside):
+            return None, beside, str(found)
+    raise InputError(
+        f"{found} continues the compression of a model that was trained dense first, but {found.parent / DENSE} holds no "
+        "such model: copy that folder too, or start without resume_from_checkpoint."
+    )
+
+
+def is_dense_model(folder: Path) -> bool:
+    """Return whether a folder holds the result of a finished dense training."""
+    return (folder / STATE).is_file()
+
+
+@contextlib.contextmanager
+def dense_arguments(trainer: Any, folder: Path, **changes: Any) -> Iterator[None]:
+    """Give a trainer the arguments of the dense training for a while.
+
+    Args:
+        trainer: a Trainer.
+        folder: the folder of the dense training.
+        **changes: further fields.
+    """
+    args = trainer.args
+    trainer.args = copy.copy(args)
+    for name, value in {"output_dir": str(folder), "push_to_hub": False, **changes}.items():
+        setattr(trainer.args, name, value)
+    try:
+        yield
+    finally:
+        trainer.args = args
+
+
+@contextlib.contextmanager
+def without_model_init(trainer: Any) -> Iterator[None]:
+    """Let a trainer go on with its model for a while, where `model_init` would make a new one."""
+    init, trainer.model_init = trainer.model_init, None
+    try:
+        yield
+    finally:
+        trainer.model_init = init
