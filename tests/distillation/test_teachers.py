@@ -9,10 +9,10 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from tests.helpers.training import arguments
+from tests.helpers.training import arguments, make_trainer, new_model
 from trainer_ext import DistillPruneTrainer
 from trainer_ext.distillation.losses import soft_target_kl
-from trainer_ext.distillation.teachers import LiveTeacher, check_teacher, check_tokenizer, load_teacher
+from trainer_ext.distillation.teachers import ChanceCheck, LiveTeacher, check_teacher, check_tokenizer, load_teacher
 from trainer_ext.errors import InputError
 from trainer_ext.models.compact.registration import MODEL_TYPES
 
@@ -209,3 +209,54 @@ def test_a_folder_without_a_model_is_refused_in_one_line(tmp_path):
         load_teacher(str(tmp_path))
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is not None
+
+
+# Answers at random
+
+
+def seen_by_chance_check(right, *, classes=3, rows=80, kind="labels"):
+    """What a check says of a teacher that is right in a fraction of the rows and answers the next class in the others."""
+    check = ChanceCheck()
+    labels = torch.arange(rows) % classes
+    found = torch.where(torch.arange(rows) < right * rows, labels, (labels + 1) % classes)
+    for part in range(0, rows, 16):
+        logits = torch.nn.functional.one_hot(found[part : part + 16], classes).float()
+        if kind == "start_positions":
+            check.see({"start_logits": logits, "end_logits": logits}, {kind: labels[part : part + 16]})
+        else:
+            check.see({"logits": logits}, {kind: labels[part : part + 16]})
+
+
+@pytest.mark.parametrize("kind", ["labels", "start_positions"])
+def test_teacher_no_better_than_chance_is_named_once(caplog, kind):
+    seen_by_chance_check(0.2, kind=kind)
+    assert caplog.text.count("no better than chance") == 1
+    caplog.clear()
+    seen_by_chance_check(0.6, kind=kind)
+    seen_by_chance_check(0.3, rows=48)  # too few to say
+    assert caplog.text == ""
+
+
+def test_one_answer_for_everything_is_chance_however_frequent_that_label(caplog):
+    labels = torch.zeros(64, dtype=torch.long)
+    labels[:4] = 1
+    ChanceCheck().see({"logits": torch.tensor([[1.0, 0.0]]).repeat(64, 1)}, {"labels": labels})
+    assert "gives 60 of the first 64 labels" in caplog.text
+    caplog.clear()
+    found = torch.nn.functional.one_hot(labels, 2).float()
+    found[0] = found[-1]
+    ChanceCheck().see({"logits": found}, {"labels": labels})
+    assert caplog.text == ""
+
+
+def test_chance_is_not_asked_where_there_are_no_classes(caplog):
+    check = ChanceCheck()
+    check.see({"logits": torch.randn(80, 3)}, {"labels": torch.ones(80, 3)})
+    check.see({"logits": torch.randn(80, 1)}, {"labels": torch.rand(80)})
+    check.see({"logits": torch.randn(80, 3)}, {})
+    assert caplog.text == ""
+
+
+def test_a_training_with_such_a_teacher_says_so(tmp_path, caplog):
+    make_trainer(tmp_path, rows=96, teacher=new_model(seed=1), max_steps=10).train()
+    assert caplog.text.count("no better than chance") == 1

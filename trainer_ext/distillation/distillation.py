@@ -25,7 +25,7 @@ from .hidden_states import hidden_state_mse, layer_pairs
 from .losses import labels_per_row, named_outputs, not_padding, soft_target_for
 from .relations import Projections, heads_of, projection_outputs, relation_heads, relation_kl
 from .teacher_cache import CachedTeacher
-from .teachers import LiveTeacher, Precision, check_teacher, check_tokenizer
+from .teachers import ChanceCheck, LiveTeacher, Precision, check_teacher, check_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -85,6 +85,7 @@ class Distillation:
             for model in teachers
         ]
         self._config = getattr(student, "config", None)
+        self._checks = [ChanceCheck() for _ in teachers]
         self._projection: torch.nn.Linear | None = None
         layers = options.distill_layers
         if layers and max(layers) > (depth := config_of(teachers[0]).num_hidden_layers):
@@ -172,6 +173,8 @@ class Distillation:
         with projection_outputs(first.model, [number for _, number in self._related]) as taught:
             answers = [first.answer(batch, precision, **_inner_outputs(options))]
         answers += [teacher.answer(batch, precision) for teacher in others]
+        for check, answer in zip(self._checks, answers, strict=True):
+            check.see(answer, batch)
         target = soft_target_for(seen.outputs[0], self._config, batch.get("labels"))
         passes = seen.outputs
         if len(passes) > 1:  # those of other rows, such as unlabelled ones, are no business of the teacher

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -16,10 +17,12 @@ from ..models.architectures import is_stock
 from ..models.loading import HEADS, head_of, load_model, longest_text
 from ..utils.finite import check_given
 from .collator import IDS, OWN_TOKENS_HINT, split_inputs
-from .losses import SOFT_TARGETS, named_outputs
+from .losses import IGNORED, SOFT_TARGETS, named_outputs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
 
 LABELS = ("labels", "start_positions", "end_positions")
 LOGITS = {name for target in SOFT_TARGETS.values() for name in target.outputs}
@@ -73,10 +76,54 @@ class LiveTeacher:
         device = next(value.device for value in known.values() if isinstance(value, torch.Tensor))
         if next(self.model.parameters()).device != device:
             cast(torch.nn.Module, self.model).to(device)
-        with torch.inference_mode(), precision():
+        half = next(self.model.parameters()).dtype == torch.float16  # autocast in bf16 cannot run it
+        with torch.inference_mode(), nullcontext() if half else precision():
             outputs = named_outputs(self.model(**known, **asked))
         # Cloned outside: autograd refuses to save a tensor that was made in inference mode.
         return {name: value.float().clone() if name.endswith("logits") else value for name, value in outputs.items()}
+
+
+class ChanceCheck:
+    """Warns, once, if a teacher answers the first examples no better than chance. Waits for the device once in a run."""
+
+    ENOUGH = 64  # rows
+    MARGIN = 0.1  # of the mean recall above that of a guess, which varies by about half of this in so many rows
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[torch.Tensor, torch.Tensor]] | None = []
+
+    def see(self, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
+        """Compare the answers to a batch with its labels: classes of texts or tokens, or where an answer starts.
+
+        Args:
+            outputs: the teacher's outputs.
+            batch: the batch with its labels.
+        """
+        if self._seen is None:
+            return
+        logits, labels = outputs.get("logits"), batch.get("labels")
+        if "start_logits" in outputs:
+            logits, labels = outputs["start_logits"], batch.get("start_positions")
+        if logits is None or labels is None or labels.is_floating_point() or logits.shape[:-1] != labels.shape:
+            self._seen = None  # several labels at once, or a number
+            return
+        self._seen.append((logits.argmax(-1).flatten(), labels.flatten()))
+        if len(self._seen) * len(logits) >= self.ENOUGH:
+            found, labels = (torch.cat(each) for each in zip(*self._seen, strict=True))
+            self._seen = None
+            self._warn(found[labels != IGNORED].cpu(), labels[labels != IGNORED].cpu())
+
+    def _warn(self, found: torch.Tensor, labels: torch.Tensor) -> None:
+        classes = labels.unique()
+        recalls = [(found[labels == label] == label).float().mean().item() for label in classes]
+        if len(classes) > 1 and sum(recalls) / len(classes) <= 1 / len(classes) + self.MARGIN:
+            logger.warning(
+                "The teacher gives %d of the first %d labels, no better than chance, and the student learns to answer like "
+                "it. Fine-tune the teacher on this task first (dense_epochs does so for 'self'), with the labels in the "
+                "order of the data.",
+                int((found == labels).sum()),
+                len(labels),
+            )
 
 
 def load_teacher(name: str, student: PreTrainedModel | None = None) -> PreTrainedModel:
@@ -91,7 +138,7 @@ def load_teacher(name: str, student: PreTrainedModel | None = None) -> PreTraine
     """
     head = next((head for head in HEADS if type(student).__name__.endswith(head)), HEADS[0])
     way_out = "give 'self', a folder or a Hub id"
-    teacher = load_model(name, option="distill_teacher", way_out=way_out, head=head)
+    teacher = load_model(name, option="distill_teacher", way_out=way_out, head=head, dtype="float32")
     if head_of(teacher.config) != head:
         raise InputError(
             f"distill_teacher {name} was saved as {teacher.config.architectures}, and the model has a head of the kind "
