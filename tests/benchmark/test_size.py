@@ -118,9 +118,10 @@ def test_flops_of_relative_positions_by_hand(changes):
     model.classifier.bias.requires_grad_(False)
     length, hidden, inner, layers = 16, 32, 64, 2
     places = 2 * (config["position_buckets"] if config["position_buckets"] > 0 else 40)
-    kinds = 1 if config["pos_att_type"] == "c2p" else 2
+    kinds = 1 if config["pos_att_type"] == "c2p" else 2  # a shared projection is computed for both all the same
     linear = 2 * length * (4 * hidden * hidden + 2 * hidden * inner)
-    positions = kinds * (2 * places * hidden * hidden + 2 * length * hidden * places)
+    projections = 2 if config["share_att_key"] else kinds
+    positions = projections * 2 * places * hidden * hidden + kinds * 2 * length * hidden * places
     scores_and_context = 2 * 2 * length * length * hidden
     pooler_and_head = 2 * (hidden * hidden + hidden * 3)
     counted = size.forward_flops(model, 1, length)

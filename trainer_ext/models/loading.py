@@ -9,6 +9,7 @@ tensor present, of the right shape and dtype, and finite. Older models are a pic
 from __future__ import annotations
 
 import json
+import logging
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,8 @@ from safetensors import safe_open
 
 from ..errors import InputError, one_line
 from .architectures import stock_type
+
+logger = logging.getLogger(__name__)
 
 # Endings of the class names of transformers: AutoModelForTokenClassification, BertForTokenClassification.
 HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
@@ -100,6 +103,7 @@ def load_model(name: str | Path, *, option: str, way_out: str, head: str | None 
             name, weights_only=True, ignore_mismatched_sizes=True, output_loading_info=True, **kwargs
         )
         folder = folder or Path(str(cached_file(name, "config.json"))).parent
+        save_under_own_names(model)
         _check_loaded(model, info, _dtypes(folder), with_head=saved is not None and saved == (head or saved))
         return model
     except Exception as error:  # damaged files make a dozen libraries fail in any way
@@ -146,6 +150,47 @@ def longest_text(config) -> int | None:
     if positions is not None and stock_type(config.model_type) in POSITIONS_BEHIND_PADDING:
         return positions - config.pad_token_id - 1
     return positions
+
+
+def save_under_own_names(model) -> None:
+    """Make a model save its weights by the names that its class has.
+
+    `from_pretrained` renames weights with older names (LayerNorm.gamma), and `save_pretrained` names them so again, but
+    neither resuming nor `load_best_model_at_end` renames them: they would leave such weights as they are, in silence.
+
+    Args:
+        model: the model; changed in place.
+    """
+    for module in model.modules():
+        # Without this list, a model is saved as one that was built from its config.
+        vars(module).pop("_weight_conversions", None)
+
+
+def use_trainable_dtype(model, *, scaled: bool) -> None:
+    """Turn fp16 weights, which no optimizer of a `Trainer` can train, into fp32, and say so.
+
+    Updates of fp16 weights overflow, or vanish in Adam; stock `Trainer` goes on with them. bf16 weights stay.
+
+    Args:
+        model: the model; changed in place, so that an optimizer that was made before keeps its parameters.
+        scaled: whether gradients are scaled (`fp16=True`), which needs fp32 weights of any model.
+    """
+    import torch
+
+    found = {parameter.dtype for parameter in model.parameters() if parameter.requires_grad}
+    named = f"The weights of this {type(model).__name__} are %s (from_pretrained keeps the dtype of the file)"
+    if torch.float16 in found or (scaled and torch.bfloat16 in found):
+        half = "float16, which Adam" if torch.float16 in found else "bfloat16, which fp16=True"
+        model.float()
+        logger.warning(
+            f"{named}: they are turned into float32, and saved so. Open the model with dtype='float32' to do it yourself.",
+            f"{half} cannot train",
+        )
+    elif torch.bfloat16 in found:
+        logger.warning(
+            f"{named}: small updates are lost in training. Open the model with dtype='float32', and set bf16=True.",
+            "bfloat16",
+        )
 
 
 def weight_files(folder: str | Path) -> list[Path]:
