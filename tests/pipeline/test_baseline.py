@@ -21,7 +21,7 @@ TAGS = {"task": "token-classification"}
 def opened(tmp_path, tiny_model):
     """`opened(model, **fields)`: what `open_baseline` makes of a saved model and files of the task."""
 
-    def make(model, tokenizer=None, **fields):
+    def make(model, tokenizer=None, labels=None, **fields):
         tokenizer = tokenizer or train_tokenizer(["ab ba"], vocab_size=40, max_length=16)
         for part in (model, tokenizer):
             part.save_pretrained(tmp_path / "model")
@@ -29,8 +29,9 @@ def opened(tmp_path, tiny_model):
             for name, words in (("train", "ab B-X\nba O\n"), ("test", "ba O\nab B-X\n")):
                 (tmp_path / f"{name}.csv").write_text(words, encoding="utf-8")
         else:
-            write_csv(tmp_path / "train.csv", [("ab", "1"), ("ba", "0")])
-            write_csv(tmp_path / "test.csv", [("ab ba", "1")])
+            first, second = labels or ("1", "0")
+            write_csv(tmp_path / "train.csv", [("ab", first), ("ba", second)])
+            write_csv(tmp_path / "test.csv", [("ab ba", first)])
         named = {"model_name_or_path": str(tmp_path / "model"), **fields}
         return open_baseline(
             read_recipe(write_recipe(tmp_path / "r.yaml", recipe_fields(tmp_path, tmp_path, **named)))
@@ -71,7 +72,7 @@ def test_a_model_without_the_head_must_be_fine_tuned(opened, tiny_model):
             "is for multi_label_classification, not for single-label",
         ),
         ({}, {"problem_type": "regression"}, "gives 3 numbers where one label is"),
-        ({"num_labels": 2}, {"problem_type": "multi_label_classification"}, "--class_names"),
+        ({"num_labels": 2}, {"problem_type": "multi_label_classification", "labels": ("a", "b")}, "--class_names"),
     ],
 )
 def test_a_model_for_another_problem_is_refused(config, fields, words, opened, tiny_model):
@@ -83,8 +84,82 @@ def test_the_problem_type_goes_into_the_configuration(opened, tiny_model):
     """Heads and distillation losses are chosen by it."""
     model, _, _, _ = opened(tiny_model(num_labels=1), problem_type="regression")
     assert model.config.problem_type == "regression"
-    model, _, data, _ = opened(tiny_model(num_labels=2), problem_type="multi_label_classification", baseline_epochs=1)
-    assert (model.config.problem_type, data.labels) == ("multi_label_classification", ["0", "1"])
+    several = {"problem_type": "multi_label_classification", "labels": ("b", "a")}
+    model, _, data, _ = opened(tiny_model(num_labels=2), baseline_epochs=1, **several)
+    assert (model.config.problem_type, data.labels) == ("multi_label_classification", ["a", "b"])
+
+
+def classifier(tiny_model, names):
+    model = tiny_model(num_labels=len(names))
+    model.config.id2label, model.config.label2id = dict(enumerate(names)), {name: n for n, name in enumerate(names)}
+    return model
+
+
+# Names of the model, labels of the data, --class_names, and the names of the run; None if it is refused.
+CLASSES = {
+    "ids": (("Tech", "Crime"), ("1", "0"), None, ["Tech", "Crime"]),
+    "ids as numbers of pandas": (("Tech", "Crime"), ("1.0", "0.0"), None, ["Tech", "Crime"]),
+    "ids and class_names that say so": (("Tech", "Crime"), ("1", "0"), ["0", "1"], ["Tech", "Crime"]),
+    "ids and other class_names": (("Tech", "Crime"), ("1", "0"), ["तंत्र", "गुन्हा"], ["तंत्र", "गुन्हा"]),
+    "other names and class_names": (("Tech", "Crime"), ("गुन्हा", "तंत्र"), ["तंत्र", "गुन्हा"], ["तंत्र", "गुन्हा"]),
+    "names in another writing": (("Tech", "Crime"), ("crime ", "TECH"), None, ["Tech", "Crime"]),
+    "class_names in another writing": (("Tech", "Crime"), ("Crime", "Tech"), ["tech", "crime"], ["Tech", "Crime"]),
+    "from one, with class_names": (("Tech", "Crime"), ("2", "1"), ["1", "2"], ["1", "2"]),
+    "no names, ids": (("LABEL_0", "LABEL_1"), ("1", "0"), None, ["LABEL_0", "LABEL_1"]),
+    "no names, the usual ones": (("LABEL_0", "LABEL_1"), ("LABEL_1", "LABEL_0"), None, ["LABEL_0", "LABEL_1"]),
+    "no names, class_names": (("LABEL_0", "LABEL_1"), ("Crime", "Tech"), ["Tech", "Crime"], ["Tech", "Crime"]),
+    "no names, ids, class_names": (("LABEL_0", "LABEL_1"), ("1", "0"), ["Tech", "Crime"], ["Tech", "Crime"]),
+    "names that look alike": (("a", "A"), ("A", "a"), None, ["a", "A"]),
+    "names of several classes": (("a|b", "a"), ("a", "a|b"), None, ["a|b", "a"]),
+    "from one": (("Tech", "Crime"), ("2", "1"), None, "numbers from 1 to 2.*go from 0 to 1: subtract 1"),
+    "class_names in another order": (
+        ("Tech", "Crime"),
+        ("1", "0"),
+        ["Crime", "Tech"],
+        "differ at id 0 .'Crime' and 'Tech'",
+    ),
+    "class_names of other data": (("Tech", "Crime"), ("Crime", "Tech"), ["x", "y"], "leave --class_names out"),
+    "ids said, names given": (("Tech", "Crime"), ("Crime", "Tech"), ["0", "1"], "leave --class_names out"),
+    "too few class_names": (
+        ("Tech", "Crime"),
+        ("1", "0"),
+        ["Tech"],
+        "has 1 names and the model 2.*at id 1 .none and 'Crime'",
+    ),
+    "a name twice": (("LABEL_0", "LABEL_1"), ("x", "y"), ["x", "x"], "a name twice, got 'x', 'x'"),
+    "no names and none said": (("LABEL_0", "LABEL_1"), ("Crime", "Tech"), None, "give their names in that order"),
+    "no names, from one": (("LABEL_0", "LABEL_1"), ("2", "1"), None, "give their names in that order"),
+}
+
+
+@pytest.mark.parametrize(("own", "labels", "class_names", "names"), CLASSES.values(), ids=CLASSES)
+def test_the_classes_of_the_data_are_those_of_the_model(opened, tiny_model, own, labels, class_names, names):
+    if isinstance(names, str):
+        with pytest.raises(InputError, match=names):
+            opened(classifier(tiny_model, own), labels=labels, class_names=class_names)
+        return
+    model, _, data, _ = opened(classifier(tiny_model, own), labels=labels, class_names=class_names)
+    assert data.labels == names == [model.config.id2label[index] for index in range(2)]
+    assert model.config.label2id == {name: index for index, name in enumerate(names)}
+    # The labels of the train rows are those of the ids 1 and 0, but for models that name them the other way round.
+    assert list(data.train["label"]) == [1, 0]
+
+
+@pytest.mark.parametrize("fields", [{"baseline_epochs": 1}, {"model_name_or_path": "scratch"}])
+def test_class_names_order_the_classes_of_a_new_head(opened, tiny_model, fields):
+    for labels in (("Crime", "Tech"), ("1", "0")):
+        model, _, data, _ = opened(tiny_model(), labels=labels, class_names=["Tech", "Crime", "Art"], **fields)
+        assert data.labels == list(model.config.id2label.values()) == ["Tech", "Crime", "Art"]
+        assert list(data.train["label"]) == [1, 0]
+    with pytest.raises(InputError, match="labels that .* lacks: 'x', 'y'"):
+        opened(tiny_model(), labels=("x", "y"), class_names=["Tech", "Crime"], **fields)
+    with pytest.raises(InputError, match="look like one class and would be two"):
+        opened(tiny_model(), labels=("tech", "Tech"), **fields)
+
+
+def test_class_names_of_numbers_are_refused(opened, tiny_model):
+    with pytest.raises(InputError, match="class_names=.*text regression has no classes; leave it out"):
+        opened(tiny_model(num_labels=1), problem_type="regression", class_names=["x", "y"])
 
 
 @pytest.mark.parametrize("epochs", [0, 1])

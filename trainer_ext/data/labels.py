@@ -19,6 +19,8 @@ class LabelKind:
             that says what the file lacks.
         feature: returns the `datasets` feature of a label column, given the names.
         value: returns the stored form of one label, given the ids by name.
+        word: returns the class that a name stands for: the entity type of a tag, "" for none.
+        respelled: returns a label with other words, given the new ones by the old.
         named: whether the outputs of the model are classes with names.
     """
 
@@ -26,6 +28,8 @@ class LabelKind:
     order: Callable[[set[str]], list[str]]
     feature: Callable[[list[str]], Any]
     value: Callable[[Any, Mapping[str, int]], Any]
+    word: Callable[[str], str] = str
+    respelled: Callable[[Any, Mapping[str, str]], Any] = lambda label, to: label
     named: bool = True
 
 
@@ -51,10 +55,14 @@ def _one_or_more(found: set[str]) -> list[str]:
 
 def _both_tags_of_each_type(found: set[str]) -> list[str]:
     """Return O, and B- and I- of each entity type, even if the train file has only one of the two."""
-    types = sorted({tag.partition("-")[2] for tag in found} - {""})
+    types = sorted({_type(tag) for tag in found} - {""})
     if not types:
         raise ValueError("holds no entity, every tag is O; tag some words with B-TYPE and I-TYPE.")
     return ["O", *(f"{prefix}-{kind}" for kind in types for prefix in "BI")]
+
+
+def _type(tag: str) -> str:
+    return tag.partition("-")[2]
 
 
 def _none(label: Hashable) -> tuple[str, ...]:
@@ -66,12 +74,14 @@ ONE_CLASS = LabelKind(
     order=_two_or_more,
     feature=lambda names: ClassLabel(names=names),
     value=lambda label, ids: ids[label],
+    respelled=lambda label, to: to.get(label, label),
 )
 CLASSES = LabelKind(  # 1.0 for each class of the row, as the loss expects
     names_in=lambda label: label,
     order=_one_or_more,
     feature=lambda names: List(Value("float32"), length=len(names)),
     value=lambda label, ids: [float(name in label) for name in ids],
+    respelled=lambda label, to: tuple(sorted({to.get(name, name) for name in label})),
 )
 NUMBER = LabelKind(
     names_in=_none,
@@ -85,6 +95,8 @@ TAGS = LabelKind(
     order=_both_tags_of_each_type,
     feature=lambda names: List(ClassLabel(names=names)),
     value=lambda label, ids: [ids[tag] for tag in label],
+    word=_type,
+    respelled=lambda label, to: tuple(tag[:2] + to.get(_type(tag), _type(tag)) for tag in label),
 )
 ANSWERS = LabelKind(
     names_in=_none,

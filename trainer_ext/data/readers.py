@@ -16,7 +16,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from ..errors import InputError, one_line
 from .arguments import DataArguments
@@ -44,7 +44,9 @@ def read_classes(path: Path, args: DataArguments) -> Examples:
     whose cells say 1 or true.
     """
     table = read_table(path, args, parse=_classes_with_a_flag if args.label_columns else _class_names)
-    if not args.label_columns and all(_is_flag(row.label) for row in table.rows):
+    labels = [cast(tuple[str, ...], row.label) for row in table.rows]
+    flags = {_FLAGS.get(label[0].casefold()) if len(label) == 1 else None for label in labels}
+    if not args.label_columns and flags == {False, True}:
         raise InputError(
             f"{path}: the column {args.label_column!r} holds just 0 and 1, so these would be the classes; for one such "
             f"column per class, name them: --label_columns {args.label_column} ..."
@@ -129,6 +131,8 @@ def read_table(path: Path, args: DataArguments, *, parse: _Parse | None) -> Exam
 def _class_name(cells: list[str], args: DataArguments) -> str:
     if _is_missing(cells[0]):
         raise ValueError(f"empty or {cells[0]!r}; give the row a class name or take it out.")
+    if names_in_list(cells[0]) is not None:
+        raise ValueError(f"{cells[0][:80]!r}, a list of classes; give --problem_type multi_label_classification.")
     return cells[0]
 
 
@@ -201,10 +205,6 @@ def _column(path: Path, header: Sequence[str], records: Records, *, name: str, o
     near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
     guess = f"did you mean {option} {folded[near[0]]!r}?" if near else f"name the right one with {option}."
     raise InputError(f"{path} has no column {name!r}, only {listed(header)}; {guess}")
-
-
-def _is_flag(label: Any) -> bool:
-    return len(label) == 1 and label[0].casefold() in _FLAGS
 
 
 def _is_missing(cell: str) -> bool:

@@ -6,9 +6,12 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase, Trainer, set_seed
 
+from ..data.class_names import looks
+from ..data.records import listed
+from ..data.tables import say
 from ..errors import InputError
-from ..models.loading import head_of, load_model, load_tokenizer, rows_of
-from ..tasks.dataset import Data, load_data
+from ..models.loading import head_of, load_model, load_tokenizer, longest_text, rows_of
+from ..tasks.dataset import Data, load_data, names_as_known
 from ..tasks.registry import Task, task_of
 from ..utils.checkpoints import is_past_the_end
 from .recipe import Recipe
@@ -39,7 +42,7 @@ def open_baseline(recipe: Recipe) -> tuple[Any, PreTrainedTokenizerBase, Data, f
     """
     set_seed(recipe.training.seed)
     task = task_of(recipe.data)
-    data = load_data(recipe.data)  # first: it is cheap, and the model may have to be downloaded
+    data = read_data(recipe)  # first: it is cheap, and the model may have to be downloaded
     if recipe.from_scratch:
         return *_from_scratch(recipe, task, data), data, recipe.model.scratch_epochs
     name, epochs = recipe.model.model_name_or_path or "", recipe.model.baseline_epochs
@@ -48,13 +51,32 @@ def open_baseline(recipe: Recipe) -> tuple[Any, PreTrainedTokenizerBase, Data, f
     if epochs:  # a fresh head with the labels of the data
         changes |= label_names(data.labels) | {"problem_type": task.problem_type}
     model = load_model(name, option="--model_name_or_path", way_out=way_out, head=task.head, **changes)
-    tokenizer = load_tokenizer(name, way_out=way_out, rows=rows_of(model), **dict(task.tokenizer))
+    tokenizer = load_tokenizer(
+        name, way_out=way_out, rows=rows_of(model), longest=longest_text(model.config), **dict(task.tokenizer)
+    )
     if not epochs:
         _check_head(model.config, task, data, name)
         if task.labels.named:
-            _name_labels(model.config, recipe.model.class_names)
+            _name_labels(model.config, recipe.model.class_names, data.labels, task)
             data = load_data(recipe.data, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
     return model, tokenizer, data, epochs
+
+
+def read_data(recipe: Recipe) -> Data:
+    """Read the data of a recipe before its model is there.
+
+    Args:
+        recipe: what to do; the names of classes are checked only if no fine-tuned model has its own.
+
+    Raises:
+        InputError: The data cannot be used, or `class_names` says nothing about them.
+    """
+    names, is_new = recipe.model.class_names, recipe.from_scratch or bool(recipe.model.baseline_epochs)
+    if names and not task_of(recipe.data).labels.named:
+        raise InputError(f"class_names={names}: {task_of(recipe.data).title} has no classes; leave it out.")
+    if len(set(names)) < len(names):
+        raise InputError(f"class_names has a name twice, got {listed(names)}; give each class a name of its own.")
+    return load_data(recipe.data, labels=names if names and is_new else None, as_they_are=not is_new)
 
 
 def _check_head(config, task: Task, data: Data, name: str) -> None:
@@ -71,17 +93,50 @@ def _check_head(config, task: Task, data: Data, name: str) -> None:
     config.problem_type = task.problem_type
 
 
-def _name_labels(config, names: list[str]) -> None:
-    """Give a model without label names those of the recipe."""
-    if any(name != f"LABEL_{index}" for index, name in config.id2label.items()):
-        return
-    if len(names) != config.num_labels:
+def _name_labels(config, names: list[str], found: list[str], task: Task) -> None:
+    """Give a model without label names those of the recipe; refuse names that contradict the model's own.
+
+    Args:
+        config: of the model.
+        names: those of the recipe, which may be none.
+        found: the class names of the train file.
+        task: the task.
+    """
+    own = [config.id2label[index] for index in range(config.num_labels)]
+    unnamed = own == [f"LABEL_{index}" for index in range(config.num_labels)]
+    fits = bool(names) and len(names) == config.num_labels
+    if unnamed and not fits and (names or not _all_known(found, own, task)):
         raise InputError(
             f"The model calls its {config.num_labels} labels LABEL_0, LABEL_1, ...; give their names in that order with "
             f"--class_names ({len(names)} given), or fine-tune it first with --baseline_epochs."
         )
+    if not names or list(map(looks, names)) == list(map(looks, own)):
+        return
+    if not unnamed:
+        ids = [str(index) for index in range(config.num_labels)]
+        others = {looks(name): index for index, name in enumerate(own)}
+        moved = any(others.get(looks(name), index) != index for index, name in enumerate(names))
+        if not fits or moved or not (_all_known(found, names, task) and set(found) - set(own)):
+            index = next((i for i, pair in enumerate(zip(names, own, strict=False)) if len(set(pair)) > 1), len(names))
+            raise InputError(
+                f"--class_names has {len(names)} names and the model {len(own)}, and they differ at id {index} "
+                f"({listed(names[index : index + 1]) or 'none'} and {listed(own[index : index + 1]) or 'none'}); leave "
+                "--class_names out, or fine-tune the model first with --baseline_epochs."
+            )
+        if names == ids:
+            return  # says of the data that they hold ids
+        say(f"The classes are called {listed(names)} by --class_names, and not {listed(own)} as in the model.")
     config.id2label = dict(enumerate(names))
     config.label2id = {name: index for index, name in enumerate(names)}
+
+
+def _all_known(found: list[str], names: list[str], task: Task) -> bool:
+    """Return whether the data have these names, in any writing, or their ids."""
+    words = {word for name in found if (word := task.labels.word(name))}
+    try:
+        return words <= names_as_known([words], names, task.labels).keys() | set(map(task.labels.word, names))
+    except ValueError:
+        return False
 
 
 def _from_scratch(recipe: Recipe, task: Task, data: Data) -> tuple:

@@ -14,8 +14,8 @@ from ..benchmark.energy import check_country, check_seconds
 from ..errors import InputError
 from ..export.formats import FORMATS
 from ..hub.sanitize import fields as publishable_fields
+from ..pipeline.baseline import read_data
 from ..pipeline.recipe import Recipe
-from ..tasks.dataset import load_data
 from ..utils.imports import require
 from .config import Fields, Job, SweepFile, baseline_fields, common_fields, recipe_from, run_fields, write_fields
 from .storage import SweepDirectory, begin
@@ -59,8 +59,8 @@ class Group:
         if self.recipe.model.measure_energy:
             check_country(self.recipe.model.energy_country)
             check_seconds(self.recipe.model.energy_seconds)
-        for args in {repr(recipe.data): recipe.data for recipe in recipes}.values():
-            load_data(args)  # bad data is refused now, not by every run
+        for recipe in {repr((recipe.data, recipe.model)): recipe for recipe in recipes}.values():
+            read_data(recipe)  # bad data is refused now, not by every run
         for module in dict.fromkeys(module for format_ in file.export for module in FORMATS[format_].needs):
             require(module, extra="export")
 

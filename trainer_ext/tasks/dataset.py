@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets import Dataset, Features, Value
 from transformers import PreTrainedTokenizerBase
 
+from ..data import class_names
 from ..data.arguments import DataArguments
 from ..data.cleaning import evenly, first_of_each_text, row_key, spread, unseen, without
 from ..data.encoding import ASIDE, encode_texts
-from ..data.labels import ONE_CLASS, LabelKind
-from ..data.records import Example, listed
+from ..data.labels import CLASSES, ONE_CLASS, TAGS, LabelKind
+from ..data.records import Example, Examples, listed
+from ..data.tables import say
 from ..errors import InputError
 from .registry import task_of
 
-__all__ = ["Data", "DataArguments", "load_data", "refuse_unknown_labels", "tokenize"]
+__all__ = ["Data", "DataArguments", "load_data", "names_as_known", "refuse_unknown_labels", "tokenize"]
 
 HOLDOUT = "holdout"
+MOST_SHOWN = 40  # class names in a line of the log
 TAKEN = ("test", "clean", "official")
 
 
@@ -46,15 +50,17 @@ class Data:
     train_file: str
 
 
-def load_data(args: DataArguments, *, labels: Sequence[str] | None = None) -> Data:
+def load_data(args: DataArguments, *, labels: Sequence[str] | None = None, as_they_are: bool = False) -> Data:
     """Read, clean and check the train and test files; nothing is written.
 
     Rows with the same text, or the same pair of texts, are duplicates (see cleaning.py).
 
     Args:
         args: the files and how to read them.
-        labels: class names in the order of the ids of a fine-tuned model. Default: the names in the train file, sorted
-            (as numbers if all are whole numbers).
+        labels: class names in the order of the ids of a fine-tuned model; the files may also hold these ids, or the names
+            in another case or Unicode form. Default: `label_columns`, or the names in the train file, sorted (as numbers
+            if all are whole numbers).
+        as_they_are: whether names are not compared with each other, because those of a model are not known yet.
 
     Returns:
         The data; each set keeps the order of its file.
@@ -73,8 +79,16 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None) -> Da
                 f"--more_test_files: {name} would be reported as {key!r}, which is taken; rename the file."
             )
         paths[key] = _present(folder, name, option="--more_test_files")
-    train = task.read(train_path, args)
+    if args.label_columns and args.label_column != DataArguments.label_column:
+        raise InputError(
+            f"--label_columns and --label_column {args.label_column!r} are both given; leave one of them out."
+        )
+    paths = {"train": train_path, **paths}
     tables = {name: task.read(path, args) for name, path in paths.items()}
+    labels = labels or args.label_columns or None
+    if task.labels.named and not (as_they_are and labels is None):
+        tables = _with_known_names(tables, paths, labels, task.labels, args)
+    train = tables.pop("train")
 
     train_rows, left_out = first_of_each_text(train.rows)
     dropped = {"train": train.dropped + left_out}
@@ -178,6 +192,76 @@ def _present(folder: Path, name: str, *, option: str) -> Path:
 
 def _files(folder: Path) -> str:
     return listed(sorted(path.name for path in folder.iterdir() if path.is_file())) or "no files"
+
+
+def _with_known_names(
+    tables: Mapping[str, Examples],
+    paths: Mapping[str, Path],
+    labels: Sequence[str] | None,
+    kind: LabelKind,
+    args: DataArguments,
+) -> dict[str, Examples]:
+    """Return the tables with each class called as the model calls it, or in one way; say what was renamed."""
+    words = {key: {kind.word(name) for name in _found(table.rows, kind)} - {""} for key, table in tables.items()}
+    folder = paths["train"].parent
+    try:
+        if labels is None:
+            to = class_names.one_spelling({paths[key].name: found for key, found in words.items()})
+            _refuse_several(tables, kind, args)
+        else:
+            to = names_as_known(words.values(), labels, kind)
+    except ValueError as error:
+        raise InputError(f"{folder}: {error}") from None
+    if not to:
+        return dict(tables)
+    pairs = [f"{class_names.shown_beside(old, new)} as {new!r}" for old, new in to.items()]
+    more = f" and {len(pairs) - MOST_SHOWN} more" if len(pairs) > MOST_SHOWN else ""
+    read_as = "as they are known" if labels else "as one"
+    say(f"{folder}: class names are read {read_as}: {', '.join(pairs[:MOST_SHOWN])}{more}.")
+    return {
+        key: replace(table, rows=tuple(replace(row, label=kind.respelled(row.label, to)) for row in table.rows))
+        for key, table in tables.items()
+    }
+
+
+def names_as_known(words: Collection[Collection[str]], labels: Sequence[str], kind: LabelKind) -> dict[str, str]:
+    """Return the known name by the found one, for classes that are written in another way, or as ids.
+
+    Args:
+        words: the classes of each file, by their `kind.word`.
+        labels: the known names, in the order of their ids.
+        kind: of the labels.
+
+    Raises:
+        ValueError: They are ids that do not fit the names.
+    """
+    known = list(dict.fromkeys(word for name in labels if (word := kind.word(name))))
+    to = class_names.known_as(sorted(set().union(*words)), known)
+    if kind is TAGS:
+        return to
+    unknown = [found for found in words if not {*to, *known}.intersection(found)]
+    return to | class_names.known_as_ids(set().union(*unknown), known)
+
+
+def _refuse_several(tables: Mapping[str, Examples], kind: LabelKind, args: DataArguments) -> None:
+    """Refuse names that are several classes with something between them."""
+    names = {name for table in tables.values() for name in _found(table.rows, kind)}
+    mark = class_names.separator_in(names) if kind in (ONE_CLASS, CLASSES) else None
+    if mark is None:
+        if kind is CLASSES and all(
+            len(list(kind.names_in(row.label))) < 2 for table in tables.values() for row in table.rows
+        ):
+            say(
+                f"No row of {args.data_dir} has more than one class; is {args.label_separator!r} what separates them? "
+                "Else give --label_separator."
+            )
+        return
+    example = max((name for name in names if mark in name), key=len)
+    multi = "--problem_type multi_label_classification " if kind is ONE_CLASS else ""
+    raise ValueError(
+        f"the label {example!r} holds several classes that other rows have too, separated by {mark!r}; give "
+        f"{multi}--label_separator {shlex.quote(mark)}, or rename it if it is one class."
+    )
 
 
 def _found(rows: Sequence[Example], kind: LabelKind) -> set[str]:
