@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         drop_layers as drop_layers,
         load_masked as load_masked,
         merge as merge,
+        merged_copy as merged_copy,
         shrink as shrink,
     )
     from .report import CompressionReport as CompressionReport
@@ -41,7 +42,7 @@ __getattr__, __dir__, _lazy = lazy_names(
         "distillation": ["TeacherCollator", "encode_for_teacher"],
         "models": ["ARCHITECTURES", "FAMILIES", "ArchitectureSpec", "Family", "load_compact"],
         "benchmark": ["measure_latency"],
-        "pruning": ["PruningSpec", "attach", "drop_layers", "load_masked", "merge", "shrink"],
+        "pruning": ["PruningSpec", "attach", "drop_layers", "load_masked", "merge", "merged_copy", "shrink"],
         "report": ["CompressionReport"],
         "tasks": ["Agreement", "ClassificationQuality"],
         "trainer": ["DistillPruneMixin", "DistillPruneTrainer"],

@@ -162,6 +162,9 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
 
     def _prepare_student(self, model: PreTrainedModel, *, searching: bool = False) -> PreTrainedModel:
         """Return the model to train first: as it is if it is trained dense, else with masks and teachers."""
+        if self._compression_asked:
+            use_trainable_dtype(model, scaled=self.args.fp16)
+            save_under_own_names(model)
         if not searching:
             self._dense_run = None
         run = self._dense_run_of(model, searching)
@@ -220,8 +223,6 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         options = self._options
         if self._compression_asked:
             check_whole_model(model)
-            use_trainable_dtype(model, scaled=self.args.fp16)
-            save_under_own_names(model)
             finite.check_given(model, "The model")
             self._before = before(model)  # for the card
         if self._spec is not None and not hasattr(model, "pruning"):
@@ -229,7 +230,12 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
             if self.args.push_to_hub:
                 check_publishable(model)
         teachers = self._given_teachers or [self._open_teacher(name, model) for name in self._teacher_names]
+        vars(model).pop("save_pretrained", None)  # of an earlier trainer
         student = prepare_model(model, options) if options is self.args else model
+        if hasattr(student, "pruning"):
+            masks.save_as_plain(student)
+        if student is not model:
+            masks.save_as_plain(model)  # it stays as it is, and whoever saves it is told so
         self.distillation = None
         if teachers:
             collator = self.data_collator

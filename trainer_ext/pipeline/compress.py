@@ -226,7 +226,7 @@ class _SaveMasked(TrainerCallback):
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
         if hasattr(model, "pruning"):  # not at the end of the recovery
-            model.save_pretrained(self.folder(args))
+            model.save_pretrained(self.folder(args), state_dict=model.state_dict())
 
 
 def _summary(args: DistillPruneTrainingArguments, vocabulary: RunVocabulary | None) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         freeze_structure as freeze_structure,
         load_masked as load_masked,
         merge as merge,
+        merged_copy as merged_copy,
         set_sparsity as set_sparsity,
     )
     from .shrinking import shrink as shrink, shrink_plain as shrink_plain
@@ -42,7 +43,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "config": ["PruningSpec"],
         "latency_table": ["measure_latency_table"],
         "layer_dropping": ["drop_layers"],
-        "masks": ["attach", "freeze_structure", "load_masked", "merge", "set_sparsity"],
+        "masks": ["attach", "freeze_structure", "load_masked", "merge", "merged_copy", "set_sparsity"],
         "shrinking": ["shrink", "shrink_plain"],
         "verify": ["CompressionResult", "check", "shrink_and_verify"],
     },

@@ -6,6 +6,9 @@ final structure of whole heads and neurons, because only removed rows and column
 
 from __future__ import annotations
 
+import copy
+import functools
+import logging
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from ..distillation import hidden_states
 from ..models.architectures import config_of, find_encoder, layers_of, prunable_weights
 from ..models.compact import modeling_compact
 from ..models.layers import EncoderLayer
@@ -21,6 +25,8 @@ from .config import PruningSpec, spec_of
 from .scores import METHODS, Pruning, UnitScores, head_scores, refresh_scores
 from .structure import check_spec, select_structure
 from .units import MaskPlace, attention_units, ids_to_mask, mask_places, units_of_heads
+
+logger = logging.getLogger(__name__)
 
 
 class Masked(nn.Module):
@@ -182,6 +188,46 @@ def merge(model):
             model._forward_hooks_always_called.pop(key, None)
     del model.pruning, config_of(model).pruning
     return model
+
+
+def merged_copy(model):
+    """Return a plain copy of a model with masks: of full size, and it computes what the model computes now.
+
+    With it a callback can save a model during the training, or measure it.
+
+    Args:
+        model: a model with masks; not changed.
+    """
+    plain = merge(copy.deepcopy(model))
+    vars(plain).pop("save_pretrained", None)
+    hidden_states.detach(plain)
+    return plain
+
+
+def save_as_plain(model) -> None:
+    """Make `save_pretrained` of a model with masks write its `merged_copy`, which `from_pretrained` opens.
+
+    Checkpoints, which need the masks, are saved as they are: those with `state_dict=...` or in a folder `checkpoint-N`.
+    The method is set on the instance, because callbacks of scripts save a model without knowing of masks.
+
+    Args:
+        model: changed in place; a model that cannot save itself is left alone.
+    """
+    if hasattr(model, "save_pretrained"):
+        model.save_pretrained = functools.partial(_save_pretrained, model)
+
+
+def _save_pretrained(model, save_directory, *given, **named):
+    whole = named.get("state_dict") is not None or Path(save_directory).name.startswith("checkpoint-")
+    if whole or not hasattr(model, "pruning"):
+        if not whole:
+            logger.warning(
+                "The model that is saved in %s is not the small one: that is trainer.model, a model of its own. Save it with "
+                "trainer.save_model(folder) or trainer.model.save_pretrained(folder).",
+                save_directory,
+            )
+        return type(model).save_pretrained(model, save_directory, *given, **named)
+    return merged_copy(model).save_pretrained(save_directory, *given, **named)
 
 
 def load_masked(folder: str | Path):
