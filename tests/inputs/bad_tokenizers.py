@@ -6,7 +6,7 @@ import gzip
 import json
 
 from tests.inputs.bad_arguments import corpus
-from tests.inputs.ground import Bad
+from tests.inputs.ground import Bad, change_json
 
 
 def trim(change, size=110, texts=corpus):
@@ -44,6 +44,11 @@ def _corpus(content, name="corpus.txt"):
 def _more_pieces(values):
     vocabulary = values["model"]["vocab"]
     vocabulary |= {f"more{n}": len(vocabulary) + n for n in range(20)}
+
+
+def without(name):
+    """The tokenizer without a field of its config."""
+    return lambda model: change_json(model / "tokenizer_config.json", **{name: ...})
 
 
 TEXTS = "".join(f"the mango of {number}\n" for number in range(20))
@@ -97,6 +102,19 @@ TOKENIZERS = {
         lambda g: ["trim", g.model("baseline"), g.file("taken", "x"), "--size", 110, "--corpus", corpus(g)], ("taken",)
     ),
     "compress: cut": Bad(lambda g: _compress(g, _file(lambda data: data[:300])), ("tokenizer",)),
+    "compress: no padding token": Bad(
+        lambda g: _compress(g, without("pad_token")), ("no padding token", "tokenizer.pad_token", "save_pretrained")
+    ),
+    "export: no padding token": Bad(lambda g: _other("export", g, without("pad_token")), ("no padding token",)),
+    "compress: too long, and the tokenizer has no limit": Bad(
+        lambda g: _compress(g, without("model_max_length"), max_length=64), ("--max_length is 64", "at most 16")
+    ),
+    "compress: too long, and the tokenizer says it is not": Bad(
+        lambda g: _compress(
+            g, lambda m: change_json(m / "tokenizer_config.json", model_max_length=512), max_length=64
+        ),
+        ("--max_length is 64", "at most 16"),
+    ),
     "compress: more tokens than embeddings": Bad(
         lambda g: _compress(g, _json(_more_pieces)), ("do not belong together",)
     ),

@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from tests.helpers.commands import recipe_fields, run_command, write_recipe
 from tests.helpers.training import PRUNE, make_trainer, new_model
 from tests.inputs.bad_models import Marks
+from tests.inputs.bad_tokenizers import without
 from tests.inputs.ground import Ground
 from trainer_ext import InputError
-from trainer_ext.models.loading import load_model, weight_files
+from trainer_ext.models.loading import load_model, load_tokenizer, longest_text, weight_files
 
 OPEN = {"option": "MODEL", "way_out": "give another"}
 
@@ -113,6 +114,85 @@ def test_whole_numbers_under_older_names_are_refused(tiny_model, tmp_path):
         torch.save(state | {bad: state[bad].to(torch.int32)}, file)
         with pytest.raises(InputError, match="LayerNorm.weight is stored as INT32"):
             load_model(tmp_path, **OPEN)
+
+
+TEXTS = "".join(f"the mango of {n}\nmore iron and {n} silver\n" for n in range(100))
+DEBERTA = {"pad_id": 0, "pad_piece": "[PAD]", "bos_id": 1, "bos_piece": "[CLS]", "eos_id": 2, "eos_piece": "[SEP]"}
+SENTENCEPIECE = {
+    "spm.model": ("deberta-v2", DEBERTA | {"unk_id": 3, "unk_piece": "[UNK]"}),
+    "spiece.model": (
+        "albert",
+        {"pad_id": 0, "pad_piece": "<pad>", "unk_id": 1, "bos_id": -1, "eos_id": -1}
+        | {"control_symbols": "[CLS],[SEP],[MASK]"},
+    ),
+    "sentencepiece.bpe.model": ("xlm-roberta", {}),
+}
+
+
+def with_sentencepiece(file, folder, tiny_model):
+    """A model whose tokenizer is a file of sentencepiece alone, made from a few texts."""
+    import sentencepiece
+
+    model_type, options = SENTENCEPIECE[file]
+    tiny_model(model_type).save_pretrained(folder)
+    (folder / "texts.txt").write_text(TEXTS, encoding="utf-8")
+    options = {"vocab_size": 110, "hard_vocab_limit": False, "minloglevel": 2, "model_type": "unigram"} | options
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "texts.txt"), model_prefix=str(folder / "new"), **options
+    )
+    (folder / "new.model").rename(folder / file)
+    (folder / "new.vocab").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("file", SENTENCEPIECE)
+def test_a_tokenizer_of_sentencepiece_alone_opens(file, tiny_model, tmp_path, monkeypatch, capsys):
+    folder = with_sentencepiece(file, tmp_path / "model", tiny_model)
+    tokenizer = load_tokenizer(folder, way_out="give another", rows=128)
+    assert tokenizer.is_fast
+    assert tokenizer.pad_token
+    ids = tokenizer("the mango of 7").input_ids
+    assert len(ids) > 4
+    assert tokenizer.unk_token_id not in ids
+    words = ["trim", folder, tmp_path / "out", "--size", len(tokenizer) - 2, "--corpus", folder / "texts.txt"]
+    status, _, err = run_command(monkeypatch, capsys, *words)
+    assert status == 0, err
+    assert (tmp_path / "out/tokenizer.json").is_file()
+
+
+@pytest.mark.parametrize("command", ["trim", "benchmark"])
+def test_what_pads_no_batch_needs_no_padding_token(command, ground, monkeypatch, capsys):
+    model, texts = ground.model("baseline"), ground.file("corpus.txt", TEXTS)
+    without("pad_token")(model)
+    with pytest.raises(InputError, match="has no padding token"):
+        load_tokenizer(model, way_out="give another")
+    words = {
+        "trim": ["trim", model, ground.out, "--size", 110, "--corpus", texts],
+        "benchmark": ["benchmark", model, "--texts", texts, "--batch-size", 2, "--repeats", 3, "--no-memory"],
+    }
+    status, _, err = run_command(monkeypatch, capsys, *words[command])
+    assert status == 0, err
+
+
+@pytest.mark.parametrize(
+    ("model_type", "changes", "longest"),
+    [
+        ("bert", {}, 40),
+        ("roberta", {"pad_token_id": 1}, 38),
+        ("xlm-roberta", {"pad_token_id": 1}, 38),
+        ("mpnet", {"pad_token_id": 1}, 38),
+        ("deberta-v2", {"position_biased_input": True}, 40),
+        ("deberta-v2", {"position_biased_input": False}, None),
+    ],
+)
+def test_the_longest_text_is_as_long_as_a_model_reads(model_type, changes, longest, tiny_model):
+    model = tiny_model(model_type, **changes)
+    assert longest_text(model.config) == longest
+    logits = model(torch.full((1, longest or 90), 5)).logits
+    assert logits.isfinite().all()
+    if longest:
+        with pytest.raises((IndexError, RuntimeError)):
+            model(torch.full((1, longest + 1), 5))
 
 
 def commands(ground):

@@ -160,7 +160,7 @@ def text_encoder(limits: InputLimits) -> Callable[[list[str]], list[list[int]]]:
     hint = "save one there, or leave out --texts"
     if (limits.folder / "tokenizer_config.json").is_file():
         known = limits.vocabulary if limits.longest else None
-        own = load_tokenizer(limits.folder, way_out=hint, rows=known)
+        own = load_tokenizer(limits.folder, way_out=hint, rows=known, pads=False)
         most = min(own.model_max_length, limits.longest or own.model_max_length)
         return lambda texts: own(texts, truncation=True, max_length=most)["input_ids"]
     try:

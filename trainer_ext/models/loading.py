@@ -110,17 +110,28 @@ def load_model(name: str | Path, *, option: str, way_out: str, head: str | None 
         raise InputError(f"{option} {text} cannot be opened ({_reason(error)}); {way_out}.") from error
 
 
-def load_tokenizer(name: str | Path, *, way_out: str, rows: int | None = None, **kwargs: Any):
+def load_tokenizer(
+    name: str | Path,
+    *,
+    way_out: str,
+    rows: int | None = None,
+    longest: int | None = None,
+    pads: bool = True,
+    **kwargs: Any,
+):
     """Load the tokenizer of a model.
 
     Args:
         name: a folder or a Hub id.
         way_out: what the user can do instead, for the error message.
         rows: number of embeddings of the model that reads its tokens, if known.
+        longest: most tokens that this model reads, if known; the tokenizer gets no higher limit.
+        pads: whether it must be able to pad texts to one length.
         **kwargs: passed to `from_pretrained`.
 
     Raises:
-        InputError: If there is no tokenizer, it cannot be loaded, or it has more tokens than the model has embeddings.
+        InputError: If there is no tokenizer, it cannot be loaded, it has more tokens than the model has embeddings, or it
+            has no padding token and must pad.
     """
     from transformers import AutoTokenizer
 
@@ -136,6 +147,14 @@ def load_tokenizer(name: str | Path, *, way_out: str, rows: int | None = None, *
             f"The tokenizer of {name} has {len(tokenizer)} tokens, the model only {rows} embeddings: they do not belong "
             f"together; {way_out}."
         )
+    if pads and tokenizer.pad_token is None:
+        raise InputError(
+            f"The tokenizer of {name} has no padding token, so texts of different lengths cannot be in one batch; name one "
+            "of its tokens (tokenizer.pad_token = '[PAD]', or tokenizer.unk_token if it has no better one), and save it "
+            "there with tokenizer.save_pretrained."
+        )
+    if longest is not None and tokenizer.model_max_length > longest:
+        tokenizer.model_max_length = longest
     return tokenizer
 
 
@@ -147,6 +166,8 @@ def rows_of(model) -> int:
 def longest_text(config) -> int | None:
     """Return the maximum number of tokens that a model can read, or None if its config does not say."""
     positions = getattr(config, "max_position_embeddings", None)
+    if not getattr(config, "position_biased_input", True):  # DeBERTa without embeddings of absolute positions
+        return None
     if positions is not None and stock_type(config.model_type) in POSITIONS_BEHIND_PADDING:
         return positions - config.pad_token_id - 1
     return positions
@@ -306,6 +327,10 @@ def _check_config(config) -> None:
         config, "vocab_size", pad + 1
     ):
         raise ValueError(f"pad_token_id in its config is {pad}, vocab_size is {config.vocab_size}")
+    if pad is None and stock_type(config.model_type) in POSITIONS_BEHIND_PADDING:
+        raise ValueError(
+            f"its config has no pad_token_id, from which {config.model_type} counts positions; set it there"
+        )
     if not isinstance(sizes := getattr(config, "compact_linears", None), dict | None):
         raise ValueError(f"compact_linears in its config is {sizes!r}; it must be {{path: [outputs, inputs]}}")
     labels = config.id2label or {}

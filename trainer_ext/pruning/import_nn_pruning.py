@@ -79,7 +79,7 @@ def import_nn_pruning(source: str | Path, target: str | Path) -> Imported:
     with whole_folder(target) as folder:
         compact.save_pretrained(folder)
         if _file(source, *_TOKENIZERS):
-            load_tokenizer(source, way_out="save it there").save_pretrained(folder)
+            load_tokenizer(source, way_out="save it there", pads=False).save_pretrained(folder)
         reloaded = type(compact).from_pretrained(folder)
         difference = (outputs.logits(reloaded, batch) - expected).abs().max().item()
         if not difference <= outputs.allowed_difference(expected):

@@ -78,7 +78,7 @@ def trim_checkpoint(
     texts = read_corpus(corpus)
     texts, unseen = hold_out(texts) if held_out is None else (texts, read_corpus([held_out]))
     model = load_model(name, option="MODEL", way_out=_WAY_OUT, head=_head(name))
-    tokenizer = load_tokenizer(name, way_out=_WAY_OUT, rows=rows_of(model))
+    tokenizer = load_tokenizer(name, way_out=_WAY_OUT, rows=rows_of(model), pads=False)
     with Progress(console=console or Console(stderr=True), transient=True) as progress:
         trimmed = trim_tokenizer(tokenizer, progress.track(texts, description="counting tokens"), size)
     vocabulary = replace(measure_vocabulary(tokenizer, trimmed.tokenizer, unseen), corpus_texts=len(texts))
