@@ -20,7 +20,7 @@ from trainer_ext.data.arguments import DataArguments
 from trainer_ext.data.cleaning import unseen
 from trainer_ext.data.records import Examples
 from trainer_ext.report.schema import Quality
-from trainer_ext.tasks.dataset import refuse_unknown_labels
+from trainer_ext.tasks.dataset import as_known
 from trainer_ext.tasks.evaluate import compare_quality, predict
 from trainer_ext.tasks.registry import task_of
 
@@ -77,7 +77,7 @@ def compare_texts(
     """
     task, labels, rows = task_of(args), pair.baseline.labels, table.rows
     if args.label_column:
-        refuse_unknown_labels(rows, labels, task.labels, path=Path(name), known_by="the model")
+        rows = tuple(as_known(rows, labels, task.labels, path=Path(name)))
     texts = [row.text for row in rows]
     logits = [_logits(side, texts, labels, args.max_length, on_rows) for side in pair.sides.values()]
     unused = Dataset.from_dict({})  # only tasks on tokens need the encoded rows

@@ -33,6 +33,7 @@ KINDS = [".csv", ".txt"]
 PASTED = Path("the pasted texts")
 _FIELDS_ON_THE_PAGE = {
     "--text_column": "the text column",
+    "--label_columns": "the label columns",
     "--label_column": "the label column",
     "--test_file": "the file",
 }
@@ -50,6 +51,8 @@ def arguments(report: CompressionReport | None, problem_type: str | None) -> Dat
         for name in _FIELDS_OF_A_RUN
         if name in recipe
     }
+    if isinstance(recipe.get("label_columns"), list):
+        fields_of_run["label_columns"] = [str(name) for name in recipe["label_columns"]]
     args = replace(args, **fields_of_run)
     if args.max_length < 1:
         raise InputError(f"The report has max_length={args.max_length}; it must be 1 or more.")

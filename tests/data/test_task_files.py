@@ -51,6 +51,58 @@ def test_the_separator_can_be_chosen(load):
     assert data.labels == ["a", "b"]
 
 
+COLUMNS = {**MULTI, "label_columns": ["toxic", "obscene", "insult"]}
+TOXIC = "id,text,toxic,obscene,insult\n1,one,1,0.0,1\n2,two,0,1.0,false\n3,three,0,0,0\n"
+
+
+def test_a_column_per_class(load):
+    data = load(TOXIC, "obscene,insult,text,toxic\nTrue,0,new,0\n", **COLUMNS)
+    assert data.labels == ["toxic", "obscene", "insult"]
+    assert list(data.train["label"]) == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+    assert list(data.tests["test"]["label"]) == [[0, 1, 0]]
+
+
+def test_a_column_per_class_in_the_order_of_a_model(tmp_path):
+    rows = [{"text": "one", "toxic": 1, "obscene": False, "insult": True}, {"text": "two", "toxic": 0, "obscene": 1.0}]
+    (tmp_path / "test.json").write_text(json.dumps([{**rows[0], "text": "new"}]), encoding="utf-8")
+    files = {"data_dir": str(tmp_path), "train_files": ["train.jsonl"], "test_file": "test.json"}
+    args = DataArguments(**files, **COLUMNS)
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(InputError, match=r"line 2: a label is '' in column 'insult'; write 1 if"):
+        load_data(args)
+    rows[1]["insult"] = 0
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    data = load_data(args, labels=["Insult", "toxic", "obscene"])
+    assert data.labels == ["Insult", "toxic", "obscene"]
+    assert list(data.train["label"]) == [[1, 1, 0], [0, 0, 1]]
+
+
+def test_what_is_no_flag_is_refused_with_its_line_and_column(load):
+    for cell in ("-1", "", "2", "yes"):
+        with pytest.raises(InputError, match=f"line 4: a label is '{cell}' in column 'obscene'; write 1 if"):
+            load(TOXIC.replace("3,three,0,0", f"3,three,0,{cell}"), TOXIC, **COLUMNS)
+
+
+def test_the_way_to_several_columns_is_shown_where_one_was_given(load, tmp_path):
+    advice = "--problem_type multi_label_classification --label_columns toxic obscene insult"
+    with pytest.raises(InputError, match=f"no column 'label'.*{advice}"):
+        load(TOXIC, TOXIC)
+    with pytest.raises(InputError, match="'toxic' holds just 0 and 1.*--label_columns toxic"):
+        load(TOXIC, TOXIC, label_column="toxic", **MULTI)
+    path = write_recipe(tmp_path / "r.yaml", recipe_fields(tmp_path, tmp_path / "run"))
+    with pytest.raises(InputError, match=advice):
+        read_recipe(path, ["--label_column", "toxic", "obscene", "insult"])
+    assert read_recipe(path, advice.split()).data.label_columns == COLUMNS["label_columns"]
+    path = write_recipe(tmp_path / "r.yaml", recipe_fields(tmp_path, tmp_path / "run", **COLUMNS))
+    assert read_recipe(path).data.label_columns == COLUMNS["label_columns"]
+    with pytest.raises(InputError, match="--label_columns and --label_column 'topic' are both given"):
+        load(TOXIC, TOXIC, label_column="topic", **COLUMNS)
+    with pytest.raises(InputError, match="no column 'rude'"):
+        load(TOXIC, TOXIC, **{**COLUMNS, "label_columns": ["toxic", "rude"]})
+    with pytest.raises(InputError, match="--text_column and --label_columns are both 'text'"):
+        load(TOXIC, TOXIC, **{**COLUMNS, "label_columns": ["toxic", "text"]})
+
+
 def test_numbers(load):
     data = load("text,label\none,1.5\ntwo,-2\n", "text,label\nnew,1e1\n", **NUMBER)
     assert data.labels == ["score"]
@@ -157,6 +209,8 @@ def test_a_file_that_cannot_be_is_refused_in_one_line(load, case):
         ({**ANSWERS, "doc_stride": 0}, ("--doc_stride", "[1, 8]", "0")),
         ({"max_answer_length": 0}, ("--max_answer_length", "1 or more", "0")),
         ({"max_train_rows": 0}, ("--max_train_rows", "1 or more", "0")),
+        ({"label_columns": ["a", "b"]}, ("--label_columns", "with --problem_type multi_label_classification only")),
+        ({**MULTI, "label_columns": ["a", "a"]}, ("--label_columns", "different columns", "'a', 'a'")),
     ],
 )
 def test_a_field_that_cannot_be_is_refused_before_a_file_is_read(fields, words, tmp_path):

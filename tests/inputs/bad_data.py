@@ -70,6 +70,43 @@ DATA = {
     "no label": Bad(lambda g: g.data(train=GOOD + "x,\n"), ("line 6", "label")),
     "NaN label": Bad(lambda g: g.data(train=GOOD + "x,NaN\n"), ("line 6", "'NaN'")),
     "no text": Bad(lambda g: g.data(train="text,label\n ,a\nnull,b\n"), ("no text in any of its 2 rows",)),
+    "two names for a class": Bad(
+        lambda g: g.data(train=GOOD, test=TEST.replace(",b", ",B")),
+        ("'b' in train.csv", "'B' in test.csv", "one class"),
+    ),
+    "a class without its space": Bad(
+        lambda g: g.data(train=GOOD.replace(",b", ",W C"), test=TEST.replace(",b", ",WC")),
+        ("'W C'", "'WC'", "one class"),
+    ),
+    "several classes in a cell": Bad(
+        lambda g: g.data(train=GOOD + "x,a|b\n"),
+        ("'a|b' holds several classes", "multi_label", "--label_separator '|'"),
+    ),
+    "several classes in a list": Bad(
+        lambda g: g.data(train=GOOD + """x,"['a', 'b']"\n"""), ("line 6", "a list of classes", "multi_label")
+    ),
+    "another separator": Bad(
+        lambda g: g.data(train=GOOD + "x,a;b\n", test=TEST, problem_type="multi_label_classification"),
+        ("'a;b' holds several classes", "--label_separator ';'"),
+    ),
+    "a column of 0 and 1": Bad(
+        lambda g: g.data(
+            train="text,a,b\nx,0,1\ny,1,0\n", label_column="a", problem_type="multi_label_classification"
+        ),
+        ("'a' holds just 0 and 1", "--label_columns a"),
+    ),
+    "no flag": Bad(
+        lambda g: g.data(
+            train="text,a,b\nx,0,1\ny,-1,0\n", label_columns=["a", "b"], problem_type="multi_label_classification"
+        ),
+        ("line 3", "'-1' in column 'a'", "write 1 if"),
+    ),
+    "several columns for one class": Bad(lambda g: g.recipe(label_columns=["a", "b"]), ("--label_columns", "only")),
+    "a name twice": Bad(lambda g: g.recipe(class_names=["a", "a"]), ("class_names", "twice")),
+    "names for numbers": Bad(
+        lambda g: g.recipe(class_names=["a", "b"], problem_type="regression"), ("class_names", "has no classes")
+    ),
+    "class_names of other data": Bad(lambda g: g.recipe(class_names=["a", "b"]), ("lacks", "'fruit'", "'a', 'b'")),
     "label of test unknown": Bad(lambda g: g.data(train=GOOD, test=TEST + "x,music\n"), ("'music'",)),
     "test is train": Bad(lambda g: g.data(train=GOOD, test=GOOD), ("every text of",)),
     "number words": Bad(

@@ -134,6 +134,13 @@ def test_an_unknown_label_is_refused(pair, args):
         compare_texts(table, pair, args, name="texts.csv")
 
 
+def test_ids_and_other_writings_are_the_labels_of_the_models(pair, args, batch):
+    for words in ([str(index) for index in range(3)], [f" {label}\u200b " for label in LABELS]):
+        rows = tuple(replace(row, label=words[LABELS.index(row.label)]) for row in TABLE.rows)
+        found = compare_texts(Examples(rows, TABLE.dropped), pair, args, name="texts.csv")
+        assert (found.truths, found.quality) == (batch.truths, batch.quality)
+
+
 def test_several_labels_per_text(pair, args):
     for side in pair.sides.values():
         side.model.config.problem_type = "multi_label_classification"

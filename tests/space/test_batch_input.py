@@ -116,6 +116,7 @@ def test_one_way_at_a_time(file):
 def test_the_columns_are_offered_and_guessed(file):
     columns = columns_of(file("a.csv", "\ufeffid, Headline ,Label\n1,x,a\n"))
     assert columns == ["id", "Headline", "Label"]
+    assert columns_of(file("s.csv", "sep=;\nid; Headline ;Label;\n1;x, y;a;\n")) == columns
     assert likely(columns, "text", "headline") == "Headline"
     assert likely(columns, "text", *columns) == "id"
     assert likely(columns, "label") == "Label"

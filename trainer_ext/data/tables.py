@@ -72,9 +72,7 @@ def read_header(path: Path) -> list[str]:
     """
     header = max(_headers(path)[0].values(), key=len)
     if header == _GIANT:
-        raise InputError(
-            f"{path} is not readable as CSV (a cell of its header is too long); give it a row of names first."
-        )
+        raise InputError(f"{path} is not readable as CSV (field larger than {csv.field_size_limit()} characters).")
     return header
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import json
 import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +70,11 @@ class ModelArguments:
         },
     )
     metrics: list[str] = field(
-        default_factory=list, metadata={"help": "Further metrics by name, loaded with evaluate.load."}
+        default_factory=list,
+        metadata={
+            "help": "Further metrics by name, loaded with evaluate.load. With more than two classes, f1, precision and recall "
+            "are the mean over the classes of the test file (macro)."
+        },
     )
     trust_metric_code: bool = field(
         default=False,
@@ -170,6 +175,11 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = (), scale: str | No
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "see `trainer-ext compress --fields`."
             raise InputError(f"Unknown field {name!r}; {hint}")
+        if name == "label_column" and isinstance(value, list):
+            raise InputError(
+                f"label_column is one column, got {', '.join(map(repr, value))}; for one column of 0 and 1 per class, give "
+                f"--problem_type multi_label_classification --label_columns {shlex.join(map(str, value))}."
+            )
         if NO_TEXT.search(str(value)):
             raise InputError(
                 f"{name} holds a zero byte or half a character, got {ascii(value)[:200]}; write it again."
@@ -318,6 +328,14 @@ def check_strategy(recipe: Recipe) -> None:
         raise InputError("save_only_model: its checkpoints cannot be resumed; leave it out, or use save_strategy=no.")
     if args.eval_strategy != "no":
         raise InputError("eval_strategy must be 'no': the test files are measured once, at the end.")
+    best = {
+        "save_strategy=best": args.save_strategy == "best",
+        "load_best_model_at_end": args.load_best_model_at_end,
+        f"metric_for_best_model={args.metric_for_best_model}": args.metric_for_best_model is not None,
+    }
+    for name, given in best.items():
+        if given:
+            raise InputError(f"{name} needs evaluations, and compress makes none while it trains; leave it out.")
     if args.label_smoothing_factor and not task.smooth:
         raise InputError(
             f"label_smoothing_factor={args.label_smoothing_factor} has no meaning for {task.title}; use 0."

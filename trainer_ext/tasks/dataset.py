@@ -20,7 +20,7 @@ from ..data.tables import say
 from ..errors import InputError
 from .registry import task_of
 
-__all__ = ["Data", "DataArguments", "load_data", "names_as_known", "refuse_unknown_labels", "tokenize"]
+__all__ = ["Data", "DataArguments", "as_known", "load_data", "names_as_known", "refuse_unknown_labels", "tokenize"]
 
 HOLDOUT = "holdout"
 MOST_SHOWN = 40  # class names in a line of the log
@@ -218,10 +218,32 @@ def _with_known_names(
     more = f" and {len(pairs) - MOST_SHOWN} more" if len(pairs) > MOST_SHOWN else ""
     read_as = "as they are known" if labels else "as one"
     say(f"{folder}: class names are read {read_as}: {', '.join(pairs[:MOST_SHOWN])}{more}.")
-    return {
-        key: replace(table, rows=tuple(replace(row, label=kind.respelled(row.label, to)) for row in table.rows))
-        for key, table in tables.items()
-    }
+    return {key: replace(table, rows=_respelled(table.rows, to, kind)) for key, table in tables.items()}
+
+
+def _respelled(rows: Sequence[Example], to: Mapping[str, str], kind: LabelKind) -> tuple[Example, ...]:
+    return tuple(replace(row, label=kind.respelled(row.label, to)) for row in rows)
+
+
+def as_known(rows: Sequence[Example], names: Sequence[str], kind: LabelKind, *, path: Path) -> Sequence[Example]:
+    """Return rows with each class called as a model calls it.
+
+    Args:
+        rows: the rows, which may write the names in another way or hold ids.
+        names: the names of the model, in the order of their ids.
+        kind: of the labels.
+        path: the file of the rows, for the message.
+
+    Raises:
+        InputError: There are labels that the model does not know.
+    """
+    try:
+        to = names_as_known([{kind.word(name) for name in _found(rows, kind)} - {""}], names, kind)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    rows = _respelled(rows, to, kind) if to else rows
+    refuse_unknown_labels(rows, names, kind, path=path, known_by="the model")
+    return rows
 
 
 def names_as_known(words: Collection[Collection[str]], labels: Sequence[str], kind: LabelKind) -> dict[str, str]:
