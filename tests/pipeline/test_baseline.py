@@ -145,6 +145,19 @@ def test_the_classes_of_the_data_are_those_of_the_model(opened, tiny_model, own,
     assert list(data.train["label"]) == [1, 0]
 
 
+def test_how_the_data_were_understood_is_said_once(opened, tiny_model, caplog):
+    opened(classifier(tiny_model, ("Tech", "Crime")), labels=("1", "0"))
+    assert [line.message.partition(": ")[2] for line in caplog.records] == [
+        "class names are read as they are known: '0' as 'Tech', '1' as 'Crime'."
+    ]
+    caplog.clear()
+    opened(classifier(tiny_model, ("Tech", "Crime")), labels=("1", "0"), class_names=["x", "y"])
+    assert ["The classes are called 'x', 'y' by --class_names, not" in line.message for line in caplog.records] == [
+        0,
+        1,
+    ]
+
+
 @pytest.mark.parametrize("fields", [{"baseline_epochs": 1}, {"model_name_or_path": "scratch"}])
 def test_class_names_order_the_classes_of_a_new_head(opened, tiny_model, fields):
     for labels in (("Crime", "Tech"), ("1", "0")):

@@ -95,7 +95,7 @@ def read_table(path: Path, args: DataArguments, *, parse: _Parse | None) -> Exam
     wanted: dict[str, str | None] = dict.fromkeys(name for _, name in names)
     if parse is _class_names:
         wanted[args.label_column] = args.label_separator
-    header, records = read_records(path, wanted)
+    header, records, note = read_records(path, wanted)
     at = [_column(path, header, records, name=name, option=f"--{option}") for option, name in names]
     for (one, (option, name)), (two, (other, _)) in itertools.combinations(zip(at, names, strict=True), 2):
         if one == two:
@@ -125,7 +125,7 @@ def read_table(path: Path, args: DataArguments, *, parse: _Parse | None) -> Exam
             f"{path}: column {args.text_column!r} holds no text in any of its {len(records)} rows (empty or NaN); "
             f"choose another with --text_column: {listed(header)}."
         )
-    return Examples(rows=tuple(rows), dropped=dropped)
+    return Examples(rows=tuple(rows), dropped=dropped, note=note)
 
 
 def _class_name(cells: list[str], args: DataArguments) -> str:

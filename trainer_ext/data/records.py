@@ -38,10 +38,12 @@ class Examples:
     Attributes:
         rows: the rows with a text, in file order.
         dropped: number of dropped rows by reason ("stray header", "empty"); reasons that did not occur are absent.
+        note: a line that says how the file was read, if its suffix does not say so.
     """
 
     rows: tuple[Example, ...]
     dropped: Counter[str]
+    note: str = ""
 
 
 def listed(values: Iterable[str], *, most: int = 12) -> str:

@@ -1,7 +1,6 @@
 """The header and the cells of CSV, TSV and JSON files, as spreadsheets, databases and pandas write them.
 
-The suffix says which delimiter is tried first; the header decides. What was read in another way than the suffix says is
-said in one line.
+The suffix says which delimiter is tried first; the header decides.
 """
 
 from __future__ import annotations
@@ -9,17 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from .records import NO_TEXT, lines_of, read_text
-
-logger = logging.getLogger(__name__)
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -32,18 +27,12 @@ Records = list[tuple[int, list[str]]]  # line number and cells
 _Rows = list[tuple[int, int, list[str]]]  # first line, last line and cells
 
 
-@cache
-def say(message: str) -> None:
-    """Log how an input is understood, once in a process, though files are read again."""
-    logger.warning(message)
-
-
 def plain(cell: str) -> str:
     """Return a cell without surrounding white space and byte order marks, which joined files have inside."""
     return cell.strip().strip("\ufeff").strip()
 
 
-def read_records(path: Path, wanted: Mapping[str, str | None]) -> tuple[list[str], Records]:
+def read_records(path: Path, wanted: Mapping[str, str | None]) -> tuple[list[str], Records, str]:
     """Return the header of a CSV, TSV or JSON file, and its rows that are not blank.
 
     `.jsonl`, `.ndjson` and `.json` files have one object per line, or are one array of objects; the keys are the columns.
@@ -56,7 +45,8 @@ def read_records(path: Path, wanted: Mapping[str, str | None]) -> tuple[list[str
 
     Returns:
         The header, and per row the line on which it ends (from 1) and its cells, as many as the header has. A missing key
-        or a null is an empty cell. If the header lacks a wanted column, there may be no rows.
+        or a null is an empty cell. If the header lacks a wanted column, there may be no rows. Third, a line that says what
+        was read in another way than the suffix says, or "".
 
     Raises:
         InputError: The file cannot be read or is empty, or a row is not valid.
@@ -87,7 +77,7 @@ def _headers(path: Path) -> tuple[dict[str, list[str]], list[str], int]:
     return {mark: _header(lines, mark) for mark in marks}, lines, before
 
 
-def _read_cells(path: Path, wanted: Collection[str]) -> tuple[list[str], Records]:
+def _read_cells(path: Path, wanted: Collection[str]) -> tuple[list[str], Records, str]:
     headers, lines, before = _headers(path)
     own = next(iter(headers))
     if not headers[own]:
@@ -96,15 +86,13 @@ def _read_cells(path: Path, wanted: Collection[str]) -> tuple[list[str], Records
     if mark is None:
         mark = max(headers, key=lambda mark: len(headers[mark]))
         try:
-            return _table(path, lines, mark, before, wanted)[:2]
+            return *_table(path, lines, mark, before, wanted)[:2], ""
         except InputError:  # less telling than what the header lacks, which the caller says
-            return headers[mark], []
+            return headers[mark], [], ""
     header, rows, notes = _table(path, lines, mark, before, wanted)
     if mark != own:
         notes.insert(0, f"{DELIMITERS[mark]} between the cells")
-    if notes:
-        say(f"{path} is read with {' and '.join(notes)}.")
-    return header, rows
+    return header, rows, f"{path} is read with {' and '.join(notes)}." if notes else ""
 
 
 def _header(lines: Sequence[str], mark: str) -> list[str]:
@@ -226,7 +214,7 @@ def _read_otherwise(lines: Sequence[str], mark: str, before: int, wanted: Collec
     return rows, "double quotes as part of the texts"
 
 
-def _read_json(path: Path, wanted: Mapping[str, str | None]) -> tuple[list[str], Records]:
+def _read_json(path: Path, wanted: Mapping[str, str | None]) -> tuple[list[str], Records, str]:
     text = read_text(path)
     values = _array(text, path) if text.lstrip().startswith("[") else _json_lines(text, path)
     rows: list[tuple[int, dict[str, Any]]] = []
@@ -247,7 +235,7 @@ def _read_json(path: Path, wanted: Mapping[str, str | None]) -> tuple[list[str],
         except ValueError as error:
             raise InputError(f"{path}, line {number}: {error}") from None
         records.append((number, [cells.get(name, "") for name in header]))
-    return header, records
+    return header, records, ""
 
 
 def _json_lines(text: str, path: Path) -> Iterator[tuple[int, Any]]:

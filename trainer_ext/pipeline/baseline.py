@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase, Trainer, set_seed
 
 from ..data.class_names import looks
 from ..data.records import listed
-from ..data.tables import say
 from ..errors import InputError
-from ..models.loading import head_of, load_model, load_tokenizer, longest_text, rows_of
+from ..models.loading import check_padding, head_of, load_model, load_tokenizer, longest_text, rows_of
 from ..tasks.dataset import Data, load_data, names_as_known
 from ..tasks.registry import Task, task_of
 from ..utils.checkpoints import is_past_the_end
 from .recipe import Recipe
 from .scratch import label_names, small_bert, train_tokenizer
+
+logger = logging.getLogger(__name__)
 
 
 class BaselineTrainer(Trainer):
@@ -44,22 +47,33 @@ def open_baseline(recipe: Recipe) -> tuple[Any, PreTrainedTokenizerBase, Data, f
     task = task_of(recipe.data)
     data = read_data(recipe)  # first: it is cheap, and the model may have to be downloaded
     if recipe.from_scratch:
-        return *_from_scratch(recipe, task, data), data, recipe.model.scratch_epochs
-    name, epochs = recipe.model.model_name_or_path or "", recipe.model.baseline_epochs
+        model, tokenizer, epochs = *_from_scratch(recipe, task, data), recipe.model.scratch_epochs
+    else:
+        model, tokenizer, data = _from_folder(recipe, task, data)
+        epochs = recipe.model.baseline_epochs
+    for note in data.notes:
+        logger.warning("%s", note)
+    return model, tokenizer, data, epochs
+
+
+def _from_folder(recipe: Recipe, task: Task, data: Data) -> tuple[Any, PreTrainedTokenizerBase, Data]:
+    name = recipe.model.model_name_or_path or ""
     way_out = "give a folder or a Hub id that can be reached, or 'scratch' to train a small model from the texts"
     changes: dict[str, Any] = {"dtype": "float32"}  # mixed precision cannot scale the gradients of fp16 weights
-    if epochs:  # a fresh head with the labels of the data
+    if recipe.model.baseline_epochs:  # a fresh head with the labels of the data
         changes |= label_names(data.labels) | {"problem_type": task.problem_type}
     model = load_model(name, option="--model_name_or_path", way_out=way_out, head=task.head, **changes)
     tokenizer = load_tokenizer(
         name, way_out=way_out, rows=rows_of(model), longest=longest_text(model.config), **dict(task.tokenizer)
     )
-    if not epochs:
+    check_padding(model, tokenizer)
+    if not recipe.model.baseline_epochs:
         _check_head(model.config, task, data, name)
         if task.labels.named:
-            _name_labels(model.config, recipe.model.class_names, data.labels, task)
+            notes = _name_labels(model.config, recipe.model.class_names, data.labels, task)
             data = load_data(recipe.data, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
-    return model, tokenizer, data, epochs
+            data = replace(data, notes=(*data.notes, *notes))
+    return model, tokenizer, data
 
 
 def read_data(recipe: Recipe) -> Data:
@@ -93,7 +107,7 @@ def _check_head(config, task: Task, data: Data, name: str) -> None:
     config.problem_type = task.problem_type
 
 
-def _name_labels(config, names: list[str], found: list[str], task: Task) -> None:
+def _name_labels(config, names: list[str], found: list[str], task: Task) -> list[str]:
     """Give a model without label names those of the recipe; refuse names that contradict the model's own.
 
     Args:
@@ -101,7 +115,11 @@ def _name_labels(config, names: list[str], found: list[str], task: Task) -> None
         names: those of the recipe, which may be none.
         found: the class names of the train file.
         task: the task.
+
+    Returns:
+        A line if names of the model were replaced.
     """
+    notes: list[str] = []
     own = [config.id2label[index] for index in range(config.num_labels)]
     unnamed = own == [f"LABEL_{index}" for index in range(config.num_labels)]
     fits = bool(names) and len(names) == config.num_labels
@@ -111,7 +129,7 @@ def _name_labels(config, names: list[str], found: list[str], task: Task) -> None
             f"--class_names ({len(names)} given), or fine-tune it first with --baseline_epochs."
         )
     if not names or list(map(looks, names)) == list(map(looks, own)):
-        return
+        return notes
     if not unnamed:
         ids = [str(index) for index in range(config.num_labels)]
         others = {looks(name): index for index, name in enumerate(own)}
@@ -124,10 +142,11 @@ def _name_labels(config, names: list[str], found: list[str], task: Task) -> None
                 "--class_names out, or fine-tune the model first with --baseline_epochs."
             )
         if names == ids:
-            return  # says of the data that they hold ids
-        say(f"The classes are called {listed(names)} by --class_names, and not {listed(own)} as in the model.")
+            return notes  # says of the data that they hold ids
+        notes = [f"The classes are called {listed(names)} by --class_names, not {listed(own)} as in the model."]
     config.id2label = dict(enumerate(names))
     config.label2id = {name: index for index, name in enumerate(names)}
+    return notes
 
 
 def _all_known(found: list[str], names: list[str], task: Task) -> bool:

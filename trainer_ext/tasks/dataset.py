@@ -16,7 +16,6 @@ from ..data.cleaning import evenly, first_of_each_text, row_key, spread, unseen,
 from ..data.encoding import ASIDE, encode_texts
 from ..data.labels import CLASSES, ONE_CLASS, TAGS, LabelKind
 from ..data.records import Example, Examples, listed
-from ..data.tables import say
 from ..errors import InputError
 from .registry import task_of
 
@@ -41,6 +40,7 @@ class Data:
         dropped: number of dropped rows by "file: reason", e.g. "train: duplicate". "test: seen in train" and "test:
             repeated" are dropped from "clean" only. Reasons that did not occur are absent.
         train_file: name of the train file.
+        notes: lines that say how files and class names were understood, where that is not plain.
     """
 
     train: Dataset
@@ -48,6 +48,7 @@ class Data:
     labels: list[str]
     dropped: dict[str, int]
     train_file: str
+    notes: tuple[str, ...] = ()
 
 
 def load_data(args: DataArguments, *, labels: Sequence[str] | None = None, as_they_are: bool = False) -> Data:
@@ -86,8 +87,10 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None, as_th
     paths = {"train": train_path, **paths}
     tables = {name: task.read(path, args) for name, path in paths.items()}
     labels = labels or args.label_columns or None
+    notes = [table.note for table in tables.values() if table.note]
     if task.labels.named and not (as_they_are and labels is None):
-        tables = _with_known_names(tables, paths, labels, task.labels, args)
+        tables, more = _with_known_names(tables, paths, labels, task.labels, args)
+        notes += more
     train = tables.pop("train")
 
     train_rows, left_out = first_of_each_text(train.rows)
@@ -121,6 +124,7 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None, as_th
         labels=names,
         dropped={f"{name}: {reason}": count for name, counts in dropped.items() for reason, count in counts.items()},
         train_file=train_path.name,
+        notes=tuple(notes),
     )
 
 
@@ -200,25 +204,27 @@ def _with_known_names(
     labels: Sequence[str] | None,
     kind: LabelKind,
     args: DataArguments,
-) -> dict[str, Examples]:
-    """Return the tables with each class called as the model calls it, or in one way; say what was renamed."""
+) -> tuple[dict[str, Examples], list[str]]:
+    """Return the tables with each class called as the model calls it, or in one way, and lines that say so."""
+    notes: list[str] = []
     words = {key: {kind.word(name) for name in _found(table.rows, kind)} - {""} for key, table in tables.items()}
     folder = paths["train"].parent
     try:
         if labels is None:
             to = class_names.one_spelling({paths[key].name: found for key, found in words.items()})
-            _refuse_several(tables, kind, args)
+            if kind in (ONE_CLASS, CLASSES):
+                notes += _check_several(tables, kind, args)
         else:
             to = names_as_known(words.values(), labels, kind)
     except ValueError as error:
         raise InputError(f"{folder}: {error}") from None
     if not to:
-        return dict(tables)
+        return dict(tables), notes
     pairs = [f"{class_names.shown_beside(old, new)} as {new!r}" for old, new in to.items()]
     more = f" and {len(pairs) - MOST_SHOWN} more" if len(pairs) > MOST_SHOWN else ""
     read_as = "as they are known" if labels else "as one"
-    say(f"{folder}: class names are read {read_as}: {', '.join(pairs[:MOST_SHOWN])}{more}.")
-    return {key: replace(table, rows=_respelled(table.rows, to, kind)) for key, table in tables.items()}
+    notes.append(f"{folder}: class names are read {read_as}: {', '.join(pairs[:MOST_SHOWN])}{more}.")
+    return {key: replace(table, rows=_respelled(table.rows, to, kind)) for key, table in tables.items()}, notes
 
 
 def _respelled(rows: Sequence[Example], to: Mapping[str, str], kind: LabelKind) -> tuple[Example, ...]:
@@ -265,25 +271,23 @@ def names_as_known(words: Collection[Collection[str]], labels: Sequence[str], ki
     return to | class_names.known_as_ids(set().union(*unknown), known)
 
 
-def _refuse_several(tables: Mapping[str, Examples], kind: LabelKind, args: DataArguments) -> None:
-    """Refuse names that are several classes with something between them."""
-    names = {name for table in tables.values() for name in _found(table.rows, kind)}
-    mark = class_names.separator_in(names) if kind in (ONE_CLASS, CLASSES) else None
-    if mark is None:
-        if kind is CLASSES and all(
-            len(list(kind.names_in(row.label))) < 2 for table in tables.values() for row in table.rows
-        ):
-            say(
-                f"No row of {args.data_dir} has more than one class; is {args.label_separator!r} what separates them? "
-                "Else give --label_separator."
-            )
-        return
-    example = max((name for name in names if mark in name), key=len)
-    multi = "--problem_type multi_label_classification " if kind is ONE_CLASS else ""
-    raise ValueError(
-        f"the label {example!r} holds several classes that other rows have too, separated by {mark!r}; give "
-        f"{multi}--label_separator {shlex.quote(mark)}, or rename it if it is one class."
-    )
+def _check_several(tables: Mapping[str, Examples], kind: LabelKind, args: DataArguments) -> list[str]:
+    """Refuse names that are several classes with something between them; return a line if no row has several."""
+    labels = [list(kind.names_in(row.label)) for table in tables.values() for row in table.rows]
+    names = {name for found in labels for name in found}
+    if mark := class_names.separator_in(names):
+        example = max((name for name in names if mark in name), key=len)
+        multi = "--problem_type multi_label_classification " if kind is ONE_CLASS else ""
+        raise ValueError(
+            f"the label {example!r} holds several classes that other rows have too, separated by {mark!r}; give "
+            f"{multi}--label_separator {shlex.quote(mark)}, or rename it if it is one class."
+        )
+    if kind is ONE_CLASS or any(len(found) > 1 for found in labels):
+        return []
+    return [
+        f"No row of {args.data_dir} has more than one class; if they are not separated by {args.label_separator!r}, give "
+        "--label_separator."
+    ]
 
 
 def _found(rows: Sequence[Example], kind: LabelKind) -> set[str]:
