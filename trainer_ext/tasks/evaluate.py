@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from ..data.arguments import DataArguments
-from ..errors import Diverged
+from ..errors import Diverged, InputError, one_line
 from ..models.outputs import logits
 from ..report.schema import ClassPair, ClassScores, Difference, Quality, Scores
 from ..utils.finite import DIVERGED_HINT
@@ -21,6 +23,12 @@ from .metrics import Statistics
 from .registry import Task
 
 logger = logging.getLogger(__name__)
+
+# By whether the answers are classes: metrics of the evaluate library that can be computed from answers alone.
+USUAL_METRICS = {
+    True: ("accuracy", "macro_f1", "f1", "precision", "recall", "matthews_correlation"),
+    False: ("pearsonr", "spearmanr", "mse", "mae", "r_squared"),
+}
 
 
 def predict(
@@ -76,7 +84,8 @@ def compare_quality(
     from .metrics import answers_changed
 
     found = [task.statistics(answers, references, args) for answers in (baseline, compressed)]
-    more = [_more(metrics, answers, references) for answers in (baseline, compressed)]
+    classes = len(labels) if task.labels.named else 0
+    more = [_more(metrics, answers, references, classes) for answers in (baseline, compressed)]
     main, changed = next(iter(found[0])), {}
     if task.right:
         changed = answers_changed(*(statistics[task.right][1] for statistics in found))
@@ -93,16 +102,100 @@ def compare_quality(
     )
 
 
-def _more(metrics: Sequence[str], answers: Any, references: Any) -> dict[str, float]:
-    """Return the values of further metrics, without those that are not finite, such as a correlation with a constant."""
+def try_metrics(names: Sequence[str], *, task: Task, labels: Sequence[str], args: DataArguments) -> None:
+    """Compute further metrics on made-up labels and predictions of the task, so that none fails after a training.
+
+    Args:
+        names: of the metrics, for `evaluate.load`.
+        task: the task.
+        labels: class names by id.
+        args: the fields about the task.
+
+    Raises:
+        InputError: A metric cannot be computed for this task, or gives a number that has the name of another one.
+    """
+    if not names:
+        return
+    answers, references = _made_up(len(labels) if task.labels.named else 0)
+    given = {
+        name: float(statistic(rows)) for name, (statistic, rows) in task.statistics(answers, references, args).items()
+    }
+    for metric in names:
+        try:
+            found = compute_metric(metric, answers, references, classes=len(labels) if task.labels.named else 0)
+        except Exception as error:  # a metric is code of others, and raises what it likes
+            raise InputError(
+                f"metrics: {metric!r} cannot be computed for {task.title} ({one_line(error)}); leave it out, or choose from "
+                f"{', '.join(USUAL_METRICS[task.labels.named])}."
+            ) from error
+        for name, value in found.items():
+            if abs(given.setdefault(name, value) - value) > 1e-6:
+                raise InputError(
+                    f"metrics: {metric!r} gives another {name!r} than the report itself or another metric; leave it out, or "
+                    "give its value another name."
+                )
+
+
+def compute_metric(metric: str, answers: Any, references: Any, *, classes: int) -> dict[str, float]:
+    """Return the numbers of a metric from `evaluate.load`, by name.
+
+    Args:
+        metric: its name.
+        answers: predictions, class ids or numbers `[rows]`.
+        references: true answers `[rows]`.
+        classes: how many there are; 0 if the answers are numbers. A metric for two classes by default
+            (`average="binary"`, such as f1) is averaged over those of the references if there are more, as macro-F1 is.
+
+    Raises:
+        ValueError: It compares numbers but the answers are classes, or the reverse; or it gives no number. A metric can also
+            raise errors of its own.
+    """
     from .metrics import load_metric
 
+    module = load_metric(metric)
+    formats = module.features if isinstance(module.features, list) else [module.features]
+    floats = [all(str(getattr(each, "dtype", "")).startswith("float") for each in one.values()) for one in formats]
+    if not (any(floats) if classes == 0 else not all(floats)):
+        raise ValueError(
+            "it compares numbers, and the answers are classes" if classes else "it compares classes, not numbers"
+        )
+    options: dict[str, Any] = {}
+    known = inspect.signature(module._compute).parameters
+    if classes > 2 and "average" in known and known["average"].default == "binary":
+        options = {"average": "macro"} | ({"labels": np.unique(references).tolist()} if "labels" in known else {})
+    values = module.compute(predictions=answers, references=references, **options) or {}
+    found = {name: float(value) for name, value in values.items() if np.ndim(value) == 0 and _is_number(value)}
+    if not found:
+        raise ValueError("it gives no single number")
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) or (isinstance(value, np.ndarray) and value.dtype.kind in "bif")
+
+
+def _made_up(classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return answers and references of a few rows: every class occurs, and some answers are wrong."""
+    rows = np.arange(4 * max(classes, 3))
+    if not classes:
+        return rows + 0.25 * (rows % 3), rows.astype(np.float64)
+    references = rows % classes
+    return np.where(rows % 3 == 0, (references + 1) % classes, references), references
+
+
+def _more(metrics: Sequence[str], answers: Any, references: Any, classes: int) -> dict[str, float]:
+    """Return the values of further metrics, without those that are not finite, such as a correlation with a constant."""
     found = {}
     for metric in metrics:
-        for name, value in load_metric(metric).compute(predictions=answers, references=references).items():
-            if np.isscalar(value) and np.isfinite(value):
-                found[name] = float(value)  # type: ignore[arg-type]  # np.isscalar does not narrow
-            elif np.isscalar(value):
+        try:
+            values = compute_metric(metric, answers, references, classes=classes)
+        except Exception as error:  # it was tried before the training, which must not be lost for it
+            logger.warning("The metric %s fails for these predictions (%s); it is left out.", metric, one_line(error))
+            continue
+        for name, value in values.items():
+            if np.isfinite(value):
+                found[name] = value
+            else:
                 logger.warning("The metric %s gives %s=%s for these predictions; it is left out.", metric, name, value)
     return found
 
