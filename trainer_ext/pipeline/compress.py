@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import shutil
 from pathlib import Path
@@ -10,27 +9,26 @@ from typing import Any, cast
 
 import torch
 from rich.console import Console
-from transformers import AutoTokenizer, Trainer, TrainerCallback
+from rich.text import Text
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, Trainer, TrainerCallback
 
 from .. import report
 from ..callbacks import EmissionsCallback
 from ..distillation.collator import TeacherCollator, put_beside
-from ..distillation.teacher_cache import check_folder
-from ..distillation.teachers import check_teacher, check_tokenizer, load_teacher
-from ..errors import InputError
 from ..hub.staging import card_of, write_card
 from ..models.loading import auto_class
-from ..pruning.prepare import prepare_model
+from ..pruning.prepare import TABLE_NAME
 from ..report.run_directory import RunDirectory, find_run, start_run
 from ..tasks.dataset import Data, tokenize
 from ..tasks.registry import task_of
 from ..trainer import DistillPruneTrainer
 from ..training_args import DistillPruneTrainingArguments
 from ..utils.checkpoints import last_checkpoint
-from ..utils.files import room_in, whole_folder, write_json, writing_to
+from ..utils.files import room_in, whole_folder, write_bytes, write_json, writing_to
 from ..utils.finite import check_trained
 from ..vocabulary.trim import trim_model
 from .baseline import BaselineTrainer, open_baseline
+from .gate import pass_gate
 from .measure_run import run_report
 from .recipe import Recipe, check_strategy
 from .run_vocabulary import Encodings, RunVocabulary, keep_vocabulary, open_vocabulary, reads_trimmed
@@ -75,7 +73,7 @@ def compress(
     vocabulary = open_vocabulary(run, recipe.vocabulary, data, tokenizer)
     trimmed = encoded if vocabulary is None else tokenize(data, vocabulary.trimmed.tokenizer, recipe.data)
     encodings = Encodings(encoded, trimmed)
-    _check_before_training(recipe, run, model, tokenizer, encodings, vocabulary)
+    _pass_gate(recipe, run, data, model, tokenizer, encodings, vocabulary, console)
     if recipe.training.save_strategy == "no":
         logger.warning("save_strategy=no: no checkpoints are written. --resume starts an interrupted stage again.")
     start_run(run, recipe.resolved)
@@ -120,31 +118,47 @@ def train_baseline(recipe: Recipe, run: RunDirectory, *, console: Console) -> No
         _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
 
 
-def _check_before_training(
-    recipe: Recipe, run: RunDirectory, model, tokenizer, encodings: Encodings, vocabulary: RunVocabulary | None
+def try_before_training(recipe: Recipe, run: RunDirectory, *, console: Console) -> None:
+    """Pass the gate of a run now, for runs whose baseline is trained elsewhere; `compress` does not repeat it.
+
+    Args:
+        recipe: what to do.
+        run: the folder of the run.
+        console: for the line that says what was tried.
+
+    Raises:
+        InputError: Something in the recipe cannot work.
+    """
+    model, tokenizer, data, _ = open_baseline(recipe)
+    encoded = tokenize(data, tokenizer, recipe.data)
+    vocabulary = open_vocabulary(run, recipe.vocabulary, data, tokenizer)
+    trimmed = encoded if vocabulary is None else tokenize(data, vocabulary.trimmed.tokenizer, recipe.data)
+    _pass_gate(recipe, run, data, model, tokenizer, Encodings(encoded, trimmed), vocabulary, console)
+
+
+def _pass_gate(
+    recipe: Recipe,
+    run: RunDirectory,
+    data: Data,
+    model,
+    tokenizer,
+    encodings: Encodings,
+    vocabulary: RunVocabulary | None,
+    console: Console,
 ) -> None:
-    """Refuse now what would fail after hours: devices, vocabulary, architecture, target and teachers."""
-    args = recipe.training
-    if args.n_gpu > 1:
-        raise InputError(
-            f"{args.n_gpu} devices in one process (DataParallel) cannot work; set CUDA_VISIBLE_DEVICES to one."
-        )
-    with torch.device("meta"):
-        outline = type(model)(copy.deepcopy(model.config))
-    if vocabulary is not None:
-        trim_model(outline, vocabulary.trimmed)
-        reads_trimmed(model, args, encodings, vocabulary.trimmed)
-    try:
-        prepare_model(outline, _arguments(recipe, run, "compressed"))
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    if args.teacher_names and args.distill_cache_dir:
-        check_folder(Path(args.distill_cache_dir))
-    for name in args.teacher_names:
-        if name != "self":
-            teacher = load_teacher(name, model)
-            check_teacher(teacher, model)
-            check_tokenizer(teacher, model, tokenizer)
+    """Refuse now what would fail after hours; a run that passed is not tried again when it is resumed."""
+    if run.log("gate").exists():
+        return
+
+    def make_trainer(scratch: RunDirectory, dense, **changes: Any) -> DistillPruneTrainer:
+        return _trainer(scratch, recipe, encodings, vocabulary, dense, tokenizer, **changes)
+
+    passed = pass_gate(recipe, run, data, model, tokenizer, encodings, vocabulary, make_trainer)
+    console.print(Text(passed.line))
+    start_run(run, recipe.resolved)
+    if passed.table is not None:
+        write_bytes(run.checkpoints("compressed") / TABLE_NAME, passed.table)
+    write_json(run.log("gate"), {"line": passed.line})
 
 
 def _train_baseline(
@@ -183,27 +197,11 @@ def _train_compressed(
 ) -> None:
     if run.compressed.is_dir():
         return
-    task = task_of(recipe.data)
-    model = auto_class(task.head).from_pretrained(run.baseline)
-    tokenizer = AutoTokenizer.from_pretrained(run.baseline)
-    train, collator = encodings.compressed.train, task.collator(tokenizer)
+    model = auto_class(task_of(recipe.data).head).from_pretrained(run.baseline)
+    trainer = _trainer(run, recipe, encodings, vocabulary, model, AutoTokenizer.from_pretrained(run.baseline))
+    args, tokenizer = trainer.args, trainer.processing_class
     names = recipe.training.teacher_names
-    changes: dict[str, Any] = {}
-    if vocabulary is not None:
-        trim_model(model, vocabulary.trimmed)
-        teacher_collator, tokenizer = collator, vocabulary.trimmed.tokenizer
-        collator = task.collator(tokenizer)
-        if names and not reads_trimmed(model, recipe.training, encodings, vocabulary.trimmed):
-            # The teachers read the baseline's tokens, and 'self' is the baseline.
-            train = put_beside(train, encodings.baseline.train, teacher_collator.tokenizer)
-            collator = TeacherCollator(collator, teacher_collator)
-            folders = [str(run.baseline) if name == "self" else name for name in names]
-            changes = {"remove_unused_columns": False, "distill_teacher": None, "distill_teachers": folders}
-    if recipe.from_scratch and recipe.model.scratch_compression_rate is not None:
-        changes["learning_rate"] = recipe.model.scratch_compression_rate
-    args = _arguments(recipe, run, "compressed", **changes)
     console.rule(f"Compression: {_summary(args, vocabulary)}, teacher {' and '.join(names) or 'none'}")
-    trainer = DistillPruneTrainer(model, args, data_collator=collator, train_dataset=train, processing_class=tokenizer)
     if args.save_strategy == "no":
         trainer.add_callback(_SaveMasked())
     _train(trainer, run, "compressed", recipe)
@@ -215,6 +213,45 @@ def _train_compressed(
             for name in ("config.json", "model.safetensors"):
                 shutil.copy2((masked or _SaveMasked.folder(args)) / name, folder)
     _save(trainer.model, tokenizer, run, run.compressed)
+
+
+def _trainer(
+    run: RunDirectory,
+    recipe: Recipe,
+    encodings: Encodings,
+    vocabulary: RunVocabulary | None,
+    model,
+    tokenizer: PreTrainedTokenizerBase,
+    **changes: Any,
+) -> DistillPruneTrainer:
+    """Return the trainer of the compression.
+
+    Args:
+        run: where its checkpoints go, and where `baseline/` is if a teacher reads its tokens.
+        recipe: what to do.
+        encodings: the data as inputs of each model.
+        vocabulary: the trimmed vocabulary, if tokens are left out.
+        model: the baseline; it may be changed.
+        tokenizer: its tokenizer.
+        **changes: arguments that differ from those of the recipe.
+    """
+    task = task_of(recipe.data)
+    train, collator = encodings.compressed.train, task.collator(tokenizer)
+    names = recipe.training.teacher_names
+    if vocabulary is not None:
+        trim_model(model, vocabulary.trimmed)
+        teacher_collator, tokenizer = collator, vocabulary.trimmed.tokenizer
+        collator = task.collator(tokenizer)
+        if names and not reads_trimmed(model, recipe.training, encodings, vocabulary.trimmed):
+            # The teachers read the baseline's tokens, and 'self' is the baseline.
+            train = put_beside(train, encodings.baseline.train, teacher_collator.tokenizer)
+            collator = TeacherCollator(collator, teacher_collator)
+            folders = [str(run.baseline) if name == "self" else name for name in names]
+            changes |= {"remove_unused_columns": False, "distill_teacher": None, "distill_teachers": folders}
+    if recipe.from_scratch and recipe.model.scratch_compression_rate is not None:
+        changes["learning_rate"] = recipe.model.scratch_compression_rate
+    args = _arguments(recipe, run, "compressed", **changes)
+    return DistillPruneTrainer(model, args, data_collator=collator, train_dataset=train, processing_class=tokenizer)
 
 
 class _SaveMasked(TrainerCallback):
