@@ -38,7 +38,7 @@ from .hub.trainer_mixin import HubMixin
 from .hub.trainer_report import Before, before
 from .models.architectures import is_stock
 from .models.custom import check_publishable
-from .models.loading import new_head, save_under_own_names, use_trainable_dtype
+from .models.loading import check_padding, new_head, save_under_own_names, use_trainable_dtype
 from .pruning import masks, preflight
 from .pruning.config import PruningSpec
 from .pruning.prepare import prepare_model
@@ -165,6 +165,7 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         if self._compression_asked:
             use_trainable_dtype(model, scaled=self.args.fp16)
             save_under_own_names(model)
+            check_padding(model, self.processing_class)
         if not searching:
             self._dense_run = None
         run = self._dense_run_of(model, searching)
@@ -310,7 +311,7 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         folder = Path(str(self.args.output_dir)) / DENSE
         last, finished, rest = dense_to_resume(folder, resume_from_checkpoint)
         self._dense, self.compression = True, None
-        if not is_stock(dense := self.accelerator.unwrap_model(self.model)):
+        if self.model is not None and not is_stock(dense := self.accelerator.unwrap_model(self.model)):
             with self._attached_to_copy(dense) as student:
                 self._try_before_training(student)
         saves = self.args.save_strategy != "no"

@@ -122,6 +122,7 @@ def recovery_arguments(trainer: Any, folder: Path) -> Iterator[None]:
     args, init, log = trainer.args, trainer.model_init, trainer.state.log_history
     trainer.args = copy.copy(args)
     trainer.args.output_dir = str(folder)
+    _make(folder, args)
     trainer.args.num_train_epochs, trainer.args.max_steps = args.prune_recovery_epochs, -1
     trainer.model_init = None  # it would start again from the dense model
     set_seed(args.seed)  # the same random state whether or not the main training was resumed
@@ -168,6 +169,12 @@ def dense_to_resume(folder: Path, asked: str | bool | None) -> tuple[str | None,
     )
 
 
+def _make(folder: Path, args: Any) -> None:
+    """Make an output folder, as `Trainer` does at its start: callbacks of scripts write there."""
+    if args.should_save:
+        folder.mkdir(parents=True, exist_ok=True)
+
+
 def is_dense_model(folder: Path) -> bool:
     """Return whether a folder holds the result of a finished dense training."""
     return (folder / STATE).is_file()
@@ -186,6 +193,7 @@ def dense_arguments(trainer: Any, folder: Path, **changes: Any) -> Iterator[None
     trainer.args = copy.copy(args)
     for name, value in {"output_dir": str(folder), "push_to_hub": False, **changes}.items():
         setattr(trainer.args, name, value)
+    _make(folder, args)
     try:
         yield
     finally:
