@@ -238,6 +238,15 @@ MODELS = {
         check(_config(compact_linears={"encoder.layer.0.attention.self.query": [8, 32]})),
         ("attention.output.dense.weight", "[32, 16]"),
     ),
+    "no token types": Bad(
+        check(
+            lambda m: (
+                _config(type_vocab_size=0)(m),
+                _tensors(lambda state: {n: v[:0] if "token_type" in n else v for n, v in state.items()})(m),
+            )
+        ),
+        ("token_type_embeddings", "type_vocab_size"),
+    ),
     "a padding id beyond": Bad(check(_config(pad_token_id=99_999)), ("pad_token_id", "99999")),
     "a dtype of nothing": Bad(check(_config(dtype="float17")), ("float17",)),
     "a quantization": Bad(check(_config(quantization_config={"quant_method": "magic"})), ("quantization_config",)),

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,9 +13,18 @@ from tests.helpers.commands import recipe_fields, run_command, write_recipe
 from tests.helpers.training import PRUNE, make_trainer, new_model
 from tests.inputs.bad_models import Marks
 from tests.inputs.bad_tokenizers import without
-from tests.inputs.ground import Ground
+from tests.inputs.ground import Ground, change_json
 from trainer_ext import InputError
-from trainer_ext.models.loading import load_model, load_tokenizer, longest_text, weight_files
+from trainer_ext.models import outputs
+from trainer_ext.models.compact.fresh_process import fresh_logits
+from trainer_ext.models.loading import (
+    POSITIONS_BEHIND_PADDING,
+    check_padding,
+    load_model,
+    load_tokenizer,
+    longest_text,
+    weight_files,
+)
 
 OPEN = {"option": "MODEL", "way_out": "give another"}
 
@@ -181,6 +192,7 @@ def test_what_pads_no_batch_needs_no_padding_token(command, ground, monkeypatch,
         ("roberta", {"pad_token_id": 1}, 38),
         ("xlm-roberta", {"pad_token_id": 1}, 38),
         ("mpnet", {"pad_token_id": 1}, 38),
+        ("mpnet", {"pad_token_id": 0}, 38),
         ("deberta-v2", {"position_biased_input": True}, 40),
         ("deberta-v2", {"position_biased_input": False}, None),
     ],
@@ -193,6 +205,41 @@ def test_the_longest_text_is_as_long_as_a_model_reads(model_type, changes, longe
     if longest:
         with pytest.raises((IndexError, RuntimeError)):
             model(torch.full((1, longest + 1), 5))
+
+
+@pytest.mark.parametrize(
+    "form", [{"return_dict": False}, {"output_hidden_states": True}, {"output_attentions": True}], ids=str
+)
+def test_what_a_config_says_of_the_outputs_changes_nothing(form, tiny_model, tiny_batch, tmp_path):
+    """It is for the code of its author; the model is the same."""
+    model = tiny_model()
+    model.save_pretrained(tmp_path)
+    change_json(tmp_path / "config.json", **form)
+    opened, batch = load_model(tmp_path, **OPEN), tiny_batch(model)
+    assert torch.equal(outputs.logits(opened, batch), outputs.logits(model, batch))
+    assert set(opened(**batch)) == {"logits"}
+    if "output_attentions" not in form:  # transformers does not open that one without asking for eager attention
+        assert torch.equal(fresh_logits(tmp_path, batch), outputs.logits(model, batch))
+    opened.save_pretrained(tmp_path / "new")  # transformers refuses to save what output_attentions does not fit
+    assert not form.items() <= json.loads((tmp_path / "new/config.json").read_text()).items()
+
+
+@pytest.mark.parametrize("model_type", sorted({*POSITIONS_BEHIND_PADDING, "bert", "modernbert"}))
+def test_a_padding_token_moves_positions_in_some_architectures(model_type, tiny_model, tmp_path):
+    """Those are refused with a tokenizer that pads with another token; the others may differ."""
+    model = tiny_model(model_type, pad_token_id=1)
+    other = type(model)(type(model.config)(**model.config.to_dict() | {"pad_token_id": 7}))
+    other.load_state_dict(model.state_dict())
+    ids = torch.tensor([[7, 2, 3, 1, 4]])
+    moved = not torch.allclose(model(ids).logits, other.eval()(ids).logits, atol=1e-5)
+    assert moved is (model_type in POSITIONS_BEHIND_PADDING and model_type != "mpnet")
+    for tokenizer, refused in ((SimpleNamespace(pad_token_id=7), moved), (SimpleNamespace(pad_token_id=1), False)):
+        with pytest.raises(InputError, match="pad_token_id 1 .* pads with 7") if refused else nullcontext():
+            check_padding(model, tokenizer)
+    model.save_pretrained(tmp_path)
+    change_json(tmp_path / "config.json", pad_token_id=None)
+    with pytest.raises(InputError, match="no pad_token_id, from which") if moved else nullcontext():
+        load_model(tmp_path, **OPEN)
 
 
 def commands(ground):

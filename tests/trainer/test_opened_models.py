@@ -1,11 +1,13 @@
 """Models as `from_pretrained` gives them to a script: with older names, in other dtypes, with other return forms."""
 
 import shutil
+from contextlib import nullcontext
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
+from tokenizers import Tokenizer, models
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast, Trainer, TrainingArguments
 
 from tests.helpers.training import PRUNE, differing, logged, make_trainer, new_model
 from trainer_ext.models.loading import save_under_own_names
@@ -136,6 +138,44 @@ def test_a_teacher_in_another_dtype(dtype, fields, tmp_path):
         trainer.train()
         losses.append(logged(trainer, "loss_distill")[0])
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+FORMS = [{"return_dict": False}, {"output_hidden_states": True}, {"return_dict": False, "output_hidden_states": True}]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("fields", [TEACHER, TEACHER | {"distill_hidden": 1.0}, PRUNE | TEACHER], ids=str)
+def test_outputs_in_another_form(form, fields, tmp_path):
+    """They are the same numbers, or cannot be told apart and are refused."""
+    nameless = "distill_hidden" in fields and "return_dict" in form
+    losses = []
+    for changes in (form, {}):
+        model = new_model()
+        for name, value in changes.items():
+            setattr(model.config, name, value)
+        with pytest.raises(ValueError, match="return_dict=True") if nameless and changes else nullcontext():
+            trainer = make_trainer(tmp_path / "out", model=model, max_steps=3, **fields)
+            trainer.train()
+            losses.append([*logged(trainer, "loss"), trainer.evaluate()["eval_loss"]])
+    assert len(losses) == 1 if nameless else losses[0] == losses[1]
+
+
+def test_a_teacher_without_names_is_asked_for_them(tmp_path):
+    teacher = new_model(seed=1)
+    teacher.config.return_dict = False
+    trainer = make_trainer(tmp_path / "out", teacher=teacher, max_steps=2, distill_hidden=1.0)
+    trainer.train()
+    assert logged(trainer, "loss_hidden")[0] > 0
+
+
+def test_a_tokenizer_that_pads_with_another_token_is_refused_before_the_training(tmp_path):
+    """Trainer would change `config.pad_token_id`, from which RoBERTa counts positions when it is opened again."""
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a")))
+    tokenizer.pad_token = "a"
+    model = new_model(model_type="roberta", pad_token_id=1)
+    with pytest.raises(ValueError, match="pad_token_id 1 in its config, and its tokenizer pads with 0"):
+        make_trainer(tmp_path, model=model, processing_class=tokenizer, **PRUNE)
+    make_trainer(tmp_path, model=new_model(pad_token_id=1), processing_class=tokenizer, **PRUNE)
 
 
 def test_a_teacher_that_was_stored_in_half_precision_answers_in_fp32(tmp_path):

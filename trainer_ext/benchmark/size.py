@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ..models.architectures import find_encoder, is_stock
-from ..models.loading import weight_files
+from ..models.loading import longest_text, weight_files
 from ..report.schema import Parameters
 
 if TYPE_CHECKING:
@@ -91,11 +91,12 @@ def random_inputs(
         seed: of the random ids.
 
     Raises:
-        ValueError: A size is below 1, or the sequence is longer than `config.max_position_embeddings`.
+        ValueError: A size is below 1, or the sequence is longer than the model reads.
     """
     if batch_size < 1 or sequence_length < 1:
         raise ValueError(f"batch_size={batch_size} and sequence_length={sequence_length}: both must be at least 1.")
-    longest = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    config = getattr(model, "config", None)
+    longest = longest_text(config) if hasattr(config, "model_type") else None
     if longest and 0 < longest < sequence_length:
         raise ValueError(f"sequence_length={sequence_length} is more than the model's {longest} positions; lower it.")
     table = input_embeddings(model).weight

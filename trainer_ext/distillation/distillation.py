@@ -74,6 +74,7 @@ class Distillation:
     ):
         if own_tokens:
             check_comparable(student, options)
+        _check_names(student, options)
         for teacher in teachers:
             check_teacher(teacher, student, own_tokens=own_tokens)
             check_tokenizer(teacher, None if own_tokens else student, tokenizer)
@@ -239,6 +240,16 @@ class Distillation:
                 heads = relation_heads(ours.shape[-1], theirs.shape[-1], self._heads)
                 terms.append(relation_kl(ours, theirs, heads=heads, mask=mask, weights=weights))
         return 3 * torch.stack(terms).mean() if terms else batch["input_ids"].new_zeros((), dtype=torch.float32)
+
+
+def _check_names(student: PreTrainedModel, options: DistillPruneTrainingArguments) -> None:
+    answers = type(student).__name__.endswith("QuestionAnswering")
+    if getattr(getattr(student, "config", None), "return_dict", True) or not (options.distill_hidden or answers):
+        return
+    raise InputError(
+        "The model has return_dict=False in its config, so its outputs have no names, and those to compare with the teacher's "
+        "cannot be told apart: set model.config.return_dict = True, or open the model with return_dict=True."
+    )
 
 
 def _check_relations(options: DistillPruneTrainingArguments) -> None:

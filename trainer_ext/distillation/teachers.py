@@ -45,6 +45,7 @@ class LiveTeacher:
         own_class = not is_stock(model)  # its forward may need the labels, or any column by name
         self._accepted = {name for name in parameters if own_class or name not in LABELS}
         kinds = {one.kind for one in parameters.values()}
+        self._by_name = {} if own_class else {"return_dict": True}
         self._accepts_all = own_class and inspect.Parameter.VAR_KEYWORD in kinds
 
     def known(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +79,7 @@ class LiveTeacher:
             cast(torch.nn.Module, self.model).to(device)
         half = next(self.model.parameters()).dtype == torch.float16  # autocast in bf16 cannot run it
         with torch.inference_mode(), nullcontext() if half else precision():
-            outputs = named_outputs(self.model(**known, **asked))
+            outputs = named_outputs(self.model(**known, **asked, **self._by_name))
         # Cloned outside: autograd refuses to save a tensor that was made in inference mode.
         return {name: value.float().clone() if name.endswith("logits") else value for name, value in outputs.items()}
 

@@ -32,12 +32,15 @@ SIZES = (
     "num_attention_heads",
     "vocab_size",
 )  # config fields that must be positive
-POSITIONS_BEHIND_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
+# Architectures that count positions from the id of the padding token: that in their config (None), or always this one.
+POSITIONS_BEHIND_PADDING = {"camembert": None, "mpnet": 1, "roberta": None, "xlm-roberta": None}
 _INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _LAYER = re.compile(r"(layers?|groups)\.\d+\.")
 _SHOWN = 3
+# What a config may say of the outputs is for the code of its author; ours reads them by name.
+_OUTPUTS = {"return_dict": True, "output_hidden_states": False, "output_attentions": False}
 _RARE_CHARACTER = "\U00012000"  # cuneiform
 
 
@@ -100,7 +103,7 @@ def load_model(name: str | Path, *, option: str, way_out: str, head: str | None 
         _check_config(config)
         saved = head_of(config)
         model, info = auto_class(head or saved or HEADS[0]).from_pretrained(
-            name, weights_only=True, ignore_mismatched_sizes=True, output_loading_info=True, **kwargs
+            name, weights_only=True, ignore_mismatched_sizes=True, output_loading_info=True, **_OUTPUTS, **kwargs
         )
         folder = folder or Path(str(cached_file(name, "config.json"))).parent
         save_under_own_names(model)
@@ -158,6 +161,33 @@ def load_tokenizer(
     return tokenizer
 
 
+def check_padding(model, tokenizer: Any) -> None:
+    """Refuse a tokenizer that pads with another token than the one from which a model counts positions.
+
+    `Trainer` sets `config.pad_token_id` to the tokenizer's, so that what is saved would open with other positions.
+
+    Args:
+        model: a model of transformers; one of another architecture or class passes.
+        tokenizer: the tokenizer; anything without a padding token passes.
+
+    Raises:
+        InputError: The two differ.
+    """
+    config = getattr(model, "config", None)
+    ours, theirs = getattr(config, "pad_token_id", None), getattr(tokenizer, "pad_token_id", None)
+    kind = stock_type(getattr(config, "model_type", ""))
+    if _counts_from_config(kind) and None not in (ours, theirs) and ours != theirs:
+        raise InputError(
+            f"The model has pad_token_id {ours} in its config, and its tokenizer pads with {theirs}; {kind} counts positions "
+            "from it, so both must be the one that the model was trained with: give the tokenizer of the model, or open "
+            f"the model with pad_token_id={theirs}."
+        )
+
+
+def _counts_from_config(kind: str) -> bool:
+    return POSITIONS_BEHIND_PADDING.get(kind, 0) is None
+
+
 def rows_of(model) -> int:
     """Return the number of tokens that a model has embeddings for."""
     return model.get_input_embeddings().num_embeddings
@@ -168,9 +198,11 @@ def longest_text(config) -> int | None:
     positions = getattr(config, "max_position_embeddings", None)
     if not getattr(config, "position_biased_input", True):  # DeBERTa without embeddings of absolute positions
         return None
-    if positions is not None and stock_type(config.model_type) in POSITIONS_BEHIND_PADDING:
-        return positions - config.pad_token_id - 1
-    return positions
+    kind = stock_type(config.model_type)
+    if positions is None or kind not in POSITIONS_BEHIND_PADDING:
+        return positions
+    fixed = POSITIONS_BEHIND_PADDING[kind]
+    return positions - (config.pad_token_id if fixed is None else fixed) - 1
 
 
 def save_under_own_names(model) -> None:
@@ -258,6 +290,9 @@ def _check_loaded(model: Any, info: Mapping[str, Any], dtypes: Mapping[str, str]
         raise ValueError(f"its weights lack {', '.join(missing[:_SHOWN])}{_and_more(missing[_SHOWN:])}")
     if extra := sorted(name for name in info["unexpected_keys"] if _LAYER.search(name)):
         raise ValueError(f"its weights have {extra[0]}, which its config does not have{_and_more(extra[1:])}")
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Embedding) and not module.num_embeddings:
+            raise ValueError(f"{name} has no rows, so no text can be read; see type_vocab_size in its config")
     for name, parameter in model.named_parameters():
         dtype = dtypes.get(name, dtypes.get(name.removeprefix(base), "F32"))
         if dtype not in _FLOATS:
@@ -327,7 +362,7 @@ def _check_config(config) -> None:
         config, "vocab_size", pad + 1
     ):
         raise ValueError(f"pad_token_id in its config is {pad}, vocab_size is {config.vocab_size}")
-    if pad is None and stock_type(config.model_type) in POSITIONS_BEHIND_PADDING:
+    if pad is None and _counts_from_config(stock_type(config.model_type)):
         raise ValueError(
             f"its config has no pad_token_id, from which {config.model_type} counts positions; set it there"
         )

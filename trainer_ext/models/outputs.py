@@ -68,7 +68,7 @@ def logits(model, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-        output = model(**batch)
+        output = model(**batch, return_dict=True)
     model.train(was_training)
     parts = [value.float() for name, value in output.items() if name.endswith("logits")]
     return torch.stack(parts, -1).squeeze(-1)

@@ -59,7 +59,7 @@ def main(folder: str, batch_file: str, logits_file: str) -> None:
     auto_class = getattr(transformers, "AutoModel" + name[name.index("For") :])
     model = auto_class.from_pretrained(folder, trust_remote_code=True).eval()
     with torch.inference_mode():
-        output = model(**load_file(batch_file))
+        output = model(**load_file(batch_file), return_dict=True)
     parts = [value.float() for name, value in output.items() if name.endswith("logits")]
     save_file({"logits": torch.stack(parts, -1).squeeze(-1).contiguous()}, logits_file)
 
