@@ -48,6 +48,7 @@ READ = {
     "a delimiter at each end": ("csv", csv_of(";", lineterminator=";\r\n"), "semicolons"),
     "a delimiter at each end but the first": ("csv", "text;label\nHallo, Welt;a;\nohne Komma;b;\n", "semicolons"),
     "the index of pandas": ("csv", quoted_index(), None),
+    "the row names of R": ("csv", 'text;label\n1;"Hallo, Welt";a\n2;ohne Komma;b\n', "semicolons"),
     "rows of empty cells": ("csv", csv_of(";") + ";\r\n;\r\n", "semicolons"),
     "an array of objects": ("json", json.dumps([{"text": row.text, "label": row.label} for row in ROWS]), None),
     "an array over many lines": (
@@ -146,6 +147,9 @@ REFUSED = {
         ["line 3", "to line 5", "rows of their own"],
     ),
     "an open quote between commas": ("csv", 'text,label\n"x,a\n', ["line 2: not readable as CSV", "close every"]),
+    "a first cell that is no number of the row": ("csv", "text,label\n1,x,a\n3,y,b\n", ["line 2: 3 cells"]),
+    "no value of MySQL": ("csv", "text,label\nx,a\ny,\\N\n", ["line 3", "is empty or '\\\\N'"]),
+    "no value of Excel": ("csv", "text,label\nx,a\ny,#N/A\n", ["line 3", "is empty or '#N/A'"]),
     "a short row": (
         "csv",
         "text,label,more\nx,a,1\ny,b\n",

@@ -21,7 +21,7 @@ TAGS = {"task": "token-classification"}
 def opened(tmp_path, tiny_model):
     """`opened(model, **fields)`: what `open_baseline` makes of a saved model and files of the task."""
 
-    def make(model, tokenizer=None, labels=None, **fields):
+    def make(model, tokenizer=None, labels=None, test=None, **fields):
         tokenizer = tokenizer or train_tokenizer(["ab ba"], vocab_size=40, max_length=16)
         for part in (model, tokenizer):
             part.save_pretrained(tmp_path / "model")
@@ -31,7 +31,7 @@ def opened(tmp_path, tiny_model):
         else:
             first, second = labels or ("1", "0")
             write_csv(tmp_path / "train.csv", [("ab", first), ("ba", second)])
-            write_csv(tmp_path / "test.csv", [("ab ba", first)])
+            write_csv(tmp_path / "test.csv", [("ab ba", test or first)])
         named = {"model_name_or_path": str(tmp_path / "model"), **fields}
         return open_baseline(
             read_recipe(write_recipe(tmp_path / "r.yaml", recipe_fields(tmp_path, tmp_path, **named)))
@@ -143,6 +143,15 @@ def test_the_classes_of_the_data_are_those_of_the_model(opened, tiny_model, own,
     assert model.config.label2id == {name: index for index, name in enumerate(names)}
     # The labels of the train rows are those of the ids 1 and 0, but for models that name them the other way round.
     assert list(data.train["label"]) == [1, 0]
+
+
+def test_a_test_file_of_ids_beside_a_train_file_of_names(opened, tiny_model):
+    _, _, data, _ = opened(classifier(tiny_model, ("Tech", "Crime")), labels=("Crime", "Tech"), test="0")
+    assert list(data.tests["test"]["label"]) == [0]
+    with pytest.raises(InputError, match="test.csv has labels that the train file lacks: 'Art'"):
+        opened(classifier(tiny_model, ("Tech", "Crime", "Art")), labels=("Crime", "Tech"), test="art")
+    with pytest.raises(InputError, match="test.csv has labels that the train file lacks: 'x'"):
+        opened(classifier(tiny_model, ("Tech", "Crime")), labels=("Crime", "Tech"), test="x")
 
 
 def test_how_the_data_were_understood_is_said_once(opened, tiny_model, caplog):

@@ -23,7 +23,7 @@ from .arguments import DataArguments
 from .records import Example, Examples, lines_of, listed, read_text
 from .tables import Records, plain, read_records
 
-MISSING = frozenset({"nan", "null", "<na>"})  # what other programs write into a CSV file for no value
+MISSING = frozenset({"nan", "null", "<na>", "#n/a", "\\n"})  # what other programs write into a CSV file for no value
 MAX_NUMBER = 1e18  # its square fits into fp32
 _FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+)")  # 1,500 may be fifteen hundred

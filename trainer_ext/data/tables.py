@@ -161,6 +161,10 @@ def _rows(lines: Sequence[str], mark: str, before: int, **options: Any) -> _Rows
     width = len(rows[0][2]) if rows else 0
     if len(rows) > 1 and all(len(cells) == width + 1 and not plain(cells[-1]) for _, _, cells in rows[1:]):
         rows[1:] = [(start, end, cells[:-1]) for start, end, cells in rows[1:]]  # a delimiter at the end of each line
+    if len(rows) > 1 and [cells[:-width] for _, _, cells in rows[1:]] == [[str(n)] for n in range(1, len(rows))]:
+        rows[1:] = [
+            (start, end, cells[1:]) for start, end, cells in rows[1:]
+        ]  # R numbers rows in a column without a name
     for _, end, cells in rows:
         if len(cells) != width:
             raise ValueError(
@@ -276,7 +280,9 @@ def _not_json(path: Path, line: int, error: Exception) -> InputError:
     why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
     if isinstance(error, json.JSONDecodeError):
         why = f"{error.msg} at character {error.colno}"  # without the line number, which is that of a part
-    return InputError(f"{path}, line {line}: not readable as JSON Lines ({why}); write one object on each line.")
+    return InputError(
+        f"{path}, line {line}: not readable as JSON Lines ({why}); write one object on each line, or one array of them."
+    )
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

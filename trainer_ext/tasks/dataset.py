@@ -88,16 +88,21 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None, as_th
     tables = {name: task.read(path, args) for name, path in paths.items()}
     labels = labels or args.label_columns or None
     notes = [table.note for table in tables.values() if table.note]
-    if task.labels.named and not (as_they_are and labels is None):
+    later = as_they_are and labels is None  # which names are the same is not known yet
+    if task.labels.named and not later:
         tables, more = _with_known_names(tables, paths, labels, task.labels, args)
         notes += more
     train = tables.pop("train")
 
     train_rows, left_out = first_of_each_text(train.rows)
     dropped = {"train": train.dropped + left_out}
-    names = _label_names(train_rows, labels, task.labels, path=train_path)
+    rows_with_all = [*train_rows, *(row for table in tables.values() if later for row in table.rows)]
+    in_train = names = _label_names(rows_with_all, task.labels, path=train_path)
+    if labels is not None and task.labels.named:
+        refuse_unknown_labels(train_rows, labels, task.labels, path=train_path, known_by="the model")
+        names = list(labels)
     for name, table in tables.items():
-        refuse_unknown_labels(table.rows, names, task.labels, path=paths[name])
+        refuse_unknown_labels(table.rows, in_train, task.labels, path=paths[name])
     seen = {row_key(row) for row in train_rows}
     clean = {}
     for name, table in tables.items():
@@ -294,16 +299,12 @@ def _found(rows: Sequence[Example], kind: LabelKind) -> set[str]:
     return {name for row in rows for name in kind.names_in(row.label)}
 
 
-def _label_names(train: Sequence[Example], labels: Sequence[str] | None, kind: LabelKind, *, path: Path) -> list[str]:
-    """Return the class names in the order of their ids."""
+def _label_names(rows: Sequence[Example], kind: LabelKind, *, path: Path) -> list[str]:
+    """Return the class names in the order that the kind of labels gives them."""
     try:
-        names = kind.order(_found(train, kind))
+        return kind.order(_found(rows, kind))
     except ValueError as error:
         raise InputError(f"{path} {error}") from None
-    if labels is None or not kind.named:
-        return names
-    refuse_unknown_labels(train, labels, kind, path=path, known_by="the model")
-    return list(labels)
 
 
 def refuse_unknown_labels(
