@@ -199,7 +199,7 @@ def _train_compressed(
         return
     model = auto_class(task_of(recipe.data).head).from_pretrained(run.baseline)
     trainer = _trainer(run, recipe, encodings, vocabulary, model, AutoTokenizer.from_pretrained(run.baseline))
-    args, tokenizer = trainer.args, trainer.processing_class
+    args, tokenizer = cast(DistillPruneTrainingArguments, trainer.args), trainer.processing_class
     names = recipe.training.teacher_names
     console.rule(f"Compression: {_summary(args, vocabulary)}, teacher {' and '.join(names) or 'none'}")
     if args.save_strategy == "no":

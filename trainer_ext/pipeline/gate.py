@@ -10,11 +10,12 @@ import contextlib
 import copy
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
@@ -43,6 +44,7 @@ from .run_vocabulary import Encodings, RunVocabulary
 ROWS = 8  # most texts of a batch, and of a test set whose answers are scored
 SCRATCH = ".trainer_ext_trial-"
 MODELS_ON_DISK = 3  # baseline, masked and compressed
+_OPENED: set[tuple[str, str]] = set()  # which Python opened a model of which class
 STATES = 3  # of a checkpoint: the weights, and two moments of the optimizer
 
 
@@ -163,13 +165,15 @@ def check_step(trial: Trial) -> None:
     if trainer is None:
         return
     if trainer.distillation is not None:
-        for each in trainer.distillation._checks:  # 'self' may be a model that is trained later, and answers at random now
+        for (
+            each
+        ) in trainer.distillation._checks:  # 'self' may be a model that is trained later, and answers at random now
             each._seen = None
     trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
     trainer.model.train()
     for batch in _batches(trainer):
         with trainer.compute_loss_context_manager():
-            loss = trainer.compute_loss(trainer.model, batch)
+            loss = cast(torch.Tensor, trainer.compute_loss(trainer.model, batch))
         loss.backward()
         norms = [each.grad.norm() for each in trainer.model.parameters() if each.grad is not None]
         if not (loss.isfinite() and torch.stack(norms).isfinite().all()):
@@ -186,7 +190,7 @@ def check_shrinking(trial: Trial) -> None:
     masked = copy.deepcopy(trial.masked)
     for group in masked.pruning.groups.values():
         group.scores.data.normal_()
-    known = trial.trainer.processing_class.model_input_names
+    known = _small_tokenizer(trial).model_input_names
     batch = next(_batches(trial.trainer))
     try:
         trial.smaller, _ = shrink_and_verify(masked, {name: batch[name] for name in known if name in batch})
@@ -196,18 +200,24 @@ def check_shrinking(trial: Trial) -> None:
 
 @full_precision()
 def check_reopening(trial: Trial) -> None:
-    """The small model and its tokenizer are saved, and open here and in a fresh process without this package."""
+    """The small model and its tokenizer are saved, and open here and in a fresh process without this package.
+
+    The process takes seconds and shows the same for every model of a class, so it runs once for each.
+    """
     smaller, folder = copy.deepcopy(trial.smaller).to("cpu").float().eval(), trial.scratch.compressed
     with whole_folder(folder) as part:
         smaller.save_pretrained(part)
         _small_tokenizer(trial).save_pretrained(part)
     batch = random_inputs(smaller, 2, sequence_length=min(8, trial.recipe.data.max_length))
     expected = logits(smaller, batch)
-    here = logits(load_model(folder, option="The model", way_out="take another one"), batch)
-    there = fresh_logits(folder.resolve(), batch, HF_HUB_OFFLINE="1")
-    difference = max((found - expected).abs().max().item() for found in (here, there))
+    found = [logits(load_model(folder, option="The model", way_out="take another one"), batch)]
+    kind = (sys.executable, type(smaller).__name__)
+    if kind not in _OPENED:
+        found.append(fresh_logits(folder.resolve(), batch, HF_HUB_OFFLINE="1"))
+    difference = max((each - expected).abs().max().item() for each in found)
     if not difference <= allowed_difference(expected):
         raise ValueError(f"opened again it answers differently, by {difference:.1e}")
+    _OPENED.add(kind)
 
 
 def check_answers(trial: Trial) -> None:
@@ -223,7 +233,9 @@ def check_answers(trial: Trial) -> None:
             found = predict(model, encoded, tokenizer, batch_size=ROWS)
             answers.append(task.answer(found, encoded, chosen, trial.data.labels, recipe.data))
         references = task.references(list(chosen["label"]), trial.data.labels)
-        compare_quality(name, *answers, references, task=task, args=recipe.data, labels=trial.data.labels)
+        compare_quality(
+            name, answers[0], answers[1], references, task=task, args=recipe.data, labels=trial.data.labels
+        )
 
 
 def check_workloads(trial: Trial) -> None:
