@@ -44,7 +44,8 @@ class ModelArguments:
     class_names: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "Class names in the order of the model's ids, for a fine-tuned model that has none of its own."
+            "help": "Class names in the order of the model's ids, for a fine-tuned model that has none of its own, or for a new "
+            "head; the data may hold these names or the ids 0, 1, ... Names that contradict the model's own are refused."
         },
     )
     baseline_epochs: float = field(
