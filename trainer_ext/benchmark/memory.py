@@ -50,7 +50,8 @@ def fresh_memory(
     command = [sys.executable, "-m", __name__, json.dumps({"entry": asdict(entry), **arguments})]
     python_path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": python_path, "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+    decoded: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"}  # whatever the locale is
+    done = subprocess.run(command, capture_output=True, env=environment, stdin=subprocess.DEVNULL, **decoded)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise InputError(f"{entry.path} does not run in a new process: {reason}")

@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import get_token
 
 from .. import report
-from ..errors import CheckFailed, InputError
+from ..errors import CheckFailed, InputError, one_line
 from ..models.loading import load_model
 from ..pruning.verify import Link, check
 from ..report.run_directory import RunDirectory
@@ -262,8 +262,8 @@ def write_card(folder: Path, card: CardInput, existing: str | None) -> list[str]
         try:
             write_text(folder / PICTURE, draw_parameters(card.report))
             card = replace(card, picture=PICTURE)
-        except InputError as error:  # the card is complete without it
-            notes.append(f"the card has no picture: {error}")
+        except Exception as error:  # no matplotlib, or no fonts or cache for it; the card is complete without it
+            notes.append(f"the card has no picture: {one_line(error, most=400)}")
     merged = merge(render(card), existing)
     write_text(folder / CARD, merged.text)
     notes += [f"section {name!r} of the card was edited by hand and is kept as it is" for name in merged.kept]

@@ -29,10 +29,10 @@ from rich.text import Text
 
 from ..errors import Busy, CheckFailed, Diverged, ExportRefused, InputError, one_line
 from ..export.formats import export
-from ..pipeline.compress import compress, train_baseline
+from ..pipeline.compress import compress, train_baseline, try_before_training
 from ..pipeline.recipe import read_recipe
 from ..report.run_directory import RunDirectory, start_run
-from ..utils.files import write_json
+from ..utils.files import write_bytes, write_json
 from ..utils.imports import quiet
 from .collect import evaluate_exports, time_variants, write_variants
 from .config import Job
@@ -68,11 +68,13 @@ def run_job(job: ChildJob) -> None:
         if directory.is_finished(Job(job.folder)):
             raise Busy(job.folder)
         console = Console(stderr=True)
-        baseline = _train_baseline(directory, job, console)
         recipe, run = read_recipe(directory.recipe(job.folder)), RunDirectory(directory.root / job.folder)
+        if not (directory.shared / job.baseline / "baseline").is_dir():
+            try_before_training(recipe, run, console=console)  # else `compress` does, after the hours of the baseline
+        baseline = _train_baseline(directory, job, console)
         start_run(run, recipe.resolved)
         link_tree(baseline.baseline, run.baseline)
-        link_tree(baseline.log("baseline").parent, run.log("baseline").parent)
+        write_bytes(run.log("baseline"), baseline.log("baseline").read_bytes())
         compress(recipe, resume=True, command=job.command, inference_energy=False, console=console)
         variants = []
         for part in ("compressed", "baseline") if job.export_baseline else ("compressed",):

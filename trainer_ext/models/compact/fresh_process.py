@@ -34,7 +34,8 @@ def fresh_logits(name: str | Path, batch, **variables: str):
         command = [sys.executable, "-I", __file__, str(name), str(inputs), str(outputs)]
         # A module cache of its own, so that it cannot load a code file cached from another model.
         environment = {**os.environ, **variables, "HF_MODULES_CACHE": scratch, "CUDA_VISIBLE_DEVICES": ""}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+        decoded: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"}  # whatever the locale is
+        done = subprocess.run(command, capture_output=True, env=environment, stdin=subprocess.DEVNULL, **decoded)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise InputError(f"{name} cannot be loaded in a fresh process: {reason}")
