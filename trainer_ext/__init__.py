@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         load_masked as load_masked,
         merge as merge,
         merged_copy as merged_copy,
+        prune as prune,
         shrink as shrink,
     )
     from .report import CompressionReport as CompressionReport
@@ -42,7 +43,7 @@ __getattr__, __dir__, _lazy = lazy_names(
         "distillation": ["TeacherCollator", "encode_for_teacher"],
         "models": ["ARCHITECTURES", "FAMILIES", "ArchitectureSpec", "Family", "load_compact"],
         "benchmark": ["measure_latency"],
-        "pruning": ["PruningSpec", "attach", "drop_layers", "load_masked", "merge", "merged_copy", "shrink"],
+        "pruning": ["PruningSpec", "attach", "drop_layers", "load_masked", "merge", "merged_copy", "prune", "shrink"],
         "report": ["CompressionReport"],
         "tasks": ["Agreement", "ClassificationQuality"],
         "trainer": ["DistillPruneMixin", "DistillPruneTrainer"],

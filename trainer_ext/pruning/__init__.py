@@ -11,7 +11,8 @@ In the order of a run:
 - `shrinking`: cut the dead heads and neurons out of the matrices.
 - `verify`: compare the logits of the masked, the shrunk and the reloaded model.
 
-Beside the run: `layer_dropping` removes whole layers, `import_nn_pruning` converts checkpoints of nn_pruning.
+Beside the run: `one_shot` prunes in minutes and without labels, by `second_order` removal within a `budget` over all
+layers; `layer_dropping` removes whole layers; `import_nn_pruning` converts checkpoints of nn_pruning.
 """
 
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         merged_copy as merged_copy,
         set_sparsity as set_sparsity,
     )
+    from .one_shot import prune as prune
     from .shrinking import shrink as shrink, shrink_plain as shrink_plain
     from .verify import (
         CompressionResult as CompressionResult,
@@ -44,6 +46,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "latency_table": ["measure_latency_table"],
         "layer_dropping": ["drop_layers"],
         "masks": ["attach", "freeze_structure", "load_masked", "merge", "merged_copy", "set_sparsity"],
+        "one_shot": ["prune"],
         "shrinking": ["shrink", "shrink_plain"],
         "verify": ["CompressionResult", "check", "shrink_and_verify"],
     },

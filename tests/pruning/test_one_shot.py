@@ -1,0 +1,114 @@
+"""One-shot pruning on tiny models: what it removes, what it keeps, and what it refuses."""
+
+import copy
+
+import pytest
+import torch
+
+import trainer_ext
+from tests.helpers.tiny_models import build
+from tests.scripts import own_classes
+from trainer_ext import InputError
+from trainer_ext.models.architectures import ARCHITECTURES, layers_of, prunable_weights
+from trainer_ext.models.outputs import answers, synthetic_batch
+from trainer_ext.pruning.one_shot import prune
+
+
+class Tokens:
+    """A tokenizer that reads texts of numbers, so that every architecture can have one."""
+
+    def __call__(self, texts, **options):
+        rows = [[int(word) for word in text.split()] for text in texts]
+        longest = max(map(len, rows))
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+        ids = torch.tensor([row + [1] * (longest - len(row)) for row in rows])
+        return {"input_ids": ids, "attention_mask": mask}
+
+
+def texts(count=200, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(4, 12, (count,), generator=generator).tolist()
+    return [" ".join(map(str, torch.randint(2, 128, (n,), generator=generator).tolist())) for n in lengths]
+
+
+def pruned(model, sparsity=0.5, given=None, **options):
+    return prune(model, given or texts(), Tokens(), sparsity=sparsity, progress=False, **options)
+
+
+def distance(model, dense):
+    batch = Tokens()(texts(64, seed=1))
+    return (answers(model, batch) - answers(dense, batch)).square().mean().item()
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_every_architecture_gets_as_small_as_asked_and_is_not_changed_itself(model_type):
+    dense = build(model_type)
+    before = copy.deepcopy(dense.state_dict())
+    small = pruned(dense)
+    left = prunable_weights(layers_of(small)) / prunable_weights(layers_of(dense))
+    assert 0.45 <= left <= 0.5
+    assert all(torch.equal(before[name], tensor) for name, tensor in dense.state_dict().items())
+    assert type(small).__name__ == "Compact" + type(dense).__name__
+
+
+def test_it_is_closer_to_the_dense_model_than_magnitudes_are():
+    dense = build("bert")
+    spec = trainer_ext.PruningSpec("magnitude", 0.5, "head", 4, "neuron", 0.0, 1.0)
+    masked = trainer_ext.attach(copy.deepcopy(dense), spec)
+    trainer_ext.pruning.freeze_structure(masked)
+    assert distance(pruned(dense), dense) < 0.7 * distance(masked, dense)
+
+
+def test_linears_without_a_bias_get_no_constant():
+    dense = build("modernbert", attention_bias=False, mlp_bias=False)
+    assert not any(name.endswith("Wo.bias") for name, _ in dense.named_parameters())
+    assert distance(pruned(dense, 0.1), dense) < 0.1 * distance(pruned(dense, 0.95), dense)
+
+
+def test_it_keeps_more_of_the_model_the_less_is_removed():
+    dense = build("bert")
+    distances = [distance(pruned(dense, sparsity), dense) for sparsity in (0.1, 0.3, 0.6)]
+    assert distances == sorted(distances)
+
+
+def test_neither_the_order_of_the_texts_nor_the_batch_size_changes_the_structure():
+    dense = build("bert")
+
+    def structure(model):
+        return [(layer.heads, layer.neurons) for layer in layers_of(model)]
+
+    first = pruned(dense)
+    other = pruned(dense, given=texts()[::-1], batch_size=7)
+    assert structure(first) == structure(other)
+    batch = synthetic_batch(dense)
+    assert torch.allclose(answers(first, batch), answers(other, batch), atol=1e-2)
+
+
+def test_a_model_of_ones_own_class(tmp_path):
+    torch.manual_seed(0)
+    dense = own_classes.Returns(own_classes.bert_config())
+    small = pruned(dense)
+    assert type(small) is own_classes.Returns
+    small.save_pretrained(tmp_path)
+    batch = Tokens()(texts(8))
+    assert torch.equal(answers(own_classes.Returns.from_pretrained(tmp_path), batch), answers(small, batch))
+
+
+def test_one_text_repeated_gives_finite_weights():
+    small = pruned(build("bert"), given=["5 6 7 8"] * 40)
+    assert all(parameter.isfinite().all() for parameter in small.parameters())
+
+
+def test_bad_input_is_refused():
+    dense = build("bert")
+    with pytest.raises(InputError, match=r"Got 3 texts.*at least 16"):
+        pruned(dense, given=["5 6", "7 8", "9 9", " "])
+    for sparsity in (0, 1, -0.5):
+        with pytest.raises(ValueError, match="must be above 0 and below 1"):
+            pruned(dense, sparsity)
+    with pytest.raises(ValueError, match="has masks"):
+        pruned(trainer_ext.attach(build("bert"), trainer_ext.PruningSpec("magnitude", 0.5, "head", 4, "neuron", 0, 1)))
+    with torch.no_grad():
+        dense.bert.encoder.layer[0].output.dense.weight[0, 0] = torch.nan
+    with pytest.raises(InputError, match="NaN or infinite weights"):
+        pruned(dense)
