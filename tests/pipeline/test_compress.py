@@ -247,6 +247,8 @@ BAD_INPUT = {
     "missing model": (lambda t: None, {"model_name_or_path": "./nowhere"}, "model_name_or_path"),
     "nothing to resume from": (lambda data: None, {"save_only_model": True}, "save_only_model"),
     "evaluation while training": (lambda t: None, {"eval_strategy": "epoch"}, "eval_strategy"),
+    "best without evaluations": (lambda t: None, {"save_strategy": "best"}, "save_strategy=best needs evaluations"),
+    "metric that is not measured": (lambda t: None, {"metric_for_best_model": "f1"}, "metric_for_best_model=f1"),
     "publishing": (lambda t: None, {"push_to_hub": True}, "push_to_hub"),
     "max_length": (lambda t: None, {"max_length": 2, "latency_sequence_length": 1}, "max_length"),
     "output in a file": (lambda t: None, {"output_dir": "FILE"}, "output_dir"),
