@@ -46,7 +46,7 @@ from .pruning.verify import CompressionResult, shrink_and_verify
 from .report.io import utc_now
 from .training_args import DistillPruneTrainingArguments
 from .utils import finite
-from .utils.checkpoints import STATE, checkpoint_to_resume, is_finished
+from .utils.checkpoints import STATE, check_fits, checkpoint_to_resume, is_finished
 from .utils.distributed import check_one_device, check_whole_model, check_whole_parameters
 from .utils.files import writing_to
 from .utils.training import (
@@ -166,9 +166,8 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
             use_trainable_dtype(model, scaled=self.args.fp16)
             save_under_own_names(model)
             check_padding(model, self.processing_class)
-        if not searching:
-            self._dense_run = None
-        run = self._dense_run_of(model, searching)
+        # What model_init makes is decided about once, before the arguments are those of the dense training.
+        run = self._dense_run if self._dense_run and not searching else self._dense_run_of(model, searching)
         self._dense = run is not None
         if run is None:
             return self._attach(model)
@@ -202,12 +201,16 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
             return {"num_train_epochs": asked, "max_steps": -1}
         if new and asked is None and not why:
             logger.warning(
-                "The head of the model (%s) is new. So the whole model is trained first, as long as the run itself; the "
+                "The head of the model (%s) is new. So the whole model is trained first, half as long as the run itself; the "
                 "result is the baseline%s. dense_epochs sets how long, and 0 starts with the compression.",
                 new,
                 "" if self._given_teachers else " and the teacher 'self'",
             )
-            return {}
+            steps = self.args.max_steps
+            return {
+                "num_train_epochs": self.args.num_train_epochs / 2,
+                "max_steps": -(-steps // 2) if steps > 0 else -1,
+            }
         if new:
             logger.warning(
                 "The head of the model (%s) is new%s: what is pruned now has not learned the task%s. Train the model first, "
@@ -342,6 +345,8 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         if self._compresses:
             resume_from_checkpoint = checkpoint_to_resume(str(self.args.output_dir), resume_from_checkpoint)
         checkpoint = Path(resume_from_checkpoint) if isinstance(resume_from_checkpoint, str) else None
+        if self._compresses and checkpoint is not None and self.model_init is None:
+            check_fits(checkpoint, self.accelerator.unwrap_model(self.model), self._spec)
         at_end = checkpoint is not None and is_finished(checkpoint)
         if self._spec is not None and trial is None and self.args.should_save and not at_end:
             # The run that starts now ends with another small model.

@@ -128,8 +128,8 @@ class DistillPruneTrainingArguments(TrainingArguments):
     dense_epochs: float | None = _option(
         None,
         "Epochs in which the whole model is fine-tuned before it is compressed, at least 0; the result is the baseline and"
-        " the teacher 'self', and is kept in output_dir/dense. Default: as long as the run itself if the head of the model"
-        " is newly initialised and it is to be pruned, else 0.",
+        " the teacher 'self', and is kept in output_dir/dense. Default: half of num_train_epochs if the head of the model is"
+        " newly initialised and it is to be pruned, so that the training takes about twice as long; else 0.",
     )
     distill_teacher: str | None = _option(
         None,

@@ -175,3 +175,9 @@ def test_every_field_of_ours_is_listed_once_and_explained():
     assert len(ours) >= 15
     assert all(len(field.metadata["help"]) > 20 for field in ours)
     assert all(isinstance(field, dataclasses.Field) for field in fields.values())
+
+
+def test_dense_epochs_are_for_scripts(tmp_path):
+    path = write_recipe(tmp_path / "r.yaml", fields_of(tmp_path, tmp_path / "run", dense_epochs=1, prune_sparsity=0.5))
+    with pytest.raises(InputError, match=r"dense_epochs=1.* is for scripts; here give baseline_epochs"):
+        read_recipe(path)

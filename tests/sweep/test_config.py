@@ -129,6 +129,13 @@ def test_runs_share_the_teacher_cache_and_a_run_without_compression_is_a_control
     assert recipe_from(both | {"data_dir": "d"}).training.prune_sparsity == 0.25
 
 
+@pytest.mark.parametrize("name", ["prune_sparsity", "prune_speedup"])
+def test_a_run_with_a_target_and_no_method_is_no_control(tmp_path, name):
+    fields = run_fields({}, Job("x", fields={name: 1.5 if name == "prune_speedup" else 0.5}), tmp_path, tmp_path)
+    assert "control" not in fields
+    assert run_fields({}, Job("x", fields={}), tmp_path, tmp_path)["control"] is True
+
+
 def test_a_baseline_is_shared_unless_the_axis_changes_its_training(write):
     file = read_sweep_file(write())
     common = common_fields(file, "", [], None)
