@@ -225,7 +225,7 @@ REFUSED = {
     "no such file": (None, {"vocab_corpus": ["nowhere.txt"]}, "There is no file or folder nowhere.txt"),
     "a folder without texts": (None, {"vocab_corpus": ["FOLDER"]}, "is or holds no .txt or .txt.gz file"),
     "an empty file": (spoiled("c.txt", b"\n \n"), {}, "empty"),
-    "no text": (spoiled("c.txt", b"\xff\xfe\x00"), {}, "c.txt, line 1: byte 0xff at offset 0 is not UTF-8"),
+    "no text": (spoiled("c.txt", b"\xff text"), {}, "c.txt, line 1: byte 0xff at offset 0 is not UTF-8"),
     "no archive": (spoiled("c.txt.gz", b"text"), {"vocab_corpus": ["FOLDER/c.txt.gz"]}, "c.txt.gz"),
     "another language": (spoiled("c.txt", "ከተማ ወንዝ ብረት".encode()), {}, "has no pieces for"),
     "above the vocabulary": (None, {"vocab_size": 5000}, "5000 is above the"),
