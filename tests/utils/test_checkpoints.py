@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.helpers.training import PRUNE, differing, logged, make_trainer, without_timing
+from tests.helpers.training import PRUNE, differing, logged, make_trainer, new_model, without_timing
 from trainer_ext import InputError
 from trainer_ext.utils.checkpoints import checkpoint_to_resume, is_complete, is_finished, last_checkpoint
 
@@ -67,6 +67,46 @@ def test_what_is_asked_for(tmp_path):
     shutil.rmtree(cut)
     with pytest.raises(InputError, match="No checkpoint in"):
         checkpoint_to_resume(tmp_path, True)
+
+
+SAVES = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
+OTHER_RUNS = {  # written by, resumed by, said
+    "stock": ({}, PRUNE, "checkpoint-4 has no masks, and this run prunes.*: open it as the model to start from"),
+    "pruned": (PRUNE, {"distill_teacher": "self"}, "has masks, and this run prunes nothing"),
+    "method": (PRUNE, PRUNE | {"prune_method": "magnitude"}, "prune_method=movement, and this run has magnitude"),
+    "units": (PRUNE, PRUNE | {"prune_attention": "head"}, "prune_attention=block, and this run has head"),
+    "blocks": (PRUNE, PRUNE | {"prune_block_size": 4}, "prune_block_size=8, and this run has 4"),
+    "structure": (
+        PRUNE,
+        PRUNE | {"prune_structure": "plain", "prune_sparsity": 0.3},
+        "prune_structure=compact, and this run has plain",
+    ),
+    "model": (
+        PRUNE,
+        PRUNE | {"model": {"num_hidden_layers": 3}},
+        r"another model or teacher: .*layer\.2.* missing there",
+    ),
+    "widths": (PRUNE, PRUNE | {"model": {"intermediate_size": 32}}, r"is \[64\] there and \[32\] here"),
+    "teacher": (
+        {"distill_hidden": 1.0, "teacher": {"hidden_size": 16}},
+        {"distill_teacher": "self"},
+        r"distillation\..* and missing here",
+    ),
+}
+
+
+@pytest.mark.parametrize(("first", "then", "says"), OTHER_RUNS.values(), ids=OTHER_RUNS)
+def test_a_checkpoint_of_another_run_is_refused(first, then, says, tmp_path):
+    """Trainer would load what fits and leave the rest as it is."""
+
+    def run(fields):
+        made = {name: new_model(**value) for name, value in fields.items() if name in ("model", "teacher")}
+        return make_trainer(tmp_path, rows=32, **SAVES | fields | made)
+
+    run(first).train()
+    with pytest.raises(InputError, match=says):
+        run(then).train(resume_from_checkpoint=True)
+    run(first | {"max_steps": 6}).train(resume_from_checkpoint=True)  # the control: its own run goes on
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear"])

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 from ..errors import InputError
 
 STATE = "trainer_state.json"  # the file that Trainer writes last
@@ -67,6 +69,53 @@ def checkpoint_to_resume(output_dir: str | Path, asked: str | bool | None) -> st
     raise InputError(f"No checkpoint in {output_dir} to resume from; start without resume_from_checkpoint.")
 
 
+def check_fits(checkpoint: Path, model: Any, spec: Any) -> None:
+    """Refuse a checkpoint of another run: `Trainer` would load the weights that fit and leave the others, in silence.
+
+    Args:
+        checkpoint: the folder.
+        model: the model that is trained on, with its masks.
+        spec: its `PruningSpec`, or None if nothing is pruned.
+
+    Raises:
+        InputError: The checkpoint has no masks, other masks, or the weights of another model.
+    """
+    file = checkpoint / "model.safetensors"
+    if not file.is_file():  # in parts, of an adapter, of FSDP or DeepSpeed
+        return
+    with safe_open(file, framework="pt") as opened:
+        stored = {name: [*opened.get_slice(name).get_shape()] for name in opened.keys()}
+    masked = any(name.startswith("pruning.") for name in stored)
+    way_out = "without resume_from_checkpoint, in another output_dir"
+    if masked is not (spec is not None):
+        has, other = ("masks", "prunes nothing") if masked else ("no masks", "prunes")
+        start = (
+            "give the arguments that it was written with"
+            if masked
+            else f"open it as the model to start from, {way_out}"
+        )
+        raise InputError(f"{checkpoint} has {has}, and this run {other}, so it cannot go on with it: {start}.")
+    written = _json(checkpoint / "config.json").get("pruning") or {}
+    asked = ("speedup",) if written.get("speedup") else ("sparsity", "speedup")  # a speed-up decides the sparsity
+    for name in ("method", "structure", "attention", "block_size", "ffn", *asked):
+        if name in written and written[name] != getattr(spec, name):
+            raise InputError(
+                f"{checkpoint} was written with prune_{name}={written[name]}, and this run has {getattr(spec, name)}: "
+                f"give that, or start {way_out}."
+            )
+    ours = {name: [*tensor.shape] for name, tensor in model.state_dict().items()}
+    lacking = [name for name in ours if name not in stored]
+    shared = {tensor.data_ptr() for name, tensor in model.state_dict().items() if name in stored}  # stored once
+    lacking = [name for name in lacking if model.state_dict()[name].data_ptr() not in shared]
+    wrong = sorted({*lacking, *(name for name in stored if ours.get(name) != stored[name])})
+    if wrong:
+        raise InputError(
+            f"{checkpoint} is of another model or teacher: {wrong[0]} is {stored.get(wrong[0], 'missing')} there and "
+            f"{ours.get(wrong[0], 'missing')} here. Resume with the model and the arguments that it was written with, or start "
+            f"{way_out}."
+        )
+
+
 def is_past_the_end(trainer) -> bool:
     """Return whether no step is left, and if so stop the training.
 
@@ -90,11 +139,17 @@ def _newest_first(folder: Path) -> list[Path]:
     return [numbered[step] for step in sorted(numbered, reverse=True)]
 
 
+def _json(file: Path) -> dict[str, Any]:
+    """Return the content of a JSON file, or nothing if there is none."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _state(checkpoint: Path) -> dict[str, Any] | None:
     """Return the content of `trainer_state.json`, which Trainer writes last, or None if it is incomplete."""
-    try:
-        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    known = isinstance(state, dict) and all(isinstance(state.get(name), int) for name in ("global_step", "max_steps"))
+    state = _json(checkpoint / STATE)
+    known = all(isinstance(state.get(name), int) for name in ("global_step", "max_steps"))
     return state if known else None
