@@ -200,6 +200,8 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         if asked:
             return {"num_train_epochs": asked, "max_steps": -1}
         if new and asked is None and not why:
+            if not self._given_teachers and self.args.distill_teacher is None and not self.args.teacher_names:
+                self._choose_hidden(model)
             logger.warning(
                 "The head of the model (%s) is new. So the whole model is trained first, half as long as the run itself; the "
                 "result is the baseline%s. dense_epochs sets how long, and 0 starts with the compression.",
@@ -221,6 +223,12 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
                 "and start from the result" if why else "with dense_epochs",
             )
         return None
+
+    def _choose_hidden(self, model: PreTrainedModel) -> None:
+        """Let the student learn the hidden states too if nothing was said: the logits alone cost about one point more."""
+        args = cast(DistillPruneTrainingArguments, self.args)
+        if args.chooses_hidden and args.distill_cache_dir is None and is_stock(model):
+            args.distill_hidden = 1.0
 
     def _attach(self, model: PreTrainedModel) -> PreTrainedModel:
         """Set up the teachers, then drop layers and attach masks: 'self' is copied while the model is still dense."""

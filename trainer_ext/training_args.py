@@ -145,8 +145,10 @@ class DistillPruneTrainingArguments(TrainingArguments):
     distill_temperature: float = _option(
         2.0, "Temperature that softens both distributions, above 0; 1 leaves them as they are."
     )
-    distill_hidden: float = _option(
-        0.0, "Weight of the squared difference of hidden states, added to the loss, at least 0; 0 leaves it out."
+    distill_hidden: float | None = _option(
+        None,
+        "Weight of the squared difference of hidden states, added to the loss, at least 0; 0 leaves it out. Default: 1 if"
+        " the teacher is 'self' by default, else 0.",
     )
     distill_relations: float = _option(
         0.0,
@@ -170,6 +172,9 @@ class DistillPruneTrainingArguments(TrainingArguments):
             self.prune_method = "movement" if asked else "none"
         if self.prune_sparsity is None:
             self.prune_sparsity = 0.5
+        self.chooses_hidden = self.distill_hidden is None  # the trainer may raise it then
+        if self.distill_hidden is None:
+            self.distill_hidden = 0.0
         check_compression(self)
         resolve_fp16(self)
         super().__post_init__()

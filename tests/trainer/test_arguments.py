@@ -127,7 +127,7 @@ REFUSED = {
     "prune_latency_length": [0, NAN, INF, "64", None],
     "distill_alpha": [-0.1, 1.1, NAN, INF, -INF, "0.9", None],
     "distill_temperature": [0.0, -2.0, NAN, INF, "2", None],
-    "distill_hidden": [-0.1, NAN, INF, -INF, "1", None],
+    "distill_hidden": [-0.1, NAN, INF, -INF, "1"],
     "distill_relations": [-0.1, NAN, INF, -INF, "1", None],
     "distill_teachers": [[], [""], ["self", 3], "self"],
     "distill_layers": [[], [-1], [1.0], [1, 1], ["1"], 3, "last"],

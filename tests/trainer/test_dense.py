@@ -121,6 +121,16 @@ def test_sparsity_alone_prunes_after_a_dense_training(whole, encoder, tmp_path):
     assert {path.name for path in folder.iterdir()} >= {"dense", "checkpoint-8"}
 
 
+@pytest.mark.parametrize(
+    ("said", "weight"), [({}, 1.0), ({"distill_hidden": 0.0}, 0.0), ({"distill_teacher": "self"}, 0.0)]
+)
+def test_hidden_states_are_learned_too_if_nothing_is_said_of_a_teacher(encoder, tmp_path, said, weight):
+    trainer = make_trainer(tmp_path, model=fresh(encoder), max_steps=4, **BLOCKS, **said)
+    assert trainer.args.distill_hidden == weight
+    trainer.train()
+    assert bool(logged(trainer, "loss_hidden")) is bool(weight)
+
+
 def test_baseline_of_the_report_is_the_dense_model(whole):
     folder, trainer = whole
     trainer.create_model_card()
