@@ -200,7 +200,7 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         if asked:
             return {"num_train_epochs": asked, "max_steps": -1}
         if new and asked is None and not why:
-            if not self._given_teachers and self.args.distill_teacher is None and not self.args.teacher_names:
+            if not self._given_teachers and self._options.distill_teacher is None and not self._teacher_names:
                 self._choose_hidden(model)
             logger.warning(
                 "The head of the model (%s) is new. So the whole model is trained first, half as long as the run itself; the "

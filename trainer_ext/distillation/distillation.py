@@ -226,7 +226,7 @@ class Distillation:
         return {
             "loss_task": 1 - options.distill_alpha,
             "loss_distill": options.distill_alpha,
-            "loss_hidden": options.distill_hidden,
+            "loss_hidden": cast(float, options.distill_hidden),
             "loss_relations": options.distill_relations,
         }
 

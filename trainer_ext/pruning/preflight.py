@@ -47,7 +47,9 @@ def check_class(model) -> None:
     with torch.device("meta"), same_random_state():
         built = type(model)(copy.deepcopy(model.config)).state_dict()
     ours = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    other = sorted(name for name in ours.keys() | built.keys() if name not in built or built[name].shape != ours.get(name))
+    other = sorted(
+        name for name in ours.keys() | built.keys() if name not in built or built[name].shape != ours.get(name)
+    )
     if other:
         name = type(model).__name__
         raise ValueError(

@@ -190,7 +190,11 @@ def _check_fields(task: Task, args: DataArguments) -> None:
     several = task.labels is labels.CLASSES
     checks = (
         ("text_pair_column", task.pairs or args.text_pair_column is None, f"left out for {task.name}"),
-        ("label_columns", not args.label_columns or several, "given with --problem_type multi_label_classification only"),
+        (
+            "label_columns",
+            not args.label_columns or several,
+            "given with --problem_type multi_label_classification only",
+        ),
         ("label_columns", len(set(args.label_columns)) == len(args.label_columns), "different columns"),
         ("label_separator", bool(args.label_separator), "one character or more"),
         ("max_length", args.max_length >= shortest, f"{shortest} or more: special tokens and some of the text"),

@@ -157,7 +157,7 @@ def facts_of(model, tokenizer, data: Data, recipe: Recipe, *, runtimes: Sequence
         first=index,
         trimmed=recipe.vocabulary.vocab_size is not None,
         runtimes=tuple(runtimes),
-        method=args.prune_method,
+        method=str(args.prune_method),
         structure=args.prune_structure,
         prunes_heads=args.prune_attention != "none",
         drops_layers=architecture.droppable_from is not None,
