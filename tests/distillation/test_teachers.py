@@ -69,7 +69,7 @@ def test_labels_and_unknown_inputs_are_left_out(tiny_model, tiny_batch):
     seen = []
     teacher.model.register_forward_pre_hook(lambda module, args, given: seen.append(sorted(given)), with_kwargs=True)
     assert torch.equal(*(teacher.answer(given, nullcontext)["logits"] for given in (more, batch)))
-    assert seen == [["attention_mask", "input_ids"]] * 2
+    assert seen == [["attention_mask", "input_ids", "return_dict"]] * 2
     with pytest.raises(IndexError, match="Target 7 is out of bounds"):  # handed on, labels would be judged
         teacher.model(**batch, labels=more["labels"])
 
