@@ -16,12 +16,10 @@ from tests.helpers.publishing import CLIENT_WARNS, ROOT, make_run
 from tests.hub.loopback import LoopbackHub
 from trainer_ext.export.formats import export
 
-pytestmark = pytest.mark.slow
-
 REPO, SPACE = "user/small", "user/demo"
 IN_ARGUMENTS, IN_ENVIRONMENT, IN_FILES = "hf_" + "Arg7" * 9, "not-to-be-told-1234", "hf_" + "Fil3" * 9
 TEXT = "what copper can do"
-pytestmark = CLIENT_WARNS
+pytestmark = [CLIENT_WARNS, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,8 @@ from trainer_ext.hub.plan import PushOptions
 from trainer_ext.hub.staging import CARD
 from trainer_ext.hub.upload import push
 
-pytestmark = pytest.mark.slow
-
 REPO = "user/small"
-pytestmark = [CLIENT_WARNS, pytest.mark.usefixtures("client_here")]
+pytestmark = [CLIENT_WARNS, pytest.mark.slow, pytest.mark.usefixtures("client_here")]
 
 
 def publish(run, **options):
