@@ -219,7 +219,8 @@ def test_what_a_config_says_of_the_outputs_changes_nothing(form, tiny_model, tin
     assert torch.equal(outputs.logits(opened, batch), outputs.logits(model, batch))
     assert set(opened(**batch)) == {"logits"}
     if "output_attentions" not in form:  # transformers does not open that one without asking for eager attention
-        assert torch.equal(fresh_logits(tmp_path, batch), outputs.logits(model, batch))
+        there, here = fresh_logits(tmp_path, batch), outputs.logits(model, batch)
+        assert (there - here).abs().max() <= outputs.allowed_difference(here)  # its number of threads may differ
     opened.save_pretrained(tmp_path / "new")  # transformers refuses to save what output_attentions does not fit
     assert not form.items() <= json.loads((tmp_path / "new/config.json").read_text()).items()
 

@@ -12,7 +12,7 @@ from tests.helpers.training import LENGTH, PRUNE, Rows, arguments, new_model
 from tests.scripts import own_classes
 from trainer_ext import DistillPruneTrainer, load_compact
 from trainer_ext.models.architectures import layers_of
-from trainer_ext.models.outputs import answers
+from trainer_ext.models.outputs import allowed_difference, answers
 
 STEPS = {"max_steps": 4, "prune_start": 0.0, "prune_end": 0.5}
 
@@ -72,7 +72,7 @@ def test_the_encoder_inside_is_pruned_and_the_model_keeps_its_class(trained, nam
 @pytest.mark.parametrize("name", own_classes.MAKE)
 def test_it_opens_in_a_fresh_process_with_the_same_answers(trained, name):
     _, here, there = trained[name]
-    assert torch.equal(here, there)
+    assert (here - there).abs().max() <= allowed_difference(here)  # its number of threads may differ
 
 
 def test_the_auto_class_refuses_what_a_class_of_the_user_saved(trained):
