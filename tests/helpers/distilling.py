@@ -3,12 +3,14 @@
 import torch
 from torch.utils.data import Dataset
 from transformers import (
+    AutoConfig,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    set_seed,
 )
 
-from tests.helpers.training import LABELS, LENGTH, VOCABULARY, new_model
+from tests.helpers.training import LABELS, LENGTH, VOCABULARY
 
 AUTO_CLASSES = {
     "token_classification": AutoModelForTokenClassification,
@@ -20,9 +22,22 @@ NUM_LABELS = {"regression": 1, "question_answering": 2}
 
 def model_for(kind, *, seed=0, model_type="bert", **config):
     """A random model without dropout that answers a task of this kind."""
+    values = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "vocab_size": VOCABULARY,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.2,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "num_labels": NUM_LABELS.get(kind, LABELS),
+        "problem_type": None if kind in AUTO_CLASSES else kind,
+    }
+    set_seed(seed)
     auto_class = AUTO_CLASSES.get(kind, AutoModelForSequenceClassification)
-    values = {"num_labels": NUM_LABELS.get(kind, LABELS), "problem_type": None if kind in AUTO_CLASSES else kind}
-    return new_model(seed=seed, model_type=model_type, auto_class=auto_class, dropout=0.0, **{**values, **config})
+    return auto_class.from_config(AutoConfig.for_model(model_type, **{**values, **config}))
 
 
 class TaskRows(Dataset):

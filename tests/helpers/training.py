@@ -50,7 +50,7 @@ class Rows(Dataset):
         }
 
 
-def new_model(*, seed=0, model_type="bert", auto_class=AutoModelForSequenceClassification, dropout=0.1, **config):
+def new_model(*, seed=0, model_type="bert", dropout=0.1, **config):
     """A random classifier of two layers; the same seed gives the same weights."""
     values = {
         "hidden_size": 32,
@@ -65,7 +65,7 @@ def new_model(*, seed=0, model_type="bert", auto_class=AutoModelForSequenceClass
         "attention_probs_dropout_prob": dropout,
     }
     set_seed(seed)
-    return auto_class.from_config(AutoConfig.for_model(model_type, **{**values, **config}))
+    return AutoModelForSequenceClassification.from_config(AutoConfig.for_model(model_type, **{**values, **config}))
 
 
 def arguments(output_dir, cls=DistillPruneTrainingArguments, **fields):
