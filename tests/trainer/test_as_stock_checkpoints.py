@@ -86,7 +86,7 @@ def names_in_a_state_file(kind, folder):
 def arguments_in_a_checkpoint(kind, folder):
     kind.train(folder, **SAVING)
     saved = torch.load(folder / "checkpoint-6" / "training_args.bin", weights_only=False).to_dict()
-    return {name: value for name, value in saved.items() if not name.startswith(("prune_", "distill_"))}
+    return {name: value for name, value in saved.items() if not name.startswith(("prune_", "dense_", "distill_"))}
 
 
 @behaviour(unless=Misplaced)
