@@ -221,6 +221,11 @@ class Distillation:
         finally:
             student.train(was_training)
 
+    def skip_chance_check(self) -> None:
+        """Do not judge the answers of the teachers: they are no better than chance before a training of theirs."""
+        for check in self._checks:
+            check.skip()
+
     def weights(self, options: DistillPruneTrainingArguments) -> dict[str, float]:
         """Return the weight of every term, including that of the task."""
         return {

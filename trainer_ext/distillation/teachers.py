@@ -91,7 +91,11 @@ class ChanceCheck:
     MARGIN = 0.1  # of the mean recall above that of a guess, which varies by about half of this in so many rows
 
     def __init__(self) -> None:
-        self._seen: list[tuple[torch.Tensor, torch.Tensor]] | None = []
+        self._seen: list[tuple[torch.Tensor, torch.Tensor]] | None = []  # None: judged
+
+    def skip(self) -> None:
+        """Judge nothing."""
+        self._seen = None
 
     def see(self, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
         """Compare the answers to a batch with its labels: classes of texts or tokens, or where an answer starts.

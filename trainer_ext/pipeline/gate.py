@@ -165,10 +165,7 @@ def check_step(trial: Trial) -> None:
     if trainer is None:
         return
     if trainer.distillation is not None:
-        for (
-            each
-        ) in trainer.distillation._checks:  # 'self' may be a model that is trained later, and answers at random now
-            each._seen = None
+        trainer.distillation.skip_chance_check()  # 'self' may be a model that is trained later, and answers at random now
     trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
     trainer.model.train()
     for batch in _batches(trainer):
