@@ -120,6 +120,7 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         self._own_optimizer = any(each is not None for each in optimizers)
         self._made: str | None = None  # UTC time at which the training ended
         self._terms, self._terms_due, self._diverged = LossTerms(), False, False
+        self._last_inputs: dict[str, Any] | None = None  # of the model, in training
         self._loaded_teachers: dict[str, PreTrainedModel] = {}  # by name, so that each is read once
         given = teacher if isinstance(teacher, list | tuple) else [] if teacher is None else [teacher]
         self._given_teachers = list(given)
@@ -388,6 +389,8 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         if is_stock(model):
             return
         batch = preflight.first_batch(self)
+        if batch is None:
+            return
         inputs = split_inputs(batch)[0] if isinstance(self.data_collator, TeacherCollator) else batch
         if hasattr(model, "pruning") and not model.pruning.is_frozen:
             preflight.try_shrink(model, inputs)
@@ -448,7 +451,7 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         masked = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         if self.distillation:
             self.distillation.detach(masked)
-        batch = None if is_stock(masked) else preflight.first_batch(self)
+        batch = None if is_stock(masked) else self._last_inputs or preflight.first_batch(self)
         smaller, self.compression = shrink_and_verify(masked, batch)
         self._replace_model(smaller)
         return self.compression

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification
 
 import trainer_ext
 from tests.helpers.tiny_models import build
@@ -94,6 +95,18 @@ def test_a_model_of_ones_own_class(tmp_path):
     assert torch.equal(answers(own_classes.Returns.from_pretrained(tmp_path), batch), answers(small, batch))
 
 
+def test_buffers_keep_their_precision(tmp_path):
+    """Rotary frequencies in bf16 would give other logits than the saved model, which computes them in fp32."""
+    build("modernbert").save_pretrained(tmp_path / "dense")
+    dense = AutoModelForSequenceClassification.from_pretrained(tmp_path / "dense", dtype=torch.bfloat16)
+    small = pruned(dense)
+    assert small.dtype == torch.bfloat16
+    small.save_pretrained(tmp_path / "small")
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path / "small", dtype=torch.bfloat16)
+    batch = Tokens()(texts(8))
+    assert torch.equal(answers(again, batch), answers(small, batch))
+
+
 def test_one_text_repeated_gives_finite_weights():
     small = pruned(build("bert"), given=["5 6 7 8"] * 40)
     assert all(parameter.isfinite().all() for parameter in small.parameters())
@@ -103,6 +116,9 @@ def test_bad_input_is_refused():
     dense = build("bert")
     with pytest.raises(InputError, match=r"Got 3 texts.*at least 16"):
         pruned(dense, given=["5 6", "7 8", "9 9", " "])
+    for wrong in ("one long text " * 40, [None] * 20, [("a", "b")] * 20):
+        with pytest.raises(InputError, match="must be a list of strings"):
+            pruned(dense, given=wrong)
     for sparsity in (0, 1, -0.5):
         with pytest.raises(ValueError, match="must be above 0 and below 1"):
             pruned(dense, sparsity)

@@ -36,6 +36,9 @@ class SaveBest(TrainerCallback):
 
     best = -1.0
 
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.best = -1.0
+
     def on_evaluate(self, args, state, control, metrics=None, model=None, **kwargs):
         if metrics["eval_accuracy"] >= self.best:
             self.best = metrics["eval_accuracy"]

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 from transformers import AutoModelForSequenceClassification, set_seed
 
 from tests.helpers.training import LENGTH, PRUNE, Rows, arguments, new_model
@@ -142,6 +142,23 @@ def test_what_would_fail_after_the_training_is_refused_before(tmp_path, make, fi
 def test_a_class_of_ones_own_is_not_published(tmp_path):
     with pytest.raises(ValueError, match=r"Net is a class of its own.*upload_folder"):
         trainer_for(own_classes.Net(), tmp_path, push_to_hub=True)
+
+
+class Once(IterableDataset):
+    """A stream that gives its rows once."""
+
+    def __init__(self, count):
+        self.rows = iter(Rows(count))
+
+    def __iter__(self):
+        yield from self.rows
+
+
+def test_a_stream_that_runs_once_loses_no_row_and_no_run(tmp_path):
+    trainer = trainer_for(own_classes.Net(), tmp_path, rows=Once(32))
+    trainer.train()
+    assert trainer.state.global_step == 4
+    assert trainer.compression.masked_vs_shrunk <= 1e-5
 
 
 def test_names_do_not_matter_without_a_teacher(tmp_path):

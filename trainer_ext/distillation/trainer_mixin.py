@@ -32,6 +32,7 @@ class LossMixin(_Base):
         data_collator: Any
         _terms: LossTerms
         _terms_due: bool
+        _last_inputs: dict[str, Any] | None
 
         @property
         def _compresses(self) -> bool: ...
@@ -83,6 +84,7 @@ class LossMixin(_Base):
             inputs, _ = split_inputs(inputs)
         if not self._compresses or not model.training:
             return call_as_known(task_loss, model, inputs, *given, **named)
+        self._last_inputs = dict(inputs)
         named |= zip(("return_outputs", "num_items_in_batch"), given, strict=False)
         in_batch, labels = named.get("num_items_in_batch"), cast(Any, batch.get("labels"))
         # The model gets no count of items, so that the task loss is the mean over this micro-batch. The user's own

@@ -21,12 +21,13 @@ from rich.progress import Progress, TaskID
 from ..errors import InputError
 from ..models.architectures import find_encoder, layers_of, prunable_weights
 from ..models.layers import EncoderLayer, LinearView
+from ..models.loading import longest_text
 from ..models.outputs import allowed_difference, answers, full_precision
 from ..utils.finite import check_given
 from .budget import Levels, choose
 from .second_order import Curve, compensated, damped, removal_curve, with_bias
 from .selection import Structure
-from .shrinking import shrink
+from .shrinking import in_precision, shrink
 
 Batch = Mapping[str, Any]
 T = TypeVar("T")
@@ -214,7 +215,7 @@ def prune(
         texts: texts such as the model will read; about a thousand are enough.
         tokenizer: of the model.
         sparsity: fraction of the encoder's attention and feed-forward weights to remove, in (0, 1).
-        max_length: tokens of a text; longer ones are cut.
+        max_length: tokens of a text; longer ones are cut. Defaults to what the model and its tokenizer allow.
         batch_size: texts of a batch.
         progress: whether to show a progress bar on standard error.
 
@@ -231,6 +232,8 @@ def prune(
     """
     if not 0 < sparsity < 1:
         raise ValueError(f"sparsity={sparsity} must be above 0 and below 1: the fraction of the encoder that goes.")
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise InputError("texts must be a list of strings, such as the model will read, without labels.")
     texts = [text for text in texts if text.strip()]
     if len(texts) < FEWEST_TEXTS:
         raise InputError(
@@ -239,11 +242,13 @@ def prune(
     check_given(model, "The model")
     if hasattr(model, "pruning"):
         raise ValueError("The model has masks; prune a dense model, or call trainer_ext.merge(model) first.")
+    limits = (max_length, longest_text(find_encoder(model)[1].config), getattr(tokenizer, "model_max_length", None))
+    longest = min((limit for limit in limits if limit), default=None)
     zeroed = copy.deepcopy(model).float()
     layers, device = layers_of(zeroed), find_encoder(zeroed)[1].device
     batches = [
         {name: tensor.to(device) for name, tensor in batch.items()}
-        for batch in encode(texts, tokenizer, max_length=max_length, batch_size=batch_size)
+        for batch in encode(texts, tokenizer, max_length=longest, batch_size=batch_size)
     ]
     bar = Progress(console=Console(stderr=True), disable=not progress)
     with bar, torch.no_grad():
@@ -259,7 +264,8 @@ def prune(
         raise RuntimeError(
             f"The smaller model differs from the one with zeros by {difference:.1e}: please report this."
         )
-    return smaller.to(find_encoder(model)[1].dtype)
+    buffers = {name: buffer.dtype for name, buffer in model.named_buffers()}
+    return in_precision(smaller, find_encoder(model)[1].dtype, buffers)
 
 
 def _counted(steps: Iterable[T], bar: Progress, task: TaskID) -> Iterator[T]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import datasets
 import numpy as np
 import torch
 
@@ -113,20 +114,23 @@ def _reopened(smaller, dense, folder: str):
     return load_compact(dense, folder)
 
 
-def first_batch(trainer) -> dict[str, Any]:
+def first_batch(trainer) -> dict[str, Any] | None:
     """Return the first rows of the training data as the model would get them. No random number is drawn.
 
     Args:
         trainer: a `Trainer` with training data.
+
+    Returns:
+        A batch; None for a stream that may run only once, of which no row is taken.
     """
     with same_random_state():
         loader = trainer.get_train_dataloader()
-        if isinstance(loader.dataset, torch.utils.data.IterableDataset):
-            batch = next(iter(loader))
+        dataset: Any = getattr(loader, "dataset", None)
+        if isinstance(dataset, torch.utils.data.IterableDataset) and not isinstance(dataset, datasets.IterableDataset):
+            return None
+        if hasattr(dataset, "__getitem__") and hasattr(loader, "collate_fn"):
+            count = min(len(dataset), trainer.args.train_batch_size)
+            batch = loader.collate_fn([dataset[row] for row in range(count)])
         else:
-            count = min(len(loader.dataset), trainer.args.train_batch_size, _ROWS)
-            batch = loader.collate_fn([loader.dataset[row] for row in range(count)])
+            batch = next(iter(loader))
         return trainer._prepare_inputs(batch)
-
-
-_ROWS = 8

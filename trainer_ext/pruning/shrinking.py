@@ -183,6 +183,21 @@ def filled(smaller, model, state: dict[str, torch.Tensor]):
     return _trained_like(smaller.train(model.training), model)
 
 
+def in_precision(model, dtype: torch.dtype, buffers: dict[str, torch.dtype]):
+    """Cast the parameters of a model, in place. Its buffers get dtypes of their own: rotary frequencies stay in fp32.
+
+    Args:
+        model: the model.
+        dtype: of the parameters.
+        buffers: of the buffers, by name; others keep theirs.
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    for name, buffer in model.named_buffers():
+        buffer.data = buffer.data.to(buffers.get(name, buffer.dtype))
+    return model
+
+
 def _cut(layer: EncoderLayer, heads: list[int], neurons: list[int]) -> dict[str, Affine]:
     """Return weight and bias of the Linears of a layer, by path, cut to what stays and with constants folded in."""
     device = layer.value.weight.device

@@ -27,7 +27,7 @@ from ..report.schema import Equivalence
 from ..utils.finite import DIVERGED_HINT, check_trained
 from . import masks
 from .config import spec_of
-from .shrinking import shrink, shrink_plain
+from .shrinking import in_precision, shrink, shrink_plain
 
 ROWS = 64  # texts that the files of a run are compared on
 # SHA-256 of `modeling_compact.py` as earlier versions saved it beside the weights.
@@ -83,7 +83,7 @@ def shrink_and_verify(masked, batch: Mapping[str, Any] | None = None) -> tuple:
         RuntimeError: If the logits differ by more than rounding explains.
     """
     # In fp32: matrices of another shape sum in another order, and half precision rounds far above the tolerance.
-    precision = find_encoder(masked)[1].dtype
+    precision, buffers = find_encoder(masked)[1].dtype, {name: each.dtype for name, each in masked.named_buffers()}
     masked.float()
     if not masked.pruning.is_frozen:
         masks.freeze_structure(masked)
@@ -101,7 +101,9 @@ def shrink_and_verify(masked, batch: Mapping[str, Any] | None = None) -> tuple:
             f"The shrunk model differs from the masked one by {difference:.1e}, above {allowed:.0e}; "
             "the last checkpoint still holds the masked one (trainer_ext.load_masked)."
         )
-    return smaller.to(precision), CompressionResult(heads, neurons, sparsity, difference, _rows(batch))
+    return in_precision(smaller, precision, buffers), CompressionResult(
+        heads, neurons, sparsity, difference, _rows(batch)
+    )
 
 
 def _rows(batch: Mapping[str, Any]) -> int:
