@@ -9,8 +9,7 @@ the methods stand in the order in which a training runs them:
     log                         add the mean of each loss term, and the sparsity
     shrink                      replace the model by the smaller one that computes the same
 
-The sparsity is raised by `PruningCallback` (callbacks.py); the loss terms of teachers and masks are added by `LossMixin`
-(distillation/); what is published is chosen by `HubMixin` (hub/).
+`PruningCallback` raises the sparsity, `LossMixin` (distillation/) adds the loss terms, `HubMixin` (hub/) publishes.
 """
 
 from __future__ import annotations
@@ -112,8 +111,7 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         self.compression: CompressionResult | None = None
         self.distillation: Distillation | None = None
         self._before: Before | None = None
-        # What the arguments of a dense training differ in, None without one; whether the model waits for it or is in it;
-        # and its result.
+        # What the arguments of a dense training change, None without one; whether it is still to be done; its result.
         self._dense_run: dict[str, Any] | None = None
         self._dense, self._dense_state = False, TrainerState()
         optimizers = kwargs.get("optimizers", positional[8] if len(positional) > 8 else ())
@@ -122,12 +120,12 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         self._terms, self._terms_due, self._diverged = LossTerms(), False, False
         self._last_inputs: dict[str, Any] | None = None  # of the model, in training
         self._loaded_teachers: dict[str, PreTrainedModel] = {}  # by name, so that each is read once
-        given = teacher if isinstance(teacher, list | tuple) else [] if teacher is None else [teacher]
-        self._given_teachers = list(given)
+        given = teacher if isinstance(teacher, list | tuple) else [teacher]
+        self._given_teachers = [one for one in given if one is not None]
         if self._given_teachers and self._teacher_names:
             names = ", ".join(map(repr, self._teacher_names))
             raise ValueError(f"Got both teacher=... and distill_teacher={names}. Choose one.")
-        if any(one is model for one in given):
+        if any(one is model for one in self._given_teachers):
             raise ValueError("teacher is the model itself, which would freeze it; use distill_teacher='self' instead.")
         self._check_sharding()
         if model is not None:

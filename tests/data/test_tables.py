@@ -128,6 +128,25 @@ def test_a_letter_in_the_only_quoted_cell_is_one_text(file):
     assert rows[1] == Example("Dear Bob, hi\nregards", "b")
 
 
+def test_a_letter_behind_its_label_is_one_text(file):
+    content = 'label,text\npos,"Hello\nKind regards, Bob"\nneg,other\npos,more\n'
+    rows = readers.read_class(file("csv", content), DataArguments()).rows
+    assert rows[0] == Example("Hello\nKind regards, Bob", "pos")
+    assert len(rows) == 3
+
+
+def test_quotes_behind_a_backslash_do_not_excuse_joined_rows(file):
+    content = 'text,label\nhe said \\"hi\\",pos\n"starts quote,neg\nends quote",pos\n"a \\"b\\", c",neg\n'
+    with pytest.raises(InputError, match="not readable as CSV"):
+        readers.read_class(file("csv", content), DataArguments())
+
+
+@pytest.mark.parametrize("cell", ["[0, 1, 1]", "[1, 0, 0]", "0|1|1"])
+def test_a_flag_for_each_class_is_no_list_of_names(file, cell):
+    with pytest.raises(InputError, match=r"says 0 or 1 for each class.*--label_columns"):
+        readers.read_classes(file("csv", f'text,label\nx,"{cell}"\n'), DataArguments(label_separator="|"))
+
+
 def test_quotes_behind_a_backslash(file):
     content = 'text,label\n"He said \\"no, no\\" to me",a\n"C:\\new \\\\ \\"x\\"",b\nplain,a\n'
     found = readers.read_class(file("csv", content), DataArguments())

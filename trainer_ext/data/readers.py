@@ -141,6 +141,11 @@ def _class_names(cells: list[str], args: DataArguments) -> tuple[str, ...]:
     names = names_in_list(cells[0])
     if names is None:
         names = cells[0].split(args.label_separator)
+    if len(names) > len(set(names)) and all(plain(name).casefold() in _FLAGS for name in names):
+        raise ValueError(
+            f"{cells[0][:80]!r}, which says 0 or 1 for each class and not which classes: write their names, or one column per "
+            "class (--label_columns)."
+        )
     return tuple(sorted({plain(name) for name in names if not _is_missing(name)}))
 
 

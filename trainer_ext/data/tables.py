@@ -190,8 +190,7 @@ def _joined(rows: _Rows, lines: Sequence[str], mark: str) -> Iterator[tuple[int,
     for start, end, _ in joined:
         parts = [line.rstrip("\r\n").split(mark) for line in lines[start - 1 : end]]
         if all(len(part) == width for part in parts) and (
-            mark == "\t"
-            or any(all(plain(part[column]) in known[column] for part in parts[:-1]) for column in range(width))
+            mark == "\t" or any(all(plain(part[column]) in known[column] for part in parts) for column in range(width))
         ):
             yield start, end
 
@@ -201,7 +200,9 @@ def _read_otherwise(lines: Sequence[str], mark: str, before: int, wanted: Collec
     if any('\\"' in line for line in lines):
         escaped = [_BACKSLASH.sub(lambda found: found[0] if found[1] else "\\\\", line) for line in lines]
         try:
-            return _rows(escaped, mark, before, escapechar="\\"), 'quotes inside texts written \\"'
+            rows = _rows(escaped, mark, before, escapechar="\\")
+            if not any(_joined(rows, escaped, mark)):
+                return rows, 'quotes inside texts written \\"'
         except ValueError:
             pass
     if mark != "\t":
