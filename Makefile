@@ -25,10 +25,10 @@ quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi 
 	$(BIN)/python recipes/quickstart/corpus.py runs/quickstart-data
 	$(BIN)/trainer-ext compress recipes/quickstart/quickstart.yaml --output_dir $(RUN) --resume
 
-test: $(INSTALLED)  ## Run the tests but the slow ones (about 9 minutes on two cores)
+test: $(INSTALLED)  ## Run the tests but the slow ones (about 8 minutes on two cores)
 	$(BIN)/$(PYTEST) -m "not slow" $(TESTS)
 
-test-all: $(INSTALLED) browser  ## Run all tests, the slow ones too (about 24 minutes)
+test-all: $(INSTALLED) browser  ## Run all tests, the slow ones too (about half an hour)
 	$(BIN)/$(PYTEST) $(TESTS)
 
 coverage: $(INSTALLED) browser  ## Run all tests and show which lines of the package they reach: make coverage TESTS="-m 'not slow'"

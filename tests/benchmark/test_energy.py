@@ -79,6 +79,7 @@ def run_in_empty_home(tmp_path, kind):
     return *json.loads(done.stdout.splitlines()[-1]), done.stderr, files_in(tmp_path) - before
 
 
+@pytest.mark.slow
 def test_nothing_is_written_sent_or_logged(tmp_path):
     reached, handlers, entries, words, files = run_in_empty_home(tmp_path, "ours")
     assert reached == []

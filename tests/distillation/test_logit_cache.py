@@ -98,6 +98,7 @@ def in_children(mode, path):
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_killed_leaves_whole_rows_only(tmp_path):
     path = tmp_path / "answers.sqlite"
     codes = in_children("kill", path)

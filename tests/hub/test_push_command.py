@@ -95,6 +95,7 @@ def test_a_dry_run_keeps_what_a_stranger_can_load(run, tmp_path, monkeypatch, ca
     assert as_stranger == run_python(LOAD, run / "compressed", "package", **offline, package=True)
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_a_trainers_folder_may_name_a_baseline(run, tmp_path, monkeypatch, capsys):
     folder = shutil.copytree(run / "compressed", tmp_path / "trained")
     shutil.copyfile(run / "compression.json", folder / "compression.json")
@@ -106,6 +107,7 @@ def test_a_dry_run_of_a_trainers_folder_may_name_a_baseline(run, tmp_path, monke
     assert "user/large: " not in out, "it is on the Hub already"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["token", "weights"])
 def test_a_dry_run_refuses_what_the_push_would_refuse(damage, run, tmp_path, monkeypatch, capsys):
     if damage == "token":

@@ -36,6 +36,7 @@ def tokens_in(hub):
     return hub.token.encode() in bodies or SECRET.encode() in bodies
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", [PRUNE, {"distill_teacher": "self"}], ids=["pruned", "distilled"])
 def test_no_token_is_uploaded(fields, tmp_path, hub, monkeypatch):
     monkeypatch.setenv("SOME_API_KEY", SECRET)

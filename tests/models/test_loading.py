@@ -171,6 +171,7 @@ def test_a_tokenizer_of_sentencepiece_alone_opens(file, tiny_model, tmp_path, mo
     assert (tmp_path / "out/tokenizer.json").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["trim", "benchmark"])
 def test_what_pads_no_batch_needs_no_padding_token(command, ground, monkeypatch, capsys):
     model, texts = ground.model("baseline"), ground.file("corpus.txt", TEXTS)
@@ -207,6 +208,7 @@ def test_the_longest_text_is_as_long_as_a_model_reads(model_type, changes, longe
             model(torch.full((1, longest + 1), 5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "form", [{"return_dict": False}, {"output_hidden_states": True}, {"output_attentions": True}], ids=str
 )

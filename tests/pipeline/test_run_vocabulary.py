@@ -181,6 +181,7 @@ def write_iob(folder):
     return {"task": "token-classification", "train_files": ["train.txt"], "test_file": "test.txt"}
 
 
+@pytest.mark.slow
 def test_trimming_alone_is_a_run(tmp_path, monkeypatch, capsys):
     """Of tags too, where no teacher with another tokenizer could help."""
     changes = {**write_iob(tmp_path), "distill_teacher": None, "prune_method": "none", "vocab_size": 52}

@@ -84,6 +84,7 @@ def pytester_run(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_no_module_asks_the_network_at_import(log):
     """All of them, in one guarded process; `__main__` would start the command line."""
     found = pkgutil.walk_packages(trainer_ext.__path__, "trainer_ext.", onerror=None)

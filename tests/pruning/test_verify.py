@@ -87,6 +87,7 @@ def test_code_of_others_runs_only_with_the_flag(run, monkeypatch, capsys):
     assert (run / "ran").exists(), "the flag must really let it run, or the refusal shows nothing"
 
 
+@pytest.mark.slow
 def test_code_that_an_earlier_version_wrote_is_accepted(run, monkeypatch):
     code = run / "compressed" / "modeling_compact.py"
     code.write_text(code.read_text() + "\n")

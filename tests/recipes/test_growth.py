@@ -48,6 +48,7 @@ def seen():
         return dict(zip(("leak", "steady"), pool.map(watched, (LEAK, STEADY)), strict=True))
 
 
+@pytest.mark.slow
 def test_a_leak_is_seen(seen):
     found = growth(seen["leak"])
     assert {name: what.verdict for name, what in found.items()} == dict.fromkeys(BOUNDS, "GROWS")

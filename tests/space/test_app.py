@@ -66,6 +66,7 @@ def test_a_published_page_runs_from_its_own_folder(tiny_model, cut, tmp_path):
     assert "Traceback" not in (tmp_path / "page.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_checkout_shows_a_run(tiny_model, cut, tmp_path):
     """`python space/app.py RUN`, called by several clients at the same time."""
     write_pair(tmp_path / "run", tiny_model, cut)

@@ -93,6 +93,7 @@ RUNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_every_task_is_compressed_scored_saved_and_opened_again(name, tmp_path):
     write, fields, metrics = RUNS[name]

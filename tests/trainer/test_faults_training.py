@@ -65,6 +65,7 @@ def whole(forks, tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(2))
 @pytest.mark.parametrize("configuration", chosen(), ids=" ".join)
 def test_killed_at_some_step_it_ends_with_the_same_bits(forks, whole, tmp_path, configuration, number):

@@ -139,6 +139,7 @@ def test_a_class_with_one_example_is_trained_and_scored(tmp_path, group):
     assert trainer.compression.sparsity == pytest.approx(0.5, abs=0.005)
 
 
+@pytest.mark.slow
 def test_a_run_with_singletons_and_one_row_to_test_on(tmp_path, monkeypatch, capsys):
     """One class has one example, the test file one row of one class; every number of the report is there and finite."""
     task = write_task(tmp_path / "task")
