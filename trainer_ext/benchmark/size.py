@@ -23,8 +23,8 @@ def count_parameters(model: nn.Module) -> Parameters:
     """Return the number of unique parameters of a classifier, by part.
 
     `embeddings` is the module of that name in the encoder, or the input embeddings if there is none; `encoder` is the rest
-    of the encoder, with its pooler; `head` is everything else, and all of a model without an encoder that is known. A tensor that is used twice counts once, in the
-    first of these parts.
+    of the encoder, with its pooler; `head` is everything else, and all of a model without an encoder that is known. A
+    tensor that is used twice counts once, in the first of these parts.
     """
     base = _encoder(model)
     if base is None:

@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
+from ..benchmark.size import evaluating
 from ..errors import InputError
 from ..models.architectures import find_encoder, layers_of, prunable_weights
 from ..models.layers import EncoderLayer, LinearView
@@ -89,7 +90,7 @@ def collect_moments(model, batches: Iterable[Batch], matrices: Sequence[LinearVi
 
         return hook
 
-    with _hooks(matrices, record), _evaluating(model):
+    with _hooks(matrices, record), evaluating(model):
         for batch in batches:
             mask = batch.get("attention_mask")
             real["mask"] = torch.ones_like(batch["input_ids"], dtype=torch.bool) if mask is None else mask.bool()
@@ -110,16 +111,6 @@ def _hooks(matrices: Sequence[LinearView], make: Callable[[int], Callable[..., N
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
 
 
 def curves_of(layers: Sequence[EncoderLayer], moments: Sequence[Moments]) -> Iterator[Curve]:

@@ -75,7 +75,7 @@ def removal_curve(weight: torch.Tensor, moments: torch.Tensor, *, group: int, at
     order: list[int] = []
     errors = [0.0]
     while not gone.all():
-        if gone.sum() > len(ids) // 8 or gone.all():  # smaller matrices are faster
+        if gone.sum() > len(ids) // 8:  # smaller matrices are faster
             stays = torch.cat([(~gone).repeat_interleave(group), torch.ones(1, dtype=torch.bool)])
             weight, inverse, ids = weight[:, stays], inverse[stays][:, stays], ids[~gone]
             gone = torch.zeros(len(ids), dtype=torch.bool)

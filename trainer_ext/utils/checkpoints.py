@@ -103,10 +103,10 @@ def check_fits(checkpoint: Path, model: Any, spec: Any) -> None:
                 f"{checkpoint} was written with prune_{name}={written[name]}, and this run has {getattr(spec, name)}: "
                 f"give that, or start {way_out}."
             )
-    ours = {name: [*tensor.shape] for name, tensor in model.state_dict().items()}
-    lacking = [name for name in ours if name not in stored]
-    shared = {tensor.data_ptr() for name, tensor in model.state_dict().items() if name in stored}  # stored once
-    lacking = [name for name in lacking if model.state_dict()[name].data_ptr() not in shared]
+    state = model.state_dict()
+    ours = {name: [*tensor.shape] for name, tensor in state.items()}
+    shared = {tensor.data_ptr() for name, tensor in state.items() if name in stored}  # stored once
+    lacking = [name for name, tensor in state.items() if name not in stored and tensor.data_ptr() not in shared]
     wrong = sorted({*lacking, *(name for name in stored if ours.get(name) != stored[name])})
     if wrong:
         raise InputError(
