@@ -9,8 +9,11 @@ from typing import Any
 from transformers import TrainerCallback
 
 from .benchmark.energy import Meter, check_country
-from .pruning import latency_table, masks, schedules
+from .models.architectures import find_encoder
+from .pruning import calibration, latency_table, masks, one_shot, schedules
 from .pruning.config import spec_of
+from .pruning.preflight import same_random_state
+from .pruning.scores import METHODS
 
 logger = logging.getLogger(__name__)
 
@@ -24,48 +27,62 @@ class PruningCallback(TrainerCallback):
     While the sparsity rises, each evaluation is of another network, so no metric counts as the best before the structure
     is frozen. Otherwise `load_best_model_at_end` would load the densest checkpoint, and `EarlyStoppingCallback` would stop
     a ramp that loses accuracy, with no steps left to recover it. Its patience starts after the ramp.
+
+    `obs` has no ramp: at its first step it reads some of the training texts and freezes the structure.
     """
 
-    def on_step_begin(self, args, state, control, model=None, **kwargs):
+    def on_step_begin(self, args, state, control, model=None, train_dataloader=None, **kwargs):
         """Set the sparsity of this step; at the end of the ramp, freeze the structure."""
         if not _has_open_structure(model):
             return
         spec = spec_of(model)
         first, last = schedules.phase_steps(state.max_steps, start=spec.start, end=spec.end)
-        if state.global_step < last:
+        if METHODS[spec.method].second_order:
+            if state.global_step >= first:
+                _freeze(model, args, state, train_dataloader)
+        elif state.global_step < last:
             sparsity = schedules.cubic_ramp(state.global_step, first=first, last=last, final=spec.sparsity)
             masks.set_sparsity(model, sparsity)
         else:
-            _freeze(model, args, state)
+            _freeze(model, args, state, train_dataloader)
 
-    def on_step_end(self, args, state, control, model=None, **kwargs):
+    def on_step_end(self, args, state, control, model=None, train_dataloader=None, **kwargs):
         """Forget the best metric during the ramp; freeze the structure before the last evaluation of the run."""
         if not _has_open_structure(model):
             return
         if state.global_step >= state.max_steps:
-            _freeze(model, args, state)
+            _freeze(model, args, state, train_dataloader)
         else:
             # Without a best metric EarlyStoppingCallback counts no failure, whichever callback comes first.
             _forget_best(state)
 
-    def on_train_end(self, args, state, control, model=None, **kwargs):
-        """Freeze the structure of a run that was stopped during the ramp."""
-        if _has_open_structure(model):
+    def on_train_end(self, args, state, control, model=None, train_dataloader=None, **kwargs):
+        """Freeze the structure of a run of no steps, or of one that was stopped during the ramp."""
+        if not _has_open_structure(model):
+            return
+        if state.max_steps:
             logger.warning(
                 "Training stopped at step %d of %d, before the end of the ramp: the model is cut to its final size now, "
                 "and no step is left to recover from that.",
                 state.global_step,
                 state.max_steps,
             )
-            _freeze(model, args, state)
+        _freeze(model, args, state, train_dataloader)
 
 
 def _has_open_structure(model) -> bool:
     return hasattr(model, "pruning") and not model.pruning.is_frozen
 
 
-def _freeze(model, args, state) -> None:
-    latency_table.recalibrate_and_freeze(model, args)
+def _freeze(model, args, state, loader) -> None:
+    if METHODS[spec_of(model).method].second_order:
+        with same_random_state():  # what reads the rows may draw numbers, and a resumed run does not read them again
+            batches = calibration.training_batches(loader, find_encoder(model)[1].device)
+        one_shot.prune_masked(
+            model, batches, folder=args.output_dir, is_main=args.process_index == 0, progress=not args.disable_tqdm
+        )
+    else:
+        latency_table.recalibrate_and_freeze(model, args)
     _forget_best(state)
 
 

@@ -16,7 +16,7 @@ from .pruning.config import PruningSpec
 
 logger = logging.getLogger(__name__)
 
-Method = Literal["none", "movement", "soft_movement", "magnitude"]
+Method = Literal["none", "movement", "soft_movement", "magnitude", "obs"]
 StructureKind = Literal["compact", "plain"]
 AttentionUnit = Literal["block", "head", "none"]
 FFNUnit = Literal["neuron", "none"]
@@ -69,8 +69,9 @@ class DistillPruneTrainingArguments(TrainingArguments):
     prune_method: Method | None = _option(
         None,
         "How units are chosen: none = no pruning, movement = rank of learned scores, soft_movement = threshold on "
-        "learned scores, with a penalty that is adjusted to reach the target, magnitude = mean |weight|. Default: "
-        "movement if prune_sparsity or prune_speedup is given, else none.",
+        "learned scores, with a penalty that is adjusted to reach the target, magnitude = mean |weight|, obs = second order "
+        "(optimal brain surgeon): in one step, and what stays makes up for what goes; without learning, so that "
+        "num_train_epochs may be 0. Default: movement if prune_sparsity or prune_speedup is given, else none.",
     )
     prune_sparsity: float | None = _option(
         None,
@@ -117,7 +118,8 @@ class DistillPruneTrainingArguments(TrainingArguments):
         "neuron", "Units of the feed-forward part: neuron = a row and its column together, none."
     )
     prune_start: float = _option(
-        0.1, "Fraction of the run trained dense before the sparsity rises, in [0, prune_end)."
+        0.1,
+        "Fraction of the run trained dense before the sparsity rises, in [0, prune_end). obs prunes at the first step instead.",
     )
     prune_end: float = _option(
         0.6, "Fraction of the run at which the structure is frozen, in (prune_start, 1]; the rest recovers."
@@ -189,14 +191,16 @@ class DistillPruneTrainingArguments(TrainingArguments):
         """What to prune, or None if nothing is pruned."""
         if self.prune_method == "none" or (self.prune_sparsity == 0 and self.prune_speedup is None):
             return None
+        attention = "none" if self.prune_structure == "plain" else self.prune_attention
+        at_once = self.prune_method == "obs"  # whole heads, at the first step
         return PruningSpec(
             method=cast(str, self.prune_method),
             sparsity=cast(float, self.prune_sparsity),
-            attention="none" if self.prune_structure == "plain" else self.prune_attention,
+            attention="head" if attention == "block" and at_once else attention,
             block_size=self.prune_block_size,
             ffn=self.prune_ffn,
-            start=self.prune_start,
-            end=self.prune_end,
+            start=0.0 if at_once else self.prune_start,
+            end=1.0 if at_once else self.prune_end,
             structure=self.prune_structure,
             speedup=self.prune_speedup,
         )

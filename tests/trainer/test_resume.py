@@ -21,6 +21,7 @@ RAMP, COOL_DOWN = 7, 15  # the ramp goes from step 2 to step 12; both lie behind
 RUNS = {
     "movement, teacher": ({"distill_teacher": "self"}, RAMP),
     "magnitude": ({"prune_method": "magnitude"}, RAMP),
+    "obs": ({"prune_method": "obs", "distill_teacher": "self", "distill_hidden": 1.0}, RAMP),
     "bf16": ({"bf16": True}, RAMP),
     "cool-down": (
         {"load_best_model_at_end": True, "save_steps": 2, "eval_steps": 2, "distill_teacher": "self"},

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.helpers.commands import run_command
 from tests.helpers.precision import bf16_products
@@ -49,6 +49,7 @@ def test_a_model_is_cut_and_written_with_its_tokenizer(kind, auto_class, size, f
     assert status == 0, err
     tokenizer, reloaded = AutoTokenizer.from_pretrained(model.parent / "out"), None
     reloaded = auto_class.from_pretrained(model.parent / "out").eval()
+    assert reloaded.config.architectures == AutoConfig.from_pretrained(model).architectures  # no head more, none less
     assert len(tokenizer) == reloaded.config.vocab_size == size
     assert re.search(rf"vocabulary, tokens +│ +{len(tokenizer_of(kind))} +│ +{size} ", out)
     assert "tokenized differently, of 21 held-out texts" in out

@@ -157,6 +157,29 @@ def mean_output(logits: torch.Tensor, temperature: float, mask: torch.Tensor | N
     return logits.float().mean(0)
 
 
+def curvature_softmax(logits: torch.Tensor, signs: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Return a root of diag(p) - p p^T, for p = softmax(logits), times signs: `[..., labels]`, 0 where masked."""
+    p = logits.softmax(-1)
+    root = p.sqrt() * signs
+    root = root - p * root.sum(-1, keepdim=True)
+    return root if mask is None or root.dim() == 2 else root * mask[..., None]
+
+
+def curvature_span(logits: torch.Tensor, signs: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Return the same for `[batch, length]`, a distribution over the positions that are not masked."""
+    return curvature_softmax(logits if mask is None else logits.masked_fill(~mask, -torch.inf), signs, None)
+
+
+def curvature_sigmoid(logits: torch.Tensor, signs: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Return the square root of p (1 - p), for p = sigmoid(logits), times signs, `[batch, labels]`."""
+    return (logits.sigmoid() * (-logits).sigmoid()).sqrt() * signs
+
+
+def curvature_output(logits: torch.Tensor, signs: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Return the signs, for half the squared difference of outputs `[batch, outputs]`."""
+    return signs
+
+
 IGNORED = -100
 
 
@@ -190,12 +213,15 @@ class SoftTarget:
         outputs: names of the logits among the model's outputs; the loss is the mean over them.
         loss: function `(student, teacher, *, temperature)`, with `mask` if `counts` is given.
         average: function `(stacked logits, temperature, mask)` that makes one teacher's logits of several.
+        curvature: function `(logits, signs, mask)` that returns a vector whose outer product, averaged over random signs, is
+            the second derivative of the loss at equal logits and a temperature of 1.
         counts: function from the batch to the mask; None if everything counts.
     """
 
     outputs: tuple[str, ...]
     loss: Callable[..., torch.Tensor]
     average: Callable[[torch.Tensor, float, torch.Tensor | None], torch.Tensor]
+    curvature: Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
     counts: Callable[[Mapping[str, Any]], torch.Tensor | None] | None = None
 
     def __call__(
@@ -228,11 +254,11 @@ class SoftTarget:
 LOGITS = ("logits",)
 SPAN = ("start_logits", "end_logits")
 SOFT_TARGETS = {
-    "single_label_classification": SoftTarget(LOGITS, soft_target_kl, mean_softmax, labelled),
-    "multi_label_classification": SoftTarget(LOGITS, soft_target_binary_kl, mean_sigmoid),
-    "regression": SoftTarget(LOGITS, soft_target_mse, mean_output),
-    "token_classification": SoftTarget(LOGITS, soft_target_kl, mean_softmax, labelled),
-    "question_answering": SoftTarget(SPAN, soft_target_span_kl, mean_span, not_padding),
+    "single_label_classification": SoftTarget(LOGITS, soft_target_kl, mean_softmax, curvature_softmax, labelled),
+    "multi_label_classification": SoftTarget(LOGITS, soft_target_binary_kl, mean_sigmoid, curvature_sigmoid),
+    "regression": SoftTarget(LOGITS, soft_target_mse, mean_output, curvature_output),
+    "token_classification": SoftTarget(LOGITS, soft_target_kl, mean_softmax, curvature_softmax, labelled),
+    "question_answering": SoftTarget(SPAN, soft_target_span_kl, mean_span, curvature_span, not_padding),
 }
 
 

@@ -82,7 +82,7 @@ def load_model(name: str | Path, *, option: str, way_out: str, head: str | None 
         name: a folder or a Hub id.
         option: the option that the user gave it with, for the error message.
         way_out: what the user can do instead, for the error message.
-        head: one of `HEADS`. Defaults to the one that the model was saved with, or else the first.
+        head: one of `HEADS`, or "" for none. Defaults to the one that the model was saved with, or else the first.
         **kwargs: passed to `from_pretrained`.
 
     Raises:
@@ -102,12 +102,13 @@ def load_model(name: str | Path, *, option: str, way_out: str, head: str | None 
         config = AutoConfig.from_pretrained(name, trust_remote_code=kwargs["trust_remote_code"])
         _check_config(config)
         saved = head_of(config)
-        model, info = auto_class(head or saved or HEADS[0]).from_pretrained(
+        head = saved or HEADS[0] if head is None else head
+        model, info = auto_class(head).from_pretrained(
             name, weights_only=True, ignore_mismatched_sizes=True, output_loading_info=True, **_OUTPUTS, **kwargs
         )
         folder = folder or Path(str(cached_file(name, "config.json"))).parent
         save_under_own_names(model)
-        _check_loaded(model, info, _dtypes(folder), with_head=saved is not None and saved == (head or saved))
+        _check_loaded(model, info, _dtypes(folder), with_head=saved == head)
         return model
     except Exception as error:  # damaged files make a dozen libraries fail in any way
         raise InputError(f"{option} {text} cannot be opened ({_reason(error)}); {way_out}.") from error
@@ -282,7 +283,7 @@ def _check_loaded(model: Any, info: Mapping[str, Any], dtypes: Mapping[str, str]
         name, stored, wanted = mismatched[0]
         others = _and_more(mismatched[1:])
         raise ValueError(f"{name} has the shape {[*stored]}, but its config asks for {[*wanted]}{others}")
-    base = f"{model.base_model_prefix}."
+    base = f"{model.base_model_prefix}." if hasattr(model, model.base_model_prefix) else ""
     missing = sorted(
         name for name in info["missing_keys"] if with_head or (name.startswith(base) and "pooler" not in name)
     )

@@ -96,7 +96,7 @@ def answers(model, batch: Mapping[str, Any]) -> torch.Tensor:
         model.train(was_training)
     named = output if isinstance(output, Mapping) else {}
     chosen = [value for name, value in named.items() if str(name).endswith("logits")] or output
-    found = [tensor.float().flatten() for tensor in _tensors(chosen)]
+    found = [tensor.float().flatten() for tensor in tensors_of(chosen)]
     if not found:
         raise ValueError(
             f"forward of {type(model).__name__} returns nothing to compare, only {type(output).__name__}: return the "
@@ -105,12 +105,12 @@ def answers(model, batch: Mapping[str, Any]) -> torch.Tensor:
     return torch.cat(found)
 
 
-def _tensors(output: Any) -> list[torch.Tensor]:
+def tensors_of(output: Any) -> list[torch.Tensor]:
     """Return the floating-point tensors of an output, however deep, without the loss and other single numbers."""
     if isinstance(output, torch.Tensor):
         return [output] if output.is_floating_point() and output.dim() else []
     values = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else []
-    return [tensor for value in values for tensor in _tensors(value)]
+    return [tensor for value in values for tensor in tensors_of(value)]
 
 
 @contextlib.contextmanager

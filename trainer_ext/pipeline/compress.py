@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -202,7 +203,7 @@ def _train_compressed(
     args, tokenizer = cast(DistillPruneTrainingArguments, trainer.args), trainer.processing_class
     names = recipe.training.teacher_names
     console.rule(f"Compression: {_summary(args, vocabulary)}, teacher {' and '.join(names) or 'none'}")
-    if args.save_strategy == "no":
+    if args.save_strategy == "no" or (args.num_train_epochs == 0 and args.max_steps == -1):
         trainer.add_callback(_SaveMasked())
     _train(trainer, run, "compressed", recipe)
     if trainer.compression is not None:
@@ -294,11 +295,12 @@ def _train(trainer: Trainer, run: RunDirectory, stage: str, recipe: Recipe) -> N
     if recipe.model.measure_energy:
         trainer.add_callback(EmissionsCallback(recipe.model.energy_country))
     checkpoint = last_checkpoint(run.checkpoints(stage))
+    start = time.perf_counter()
     with writing_to(run.root):
-        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     check_trained(cast(torch.nn.Module, trainer.model), f"The training of {stage}/")
     # After a resume only the last part was timed, which is not the time of the whole training.
-    seconds = None if checkpoint else result.metrics["train_runtime"]
+    seconds = None if checkpoint else time.perf_counter() - start
     write_json(run.log(stage), {"seconds": seconds, "log_history": trainer.state.log_history})
 
 

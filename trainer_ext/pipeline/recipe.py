@@ -191,6 +191,11 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = (), scale: str | No
     if training.dense_epochs:
         raise InputError(f"dense_epochs={training.dense_epochs} is for scripts; here give baseline_epochs.")
     _check_ranges(training, _TRAINING)
+    if training.num_train_epochs == 0 and training.max_steps == -1 and training.prune_method != "obs":
+        raise InputError(
+            f"num_train_epochs=0 trains nothing, and prune_method={training.prune_method} needs a training: give epochs, or "
+            "prune_method=obs, which prunes without."
+        )
     for name in ("card_base_model", "card_datasets"):
         value = getattr(card, name)
         for hub_id in value if isinstance(value, list) else filter(None, [value]):
@@ -241,7 +246,7 @@ _SEED: _Range = (lambda x: 0 <= x <= MAX_SEED, f"in [0, {MAX_SEED}]")
 _STEPS: _Range = (lambda x: 0 < x < math.inf, "above 0: steps, or below 1 a fraction of all steps")
 _TRAINING: dict[str, _Range] = {
     "learning_rate": _NOT_NEGATIVE,
-    "num_train_epochs": _POSITIVE,
+    "num_train_epochs": _NOT_NEGATIVE,
     "max_steps": (lambda x: x == -1 or x >= 1, "1 or more, or -1 for num_train_epochs"),
     "per_device_train_batch_size": _COUNT,
     "per_device_eval_batch_size": _COUNT,

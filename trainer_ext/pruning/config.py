@@ -14,7 +14,8 @@ class PruningSpec:
 
     Attributes:
         method: how units are scored, one of `trainer_ext.pruning.scores.METHODS`: `movement` (learned scores, ranked),
-            `soft_movement` (learned scores, a threshold and a penalty) or `magnitude` (mean absolute weight of the unit).
+            `soft_movement` (learned scores, a threshold and a penalty), `magnitude` (mean absolute weight of the unit) or
+            `obs` (second order: in one step, and what stays makes up for what goes).
         sparsity: fraction of the encoder's prunable weights that is removed at the end, in [0, 1); with a latency table,
             the sparsity at the end of the ramp, before the table decides.
         attention: unit of the attention matrices: `block`, `head` or `none`.

@@ -163,8 +163,8 @@ def measure_latency_table(
     return {"table": asdict(_corrected(table, spec.speedup or 1.0, find, speedup_of)), "dense_ms": dense_ms}
 
 
-def _correction_for(model, spec: PruningSpec, heads: Sequence[torch.Tensor], neurons: Sequence[torch.Tensor]) -> float:
-    """Return the correction for the structure by these scores."""
+def _correction_for(model, spec: PruningSpec, select: Callable[[PruningSpec], Structure]) -> float:
+    """Return the correction for the structure that `select` chooses."""
     layers = layers_of(model)
     table, dense_ms = _table_of(spec)
     whole = shaped(model, *_largest_sizes(layers))
@@ -177,7 +177,7 @@ def _correction_for(model, spec: PruningSpec, heads: Sequence[torch.Tensor], neu
         return dense_over_whole * again["whole"] / again["found"]
 
     def find(table: LatencyTable) -> Structure:
-        return select_structure(layers, _with_table(spec, table, dense_ms), heads, neurons)
+        return select(_with_table(spec, table, dense_ms))
 
     return _corrected(table, spec.speedup or 1.0, find, speedup_of).correction
 
@@ -294,29 +294,50 @@ def cached(file: Path, place: dict[str, Any]) -> dict[str, Any] | None:
         return None
 
 
+def corrected_structure(
+    model, select: Callable[[PruningSpec], Structure], *, folder: str | Path, is_main: bool
+) -> Structure:
+    """Return the structure for a model with masks; if the target is a speed-up, after correcting the latency table.
+
+    Args:
+        model: a model with masks, on the device that it is trained on. The correction goes into its config.
+        select: returns the structure for a spec.
+        folder: where the correction is kept, so that a run that is interrupted here and resumed finds the same structure.
+        is_main: whether this is the main process, which measures for all.
+    """
+    spec = spec_of(model)
+    structure = select(spec)
+    if spec.latency is None:
+        return structure
+    key = hashlib.sha256(json.dumps([spec.latency, structure.heads, structure.neurons]).encode()).hexdigest()
+    found: list[float | None] = [None]
+    if is_main:
+        file = Path(folder) / CORRECTION_FILE
+        found = [_earlier_correction(file, key)]
+        if found[0] is None:
+            with torch.random.fork_rng():  # a resumed run that does not measure must draw the same numbers
+                found = [_correction_for(model, spec, select)]
+            write_json(file, {"key": key, "correction": found[0]})
+    config_of(model).pruning["latency"]["table"]["correction"] = broadcast_object_list(found)[0]
+    return select(spec_of(model))
+
+
 def recalibrate_and_freeze(model, args: TrainingArguments) -> None:
-    """Freeze the structure of a model with masks; if the target is a speed-up, after correcting the latency table.
+    """Freeze the structure of a model with masks by its scores; if the target is a speed-up, after correcting the table.
 
     Args:
         model: a model with masks, on the device that it is trained on.
-        args: training arguments. The correction is kept in `output_dir`, so that a run that is interrupted here and
-            resumed finds the same structure. The main process measures for all.
+        args: training arguments; the correction is kept in `output_dir`.
     """
-    spec = spec_of(model)
-    if spec.latency is not None:
-        scores = masks.final_scores(model)
-        structure = select_structure(layers_of(model), spec, *scores)
-        key = hashlib.sha256(json.dumps([spec.latency, structure.heads, structure.neurons]).encode()).hexdigest()
-        found: list[float | None] = [None]
-        if args.process_index == 0:
-            file = Path(str(args.output_dir)) / CORRECTION_FILE
-            found = [_earlier_correction(file, key)]
-            if found[0] is None:
-                with torch.random.fork_rng():  # a resumed run that does not measure must draw the same numbers
-                    found = [_correction_for(model, spec, *scores)]
-                write_json(file, {"key": key, "correction": found[0]})
-        config_of(model).pruning["latency"]["table"]["correction"] = broadcast_object_list(found)[0]
-    masks.freeze_structure(model)
+    if spec_of(model).latency is None:
+        masks.freeze_structure(model)
+        return
+    layers, scores = layers_of(model), masks.final_scores(model)
+    folder, is_main = str(args.output_dir), args.process_index == 0
+    structure = corrected_structure(
+        model, lambda spec: select_structure(layers, spec, *scores), folder=folder, is_main=is_main
+    )
+    masks.freeze(model, structure)
 
 
 def _earlier_correction(file: Path, key: str) -> float | None:

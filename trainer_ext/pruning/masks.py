@@ -79,8 +79,8 @@ def attach(model, spec: PruningSpec):
     method, device = METHODS[spec.method], find_encoder(model)[1].device
 
     def new_scores(sizes: list[int]) -> UnitScores:
-        learned, uniform = method.measure is None, spec.structure == "plain"
-        return UnitScores(sizes, learned=learned, device=device, soft=method.soft, uniform=uniform)
+        uniform = spec.structure == "plain"
+        return UnitScores(sizes, learned=method.learned, device=device, soft=method.soft, uniform=uniform)
 
     attention = ffn = None
     if spec.attention != "none":
@@ -128,15 +128,26 @@ def freeze_structure(model) -> selection.Structure:
     Raises:
         Diverged: If scores are NaN or infinite.
     """
+    heads, neurons = final_scores(model)
+    structure = select_structure(layers_of(model), spec_of(model), heads, neurons)
+    freeze(model, structure)
+    return structure
+
+
+def freeze(model, structure: selection.Structure) -> None:
+    """Make a structure final: its heads and neurons are open, all others closed.
+
+    Args:
+        model: a model with masks.
+        structure: the heads and neurons that stay.
+    """
     layers, pruning, spec = layers_of(model), _pruning_of(model), spec_of(model)
-    structure = select_structure(layers, spec, *final_scores(model))
     if pruning.attention:
         heads = zip(layers, structure.heads, strict=True)
         pruning.attention.freeze(torch.cat([units_of_heads(layer, ids, spec) for layer, ids in heads]))
     if pruning.ffn:
         neurons = zip(pruning.ffn.sizes, structure.neurons, strict=True)
         pruning.ffn.freeze(torch.cat([ids_to_mask(size, ids) for size, ids in neurons]))
-    return structure
 
 
 def final_scores(model) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -145,7 +156,7 @@ def final_scores(model) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     Raises:
         Diverged: If scores are NaN or infinite.
     """
-    layers, pruning, spec = layers_of(model), _pruning_of(model), spec_of(model)
+    pruning, layers, spec = _pruning_of(model), layers_of(model), spec_of(model)
     refresh_scores(model, layers)
     neurons = [torch.zeros(layer.neurons) for layer in layers]
     if pruning.ffn:

@@ -1,188 +1,180 @@
 """One-shot pruning: a smaller model in minutes, from a fine-tuned one and texts without labels, with no training.
 
-1. One pass of the dense model over the texts gives the second moments of the inputs of each block.
+1. One pass of the dense model over the texts gives the second statistics of the inputs of each block (`calibration`).
 2. `second_order` ranks the heads and neurons of each block, and says what removing them costs.
 3. `budget` chooses how many stay in each block, so that the sum of the costs is smallest.
 4. Those that stay make up for the others, by least squares, and `shrinking` cuts the others out.
+
+`prune` does this for a model and a list of texts. `prune_masked` does it for a model with masks, at the step of a training
+where `prune_method="obs"` prunes; the training then goes on with that structure.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeVar
+import math
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 import torch
+from accelerate.utils import broadcast, send_to_device
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from ..benchmark.size import evaluating
 from ..errors import InputError
 from ..models.architectures import find_encoder, layers_of, prunable_weights
 from ..models.layers import EncoderLayer, LinearView
 from ..models.loading import longest_text
-from ..models.outputs import allowed_difference, answers, full_precision
+from ..models.outputs import full_precision
 from ..utils.finite import check_given
+from . import masks
 from .budget import Levels, choose
-from .second_order import Curve, compensated, damped, removal_curve, with_bias
-from .selection import Structure
-from .shrinking import in_precision, shrink
+from .calibration import FEWEST_TEXTS, Batch, Statistics, collect, encode, matrices_of
+from .config import PruningSpec
+from .latency_table import corrected_structure, machine
+from .latency_target import LatencyTable
+from .prepare import latency_for
+from .second_order import Curve, compensated, removal_curve, with_bias
+from .selection import Structure, whole_vectors
+from .shrinking import in_precision
+from .structure import select_structure
+from .verify import shrink_and_verify
 
-Batch = Mapping[str, Any]
 T = TypeVar("T")
 NEURON_LEVELS = 64  # levels of a feed-forward block
 STEPS = 256  # neurons are removed in so many steps, or more
-FEWEST_TEXTS = 16
+LENGTH = 128  # tokens of a text that the layers are timed with
 
 
-@dataclass
-class Moments:
-    """Second moments of the inputs of a Linear, with a constant 1 as the last input.
-
-    Attributes:
-        total: sum over the tokens, `[inputs + 1, inputs + 1]`.
-        has_bias: whether the Linear has a bias, so that the constant can be used.
-        tokens: number of tokens.
-    """
-
-    total: torch.Tensor
-    has_bias: bool
-    tokens: int = 0
-
-    def add(self, inputs: torch.Tensor) -> None:
-        """Add the inputs of a batch, `[tokens, inputs]`."""
-        with_one = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], dim=1)
-        self.total += with_one.T @ with_one
-        self.tokens += len(inputs)
-
-    @property
-    def mean(self) -> torch.Tensor:
-        """The moments per token, damped; without a bias the constant is unrelated to all else, and stays 0."""
-        result = damped(self.total / max(1, self.tokens))
-        if not self.has_bias:
-            result[:-1, -1] = result[-1, :-1] = 0
-        return result
-
-
-def matrices_of(layers: Sequence[EncoderLayer]) -> list[LinearView]:
-    """Return the matrices whose columns belong to heads and neurons: two per layer."""
-    return [matrix for layer in layers for matrix in (layer.attention_output, layer.ffn_out)]
-
-
-@torch.no_grad()
-def collect_moments(model, batches: Iterable[Batch], matrices: Sequence[LinearView]) -> list[Moments]:
-    """Run a model on batches of texts and add up the second moments of the inputs of some of its matrices.
-
-    Args:
-        model: a model with an encoder; in evaluation mode for the time of the call.
-        batches: inputs of its forward pass; padding, where `attention_mask` is 0, does not count.
-        matrices: from `matrices_of`.
-    """
-    moments = [Moments(_zeros(matrix), matrix.bias is not None) for matrix in matrices]
-    real: dict[str, torch.Tensor] = {}
-
-    def record(index: int) -> Callable[..., None]:
-        def hook(module: Any, args: tuple[torch.Tensor, ...]) -> None:
-            inputs = args[0]
-            moments[index].add(inputs[real["mask"]] if inputs.dim() == 3 else inputs)
-
-        return hook
-
-    with _hooks(matrices, record), evaluating(model):
-        for batch in batches:
-            mask = batch.get("attention_mask")
-            real["mask"] = torch.ones_like(batch["input_ids"], dtype=torch.bool) if mask is None else mask.bool()
-            model(**batch)
-    return moments
-
-
-def _zeros(matrix: LinearView) -> torch.Tensor:
-    size = matrix.in_features + 1
-    return torch.zeros(size, size, device=matrix.weight.device)
-
-
-@contextmanager
-def _hooks(matrices: Sequence[LinearView], make: Callable[[int], Callable[..., None]]) -> Iterator[None]:
-    handles = [matrix.linear.register_forward_pre_hook(make(index)) for index, matrix in enumerate(matrices)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def curves_of(layers: Sequence[EncoderLayer], moments: Sequence[Moments]) -> Iterator[Curve]:
+def curves_of(layers: Sequence[EncoderLayer], statistics: Sequence[Statistics]) -> Iterator[Curve]:
     """Yield the removal curve of the heads and of the neurons of each layer, two per layer."""
-    for index, (matrix, found) in enumerate(zip(matrices_of(layers), moments, strict=True)):
+    for index, (matrix, found) in enumerate(zip(matrices_of(layers), statistics, strict=True)):
         layer = layers[index // 2]
         group = layer.head_size if matrix is layer.attention_output else 1
         at_once = max(1, layer.neurons // STEPS) if group == 1 else 1
-        yield removal_curve(with_bias(matrix.weight, matrix.bias), found.mean, group=group, at_once=at_once)
+        weight = found.importance @ with_bias(matrix.weight, matrix.bias)
+        yield removal_curve(weight, found.moments, group=group, at_once=at_once)
 
 
-def choose_structure(layers: Sequence[EncoderLayer], curves: Sequence[Curve], sparsity: float) -> Structure:
-    """Return the heads and neurons that stay, so that a fraction of the prunable weights goes.
+def choose_structure(layers: Sequence[EncoderLayer], curves: Sequence[Curve], spec: PruningSpec) -> Structure:
+    """Return the heads and neurons that stay: the smallest sum of errors within the target.
 
     Args:
         layers: the layers of the model.
         curves: from `curves_of`.
-        sparsity: fraction of the prunable weights to remove.
+        spec: what may go, and the target: a fraction of the prunable weights, or a speed-up with its latency table.
+
+    Raises:
+        ValueError: If the target is out of reach.
     """
+    if spec.structure == "plain":  # one width for all layers: the curves decide which neurons stay
+        ranks = [
+            torch.empty(len(curve.order)).scatter_(0, torch.tensor(curve.order), _ascending(curve)) for curve in curves
+        ]
+        return select_structure(list(layers), spec, ranks[::2], ranks[1::2])
+    table = LatencyTable(**spec.latency["table"]) if spec.latency is not None else None
     blocks = []
     for index, curve in enumerate(curves):
-        layer = layers[index // 2]
-        heads = index % 2 == 0
-        total, cost = (layer.heads, layer.head_cost) if heads else (layer.neurons, layer.neuron_cost)
-        counts = (
-            range(total + 1) if heads else sorted({round(total * x / NEURON_LEVELS) for x in range(NEURON_LEVELS + 1)})
-        )
-        errors = [curve.errors[total - count].item() * layer.uses / curve.scale for count in counts]
-        blocks.append(Levels(list(counts), [count * cost for count in counts], errors))
-    kept = choose(blocks, (1 - sparsity) * prunable_weights(list(layers)))
+        layer, heads = layers[index // 2], index % 2 == 0
+        counts = _head_counts(layer, spec) if heads else _neuron_counts(layer, spec)
+        errors = [curve.errors[len(curve.order) - count].item() for count in counts]
+        if table is None:
+            cost = layer.head_cost if heads else layer.neuron_cost
+            costs = [float(count * cost) for count in counts]
+        else:
+            price = table.attention if heads else table.ffn
+            costs = [float(layer.uses * price(count)) for count in counts]
+        blocks.append(Levels(counts, costs, errors))
+    if table is None or spec.latency is None or spec.speedup is None:
+        weights = prunable_weights(list(layers))
+        budget = (1 - spec.sparsity_of(weights)) * weights
+    else:
+        budget = spec.latency["dense_ms"] / (spec.speedup * table.correction) - table.fixed_ms
+    kept = choose(blocks, budget)
     ids = [curve.kept(count) for curve, count in zip(curves, kept, strict=True)]
     return Structure(ids[::2], ids[1::2])
 
 
+def _ascending(curve: Curve) -> torch.Tensor:
+    return torch.arange(len(curve.order), dtype=torch.float32)
+
+
+def _head_counts(layer: EncoderLayer, spec: PruningSpec) -> list[int]:
+    return [layer.heads] if spec.attention == "none" else list(range(layer.heads + 1))
+
+
+def _neuron_counts(layer: EncoderLayer, spec: PruningSpec) -> list[int]:
+    if spec.ffn == "none":
+        return [layer.neurons]
+    shares = (round(layer.neurons * level / NEURON_LEVELS) for level in range(NEURON_LEVELS + 1))
+    return sorted({whole_vectors(count, layer.neurons) for count in shares})
+
+
 @torch.no_grad()
-def close(layers: Sequence[EncoderLayer], moments: Sequence[Moments], structure: Structure) -> None:
+def close(layers: Sequence[EncoderLayer], statistics: Sequence[Statistics], structure: Structure) -> None:
     """Close the heads and neurons that go, and let those that stay make up for them, in place.
 
     Args:
         layers: the layers of the model.
-        moments: of the inputs of `matrices_of`.
+        statistics: of the inputs of `matrices_of`.
         structure: what stays.
     """
-    for index, (matrix, found) in enumerate(zip(matrices_of(layers), moments, strict=True)):
+    for index, (matrix, found) in enumerate(zip(matrices_of(layers), statistics, strict=True)):
         layer, is_ffn = layers[index // 2], index % 2
         kept = (structure.neurons if is_ffn else structure.heads)[index // 2]
         if not is_ffn:
             kept = [head * layer.head_size + row for head in kept for row in range(layer.head_size)]
-        _set_weight(matrix, compensated(with_bias(matrix.weight, matrix.bias), found.mean, kept))
+        _set_weight(matrix, compensated(with_bias(matrix.weight, matrix.bias), found.moments, kept))
 
 
 def _set_weight(matrix: LinearView, weight: torch.Tensor) -> None:
     """Write a weight with its bias, `[outputs, inputs + 1]`, into a matrix; without a bias, that column is 0."""
-    matrix.weight.copy_(weight[:, :-1])
+    matrix.original.copy_(weight[:, :-1])
     if matrix.bias is not None:
         matrix.bias.copy_(weight[:, -1])
 
 
-def encode(texts: Sequence[str], tokenizer, *, max_length: int | None, batch_size: int) -> list[Batch]:
-    """Return texts as batches of token ids, texts of similar length together; the order of the texts does not matter.
+@torch.no_grad()
+@full_precision()
+def prune_masked(model, batches: Sequence[Batch], *, folder: str | Path, is_main: bool, progress: bool) -> None:
+    """Choose the final structure of a model with masks by second order, and let what stays make up for the rest.
 
     Args:
-        texts: the texts.
-        tokenizer: of the model.
-        max_length: tokens of a text; longer ones are cut. None for what the tokenizer allows.
-        batch_size: texts of a batch.
+        model: a model with open masks, on the device that it is trained on; changed in place.
+        batches: inputs of its forward pass, on its device. In several processes, all have the same.
+        folder: where the correction of a latency table is kept.
+        is_main: whether this is the main process.
+        progress: whether to show a progress bar on standard error.
+
+    Raises:
+        InputError: If the weights are NaN or infinite.
+        ValueError: If the target is out of reach.
     """
-    ordered = sorted(texts, key=lambda text: (len(text), text))
-    rows = [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
-    return [
-        dict(tokenizer(row, padding=True, truncation=True, max_length=max_length, return_tensors="pt")) for row in rows
-    ]
+    check_given(model, "The model")
+    layers = layers_of(model)
+    bar = Progress(console=Console(stderr=True), disable=not (progress and is_main))
+    with bar:
+        task = bar.add_task("texts", total=len(batches))
+        statistics = collect(model, _counted(batches, bar, task), matrices_of(layers))
+        task = bar.add_task("blocks", total=2 * len(layers))
+        curves = list(_counted(curves_of(layers, statistics), bar, task))
+    structure = corrected_structure(model, partial(choose_structure, layers, curves), folder=folder, is_main=is_main)
+    close(layers, statistics, structure)
+    for matrix in matrices_of(
+        layers
+    ):  # devices round differently, and DistributedDataParallel does not compare weights
+        broadcast([matrix.original] if matrix.bias is None else [matrix.original, matrix.bias])
+    masks.freeze(model, structure)
+
+
+def _counted(steps: Iterable[T], bar: Progress, task: TaskID) -> Iterator[T]:
+    for step in steps:
+        yield step
+        bar.advance(task)
 
 
 @full_precision()
@@ -191,7 +183,8 @@ def prune(
     texts: Sequence[str],
     tokenizer,
     *,
-    sparsity: float,
+    sparsity: float | None = None,
+    speedup: float | None = None,
     max_length: int | None = None,
     batch_size: int = 32,
     progress: bool = True,
@@ -206,6 +199,8 @@ def prune(
         texts: texts such as the model will read; about a thousand are enough.
         tokenizer: of the model.
         sparsity: fraction of the encoder's attention and feed-forward weights to remove, in (0, 1).
+        speedup: instead of it, how many times faster the small model runs on this machine, above 1. The layers are timed
+            first, with `batch_size` texts of `max_length` tokens (128 by default).
         max_length: tokens of a text; longer ones are cut. Defaults to what the model and its tokenizer allow.
         batch_size: texts of a batch.
         progress: whether to show a progress bar on standard error.
@@ -215,14 +210,13 @@ def prune(
 
     Raises:
         InputError: If there are too few texts, or the model has NaN weights.
-        ValueError: If the architecture is unknown, or the sparsity out of range.
+        ValueError: If the architecture is unknown, or the target out of range or of reach.
 
     Example:
         >>> small = trainer_ext.prune(model, texts, tokenizer, sparsity=0.5)
         >>> small.save_pretrained("small")
     """
-    if not 0 < sparsity < 1:
-        raise ValueError(f"sparsity={sparsity} must be above 0 and below 1: the fraction of the encoder that goes.")
+    _check_target(sparsity, speedup)
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise InputError("texts must be a list of strings, such as the model will read, without labels.")
     texts = [text for text in texts if text.strip()]
@@ -233,33 +227,36 @@ def prune(
     check_given(model, "The model")
     if hasattr(model, "pruning"):
         raise ValueError("The model has masks; prune a dense model, or call trainer_ext.merge(model) first.")
-    limits = (max_length, longest_text(find_encoder(model)[1].config), getattr(tokenizer, "model_max_length", None))
+    device, config = find_encoder(model)[1].device, find_encoder(model)[1].config
+    limits = (max_length, longest_text(config), getattr(tokenizer, "model_max_length", None))
     longest = min((limit for limit in limits if limit), default=None)
-    zeroed = copy.deepcopy(model).float()
-    layers, device = layers_of(zeroed), find_encoder(zeroed)[1].device
     batches = [
-        {name: tensor.to(device) for name, tensor in batch.items()}
-        for batch in encode(texts, tokenizer, max_length=longest, batch_size=batch_size)
+        send_to_device(batch, device) for batch in encode(texts, tokenizer, max_length=longest, batch_size=batch_size)
     ]
-    bar = Progress(console=Console(stderr=True), disable=not progress)
-    with bar, torch.no_grad():
-        task = bar.add_task("texts", total=len(batches))
-        moments = collect_moments(zeroed, _counted(batches, bar, task), matrices_of(layers))
-        task = bar.add_task("blocks", total=2 * len(layers))
-        structure = choose_structure(layers, list(_counted(curves_of(layers, moments), bar, task)), sparsity)
-        close(layers, moments, structure)
-    before = answers(zeroed, batches[0])
-    smaller, _, _ = shrink(zeroed)
-    difference = (answers(smaller, batches[0]) - before).abs().max().item()
-    if not difference <= allowed_difference(before):
-        raise RuntimeError(
-            f"The smaller model differs from the one with zeros by {difference:.1e}: please report this."
-        )
+    spec = PruningSpec("obs", sparsity or 0.0, "head", 1, "neuron", 0.0, 1.0, speedup=speedup)
+    student = copy.deepcopy(model).float()
+    with tempfile.TemporaryDirectory() as folder:
+        if speedup is not None:
+            length = min(length for length in (LENGTH, longest) if length)
+            place = machine(
+                student,
+                device=str(device),
+                dtype="float32",
+                batch_size=batch_size,
+                sequence_length=max_length or length,
+            )
+            latency = latency_for(student, student, spec, place, folder=Path(folder), is_main=True, progress=progress)
+            spec = replace(spec, latency=latency)
+        prune_masked(masks.attach(student, spec), batches, folder=folder, is_main=True, progress=progress)
+    smaller, _ = shrink_and_verify(student, batches[0])
     buffers = {name: buffer.dtype for name, buffer in model.named_buffers()}
     return in_precision(smaller, find_encoder(model)[1].dtype, buffers)
 
 
-def _counted(steps: Iterable[T], bar: Progress, task: TaskID) -> Iterator[T]:
-    for step in steps:
-        yield step
-        bar.advance(task)
+def _check_target(sparsity: float | None, speedup: float | None) -> None:
+    if (sparsity is None) == (speedup is None):
+        raise ValueError("Give either sparsity, such as 0.5, or speedup, such as 2.0.")
+    if sparsity is not None and not 0 < sparsity < 1:
+        raise ValueError(f"sparsity={sparsity} must be above 0 and below 1: the fraction of the encoder that goes.")
+    if speedup is not None and not 1 < speedup < math.inf:
+        raise ValueError(f"speedup={speedup} must be above 1: how many times faster the small model runs.")

@@ -59,7 +59,6 @@ def prepare_model(model, args: DistillPruneTrainingArguments):
 
 
 def _latency(dense, student, spec: PruningSpec, args: DistillPruneTrainingArguments) -> dict[str, Any]:
-    """Return the latency table of this machine: kept from before, or measured by the main process for all."""
     device = args.prune_latency_device
     place = latency_table.machine(
         student,
@@ -68,19 +67,37 @@ def _latency(dense, student, spec: PruningSpec, args: DistillPruneTrainingArgume
         batch_size=int(args.prune_latency_batch_size),
         sequence_length=int(args.prune_latency_length),
     )
+    folder, is_main = Path(str(args.output_dir)), args.process_index == 0
+    return latency_for(dense, student, spec, place, folder=folder, is_main=is_main, progress=not args.disable_tqdm)
+
+
+def latency_for(
+    dense, student, spec: PruningSpec, place: dict[str, Any], *, folder: Path, is_main: bool, progress: bool
+) -> dict[str, Any]:
+    """Return the latency table of this machine: kept from before, or measured by the main process for all.
+
+    Args:
+        dense: the model that the speed-up is relative to.
+        student: the model to be pruned: the same, or with layers dropped.
+        spec: what to prune, with the speed-up.
+        place: what to measure, from `latency_table.machine`.
+        folder: where the table is kept.
+        is_main: whether this is the main process.
+        progress: whether to show a progress bar on standard error.
+    """
     # The correction depends on the target and on what is pruned.
     place |= {"speedup": spec.speedup, "structure": spec.structure, "attention_units": spec.attention, "ffn": spec.ffn}
     place["dense_layers"] = find_encoder(dense)[1].config.num_hidden_layers
-    file = Path(str(args.output_dir)) / TABLE_NAME
-    found = [latency_table.cached(file, place) if args.process_index == 0 else None]
-    if args.process_index == 0 and found[0] is None:
-        progress = Progress(console=Console(stderr=True), disable=bool(args.disable_tqdm))
-        with torch.random.fork_rng(), progress:
-            task = progress.add_task("latency table", total=None)
+    file = folder / TABLE_NAME
+    found = [latency_table.cached(file, place) if is_main else None]
+    if is_main and found[0] is None:
+        bar = Progress(console=Console(stderr=True), disable=not progress)
+        with torch.random.fork_rng(), bar:
+            task = bar.add_task("latency table", total=None)
             found = [
                 latency_table.measure_latency_table(
                     *(dense, student, spec, place),
-                    on_step=lambda done, total: progress.update(task, completed=done, total=total),
+                    on_step=lambda done, total: bar.update(task, completed=done, total=total),
                 )
             ]
         write_json(file, found[0])

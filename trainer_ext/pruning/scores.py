@@ -52,17 +52,25 @@ class Method:
 
     Attributes:
         soft: whether a threshold and a penalty close units before the structure is frozen, instead of their rank.
-        measure: function that computes the scores from the weights, `[units]` for each group; None if they are learned.
+        measure: function that computes the scores from the weights, `[units]` for each group; None if there is none.
+        second_order: whether the structure is chosen in one step, without scores, by `one_shot.prune_masked`.
     """
 
     soft: bool = False
     measure: Callable[[list[EncoderLayer], PruningSpec], dict[str, torch.Tensor]] | None = None
+    second_order: bool = False
+
+    @property
+    def learned(self) -> bool:
+        """Whether the scores are parameters that the training learns."""
+        return self.measure is None and not self.second_order
 
 
 METHODS: dict[str, Method] = {
     "movement": Method(),
     "soft_movement": Method(soft=True),
     "magnitude": Method(measure=_magnitudes),
+    "obs": Method(second_order=True),
 }
 
 

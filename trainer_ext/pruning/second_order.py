@@ -8,8 +8,11 @@ the mean square if the other columns change to
     W - W_S (inv(H)_SS)^-1 inv(H)_S:            with the error  tr(W_S (inv(H)_SS)^-1 W_S^T)
 
 This is the Optimal Brain Surgeon (Hassibi and Stork 1993) for a linear layer and for groups of weights, as in ZipLM
-(Kurtic, Frantar and Alistarh 2023, arXiv 2302.04089, section 3.1). No labels and no gradients are needed. Everything here is
-computed in fp64 on the processor.
+(Kurtic, Frantar and Alistarh 2023, arXiv 2302.04089, section 3.1). To weigh the outputs by how much they matter, `W` is
+multiplied by a root of the second moments of their gradients: half the error is then the divergence from the answers of
+the whole model that is to be expected, in nats, so that all layers have a common scale (van der Ouderaa et al. 2023,
+arXiv 2312.17244, section 3). The best update of the other columns is the same with or without it. No labels are needed.
+Everything here is computed in fp64 on the processor.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from dataclasses import dataclass
 import torch
 
 DAMPING = 1e-3  # share of the mean second moment that is added to each one, so that dead inputs do no harm
+OUTPUT_DAMPING = 1.0  # the same for gradients: a direction that these texts never use may matter to others
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,10 @@ class Curve:
     Attributes:
         order: the ids of the groups, those that are removed first at the front.
         errors: `[groups + 1]`, mean squared change of the output, summed over the outputs, after removing 0, 1, ... groups.
-        scale: mean square of the output that these groups make, summed over the outputs: the error without any of them.
     """
 
     order: list[int]
     errors: torch.Tensor
-    scale: float
 
     def kept(self, count: int) -> list[int]:
         """Return the ids of the `count` groups that stay, in ascending order."""
@@ -51,6 +53,18 @@ def damped(moments: torch.Tensor) -> torch.Tensor:
     diagonal = result.diagonal()[:-1]
     diagonal += DAMPING * diagonal.mean().clamp(min=torch.finfo(torch.float32).tiny)
     return result
+
+
+def root_of(gradients: torch.Tensor) -> torch.Tensor:
+    """Return an upper triangular R with `R^T R` = these second moments of gradients, damped, in fp64 on the processor.
+
+    Args:
+        gradients: `[outputs, outputs]`. All zero if nothing depends on these outputs.
+    """
+    result = gradients.double().cpu().clone()
+    diagonal = result.diagonal()
+    diagonal += OUTPUT_DAMPING * diagonal.mean().clamp(min=torch.finfo(torch.float32).tiny)
+    return torch.linalg.cholesky(result).T
 
 
 def with_bias(weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -87,7 +101,7 @@ def removal_curve(weight: torch.Tensor, moments: torch.Tensor, *, group: int, at
         order += ids[chosen].tolist()
         share = costs[chosen].cumsum(0) / costs[chosen].sum().clamp(min=torch.finfo(torch.float64).tiny)
         errors += (errors[-1] + share * error).tolist()
-    return Curve(order, torch.tensor(errors, dtype=torch.float64), errors[-1])
+    return Curve(order, torch.tensor(errors, dtype=torch.float64))
 
 
 def _costs(weight: torch.Tensor, inverse: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:

@@ -101,10 +101,10 @@ def check_spec(model, spec: PruningSpec, layers: list[EncoderLayer]) -> None:
         for name, p in find_encoder(model)[1].named_parameters()
         if not p.requires_grad and "embedding" not in name
     ]
-    if METHODS[spec.method].measure is None and frozen:
+    if METHODS[spec.method].learned and frozen:
         raise ValueError(
             f"prune_method={spec.method} learns from weight gradients, but {frozen[0]} (and {len(frozen) - 1} more) "
-            "has requires_grad=False. Unfreeze the encoder or use prune_method=magnitude."
+            "has requires_grad=False. Unfreeze the encoder or use prune_method=obs."
         )
     dropped = 1 - prunable_weights(layers) / max(spec.dense_weights, prunable_weights(layers))
     if spec.latency is None and dropped > spec.sparsity:

@@ -1,0 +1,119 @@
+"""`prune_method="obs"` in a training: one step, then the structure stays; no step at all is enough."""
+
+import copy
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, TrainerCallback
+
+from tests.helpers.tiny_models import build
+from tests.helpers.training import PRUNE, differing, logged, make_trainer, new_model
+from trainer_ext import InputError
+from trainer_ext.models.architectures import ARCHITECTURES, layers_of
+from trainer_ext.models.outputs import answers, max_logit_difference, synthetic_batch
+
+OBS = {"prune_method": "obs", "prune_sparsity": 0.5}
+ONLY_PRUNE = {**OBS, "num_train_epochs": 0, "max_steps": -1}
+
+
+def sizes(model):
+    return [(layer.heads, layer.neurons) for layer in layers_of(model)]
+
+
+class Structures(TrainerCallback):
+    """Keeps the mask of the feed-forward neurons at the end of every step."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        self.seen.append((model.pruning.is_frozen, model.pruning.ffn.mask().clone()))
+
+
+def test_the_structure_is_final_from_the_first_step_on(tmp_path):
+    kept = Structures()
+    trainer = make_trainer(tmp_path, **OBS, callbacks=[kept])
+    trainer.train()
+    assert all(frozen and torch.equal(mask, kept.seen[0][1]) for frozen, mask in kept.seen)
+    assert logged(trainer, "sparsity")[0] == pytest.approx(trainer.compression.sparsity)
+    assert 0.48 <= trainer.compression.sparsity <= 0.56  # heads of this tiny model are coarse
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_without_a_step_the_model_is_pruned_and_answers_like_it_alone_would(model_type, tmp_path):
+    dense = build(model_type)
+    trainer = make_trainer(tmp_path, model=copy.deepcopy(dense), **ONLY_PRUNE)
+    trainer.train()
+    assert trainer.state.global_step == 0
+    assert trainer.compression.masked_vs_shrunk < 1e-4
+    small, batch = trainer.model, synthetic_batch(dense)
+    assert sizes(small) != sizes(dense)
+    trainer.save_model(str(tmp_path / "small"))
+    reopened = AutoModelForSequenceClassification.from_pretrained(tmp_path / "small")
+    assert max_logit_difference(small, reopened, batch) < 1e-5
+
+
+def test_it_is_closer_to_the_dense_model_than_magnitudes_are(tmp_path):
+    dense = build("bert")
+    batch = {name: values for name, values in synthetic_batch(dense, rows=64).items()}
+
+    def distance(**fields):
+        trainer = make_trainer(tmp_path, model=copy.deepcopy(dense), **fields)
+        trainer.train()
+        return (answers(trainer.model, batch) - answers(dense, batch)).square().mean().item()
+
+    magnitude = {**PRUNE, "prune_method": "magnitude", "max_steps": 1, "learning_rate": 0.0, "prune_start": 0.0}
+    assert distance(**ONLY_PRUNE) < 0.7 * distance(**magnitude)
+
+
+@pytest.mark.parametrize("structure", [{"prune_structure": "plain"}, {"prune_ffn": "none", "prune_sparsity": 0.2}])
+def test_what_must_stay_stays(tmp_path, structure):
+    dense = new_model()
+    trainer = make_trainer(tmp_path, model=dense, **{**ONLY_PRUNE, "prune_sparsity": 0.3, **structure})
+    before = sizes(dense)
+    trainer.train()
+    heads, neurons = zip(*sizes(trainer.model), strict=True)
+    if "prune_structure" in structure:
+        assert heads == tuple(count for count, _ in before) and len(set(neurons)) == 1
+        assert type(trainer.model) is type(dense)
+    else:
+        assert neurons == tuple(width for _, width in before) and sum(heads) < sum(count for count, _ in before)
+
+
+def test_a_resumed_run_ends_with_the_same_bits_and_does_not_choose_again(tmp_path, monkeypatch):
+    fields = {**OBS, "save_strategy": "steps", "save_steps": 4, "distill_teacher": "self"}
+    whole = make_trainer(tmp_path / "whole", **fields)
+    whole.train()
+    resumed = make_trainer(tmp_path / "whole", **fields)
+    monkeypatch.setattr("trainer_ext.pruning.one_shot.prune_masked", None)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-4"))
+    assert not differing(whole.model.state_dict(), resumed.model.state_dict())
+
+
+def test_the_rows_are_read_without_drawing_a_number(tmp_path, monkeypatch):
+    """The dropout of the first step is the same whether or not rows were read before it."""
+    drawn = []
+
+    class Draws(TrainerCallback):
+        def on_step_begin(self, *args, **kwargs):
+            drawn.append(torch.get_rng_state())
+
+    for method in ("obs", "magnitude"):
+        fields = {**PRUNE, "prune_method": method, "max_steps": 1}
+        make_trainer(tmp_path, **fields, callbacks=[Draws()]).train()
+    assert torch.equal(*drawn)
+
+
+def test_a_frozen_encoder_can_be_pruned(tmp_path):
+    model = new_model()
+    model.base_model.requires_grad_(False)
+    trainer = make_trainer(tmp_path, model=model, **ONLY_PRUNE)
+    trainer.train()
+    assert not any(parameter.requires_grad for parameter in trainer.model.base_model.parameters())
+
+
+def test_too_few_rows_are_refused_before_the_first_step(tmp_path):
+    trainer = make_trainer(tmp_path, rows=8, **OBS)
+    with pytest.raises(InputError, match="has 8 rows.*at least 16"):
+        trainer.train()
+    assert trainer.state.global_step == 0
