@@ -53,7 +53,8 @@ def test_masked_tokens_and_positions_count_for_nothing():
     logits, mask = torch.randn(2, 3, 4), torch.tensor([[1, 1, 0], [1, 0, 0]], dtype=torch.bool)
     assert (curvature_softmax(logits, torch.ones_like(logits), mask)[~mask] == 0).all()
     span = curvature_span(logits[..., 0], torch.ones(2, 3), mask)
-    assert (span[~mask] == 0).all() and span.isfinite().all()
+    assert (span[~mask] == 0).all()
+    assert span.isfinite().all()
 
 
 def batches_of(model, sizes=(8,), seed=3):
@@ -85,7 +86,8 @@ def test_inputs_and_gradients_are_those_of_a_plain_backward_pass():
         values = torch.cat([inputs[real], torch.ones(int(real.sum()), 1)], 1)
         torch.testing.assert_close(statistics.inputs, values.T @ values)
         torch.testing.assert_close(statistics.outputs, output.grad[real].T @ output.grad[real])
-        assert statistics.tokens == real.sum() and statistics.texts == len(real)
+        assert statistics.tokens == real.sum()
+        assert statistics.texts == len(real)
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
@@ -113,7 +115,8 @@ def test_the_importance_is_a_root_and_survives_outputs_that_do_not_matter():
     root = statistics.importance
     torch.testing.assert_close(root.T @ root, torch.diag(torch.tensor([3.0, 1.0], dtype=torch.float64)))
     statistics.outputs.zero_()
-    assert statistics.importance.isfinite().all() and (statistics.importance.diagonal() > 0).all()
+    assert statistics.importance.isfinite().all()
+    assert (statistics.importance.diagonal() > 0).all()
 
 
 def loader_of(dataset, collate=lambda rows: {"input_ids": torch.tensor([row["input_ids"] for row in rows])}):
@@ -126,7 +129,8 @@ def test_training_rows_are_spread_over_the_whole_set():
         [batch["input_ids"].flatten() for batch in training_batches(loader_of(rows), torch.device("cpu"))]
     )
     assert len(read) == calibration.TEXTS
-    assert read.min() == 0 and read.max() >= 4990
+    assert read.min() == 0
+    assert read.max() >= 4990
     assert read.diff().float().mean().item() == pytest.approx(5000 / calibration.TEXTS, rel=0.01)
 
 

@@ -55,7 +55,7 @@ def test_without_a_step_the_model_is_pruned_and_answers_like_it_alone_would(mode
 
 def test_it_is_closer_to_the_dense_model_than_magnitudes_are(tmp_path):
     dense = build("bert")
-    batch = {name: values for name, values in synthetic_batch(dense, rows=64).items()}
+    batch = synthetic_batch(dense, rows=64)
 
     def distance(**fields):
         trainer = make_trainer(tmp_path, model=copy.deepcopy(dense), **fields)
@@ -74,10 +74,12 @@ def test_what_must_stay_stays(tmp_path, structure):
     trainer.train()
     heads, neurons = zip(*sizes(trainer.model), strict=True)
     if "prune_structure" in structure:
-        assert heads == tuple(count for count, _ in before) and len(set(neurons)) == 1
+        assert heads == tuple(count for count, _ in before)
+        assert len(set(neurons)) == 1
         assert type(trainer.model) is type(dense)
     else:
-        assert neurons == tuple(width for _, width in before) and sum(heads) < sum(count for count, _ in before)
+        assert neurons == tuple(width for _, width in before)
+        assert sum(heads) < sum(count for count, _ in before)
 
 
 def test_a_resumed_run_ends_with_the_same_bits_and_does_not_choose_again(tmp_path, monkeypatch):
