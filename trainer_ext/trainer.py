@@ -39,8 +39,10 @@ from .models.architectures import is_stock
 from .models.custom import check_publishable
 from .models.loading import check_padding, new_head, save_under_own_names, use_trainable_dtype
 from .pruning import masks, preflight
+from .pruning.calibration import check_training_set
 from .pruning.config import PruningSpec
 from .pruning.prepare import prepare_model
+from .pruning.scores import METHODS
 from .pruning.verify import CompressionResult, shrink_and_verify
 from .report.io import utc_now
 from .training_args import DistillPruneTrainingArguments
@@ -51,9 +53,11 @@ from .utils.files import writing_to
 from .utils.training import (
     DENSE,
     RECOVERY,
+    DenseRun,
     add_parameters,
     call_as_known,
-    dense_arguments,
+    changed_arguments,
+    dense_run_for,
     dense_to_resume,
     forget_checkpoints,
     recovery_arguments,
@@ -111,8 +115,8 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         self.compression: CompressionResult | None = None
         self.distillation: Distillation | None = None
         self._before: Before | None = None
-        # What the arguments of a dense training change, None without one; whether it is still to be done; its result.
-        self._dense_run: dict[str, Any] | None = None
+        # How long to train dense and compressed, None without a dense training; whether it is still to be done; its result.
+        self._dense_run: DenseRun | None = None
         self._dense, self._dense_state = False, TrainerState()
         optimizers = kwargs.get("optimizers", positional[8] if len(positional) > 8 else ())
         self._own_optimizer = any(each is not None for each in optimizers)
@@ -136,6 +140,8 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
             check_one_device(self.args)
         if self.distillation or self._dense:
             check_rows(self.train_dataset, self.data_collator, remove_unused_columns=self.args.remove_unused_columns)
+        if self._spec is not None and METHODS[self._spec.method].second_order and self.train_dataset is not None:
+            check_training_set(self.train_dataset)
         self._add_pruning_callback()
 
     def call_model_init(self, trial: Any = None) -> PreTrainedModel:
@@ -166,7 +172,9 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
             save_under_own_names(model)
             check_padding(model, self.processing_class)
         # What model_init makes is decided about once, before the arguments are those of the dense training.
-        run = self._dense_run if self._dense_run and not searching else self._dense_run_of(model, searching)
+        run = (
+            self._dense_run if self._dense_run is not None and not searching else self._dense_run_of(model, searching)
+        )
         self._dense = run is not None
         if run is None:
             return self._attach(model)
@@ -184,44 +192,26 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
             self._dense, self.distillation = True, None
             vars(self).pop("loss_is_scaled_for_ga", None)
 
-    def _dense_run_of(self, model: PreTrainedModel, searching: bool) -> dict[str, Any] | None:
-        """Return what the arguments of a dense training differ in; None if there is to be none."""
+    def _dense_run_of(self, model: PreTrainedModel, searching: bool) -> DenseRun | None:
+        """Return how long to train dense first, and compressed after it; None if there is to be no dense training."""
         asked = self._options.dense_epochs
         if not (asked or self._spec is not None or "self" in self._teacher_names) or hasattr(model, "pruning"):
             return None
-        new = ", ".join(new_head(model))
-        why = "in a hyperparameter search" if searching else "with optimizers=..." if self._own_optimizer else None
-        if asked and why:
-            raise ValueError(
-                f"dense_epochs={asked} cannot be used {why}, since it trains twice. Train the model before that and start "
-                "from the result; or set dense_epochs to 0."
-            )
-        if asked:
-            return {"num_train_epochs": asked, "max_steps": -1}
-        if new and asked is None and not why:
-            if not self._given_teachers and self._options.distill_teacher is None and not self._teacher_names:
-                self._choose_hidden(model)
-            logger.warning(
-                "The head of the model (%s) is new. So the whole model is trained first, half as long as the run itself; the "
-                "result is the baseline%s. dense_epochs sets how long, and 0 starts with the compression.",
-                new,
-                "" if self._given_teachers else " and the teacher 'self'",
-            )
-            steps = self.args.max_steps
-            return {
-                "num_train_epochs": self.args.num_train_epochs / 2,
-                "max_steps": -(-steps // 2) if steps > 0 else -1,
-            }
-        if new:
-            logger.warning(
-                "The head of the model (%s) is new%s: what is pruned now has not learned the task%s. Train the model first, "
-                "%s.",
-                new,
-                f", and {why} it is not trained first" if why else "",
-                ", and the teacher 'self' answers at random" if "self" in self._teacher_names else "",
-                "and start from the result" if why else "with dense_epochs",
-            )
-        return None
+        new = new_head(model)
+        without_teacher = (
+            not self._given_teachers and self._options.distill_teacher is None and not self._teacher_names
+        )
+        why_not = "in a hyperparameter search" if searching else "with optimizers=..." if self._own_optimizer else None
+        run = dense_run_for(
+            self.args,
+            new,
+            why_not=why_not,
+            becomes_teacher=not self._given_teachers,
+            answers_at_random="self" in self._teacher_names,
+        )
+        if run is not None and not asked and without_teacher:
+            self._choose_hidden(model)
+        return run
 
     def _choose_hidden(self, model: PreTrainedModel) -> None:
         """Let the student learn the hidden states too if nothing was said: the logits alone cost about one point more."""
@@ -314,6 +304,7 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
             elif self._dense_run is not None and (self._dense or self.model_init is not None):
                 resume_from_checkpoint = self._train_dense(resume_from_checkpoint, ignore_keys_for_eval)
                 stack.enter_context(without_model_init(self))
+                stack.enter_context(changed_arguments(self, **self._dense_run.compressed))
             return self._train_compressed(resume_from_checkpoint, trial, ignore_keys_for_eval)
 
     def _train_dense(self, resume_from_checkpoint: str | bool | None, ignore: list[str] | None) -> str | bool | None:
@@ -329,7 +320,8 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
             if last is None and saves and self.args.should_save:
                 (folder / STATE).unlink(missing_ok=True)
                 forget_checkpoints(folder)
-            with dense_arguments(self, folder, **cast(dict, self._dense_run)):
+            changes = {"output_dir": str(folder), "push_to_hub": False, **cast(DenseRun, self._dense_run).dense}
+            with changed_arguments(self, **changes):
                 self._train(last, None, ignore)
                 if saves:
                     self.save_model(str(folder), _internal_call=True)

@@ -71,7 +71,7 @@ class DistillPruneTrainingArguments(TrainingArguments):
         "How units are chosen: none = no pruning, movement = rank of learned scores, soft_movement = threshold on "
         "learned scores, with a penalty that is adjusted to reach the target, magnitude = mean |weight|, obs = second order "
         "(optimal brain surgeon): in one step, and what stays makes up for what goes; without learning, so that "
-        "num_train_epochs may be 0. Default: movement if prune_sparsity or prune_speedup is given, else none.",
+        "num_train_epochs may be 0. Default: obs if prune_sparsity or prune_speedup is given, else none.",
     )
     prune_sparsity: float | None = _option(
         None,
@@ -130,8 +130,8 @@ class DistillPruneTrainingArguments(TrainingArguments):
     dense_epochs: float | None = _option(
         None,
         "Epochs in which the whole model is fine-tuned before it is compressed, at least 0; the result is the baseline and"
-        " the teacher 'self', and is kept in output_dir/dense. Default: half of num_train_epochs if the head of the model is"
-        " newly initialised and it is to be pruned, so that the training takes about twice as long; else 0.",
+        " the teacher 'self', and is kept in output_dir/dense. Default: if the head of the model is newly initialised and it is"
+        " to be pruned, num_train_epochs, and the compression takes half as many; else 0.",
     )
     distill_teacher: str | None = _option(
         None,
@@ -171,7 +171,7 @@ class DistillPruneTrainingArguments(TrainingArguments):
     def __post_init__(self):
         asked = self.prune_sparsity is not None or self.prune_speedup is not None
         if self.prune_method is None:
-            self.prune_method = "movement" if asked else "none"
+            self.prune_method = "obs" if asked else "none"
         if self.prune_sparsity is None:
             self.prune_sparsity = 0.5
         self.chooses_hidden = self.distill_hidden is None  # the trainer may raise it then
@@ -219,7 +219,7 @@ class DistillPruneTrainingArguments(TrainingArguments):
                 setattr(self, name, values[name])
         if "prune_method" not in values and self.prune_method == "none":
             if values.keys() & {"prune_sparsity", "prune_speedup"}:
-                self.prune_method = "movement"
+                self.prune_method = "obs"
         check_compression(self)
 
 

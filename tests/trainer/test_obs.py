@@ -114,8 +114,7 @@ def test_a_frozen_encoder_can_be_pruned(tmp_path):
     assert not any(parameter.requires_grad for parameter in trainer.model.base_model.parameters())
 
 
-def test_too_few_rows_are_refused_before_the_first_step(tmp_path):
-    trainer = make_trainer(tmp_path, rows=8, **OBS)
+def test_too_few_rows_are_refused_before_any_work(tmp_path):
     with pytest.raises(InputError, match="has 8 rows.*at least 16"):
-        trainer.train()
-    assert trainer.state.global_step == 0
+        make_trainer(tmp_path, rows=8, **OBS)
+    make_trainer(tmp_path, rows=8, **PRUNE)

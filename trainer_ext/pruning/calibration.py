@@ -202,14 +202,9 @@ def training_batches(loader: Any, device: torch.device) -> list[Batch]:
         device: of the model.
 
     Raises:
-        InputError: If there are too few rows, or the data are a stream that may run only once.
+        InputError: As `check_training_set`.
     """
-    rows = _rows(loader)
-    if len(rows) < FEWEST_TEXTS:
-        raise InputError(
-            f"The training set has {len(rows)} rows, and prune_method=obs decides by their statistics what can go: give at "
-            f"least {FEWEST_TEXTS}, better a thousand, or choose prune_method=movement."
-        )
+    rows = _rows(loader.dataset)
     if all(isinstance(row, Mapping) and "input_ids" in row for row in rows):  # less padding
         rows = sorted(rows, key=lambda row: len(row["input_ids"]))
     collate = loader.collate_fn
@@ -219,14 +214,29 @@ def training_batches(loader: Any, device: torch.device) -> list[Batch]:
     return [send_to_device(dict(batch), device) for batch in batches]
 
 
-def _rows(loader: Any) -> list[Any]:
-    dataset: Any = getattr(loader, "dataset", None)
+def _rows(dataset: Any) -> list[Any]:
+    check_training_set(dataset)
     if isinstance(dataset, datasets.IterableDataset):
         return list(itertools.islice(dataset, TEXTS))
+    count = min(TEXTS, len(dataset))
+    return [dataset[index * len(dataset) // count] for index in range(count)]
+
+
+def check_training_set(dataset: Any) -> None:
+    """Refuse a training set whose rows cannot be read before the training, or that has too few.
+
+    Raises:
+        InputError: The message says what to give instead.
+    """
+    if isinstance(dataset, datasets.IterableDataset):
+        return
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise InputError(
             "prune_method=obs reads some rows of the training set before the training, and this is a stream that may run "
             "only once: give a dataset with a length, a datasets.IterableDataset, or prune_method=movement."
         )
-    count = min(TEXTS, len(dataset))
-    return [dataset[index * len(dataset) // count] for index in range(count)]
+    if len(dataset) < FEWEST_TEXTS:
+        raise InputError(
+            f"The training set has {len(dataset)} rows, and prune_method=obs decides by their statistics what can go: give at "
+            f"least {FEWEST_TEXTS}, better a thousand, or choose prune_method=movement."
+        )

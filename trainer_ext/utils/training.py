@@ -6,7 +6,9 @@ import contextlib
 import copy
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from transformers import Trainer, TrainerState, set_seed
 
 from ..errors import InputError
 from .checkpoints import STATE, begin_checkpoint, checkpoint_to_resume, is_finished, last_checkpoint
+
+logger = logging.getLogger(__name__)
 
 # Folders in the output folder: the dense model with its checkpoints, and the checkpoints of the recovery.
 DENSE, RECOVERY = "dense", "recovery"
@@ -144,6 +148,66 @@ def recovery_arguments(trainer: Any, folder: Path) -> Iterator[None]:
 # Dense training: a run of `Trainer.train` before the main one, on the whole model and as the script would have had it.
 
 
+@dataclass(frozen=True)
+class DenseRun:
+    """A dense training and the compression after it, as changes of the arguments of each.
+
+    Attributes:
+        dense: fields of the arguments for the dense training.
+        compressed: those for the compression.
+    """
+
+    dense: dict[str, Any]
+    compressed: dict[str, Any]
+
+
+def dense_run_for(
+    args: Any, new: list[str], *, why_not: str | None, becomes_teacher: bool, answers_at_random: bool
+) -> DenseRun | None:
+    """Decide whether the whole model is trained before it is compressed, and how long.
+
+    Args:
+        args: training arguments with `dense_epochs`: so many epochs, or None to train a model whose head is new as long as
+            the script asked for, and to compress it in half of that.
+        new: names of the head's parameters that are new.
+        why_not: words for why no second training is possible, or None.
+        becomes_teacher: whether the dense model becomes the teacher, for the message.
+        answers_at_random: whether the teacher is the model as it is now.
+
+    Raises:
+        ValueError: If dense_epochs is given and no second training is possible.
+    """
+    asked, names = args.dense_epochs, ", ".join(new)
+    if asked and why_not:
+        raise ValueError(
+            f"dense_epochs={asked} cannot be used {why_not}, since it trains twice. Train the model before that and start "
+            "from the result; or set dense_epochs to 0."
+        )
+    if asked:
+        return DenseRun({"num_train_epochs": asked, "max_steps": -1}, {})
+    if new and asked is None and not why_not:
+        logger.warning(
+            "The head of the model (%s) is new. So the whole model is trained first, as long as the arguments say, and then "
+            "compressed in half that time; the dense model is the baseline%s. dense_epochs sets how long, and 0 starts with "
+            "the compression.",
+            names,
+            " and the teacher 'self'" if becomes_teacher else "",
+        )
+        steps = args.max_steps
+        half = {"num_train_epochs": args.num_train_epochs / 2, "max_steps": -(-steps // 2) if steps > 0 else -1}
+        return DenseRun({}, half)
+    if new:
+        logger.warning(
+            "The head of the model (%s) is new%s: what is pruned now has not learned the task%s. Train the model first, "
+            "%s.",
+            names,
+            f", and {why_not} it is not trained first" if why_not else "",
+            ", and the teacher 'self' answers at random" if answers_at_random else "",
+            "and start from the result" if why_not else "with dense_epochs",
+        )
+    return None
+
+
 def dense_to_resume(folder: Path, asked: str | bool | None) -> tuple[str | None, Path | None, str | bool | None]:
     """Return where a run that begins with a dense training goes on.
 
@@ -189,19 +253,19 @@ def is_dense_model(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def dense_arguments(trainer: Any, folder: Path, **changes: Any) -> Iterator[None]:
-    """Give a trainer the arguments of the dense training for a while.
+def changed_arguments(trainer: Any, **changes: Any) -> Iterator[None]:
+    """Give a trainer other arguments for a while.
 
     Args:
         trainer: a Trainer.
-        folder: the folder of the dense training.
-        **changes: further fields.
+        **changes: the fields that differ. Another output folder is made.
     """
     args = trainer.args
     trainer.args = copy.copy(args)
-    for name, value in {"output_dir": str(folder), "push_to_hub": False, **changes}.items():
+    for name, value in changes.items():
         setattr(trainer.args, name, value)
-    _make(folder, args)
+    if "output_dir" in changes:
+        _make(Path(changes["output_dir"]), args)
     try:
         yield
     finally:
