@@ -147,6 +147,28 @@ def test_a_stream_gives_its_first_rows_and_one_that_may_run_once_is_refused():
         training_batches(loader_of(Once()), torch.device("cpu"))
 
 
+def test_a_loader_of_ones_own_gives_its_first_batches():
+    batches = [{"ids": torch.zeros(300, 2)} for _ in range(9)]
+    assert [len(batch["ids"]) for batch in training_batches(batches, torch.device("cpu"))] == [300] * 4
+
+
+def test_inputs_of_any_name_and_without_a_mask_count_whole():
+    model = build("bert").eval()
+    matrices, (batch,) = matrices_of(layers_of(model)), batches_of(model)
+
+    class Renamed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        def forward(self, ids):
+            return self.inner(input_ids=ids).logits
+
+    found = collect(Renamed(), [{"ids": batch["input_ids"]}], matrices)
+    assert found[0].tokens == batch["input_ids"].numel()
+    assert found[0].texts == len(batch["input_ids"])
+
+
 def test_too_few_rows_are_refused():
     with pytest.raises(InputError, match="has 3 rows.*at least 16"):
         training_batches(loader_of([{"input_ids": [1]}] * 3), torch.device("cpu"))

@@ -264,8 +264,8 @@ def test_layers_are_dropped_after_it(encoder, tmp_path):
 
 
 def test_what_the_compression_refuses_is_refused_before_the_dense_training(encoder, tmp_path):
+    options = {"prune_method": "movement", "prune_sparsity": 0.5, "prune_block_size": 7}
     with pytest.raises(ValueError, match="block"):
-        options = {"prune_method": "movement", "prune_sparsity": 0.5, "prune_block_size": 7}
         make_trainer(tmp_path, model=fresh(encoder), **options)
     with pytest.raises(InputError, match="has 15 rows"):
         make_trainer(tmp_path, model=fresh(encoder), rows=15, prune_sparsity=0.5)

@@ -90,10 +90,12 @@ def collect(model, batches: Iterable[Batch], matrices: Sequence[LinearView]) -> 
         matrices: from `matrices_of`.
     """
     found = [_empty(matrix) for matrix in matrices]
-    real: dict[str, torch.Tensor] = {}
+    mask: torch.Tensor | None = None
 
     def tokens(values: torch.Tensor) -> torch.Tensor:
-        return values[real["mask"]] if values.dim() == 3 else values
+        if mask is None or mask.shape != values.shape[:-1]:  # no padding, or it was left out already
+            return values.flatten(0, -2)
+        return values[mask]
 
     def hook_for(statistics: Statistics) -> Callable[..., torch.Tensor]:
         def hook(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
@@ -108,14 +110,18 @@ def collect(model, batches: Iterable[Batch], matrices: Sequence[LinearView]) -> 
     generator = torch.Generator().manual_seed(0)
     with _hooks(matrices, [hook_for(each) for each in found]), evaluating(model), _without_gradients(model):
         for batch in batches:
-            mask = batch.get("attention_mask")
-            real["mask"] = torch.ones_like(batch["input_ids"], dtype=torch.bool) if mask is None else mask.bool()
+            mask = not_padding(batch)
             with torch.enable_grad():
                 loss = answer_loss(model(**batch), batch, getattr(model, "config", None), generator)
             loss.backward()
             for each in found:
-                each.texts += len(batch["input_ids"])
+                each.texts += rows_in(batch)
     return found
+
+
+def rows_in(batch: Batch) -> int:
+    """Return the number of texts of a batch: the length of its first tensor."""
+    return next(len(values) for values in batch.values() if isinstance(values, torch.Tensor) and values.dim())
 
 
 def answer_loss(output: Any, batch: Batch, config: Any, generator: torch.Generator) -> torch.Tensor:
@@ -204,7 +210,10 @@ def training_batches(loader: Any, device: torch.device) -> list[Batch]:
     Raises:
         InputError: As `check_training_set`.
     """
-    rows = _rows(loader.dataset)
+    dataset = getattr(loader, "dataset", None)
+    if dataset is None or getattr(loader, "batch_sampler", loader) is None:  # whatever it is, it gives batches
+        return [send_to_device(dict(batch), device) for batch in _first_batches(loader)]
+    rows = _rows(dataset)
     if all(isinstance(row, Mapping) and "input_ids" in row for row in rows):  # less padding
         rows = sorted(rows, key=lambda row: len(row["input_ids"]))
     collate = loader.collate_fn
@@ -212,6 +221,15 @@ def training_batches(loader: Any, device: torch.device) -> list[Batch]:
     if isinstance(collate, TeacherCollator):
         batches = (split_inputs(batch)[0] for batch in batches)
     return [send_to_device(dict(batch), device) for batch in batches]
+
+
+def _first_batches(loader: Iterable[Batch]) -> Iterator[Batch]:
+    read = 0
+    for batch in loader:
+        yield batch
+        read += rows_in(batch)
+        if read >= TEXTS:
+            return
 
 
 def _rows(dataset: Any) -> list[Any]:
