@@ -74,8 +74,8 @@ def test_defaults_ask_for_nothing(tmp_path, parse):
 @pytest.mark.parametrize(
     ("given", "method", "sparsity"),
     [
-        ({"prune_sparsity": 0.3}, "movement", 0.3),
-        ({"prune_speedup": 2.0}, "movement", 0.5),
+        ({"prune_sparsity": 0.3}, "obs", 0.3),
+        ({"prune_speedup": 2.0}, "obs", 0.5),
         ({"prune_method": "magnitude"}, "magnitude", 0.5),
         ({"prune_method": "none", "prune_sparsity": 0.3}, "none", 0.3),
     ],

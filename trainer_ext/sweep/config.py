@@ -280,7 +280,7 @@ def run_fields(common: Mapping[str, Any], job: Job, folder: Path, teacher_cache:
     """
     fields = {**common, **job.fields, "output_dir": str(folder)}
     asked = fields.get("prune_sparsity") is not None or fields.get("prune_speedup")
-    prunes = fields.get("prune_method", "movement" if asked else "none") != "none" and (
+    prunes = fields.get("prune_method", "obs" if asked else "none") != "none" and (
         float(fields.get("prune_sparsity", 0.5) or 0) > 0 or fields.get("prune_speedup")
     )
     drops = fields.get("prune_layers") or fields.get("prune_layer_ids") or fields.get("vocab_size") is not None
