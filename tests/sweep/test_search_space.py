@@ -75,9 +75,16 @@ def test_a_plain_structure_removes_less_of_a_layer():
     assert candidate(plain, MAIN, 0.8, WHOLE).layers == 4
 
 
+def test_second_order_needs_no_dropped_layers():
+    facts = replace(MINILM, method="obs")
+    assert candidate(facts, MAIN, 0.8, WHOLE).layers == 0
+    assert candidate(facts, "shape", 0.8, WHOLE).layers > 0
+    assert candidate(replace(facts, structure="plain"), MAIN, 0.8, WHOLE).layers > 0  # neurons alone are not enough
+
+
 def test_fields_of_the_recipe_are_kept():
     facts = replace(MINILM, method="magnitude", drops_layers=False, teacher=False)
-    assert families(facts) == (MAIN, "longer", "movement", "soft_movement")
+    assert families(facts) == (MAIN, "longer", "obs", "movement", "soft_movement")
     one = candidate(facts, MAIN, 0.6, 0)
     assert (one.fields["prune_method"], one.layers) == ("magnitude", 0)
     assert one.fields["distill_teacher"] == "self"

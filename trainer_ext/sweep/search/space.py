@@ -1,6 +1,7 @@
 """The candidates of a search, with the size and speed-up that arithmetic predicts, from facts about the baseline.
 
-The main line is a ladder of strengths (shares of the encoder to remove): only width up to one half, depth and width beyond.
+The main line is a ladder of strengths (shares of the encoder to remove): only width by second order, which judges whole
+blocks too; by learned scores, only width up to one half, depth and width beyond.
 Each step has alternatives: the other shape, other methods, only whole layers, and a longer training.
 """
 
@@ -25,10 +26,10 @@ from ...tasks.registry import task_of
 from ...vocabulary.trim import measure_vocabulary, tokens_in_use, trim_tokenizer
 
 MAIN = "main"
-METHODS = ("movement", "soft_movement", "magnitude")
+METHODS = ("obs", "movement", "soft_movement", "magnitude")
 STRENGTHS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.92, 0.95)
 FINE_STRENGTHS = tuple(number / 20 for number in range(20))  # to reach a speed-up without going far beyond it
-WIDTH_ONLY = 0.5  # largest strength that removes width alone
+WIDTH_ONLY = 0.5  # largest strength that removes width alone, where scores are learned
 DEPTH_SHARE = 0.75  # beyond it, share of the removed weights that goes with whole layers
 HIDDEN_FROM = 0.5  # strength from which hidden states are distilled too, because logits are not enough
 LONGER = 2  # factor of the epochs in the family `longer`
@@ -73,7 +74,7 @@ class Facts:
     first: int = 0  # index of the size to try first: all tokens in use, or the size in the recipe
     trimmed: bool = False  # whether the recipe gives a size
     runtimes: tuple[str, ...] = ("torch",)  # in which every candidate is measured
-    method: str = "movement"  # of the recipe
+    method: str = "obs"  # of the recipe
     structure: str = "compact"  # of the recipe
     prunes_heads: bool = True  # whether the recipe prunes heads
     drops_layers: bool = True  # whether layers can be dropped (not if they share their weights)
@@ -107,7 +108,7 @@ class Facts:
 
     @property
     def main_method(self) -> str:
-        """The pruning method of the main line: that of the recipe, or movement if it prunes nothing."""
+        """The pruning method of the main line: that of the recipe, or obs if it prunes nothing."""
         return METHODS[0] if self.method == "none" else self.method
 
     def level(self, number: int) -> VocabularyLevel:
@@ -332,7 +333,8 @@ def _dropped_layers(facts: Facts, family: str, strength: float) -> int | None:
     """Return the number of layers to drop, or None if the family has no such candidate."""
     mixed = min(facts.layers - 1, int(facts.layers * strength), int(facts.layers * strength * DEPTH_SHARE + 0.5))
     mixed *= facts.drops_layers
-    usual, other = (mixed, 0) if strength > WIDTH_ONLY else (0, mixed)
+    deep = strength > WIDTH_ONLY and (facts.main_method != "obs" or not facts.heads_may_go)
+    usual, other = (mixed, 0) if deep else (0, mixed)
     if family == "layers":
         whole = round(facts.layers * strength)
         near = abs(whole / facts.layers - strength) < 0.05

@@ -34,8 +34,9 @@ FIRST_SPEED = {"torch": 1.0, "onnx": 1.2, "openvino": 1.3, "onnx-int8": 2.0, "op
 FAMILY_FACTORS = {
     "longer": (-0.3, 0.3),
     "shape": (0.0, 0.3),
-    "movement": (0.0, 0.3),
-    "soft_movement": (0.05, 0.3),
+    "obs": (-0.5, 0.5),
+    "movement": (0.3, 0.4),
+    "soft_movement": (0.3, 0.4),
     "magnitude": (0.2, 0.3),
     "layers": (0.3, 0.3),
 }
