@@ -147,13 +147,13 @@ def test_the_reason_names_the_answer_and_the_next_better_one():
 
 
 def test_an_alternative_is_found_after_the_main_line():
-    surface = Surface(scale=1.2, factors={"longer": 0.2})
-    without = search(WITHIN, surface, replace(MINILM, epochs=None))[0]
-    stop, results = search(WITHIN, surface)
+    surface, facts = Surface(scale=1.2, factors={"longer": 0.2}), replace(MINILM, method="obs")
+    without = search(WITHIN, surface, replace(facts, epochs=None))[0]
+    stop, results = search(WITHIN, surface, facts)
     assert stop.best.candidate.family == "longer"
     assert stop.best.candidate.fields["num_train_epochs"] == 12
     assert stop.best.variant.bytes < without.best.variant.bytes
-    useless = search(WITHIN, Surface(scale=1.2))[1]
+    useless = search(WITHIN, Surface(scale=1.2), facts)[1]
     assert sum(result.candidate.family != MAIN for result in useless) <= 2
 
 
