@@ -135,6 +135,29 @@ def test_one_text_repeated_gives_finite_weights():
     assert all(parameter.isfinite().all() for parameter in small.parameters())
 
 
+def test_columns_that_the_forward_does_not_take_are_left_out():
+    class WithTypes(Tokens):
+        def __call__(self, texts, **options):
+            batch = super().__call__(texts, **options)
+            return batch | {"token_type_ids": torch.zeros_like(batch["input_ids"]), "other": batch["input_ids"]}
+
+    dense = build("distilbert")
+    small = prune(dense, texts(), WithTypes(), sparsity=0.5, progress=False)
+    assert (answers(small, synthetic_batch(dense)) == answers(pruned(dense), synthetic_batch(dense))).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["5 6 7"] * 20 + ["9999 8"], "gives token 9999, and the model has 128"),
+        (["5 6 7"] * 20 + ["word"], "cannot read these texts.*padding token"),
+    ],
+)
+def test_texts_that_the_model_cannot_read_are_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        pruned(build("bert"), given=given)
+
+
 def test_bad_input_is_refused():
     dense = build("bert")
     with pytest.raises(InputError, match=r"Got 3 texts.*at least 16"):
@@ -148,6 +171,9 @@ def test_bad_input_is_refused():
     for speedup in (1, 0.5, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="must be above 1"):
             pruned(dense, None, speedup=speedup)
+    for wrong in ({"sparsity": "0.5"}, {"batch_size": "8"}, {"batch_size": 0}):
+        with pytest.raises(ValueError, match="must be a number|must be 1 or more"):
+            pruned(dense, **wrong)
     for both in ({"sparsity": None}, {"sparsity": 0.5, "speedup": 2.0}):
         with pytest.raises(ValueError, match="either sparsity.*or speedup"):
             pruned(dense, **both)

@@ -25,12 +25,13 @@ from accelerate.utils import broadcast, send_to_device
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from ..models.architectures import find_encoder, layers_of, prunable_weights
 from ..models.layers import EncoderLayer, LinearView
 from ..models.loading import longest_text
-from ..models.outputs import full_precision
+from ..models.outputs import answers, full_precision
 from ..utils.finite import check_given
+from ..utils.training import known_arguments
 from . import masks
 from .budget import Levels, choose
 from .calibration import FEWEST_TEXTS, Batch, Statistics, collect, encode, matrices_of
@@ -209,14 +210,14 @@ def prune(
         The compact model, on the device and in the dtype of `model`.
 
     Raises:
-        InputError: If there are too few texts, or the model has NaN weights.
+        InputError: If there are too few texts, the model cannot read them, or it has NaN weights.
         ValueError: If the architecture is unknown, or the target out of range or of reach.
 
     Example:
         >>> small = trainer_ext.prune(model, texts, tokenizer, sparsity=0.5)
         >>> small.save_pretrained("small")
     """
-    _check_target(sparsity, speedup)
+    _check_numbers(sparsity, speedup, batch_size)
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise InputError("texts must be a list of strings, such as the model will read, without labels.")
     texts = [text for text in texts if text.strip()]
@@ -227,12 +228,10 @@ def prune(
     check_given(model, "The model")
     if hasattr(model, "pruning"):
         raise ValueError("The model has masks; prune a dense model, or call trainer_ext.merge(model) first.")
-    device, config = find_encoder(model)[1].device, find_encoder(model)[1].config
-    limits = (max_length, longest_text(config), getattr(tokenizer, "model_max_length", None))
+    encoder = find_encoder(model)[1]
+    limits = (max_length, longest_text(encoder.config), getattr(tokenizer, "model_max_length", None))
     longest = min((limit for limit in limits if limit), default=None)
-    batches = [
-        send_to_device(batch, device) for batch in encode(texts, tokenizer, max_length=longest, batch_size=batch_size)
-    ]
+    batches = _readable(model, texts, tokenizer, max_length=longest, batch_size=batch_size)
     spec = PruningSpec("obs", sparsity or 0.0, "head", 1, "neuron", 0.0, 1.0, speedup=speedup)
     student = copy.deepcopy(model).float()
     with tempfile.TemporaryDirectory() as folder:
@@ -240,7 +239,7 @@ def prune(
             length = min(length for length in (LENGTH, longest) if length)
             place = machine(
                 student,
-                device=str(device),
+                device=str(encoder.device),
                 dtype="float32",
                 batch_size=batch_size,
                 sequence_length=max_length or length,
@@ -250,13 +249,39 @@ def prune(
         prune_masked(masks.attach(student, spec), batches, folder=folder, is_main=True, progress=progress)
     smaller, _ = shrink_and_verify(student, batches[0])
     buffers = {name: buffer.dtype for name, buffer in model.named_buffers()}
-    return in_precision(smaller, find_encoder(model)[1].dtype, buffers)
+    return in_precision(smaller, encoder.dtype, buffers)
 
 
-def _check_target(sparsity: float | None, speedup: float | None) -> None:
+def _check_numbers(sparsity: float | None, speedup: float | None, batch_size: int) -> None:
     if (sparsity is None) == (speedup is None):
         raise ValueError("Give either sparsity, such as 0.5, or speedup, such as 2.0.")
+    for name, value in (("sparsity", sparsity), ("speedup", speedup), ("batch_size", batch_size)):
+        if not isinstance(value, int | float | None):
+            raise ValueError(f"{name}={value!r} must be a number.")
     if sparsity is not None and not 0 < sparsity < 1:
         raise ValueError(f"sparsity={sparsity} must be above 0 and below 1: the fraction of the encoder that goes.")
     if speedup is not None and not 1 < speedup < math.inf:
         raise ValueError(f"speedup={speedup} must be above 1: how many times faster the small model runs.")
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} must be 1 or more.")
+
+
+def _readable(model, texts: Sequence[str], tokenizer, *, max_length: int | None, batch_size: int) -> list[Batch]:
+    """Return texts as inputs of a model, on its device, of which it has read the first and the longest."""
+    known, device = known_arguments(type(model).forward), find_encoder(model)[1].device
+    try:
+        batches = [
+            send_to_device({name: ids for name, ids in batch.items() if known is None or name in known}, device)
+            for batch in encode(texts, tokenizer, max_length=max_length, batch_size=batch_size)
+        ]
+        rows = find_encoder(model)[1].get_input_embeddings().num_embeddings
+        if (highest := max(int(batch["input_ids"].max()) for batch in batches)) >= rows:
+            raise ValueError(f"the tokenizer gives token {highest}, and the model has {rows:,}: it is another model's")
+        for batch in batches[::-1][:1] + batches[:1]:
+            answers(model, batch)
+    except Exception as error:  # tokenizers and the code of users raise what they like
+        raise InputError(
+            f"The {type(model).__name__} cannot read these texts with this tokenizer ({type(error).__name__}: "
+            f"{one_line(error)}); give the tokenizer of the model, with a padding token, and max_length if texts are long."
+        ) from error
+    return batches

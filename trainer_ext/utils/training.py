@@ -42,14 +42,14 @@ def call_as_known(method: Callable, *given: Any, **named: Any) -> Any:
         *given: arguments that `Trainer` passes by position, too.
         **named: further arguments.
     """
-    known = _known_arguments(getattr(method, "__func__", method))
+    known = known_arguments(getattr(method, "__func__", method))
     if known is not None:
         named = {name: value for name, value in named.items() if name in known}
     return method(*given, **named)
 
 
 @functools.lru_cache(maxsize=64)  # it is asked at every step
-def _known_arguments(function: Callable) -> frozenset[str] | None:
+def known_arguments(function: Callable) -> frozenset[str] | None:
     """Return the names of the arguments of a function, or None if it takes any name."""
     parameters = inspect.signature(function).parameters
     return None if any(each.kind is each.VAR_KEYWORD for each in parameters.values()) else frozenset(parameters)
