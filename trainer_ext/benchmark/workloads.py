@@ -10,9 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.arguments import DataArguments
-from ..data.corpus import read_corpus
-from ..data.readers import read_texts as read_column
-from ..data.tables import SUFFIXES as TABLES
+from ..data.readers import read_unlabelled
 from ..errors import InputError, one_line
 from ..models.loading import load_tokenizer, longest_text
 from ..models.runtimes import Batch
@@ -179,9 +177,7 @@ def read_texts(file: Path, *, column: str) -> list[str]:
     Raises:
         InputError: The file cannot be read, has no such column, or contains no text.
     """
-    if file.suffix.lower() not in TABLES:
-        return read_corpus([file])
     try:
-        return [row.text for row in read_column(file, DataArguments(text_column=column)).rows]
+        return [row.text for row in read_unlabelled(file, DataArguments(text_column=column)).rows]
     except InputError as error:
         raise InputError(str(error).replace("--text_column", "--text-column")) from error

@@ -22,7 +22,8 @@ from .app import Debug, app, command_line, err, fail, out
 def compress(
     context: typer.Context,
     recipe: Annotated[
-        Path | None, typer.Argument(help="A YAML file of `field: value` lines.", show_default=False)
+        str | None,
+        typer.Argument(help="A YAML file of `field: value` lines; may be left out.", show_default=False),
     ] = None,
     scale: Annotated[
         str | None, typer.Option(help="A name under `scales` in the recipe, whose fields override the recipe.")
@@ -38,22 +39,35 @@ def compress(
 
         trainer-ext compress recipe.yaml --prune_sparsity 0.75 --output_dir runs/small
 
-    Every field of a recipe can be given as --field value, which overrides the file. The output directory then holds
-    baseline/, compressed/ and all numbers in compression.json.
+    Every field of a recipe can be given as --field value, which overrides the file, or does without one. The output
+    directory then holds baseline/, compressed/ and all numbers in compression.json.
+
+    A fine-tuned model can be made smaller in minutes, without labels and without training, with a file of texts such as it
+    will read:
+
+        trainer-ext compress --model_name_or_path MODEL --texts texts.txt --prune_method obs --prune_speedup 2 --num_train_epochs 0
+
+    A fifth of the texts is held out, and the report says how often both models give the same answer there.
     """
     if fields:
         _print_fields()
         return
-    if recipe is None:
+    words = list(context.args)
+    if recipe is not None and recipe.startswith("--"):  # the first field, without a recipe
+        words, recipe = [recipe, *words], None
+    if recipe is None and not words:
         raise InputError("Name a recipe: trainer-ext compress RECIPE.yaml [--field value ...]; see --help.")
+    if recipe is None and scale is not None:
+        raise InputError(f"--scale {scale} names a part of a recipe; name the recipe too, or leave it out.")
     from ..pipeline.recipe import read_recipe
 
     quiet()
-    read = read_recipe(recipe, context.args, scale)
+    read = read_recipe(recipe, words, scale)
     from ..pipeline.compress import compress as run_recipe
     from ..report.tables import summary
 
-    command = command_line("compress", [recipe.name, *(("--scale", scale) if scale else ()), *context.args])
+    name = [] if recipe is None else [Path(recipe).name]
+    command = command_line("compress", [*name, *(("--scale", scale) if scale else ()), *words])
     try:
         report, run = run_recipe(read, resume=resume, command=command, console=err)
     except CheckFailed as error:

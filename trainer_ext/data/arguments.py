@@ -5,11 +5,22 @@ from dataclasses import dataclass, field
 
 @dataclass
 class DataArguments:
-    """Which labelled texts to train and test on, and the task."""
+    """Which texts to train and test on, and the task."""
 
     data_dir: str | None = field(
         default=None,
-        metadata={"help": "Folder of UTF-8 files: CSV, TSV or JSON (.jsonl), IOB or SQuAD, by the task. Required."},
+        metadata={
+            "help": "Folder of UTF-8 files: CSV, TSV or JSON (.jsonl), IOB or SQuAD, by the task. Required without texts."
+        },
+    )
+    texts: str | None = field(
+        default=None,
+        metadata={
+            "help": "File of texts without labels, instead of a train file: one text per line (.txt), or the text_column of a "
+            "CSV, TSV or JSON file. For a fine-tuned classifier, with prune_method=obs and num_train_epochs=0, or with a "
+            "teacher and distill_alpha=1. Every fifth text, 2,000 at most, is held out: there the answers of both models "
+            "are compared. If data_dir or test_file is given too, the labelled test files there are used for that instead."
+        },
     )
     train_files: list[str] = field(
         default_factory=lambda: ["train.csv"],

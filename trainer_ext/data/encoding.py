@@ -17,10 +17,10 @@ NOT_SCORED = -100  # the label that torch's cross-entropy ignores
 
 
 def encode_texts(rows: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> dict[str, list]:
-    """Encode texts or pairs of texts with their labels: a class id, a multi-hot vector, or a float."""
+    """Encode texts or pairs of texts with their labels, if they have some: a class id, a multi-hot vector, or a float."""
     texts = [list(rows[name]) for name in ("text", "text_pair") if name in rows.column_names]
     encoded = tokenizer(*texts, truncation=True, max_length=args.max_length)
-    return {**encoded, "labels": list(rows["label"])}
+    return {**encoded, "labels": list(rows["label"])} if "label" in rows.column_names else {**encoded}
 
 
 def encode_words(rows: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> dict[str, list]:

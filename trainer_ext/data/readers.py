@@ -20,8 +20,9 @@ from typing import cast
 
 from ..errors import InputError, one_line
 from .arguments import DataArguments
+from .corpus import SUFFIXES as LINES, read_corpus
 from .records import Example, Examples, lines_of, listed, read_text
-from .tables import Records, plain, read_records
+from .tables import SUFFIXES as TABLES, Records, plain, read_records
 
 MISSING = frozenset({"nan", "null", "<na>", "#n/a", "\\n"})  # what other programs write into a CSV file for no value
 MAX_NUMBER = 1e18  # its square fits into fp32
@@ -71,6 +72,22 @@ def read_number(path: Path, args: DataArguments) -> Examples:
 def read_texts(path: Path, args: DataArguments) -> Examples:
     """Read rows without labels; no label column is needed."""
     return read_table(path, args, parse=None)
+
+
+def read_unlabelled(path: Path, args: DataArguments) -> Examples:
+    """Read texts without labels: the lines of a .txt file (see `read_corpus`), or a column of a table.
+
+    Raises:
+        InputError: The file cannot be read, has no such column, or contains no text.
+    """
+    path = path.expanduser()
+    if path.suffix.lower() in TABLES and path.is_file():
+        return read_texts(path, args)
+    if not path.exists():
+        raise InputError(f"There is no file {path}; name a file of texts, {', '.join((*LINES, *TABLES))}.")
+    if args.text_pair_column:
+        raise InputError(f"{path} has one text per line, and --text_pair_column asks for two; give a CSV file.")
+    return Examples(tuple(Example(text, "") for text in read_corpus([path])), Counter())
 
 
 def read_table(path: Path, args: DataArguments, *, parse: _Parse | None) -> Examples:

@@ -90,6 +90,14 @@ class LossMixin(_Base):
         # The model gets no count of items, so that the task loss is the mean over this micro-batch. The user's own
         # functions get the count of this micro-batch: by it a sum becomes that mean.
         own = self.compute_loss_func is not None or is_overridden(self, "compute_loss")
+        unlabelled = (
+            self.distillation is not None
+            and self._options.distill_alpha == 1
+            and not own
+            and not any(name in batch for name in self.label_names)
+        )
+        if unlabelled:
+            task_loss = _no_loss
         counted = own and in_batch is not None and labels is not None
         named["num_items_in_batch"] = labels.ne(IGNORED).sum() if counted else None
         watched: contextlib.AbstractContextManager = contextlib.nullcontext()
@@ -107,14 +115,14 @@ class LossMixin(_Base):
         if labels is not None:
             loss = torch.where(labels.ne(IGNORED).any(), loss, 0.0)  # the mean over no label at all is NaN
         share = self._share_of_batch(batch, in_batch)
-        terms, weights = {"loss_task": loss}, {"loss_task": 1.0}
+        terms, weights = {} if unlabelled else {"loss_task": loss}, {"loss_task": 1.0}
         if self.distillation:
             terms |= self.distillation.terms(seen, batch, self._options, self.accelerator.autocast)
             weights = self.distillation.weights(self._options)
         pruning = getattr(self.accelerator.unwrap_model(self.model), "pruning", None)
         if pruning is not None and (penalty := pruning.penalty) is not None:
             terms, weights = terms | {"loss_penalty": penalty}, weights | {"loss_penalty": 1.0}
-        if len(terms) > 1:
+        if terms.keys() != {"loss_task"}:
             self._terms.add(terms, share)
             loss = sum(weights[name] * term for name, term in terms.items())
         self._terms_due = False
@@ -133,3 +141,12 @@ class LossMixin(_Base):
             return 1.0 / self.current_gradient_accumulation_steps
         share = labels.ne(IGNORED).sum() / cast(torch.Tensor, num_items_in_batch).clamp(min=1)
         return share * self.accelerator.num_processes if self.args.average_tokens_across_devices else share
+
+
+def _no_loss(
+    model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False
+) -> torch.Tensor | tuple[torch.Tensor, Any]:
+    """Run the model on rows without labels, in place of `compute_loss`; the teacher's terms are the loss."""
+    outputs = model(**inputs)
+    loss = inputs["input_ids"].new_zeros((), dtype=torch.float32)
+    return (loss, outputs) if return_outputs else loss

@@ -13,7 +13,7 @@ from transformers import DataCollatorWithPadding
 from ..models import outputs
 from ..models.runtimes import Runtime
 from ..report.schema import Difference, Scores
-from ..tasks.evaluate import compare_quality
+from ..tasks.evaluate import AGREEMENT, compare_on
 from .source import ExportSource
 
 BATCH = 8  # texts of several lengths in one batch, so that there is padding
@@ -91,7 +91,7 @@ def check_quality(
     max_drop: float,
     on_rows: Callable[[int], None],
 ) -> Findings:
-    """Compare the main metric of a file on the first test set of the run; for a single model, compare predictions.
+    """Compare the main metric of a file on the first test set of the run; without labels, compare predictions.
 
     Args:
         source: the exported model.
@@ -103,14 +103,13 @@ def check_quality(
     encoded = judged_rows(source)
     found = answers_of(source, encoded, runtime.run, on_rows=on_rows)
     if not source.data:
-        agreement = _agreement(source, encoded, expected, found)
-        reason = f"the fraction of predictions equal to those of the model is {agreement}, below {LEAST_AGREEMENT}"
-        return Findings(agreement is None or agreement >= LEAST_AGREEMENT, reason, len(encoded), agreement=agreement)
+        return _by_agreement(_agreement(source, encoded, expected, found), len(encoded))
     split, texts = next(iter(source.data.tests.items()))
     task, labels = source.task, source.data.labels
     before, after = (task.answer(list(logits), encoded, texts, labels, source.args) for logits in (expected, found))
-    references = task.references(list(texts["label"]), labels)
-    result = compare_quality(split, before, after, references, task=task, args=source.args, labels=labels)
+    result = compare_on(split, texts, before, after, task=task, args=source.args, labels=labels)
+    if result.metric == AGREEMENT:
+        return _by_agreement(result.agreement, result.rows, split)
     change = result.difference.main if result.difference else None
     drop = math.nan if change is None else -change
     reason = f"{result.metric} falls by {drop:.4f} on {split}, more than {max_drop:g}"
@@ -123,6 +122,11 @@ def check_quality(
         difference=result.difference,
         agreement=result.agreement,
     )
+
+
+def _by_agreement(agreement: float | None, rows: int, split: str | None = None) -> Findings:
+    reason = f"the fraction of predictions equal to those of the model is {agreement}, below {LEAST_AGREEMENT}"
+    return Findings(agreement is None or agreement >= LEAST_AGREEMENT, reason, rows, split, agreement=agreement)
 
 
 def judged_rows(source: ExportSource):

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from .. import report
 from ..report import tables
-from ..report.formatting import TITLES, about_energy, in_words, is_fraction
+from ..report.formatting import TITLES, about_energy, agreement, in_words, is_fraction
 from ..report.schema import ClassPair, CompressionReport, Export, Pair, Parameters, Quality, Sparsity, TrainingCost
 from ..tasks.registry import TASKS
 from ..utils import yaml
@@ -47,6 +47,7 @@ def _template(name: str) -> Template:
     )
     environment.filters |= {"section": section, "fenced": markdown.fenced, "percent": tables.percent}
     environment.globals |= {
+        "agreement": agreement,
         "table": markdown.table,
         "in_words": in_words,
         "is_fraction": is_fraction,

@@ -18,7 +18,7 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 # Fields that may hold a local path, of which the report keeps the last part.
 PATH_FIELDS = (
     *("data_dir", "model_name_or_path", "distill_teacher", "distill_teachers", "distill_cache_dir"),
-    "vocab_corpus",
+    *("vocab_corpus", "texts"),
 )
 
 

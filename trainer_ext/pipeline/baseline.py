@@ -68,7 +68,7 @@ def _from_folder(recipe: Recipe, task: Task, data: Data) -> tuple[Any, PreTraine
     )
     check_padding(model, tokenizer)
     if not recipe.model.baseline_epochs:
-        _check_head(model.config, task, data, name)
+        _check_head(model.config, task, data, name, labelled=recipe.data.texts is None)
         if task.labels.named:
             notes = _name_labels(model.config, recipe.model.class_names, data.labels, task)
             data = load_data(recipe.data, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
@@ -93,9 +93,9 @@ def read_data(recipe: Recipe) -> Data:
     return load_data(recipe.data, labels=names if names and is_new else None, as_they_are=not is_new)
 
 
-def _check_head(config, task: Task, data: Data, name: str) -> None:
+def _check_head(config, task: Task, data: Data, name: str, *, labelled: bool) -> None:
     """Refuse a model that was not trained for the task: `from_pretrained` would make a random head."""
-    way_out = "fine-tune it first with --baseline_epochs"
+    way_out = "fine-tune it first" + (" with --baseline_epochs" if labelled else " on labelled texts")
     if head_of(config) != task.head:
         raise InputError(f"{name} was not saved with a head for {task.title} ({config.architectures}); {way_out}.")
     if config.problem_type not in (None, task.problem_type):
@@ -104,6 +104,8 @@ def _check_head(config, task: Task, data: Data, name: str) -> None:
         )
     if not task.labels.named and data.labels and config.num_labels != len(data.labels):
         raise InputError(f"{name} gives {config.num_labels} numbers where one label is; {way_out}.")
+    if not labelled and task.labels.named and config.num_labels < 2:
+        raise InputError(f"{name} gives one number and no class, so its answers cannot be compared; give data_dir.")
     config.problem_type = task.problem_type
 
 

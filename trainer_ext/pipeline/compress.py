@@ -21,6 +21,7 @@ from ..models.loading import auto_class
 from ..pruning.prepare import TABLE_NAME
 from ..report.run_directory import RunDirectory, find_run, start_run
 from ..tasks.dataset import Data, tokenize
+from ..tasks.evaluate import AGREEMENT
 from ..tasks.registry import task_of
 from ..trainer import DistillPruneTrainer
 from ..training_args import DistillPruneTrainingArguments
@@ -35,6 +36,7 @@ from .recipe import Recipe, check_strategy
 from .run_vocabulary import Encodings, RunVocabulary, keep_vocabulary, open_vocabulary, reads_trimmed
 
 logger = logging.getLogger(__name__)
+LEAST_AGREEMENT = 0.9  # of the two models on texts without labels; below it a warning
 
 
 def compress(
@@ -96,7 +98,19 @@ def compress(
         write_card(run.compressed, card_of(numbers, run.compressed.name), None)
         report.save(numbers, run.root)  # last: a run with a report is finished
     shutil.rmtree(run.root / "checkpoints", ignore_errors=True)
+    _warn_if_far(numbers)
     return numbers, run
+
+
+def _warn_if_far(numbers: report.CompressionReport) -> None:
+    """Say it if the models often disagree on texts without labels, where no accuracy shows what was lost."""
+    found = numbers.quality
+    if found is not None and found.metric == AGREEMENT and (found.agreement or 0.0) < LEAST_AGREEMENT:
+        logger.warning(
+            "The small model gives the same answer as before for only %.1f %% of the held-out texts: remove less, train it "
+            "(a teacher with distill_alpha=1), or check that these are the texts that the model reads.",
+            100 * (found.agreement or 0.0),
+        )
 
 
 def train_baseline(recipe: Recipe, run: RunDirectory, *, console: Console) -> None:

@@ -34,7 +34,7 @@ from ..pruning.prepare import TABLE_NAME
 from ..pruning.verify import shrink_and_verify
 from ..report.run_directory import RunDirectory
 from ..tasks.dataset import Data
-from ..tasks.evaluate import compare_quality, predict, try_metrics
+from ..tasks.evaluate import compare_on, predict, try_metrics
 from ..tasks.registry import task_of
 from ..trainer import DistillPruneTrainer
 from ..utils.files import scratch_in, whole_folder
@@ -162,7 +162,7 @@ def check_trainer(trial: Trial) -> None:
 def check_step(trial: Trial) -> None:
     """The loss of the first and of the longest texts, with the terms of the teachers, and its gradient are finite."""
     trainer = trial.trainer
-    if trainer is None:
+    if trainer is None or not _has_loss(trial.recipe):
         return
     if trainer.distillation is not None:
         trainer.distillation.skip_chance_check()  # 'self' may be a model that is trained later, and answers at random now
@@ -218,7 +218,7 @@ def check_reopening(trial: Trial) -> None:
 
 
 def check_answers(trial: Trial) -> None:
-    """Both models answer the longest texts of every test set, and their answers are scored."""
+    """Both models answer the longest texts of every test set, and their answers are scored or compared."""
     recipe, task = trial.recipe, task_of(trial.recipe.data)
     sides = ((trial.model, trial.tokenizer), (trial.smaller, _small_tokenizer(trial)))
     for name, rows in trial.data.tests.items():
@@ -229,10 +229,7 @@ def check_answers(trial: Trial) -> None:
             encoded = Dataset.from_dict(task.encode(chosen, tokenizer, recipe.data))
             found = predict(model, encoded, tokenizer, batch_size=ROWS)
             answers.append(task.answer(found, encoded, chosen, trial.data.labels, recipe.data))
-        references = task.references(list(chosen["label"]), trial.data.labels)
-        compare_quality(
-            name, answers[0], answers[1], references, task=task, args=recipe.data, labels=trial.data.labels
-        )
+        compare_on(name, chosen, answers[0], answers[1], task=task, args=recipe.data, labels=trial.data.labels)
 
 
 def check_workloads(trial: Trial) -> None:
@@ -332,7 +329,7 @@ def pass_gate(
 
 
 def _line(recipe: Recipe, seconds: float) -> str:
-    tried = ["a training step"]
+    tried = ["a training step"] if _has_loss(recipe) else []
     if recipe.training.pruning_spec:
         tried += ["masks", "shrinking"]
     if recipe.training.teacher_names:
@@ -341,6 +338,11 @@ def _line(recipe: Recipe, seconds: float) -> str:
     if recipe.model.metrics:
         tried.append(f"metrics {' and '.join(recipe.model.metrics)}")
     return f"Tried on two batches: {', '.join(tried)}: fine ({seconds:.0f} s)."
+
+
+def _has_loss(recipe: Recipe) -> bool:
+    """Return whether there is a loss: texts without labels have that of their teachers only."""
+    return recipe.data.texts is None or bool(recipe.training.teacher_names)
 
 
 def _batches(trainer: DistillPruneTrainer) -> Iterator[dict[str, Any]]:

@@ -24,7 +24,7 @@ from ..pruning import masks
 from ..pruning.verify import as_equivalence, check, smaller_of
 from ..report.run_directory import RunDirectory
 from ..tasks.dataset import Data
-from ..tasks.evaluate import compare_quality, predict
+from ..tasks.evaluate import compare_on, predict
 from ..tasks.registry import task_of
 from .recipe import Recipe
 from .run_vocabulary import Encodings, RunVocabulary
@@ -141,13 +141,12 @@ def _qualities(
         for model, tokenizer, encoded in zip(models.values(), tokenizers, vars(encodings).values(), strict=True):
             logits = predict(model, encoded.tests[name], tokenizer, on_rows=on_rows)
             answers.append(task.answer(logits, encoded.tests[name], rows, data.labels, recipe.data))
-        references = task.references(list(rows["label"]), data.labels)
         found.append(
-            compare_quality(
+            compare_on(
                 name,
+                rows,
                 answers[0],
                 answers[1],
-                references,
                 task=task,
                 args=recipe.data,
                 labels=data.labels,

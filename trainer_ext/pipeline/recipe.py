@@ -157,11 +157,11 @@ def recipe_fields() -> dict[str, dataclasses.Field]:
     return {f.name: f for f in [*model, *vocabulary, *compression, *data, *scratch, *card, *training]}
 
 
-def read_recipe(path: str | Path, overrides: Sequence[str] = (), scale: str | None = None) -> Recipe:
+def read_recipe(path: str | Path | None, overrides: Sequence[str] = (), scale: str | None = None) -> Recipe:
     """Read a recipe. Fields of the scale win over those of the file, and the command line over both.
 
     Args:
-        path: a YAML file of `field: value` lines, with further such mappings under `scales`.
+        path: a YAML file of `field: value` lines, with further such mappings under `scales`; None for no file.
         overrides: `["--field", "value", ...]`.
         scale: the name of one of the scales.
 
@@ -170,7 +170,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = (), scale: str | No
             scale, or a value is out of range.
     """
     known = recipe_fields()
-    given = {**read_values(Path(path), known, scale), **read_words(overrides, known)}
+    given = {**(read_values(Path(path), known, scale) if path is not None else {}), **read_words(overrides, known)}
     for name, value in given.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -188,6 +188,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = (), scale: str | No
     kinds = (ModelArguments, VocabularyArguments, ScratchArguments, DataArguments, PublishArguments)
     model, vocabulary, scratch, data, card, training = _parse(given, *kinds, DistillPruneTrainingArguments)
     _check_model(model, data)
+    _check_texts(model, data, training, given)
     if training.dense_epochs:
         raise InputError(f"dense_epochs={training.dense_epochs} is for scripts; here give baseline_epochs.")
     _check_ranges(training, _TRAINING)
@@ -301,6 +302,38 @@ def _check_model(model: ModelArguments, data: DataArguments) -> None:
     for name, fits, expected in checks:
         if not fits:
             raise InputError(f"{name} must be {expected}, got {getattr(model, name)}.")
+
+
+def _check_texts(
+    model: ModelArguments, data: DataArguments, training: DistillPruneTrainingArguments, given: Mapping[str, Any]
+) -> None:
+    """Refuse what needs labels if there are texts alone. Test files without a folder lie in the current one."""
+    if data.texts is None:
+        return
+    if not data.data_dir and {"test_file", "more_test_files"} & given.keys():
+        data.data_dir = "."
+    task, needed = task_of(data), "needs labels, and texts has none"
+    trains = training.num_train_epochs or training.max_steps > 0 or training.prune_recovery_epochs
+    refused = {
+        "train_files and texts are both given: leave one of them out.": "train_files" in given,
+        f"model_name_or_path=scratch {needed}: name a fine-tuned classifier.": model.model_name_or_path == SCRATCH,
+        f"baseline_epochs={model.baseline_epochs:g} {needed}: name a fine-tuned classifier, and leave it "
+        "out.": model.baseline_epochs,
+        f"texts cannot be used for {task.title}, whose answers are compared with labels: give data_dir.": (
+            task.name != "text-classification" or task.same is None
+        ),
+        "holdout_share takes labelled rows of a train file, and texts has none: leave it out.": data.holdout_share,
+        f"metrics={model.metrics} {needed}: leave it out, or give a labelled test_file.": (
+            model.metrics and not data.data_dir
+        ),
+        f"Training on labels {needed}: give prune_method=obs with num_train_epochs=0, which trains nothing; or "
+        "distill_teacher with distill_alpha=1, to learn from a teacher alone.": (
+            trains and not (training.teacher_names and training.distill_alpha == 1)
+        ),
+    }
+    for message, applies in refused.items():
+        if applies:
+            raise InputError(message)
 
 
 def check_strategy(recipe: Recipe) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .schema import Inference, Interval, Pair, Scores
+from .schema import Inference, Interval, Pair, Quality, Scores
 
 TITLES = {
     "accuracy": "accuracy",
@@ -19,6 +19,7 @@ TITLES = {
     "token_accuracy": "token accuracy",
     "f1": "F1",
     "exact_match": "exact match",
+    "agreement": "same answer",
 }
 NUMBERS = frozenset({"pearson", "spearman", "rmse", "mae"})
 
@@ -55,6 +56,14 @@ def score(scores: Scores, name: str) -> str | None:
     if value is None:
         return None
     return number(name, value) + (f" {interval(name, bounds)}" if bounds else "")
+
+
+def agreement(quality: Quality) -> str | None:
+    """Return the share of equal predictions in per cent, with its interval if there is one; None if not measured."""
+    if quality.agreement is None:
+        return None
+    bounds = quality.agreement_ci95
+    return number("agreement", quality.agreement) + (f" {interval('agreement', bounds)}" if bounds else "")
 
 
 def percent(fraction: float | None) -> str | None:

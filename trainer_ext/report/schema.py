@@ -132,7 +132,8 @@ class Quality:
     """Both models on one split.
 
     `lost` counts the rows that only the baseline predicts correctly, `won` those that only the compressed model does.
-    `metric` names the main metric, of which `difference` is stated. `agreement` is the fraction of equal predictions.
+    `metric` names the main metric, of which `difference` is stated. `agreement` is the fraction of equal predictions. Rows
+    without labels have nothing else: `metric` is then "agreement", with the 95 % interval `agreement_ci95`.
     """
 
     split: str
@@ -147,6 +148,7 @@ class Quality:
     mcnemar_p: Fraction | None = None
     per_class: list[ClassPair] = field(default_factory=list)
     metric: str = "accuracy"
+    agreement_ci95: tuple[Fraction, Fraction] | None = None
 
 
 @dataclass(frozen=True)

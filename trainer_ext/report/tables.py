@@ -12,7 +12,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from .formatting import about_energy, interval, metric_title, number, percent, score, short, sides_overlap
+from .formatting import about_energy, agreement, interval, metric_title, number, percent, score, short, sides_overlap
 from .schema import (
     CompressionReport,
     Difference,
@@ -55,7 +55,7 @@ def quality_table(report: CompressionReport, *, answers: bool = True) -> Table:
         return table
     for quality in (report.quality, *report.other_quality):
         _quality_rows(table, quality)
-        if answers:
+        if answers or quality.metric == "agreement":
             _agreement_rows(table, quality)
     return table
 
@@ -64,6 +64,9 @@ def _quality_rows(table: Table, quality: Quality) -> None:
     before, after = quality.baseline or Scores(), quality.compressed or Scores()
     table.add_section()
     _row(table, f"{quality.split} ({quality.rows:,} rows)", "", "", "")
+    if quality.metric == "agreement":  # there are no labels
+        _row(table, "accuracy", None, None, "")
+        return
     for name in dict.fromkeys([quality.metric, *before.by_name, *after.by_name]):
         old, new = before.by_name.get(name), after.by_name.get(name)
         change = None if old is None or new is None else number(name, new - old, "+z")
@@ -89,7 +92,7 @@ def within_noise(difference: Difference) -> bool:
 def _agreement_rows(table: Table, quality: Quality) -> None:
     lost, won = (_show(count, "{:,}".format) for count in (quality.lost, quality.won))
     rows = {
-        "same answer %": _show(quality.agreement, lambda share: f"{100 * share:.1f}"),
+        metric_title("agreement"): agreement(quality),
         "lost / won": None if lost is None or won is None else f"{lost} / {won}",
         "McNemar exact p": _show(quality.mcnemar_p, short),
     }

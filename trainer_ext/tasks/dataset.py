@@ -1,4 +1,7 @@
-"""Load the train and test sets of a task: read, clean, check and tokenize them."""
+"""Load the train and test sets of a task: read, clean, check and tokenize them.
+
+With `DataArguments.texts` the train set has no labels, and what both models are compared on may have none either.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from ..data.arguments import DataArguments
 from ..data.cleaning import evenly, first_of_each_text, row_key, spread, unseen, without
 from ..data.encoding import ASIDE, encode_texts
 from ..data.labels import CLASSES, ONE_CLASS, TAGS, LabelKind
+from ..data.readers import read_unlabelled
 from ..data.records import Example, Examples, listed
 from ..errors import InputError
 from .registry import task_of
@@ -22,6 +26,9 @@ from .registry import task_of
 __all__ = ["Data", "DataArguments", "as_known", "load_data", "names_as_known", "refuse_unknown_labels", "tokenize"]
 
 HOLDOUT = "holdout"
+HELD_OUT = "held-out texts"  # the test set of texts without labels
+ONE_IN, MOST_HELD_OUT = 5, 2000
+FEWEST_TEXTS = 20
 MOST_SHOWN = 40  # class names in a line of the log
 TAKEN = ("test", "clean", "official")
 
@@ -35,8 +42,9 @@ class Data:
         tests: test sets with the same columns, the main one first: "clean" (rows whose text is not in train and did not
             occur earlier in the file) and "official" (every row with a text), or only "test" if the two are the same;
             then each further test file, cleaned too, by its name without suffix; last "holdout", rows of the train file
-            kept from training (with `holdout_share`).
-        labels: class names in the order of their ids.
+            kept from training (with `holdout_share`). With `texts`, the train set has no column `label`; neither has the
+            only test set "held-out texts", if no labelled test file is given.
+        labels: class names in the order of their ids; empty if neither a file nor a model says them.
         dropped: number of dropped rows by "file: reason", e.g. "train: duplicate". "test: seen in train" and "test:
             repeated" are dropped from "clean" only. Reasons that did not occur are absent.
         train_file: name of the train file.
@@ -70,8 +78,10 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None, as_th
         InputError: A field or a file is not valid; the message says what to change.
     """
     task = task_of(args)
+    if args.texts is not None and not args.data_dir:
+        return _load_texts(args, labels or ())
     folder = _folder(args.data_dir)
-    train_path = _first_present(folder, args.train_files)
+    train_path = Path(args.texts) if args.texts is not None else _first_present(folder, args.train_files)
     paths = {"test": _present(folder, args.test_file, option="--test_file")}
     for name in args.more_test_files:
         key = Path(name).stem
@@ -84,7 +94,9 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None, as_th
         raise InputError(
             f"--label_columns and --label_column {args.label_column!r} are both given; leave one of them out."
         )
-    paths = {"train": train_path, **paths}
+    unlabelled = _read_texts(args) if args.texts is not None else None
+    if unlabelled is None:
+        paths = {"train": train_path, **paths}
     tables = {name: task.read(path, args) for name, path in paths.items()}
     labels = labels or args.label_columns or None
     notes = [table.note for table in tables.values() if table.note]
@@ -92,13 +104,16 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None, as_th
     if task.labels.named and not later:
         tables, more = _with_known_names(tables, paths, labels, task.labels, args)
         notes += more
-    train = tables.pop("train")
+    train = unlabelled or tables.pop("train")
 
     train_rows, left_out = first_of_each_text(train.rows)
     dropped = {"train": train.dropped + left_out}
-    rows_with_all = [*train_rows, *(row for table in tables.values() if later for row in table.rows)]
-    in_train = names = _label_names(rows_with_all, task.labels, path=train_path)
-    if labels is not None and task.labels.named:
+    rows_with_all = [] if unlabelled else [*train_rows]
+    rows_with_all += (row for table in tables.values() if later or unlabelled for row in table.rows)
+    in_train = names = _label_names(rows_with_all, task.labels, path=next(iter(paths.values())))
+    if labels is not None and task.labels.named and unlabelled:
+        in_train = names = list(labels)
+    elif labels is not None and task.labels.named:
         refuse_unknown_labels(train_rows, labels, task.labels, path=train_path, known_by="the model")
         names = list(labels)
     for name, table in tables.items():
@@ -124,12 +139,42 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None, as_th
         train_rows, tests[HOLDOUT] = _hold_out(train_rows, args.holdout_share, task.labels)
 
     return Data(
-        train=_dataset(_at_most(train_rows, args.max_train_rows, task.labels), names, task.labels),
+        train=_dataset(
+            _at_most(train_rows, args.max_train_rows, task.labels), names, None if unlabelled else task.labels
+        ),
         tests={name: _dataset(rows, names, task.labels) for name, rows in tests.items()},
         labels=names,
         dropped={f"{name}: {reason}": count for name, counts in dropped.items() for reason, count in counts.items()},
         train_file=train_path.name,
         notes=tuple(notes),
+    )
+
+
+def _read_texts(args: DataArguments) -> Examples:
+    """Return the rows of `texts`, without labels."""
+    path = Path(args.texts or "")
+    found = read_unlabelled(path, args)
+    rows, left_out = first_of_each_text(found.rows)
+    if len(rows) < FEWEST_TEXTS:
+        raise InputError(
+            f"{path} has {len(rows)} different text{'s' if len(rows) > 1 else ''}; give at least {FEWEST_TEXTS}, better a "
+            "thousand, such as the model will read."
+        )
+    return replace(found, rows=tuple(rows), dropped=found.dropped + left_out)
+
+
+def _load_texts(args: DataArguments, labels: Sequence[str]) -> Data:
+    """Return texts without labels: some to compare both models on, at equal distances, and the others to train on."""
+    found = _read_texts(args)
+    count = min(len(found.rows) // ONE_IN, MOST_HELD_OUT)
+    train, held_out = without(found.rows, count=count, by_class=False)
+    return Data(
+        train=_dataset(evenly(train, most=args.max_train_rows or len(train)), [], None),
+        tests={HELD_OUT: _dataset(held_out, [], None)},
+        labels=list(labels),
+        dropped={f"texts: {reason}": count for reason, count in found.dropped.items()},
+        train_file=Path(args.texts or "").name,
+        notes=tuple(filter(None, [found.note])),
     )
 
 
@@ -213,7 +258,7 @@ def _with_known_names(
     """Return the tables with each class called as the model calls it, or in one way, and lines that say so."""
     notes: list[str] = []
     words = {key: {kind.word(name) for name in _found(table.rows, kind)} - {""} for key, table in tables.items()}
-    folder = paths["train"].parent
+    folder = next(iter(paths.values())).parent
     try:
         if labels is None:
             to = class_names.one_spelling({paths[key].name: found for key, found in words.items()})
@@ -352,11 +397,13 @@ def _hold_out(rows: Sequence[Example], share: float, kind: LabelKind) -> tuple[l
     return stay, held
 
 
-def _dataset(rows: Sequence[Example], names: list[str], kind: LabelKind) -> Dataset:
+def _dataset(rows: Sequence[Example], names: list[str], kind: LabelKind | None) -> Dataset:
+    """Return rows as a dataset, without labels if their kind is None."""
     ids = {name: index for index, name in enumerate(names)}
     columns = {"text": [row.text for row in rows]}
     features = {"text": Value("string")}
     if any(row.pair for row in rows):
         columns["text_pair"], features["text_pair"] = [row.pair for row in rows], Value("string")
-    columns["label"], features["label"] = [kind.value(row.label, ids) for row in rows], kind.feature(names)
+    if kind is not None:
+        columns["label"], features["label"] = [kind.value(row.label, ids) for row in rows], kind.feature(names)
     return Dataset.from_dict(columns, features=Features(features))

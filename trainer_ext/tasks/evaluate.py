@@ -24,6 +24,7 @@ from .registry import Task
 
 logger = logging.getLogger(__name__)
 
+AGREEMENT = "agreement"  # the metric of rows without labels
 # By whether the answers are classes: metrics of the evaluate library that can be computed from answers alone.
 USUAL_METRICS = {
     True: ("accuracy", "macro_f1", "f1", "precision", "recall", "matthews_correlation"),
@@ -56,6 +57,46 @@ def predict(
         if on_rows is not None:
             on_rows(len(rows))
     return found
+
+
+def compare_on(
+    split: str,
+    rows: Dataset,
+    baseline: Any,
+    compressed: Any,
+    *,
+    task: Task,
+    args: DataArguments,
+    labels: Sequence[str],
+    metrics: Sequence[str] = (),
+) -> Quality:
+    """Compare the predictions of two models on rows: with their labels, or without any with each other.
+
+    Args:
+        split: the name of the split.
+        rows: the rows, with a column `label` if they have labels.
+        baseline: predictions of the baseline, one per row (see postprocess.py).
+        compressed: predictions of the compressed model.
+        task: the task.
+        args: the fields about the task.
+        labels: class names by id.
+        metrics: names of further metrics for `evaluate.load`.
+    """
+    if "label" in rows.column_names:
+        references = task.references(list(rows["label"]), list(labels))
+        return compare_quality(
+            split, baseline, compressed, references, task=task, args=args, labels=labels, metrics=metrics
+        )
+    if task.same is None:
+        raise ValueError(f"{task.title} has no predictions that are equal or not; it needs labels.")
+    same = np.asarray(task.same(baseline, compressed))
+    return Quality(
+        split=split,
+        rows=len(same),
+        metric=AGREEMENT,
+        agreement=float(same.mean()),
+        agreement_ci95=wilson_interval(int(same.sum()), len(same)),
+    )
 
 
 def compare_quality(
