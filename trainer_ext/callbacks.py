@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
 
 from .benchmark.energy import Meter, check_country
 from .models.architectures import find_encoder
@@ -18,18 +19,25 @@ from .pruning.scores import METHODS
 logger = logging.getLogger(__name__)
 
 
-class PruningCallback(TrainerCallback):
+class PruningCallback(TrainerCallback, ExportableState):
     """Raises the sparsity of a model with masks (`attach`) along its schedule. Works with any Trainer.
 
-    It keeps no state: the target follows from `state.global_step` and `state.max_steps`, and the masks are buffers of
-    `model.pruning`. So a resumed run continues exactly.
+    The target follows from `state.global_step` and `state.max_steps`, and the masks are buffers of `model.pruning`, so a
+    resumed run continues exactly. Checkpoints keep what `DistillPruneTrainer` pruned before the training.
 
     While the sparsity rises, each evaluation is of another network, so no metric counts as the best before the structure
     is frozen. Otherwise `load_best_model_at_end` would load the densest checkpoint, and `EarlyStoppingCallback` would stop
     a ramp that loses accuracy, with no steps left to recover it. Its patience starts after the ramp.
 
     `obs` has no ramp: at its first step it reads some of the training texts and freezes the structure.
+    `DistillPruneTrainer` does so, and shrinks the model, before that step.
     """
+
+    before_training: dict[str, Any] | None = None
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"args": {}, "attributes": {"before_training": self.before_training}}
 
     def on_step_begin(self, args, state, control, model=None, train_dataloader=None, **kwargs):
         """Set the sparsity of this step; at the end of the ramp, freeze the structure."""

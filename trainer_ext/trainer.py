@@ -7,9 +7,9 @@ the methods stand in the order in which a training runs them:
     train                       train dense (`dense_epochs`), train, shrink, and train further (`prune_recovery_epochs`)
     create_optimizer            give the scores of the masks a learning rate of their own
     log                         add the mean of each loss term, and the sparsity
-    shrink                      replace the model by the smaller one that computes the same
 
-`PruningCallback` raises the sparsity, `LossMixin` (distillation/) adds the loss terms, `HubMixin` (hub/) publishes.
+`PruningCallback` raises the sparsity, `ShrinkMixin` (pruning/) makes the model small, `LossMixin` (distillation/) adds the
+loss terms, and `HubMixin` (hub/) publishes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from transformers import PreTrainedModel, Trainer, TrainerState, TrainingArgumen
 from transformers.trainer_utils import TrainOutput
 
 from .callbacks import PruningCallback
-from .distillation.collator import TeacherCollator, check_rows, split_inputs
+from .distillation.collator import TeacherCollator, check_rows
 from .distillation.distillation import Distillation
 from .distillation.losses import LossTerms
 from .distillation.teachers import load_teacher
@@ -43,7 +43,8 @@ from .pruning.calibration import check_training_set
 from .pruning.config import PruningSpec
 from .pruning.prepare import prepare_model
 from .pruning.scores import METHODS
-from .pruning.verify import CompressionResult, shrink_and_verify
+from .pruning.trainer_mixin import ShrinkMixin
+from .pruning.verify import CompressionResult
 from .report.io import utc_now
 from .training_args import DistillPruneTrainingArguments
 from .utils import finite
@@ -75,7 +76,7 @@ else:
     _Base = object
 
 
-class DistillPruneMixin(LossMixin, HubMixin, _Base):
+class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
     """Mixin that makes any `Trainer` prune and distil. Put it first among the base classes.
 
     Args:
@@ -160,6 +161,12 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         pruned = self._spec is not None or hasattr(getattr(self, "model", None), "pruning")
         if pruned and not any(isinstance(each, PruningCallback) for each in self.callback_handler.callbacks):
             self.add_callback(PruningCallback)
+
+    def _pruning_callback(self, **attributes: Any) -> None:
+        """Set attributes of `PruningCallback`, which checkpoints keep."""
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, PruningCallback):
+                vars(callback).update(attributes)
 
     def _check_sharding(self) -> None:
         if self._compression_asked:
@@ -344,16 +351,22 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         if self._compresses:
             resume_from_checkpoint = checkpoint_to_resume(str(self.args.output_dir), resume_from_checkpoint)
         checkpoint = Path(resume_from_checkpoint) if isinstance(resume_from_checkpoint, str) else None
+        self._try_before_training(self.model)
+        before_training = self._prune_before_training(checkpoint) if self.model is not None else None
+        self._pruning_callback(before_training=before_training)
         if self._compresses and checkpoint is not None and self.model_init is None:
-            check_fits(checkpoint, self.accelerator.unwrap_model(self.model), self._spec)
+            spec = self._spec if before_training is None else None
+            check_fits(checkpoint, self.accelerator.unwrap_model(self.model), spec)
         at_end = checkpoint is not None and is_finished(checkpoint)
         if self._spec is not None and trial is None and self.args.should_save and not at_end:
             # The run that starts now ends with another small model.
             forget_checkpoints(Path(str(self.args.output_dir)) / RECOVERY)
-        self._try_before_training(self.model)
+        pruned = before_training is not None
         output = self._train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
             self.shrink()
+            pruned = True
+        if pruned:
             if self._options.prune_recovery_epochs:
                 recovery_folder = Path(self._get_output_dir(trial)) / RECOVERY
                 last = recovery_checkpoint(recovery_folder, checkpoint, output.global_step)
@@ -370,23 +383,6 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
         self.state.log_history = self._dense_state.log_history + self.state.log_history
         self._made = utc_now()
         return output
-
-    def _try_before_training(self, student: PreTrainedModel | None) -> None:
-        """Try on a batch what could fail after the training of a model of the user's own class."""
-        if not self._compresses or student is None:  # a search has no model yet
-            return
-        model = self.accelerator.unwrap_model(student)
-        if is_stock(model):
-            return
-        batch = preflight.first_batch(self)
-        if batch is None:
-            return
-        inputs = split_inputs(batch)[0] if isinstance(self.data_collator, TeacherCollator) else batch
-        if hasattr(model, "pruning") and not model.pruning.is_frozen:
-            preflight.try_shrink(model, inputs)
-        if self.distillation:
-            with preflight.same_random_state():
-                self.distillation.try_terms(model, inputs, batch, self._options)
 
     def _train(self, resume_from_checkpoint: str | bool | None, trial: Any, ignore: list[str] | None) -> TrainOutput:
         """Call `Trainer.train` with the parameters that distillation adds to the model for the time of the training."""
@@ -426,31 +422,11 @@ class DistillPruneMixin(LossMixin, HubMixin, _Base):
                 logs |= self._terms.means(self.accelerator.reduce)
             if hasattr(self.model, "pruning"):
                 logs["sparsity"] = masks.current_sparsity(self.model)
+            elif self.compression is not None:
+                logs["sparsity"] = self.compression.sparsity
             if self._compresses and not self._diverged:  # warn once
                 self._diverged = finite.warn(logs, self.state.global_step, scaler=self.accelerator.scaler)
         call_as_known(super().log, logs, start_time=start_time)
-
-    def shrink(self) -> CompressionResult:
-        """Replace `self.model` by the smaller model that computes the same, and verify that it does.
-
-        Raises:
-            Diverged: If the training left NaN or infinite numbers.
-            RuntimeError: If the outputs differ by more than rounding explains.
-        """
-        # Without the autocast that bf16 and fp16 runs wrap around forward.
-        masked = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
-        if self.distillation:
-            self.distillation.detach(masked)
-        batch = None if is_stock(masked) else self._last_inputs or preflight.first_batch(self)
-        smaller, self.compression = shrink_and_verify(masked, batch)
-        self._replace_model(smaller)
-        return self.compression
-
-    def _replace_model(self, model: PreTrainedModel) -> None:
-        self.accelerator.free_memory()
-        self.model = self.model_wrapped = self.callback_handler.model = model
-        self.optimizer = self.lr_scheduler = None
-        self.callback_handler.optimizer = self.callback_handler.lr_scheduler = None
 
     @property
     def _options(self) -> DistillPruneTrainingArguments:

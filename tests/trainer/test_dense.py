@@ -64,7 +64,8 @@ class Stop(TrainerCallback):
         self.step, self.dense = step, dense
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        if state.global_step == self.step and self.dense is not hasattr(model, "pruning"):
+        small = hasattr(model, "pruning") or hasattr(model.config, "compact_linears")
+        if state.global_step == self.step and self.dense is not small:
             raise KeyboardInterrupt
 
 

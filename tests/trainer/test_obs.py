@@ -8,6 +8,7 @@ from transformers import AutoModelForSequenceClassification, TrainerCallback
 
 from tests.helpers.tiny_models import build
 from tests.helpers.training import PRUNE, differing, logged, make_trainer, new_model
+from tests.scripts import own_classes
 from trainer_ext import InputError
 from trainer_ext.models.architectures import ARCHITECTURES, layers_of
 from trainer_ext.models.outputs import answers, max_logit_difference, synthetic_batch
@@ -21,20 +22,24 @@ def sizes(model):
 
 
 class Structures(TrainerCallback):
-    """Keeps the mask of the feed-forward neurons at the end of every step."""
+    """Keeps the sizes of the model at the end of every step."""
 
     def __init__(self):
         self.seen = []
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        self.seen.append((model.pruning.is_frozen, model.pruning.ffn.mask().clone()))
+        self.seen.append(sizes(model))
 
 
-def test_the_structure_is_final_from_the_first_step_on(tmp_path):
-    kept = Structures()
-    trainer = make_trainer(tmp_path, **OBS, callbacks=[kept])
+def test_the_small_model_is_trained_from_the_first_step_on(tmp_path):
+    kept, dense = Structures(), new_model()
+    trainer = make_trainer(tmp_path, model=dense, **OBS, callbacks=[kept], save_strategy="steps", save_steps=5)
+    before = sizes(dense)
     trainer.train()
-    assert all(frozen and torch.equal(mask, kept.seen[0][1]) for frozen, mask in kept.seen)
+    assert len(kept.seen) == 10
+    assert all(found == sizes(trainer.model) != before for found in kept.seen)
+    opened = AutoModelForSequenceClassification.from_pretrained(tmp_path / "checkpoint-10")
+    assert not differing(opened.state_dict(), trainer.model.state_dict())
     assert logged(trainer, "sparsity")[0] == pytest.approx(trainer.compression.sparsity)
     assert 0.48 <= trainer.compression.sparsity <= 0.56  # heads of this tiny model are coarse
 
@@ -89,6 +94,48 @@ def test_a_resumed_run_ends_with_the_same_bits_and_does_not_choose_again(tmp_pat
     resumed = make_trainer(tmp_path / "whole", **fields)
     monkeypatch.setattr("trainer_ext.pruning.one_shot.prune_masked", None)
     resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-4"))
+    assert not differing(whole.model.state_dict(), resumed.model.state_dict())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"prune_structure": "plain", "prune_sparsity": 0.3},
+        {"prune_recovery_epochs": 1.0},
+        {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 4},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_every_kind_of_run_is_resumed(tmp_path, fields):
+    fields = {**OBS, "save_strategy": "steps", "save_steps": 4, **fields}
+    whole = make_trainer(tmp_path, **fields)
+    whole.train()
+    resumed = make_trainer(tmp_path, **fields)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+    assert not differing(whole.model.state_dict(), resumed.model.state_dict())
+    assert resumed.compression == whole.compression
+
+
+def test_a_checkpoint_of_another_target_is_refused(tmp_path):
+    fields = {**OBS, "save_strategy": "steps", "save_steps": 4}
+    make_trainer(tmp_path, **fields).train()
+    with pytest.raises(InputError, match="written with prune_sparsity=0.5, and this run has 0.4"):
+        make_trainer(tmp_path, **{**fields, "prune_sparsity": 0.4}).train(resume_from_checkpoint=True)
+    with pytest.raises(InputError, match="has no masks, and this run prunes"):
+        make_trainer(tmp_path, **{**fields, **PRUNE}).train(resume_from_checkpoint=True)
+
+
+def test_a_model_of_ones_own_class_is_resumed(tmp_path):
+    def model():
+        torch.manual_seed(0)
+        return own_classes.Returns(own_classes.bert_config())
+
+    fields = {**OBS, "save_strategy": "steps", "save_steps": 4}
+    whole = make_trainer(tmp_path, model=model(), **fields)
+    whole.train()
+    resumed = make_trainer(tmp_path, model=model(), **fields)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+    assert type(resumed.model) is own_classes.Returns
     assert not differing(whole.model.state_dict(), resumed.model.state_dict())
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from rich.console import Console
 from rich.text import Text
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, Trainer, TrainerCallback
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, Trainer
 
 from .. import report
 from ..callbacks import EmissionsCallback
@@ -19,6 +19,7 @@ from ..distillation.collator import TeacherCollator, put_beside
 from ..hub.staging import card_of, write_card
 from ..models.loading import auto_class
 from ..pruning.prepare import TABLE_NAME
+from ..pruning.verify import CompressionResult
 from ..report.run_directory import RunDirectory, find_run, start_run
 from ..tasks.dataset import Data, tokenize
 from ..tasks.evaluate import AGREEMENT
@@ -217,16 +218,7 @@ def _train_compressed(
     args, tokenizer = cast(DistillPruneTrainingArguments, trainer.args), trainer.processing_class
     names = recipe.training.teacher_names
     console.rule(f"Compression: {_summary(args, vocabulary)}, teacher {' and '.join(names) or 'none'}")
-    if args.save_strategy == "no" or (args.num_train_epochs == 0 and args.max_steps == -1):
-        trainer.add_callback(_SaveMasked())
     _train(trainer, run, "compressed", recipe)
-    if trainer.compression is not None:
-        checkpoint = trainer.state.best_model_checkpoint if args.load_best_model_at_end else None
-        masked = Path(checkpoint) if checkpoint else last_checkpoint(run.checkpoints("compressed"))
-        shutil.rmtree(run.masked, ignore_errors=True)  # an earlier start was killed before it wrote `compressed/`
-        with whole_folder(run.masked) as folder:
-            for name in ("config.json", "model.safetensors"):
-                shutil.copy2((masked or _SaveMasked.folder(args)) / name, folder)
     _save(trainer.model, tokenizer, run, run.compressed)
 
 
@@ -266,19 +258,23 @@ def _trainer(
     if recipe.from_scratch and recipe.model.scratch_compression_rate is not None:
         changes["learning_rate"] = recipe.model.scratch_compression_rate
     args = _arguments(recipe, run, "compressed", **changes)
-    return DistillPruneTrainer(model, args, data_collator=collator, train_dataset=train, processing_class=tokenizer)
+    trainer = _RunTrainer(model, args, data_collator=collator, train_dataset=train, processing_class=tokenizer)
+    trainer.masked = run.masked
+    return trainer
 
 
-class _SaveMasked(TrainerCallback):
-    """Saves the model with its masks before it is shrunk, for runs that write no checkpoints."""
+class _RunTrainer(DistillPruneTrainer):
+    """Keeps the full-size model with its masks, which `check` compares with the small one."""
 
-    @staticmethod
-    def folder(args) -> Path:
-        return Path(args.output_dir) / "masked"
+    masked: Path
 
-    def on_train_end(self, args, state, control, model=None, **kwargs):
-        if hasattr(model, "pruning"):  # not at the end of the recovery
-            model.save_pretrained(self.folder(args), state_dict=model.state_dict())
+    def shrink(self) -> CompressionResult:
+        """Save the model with its masks, then replace it by the smaller one."""
+        shutil.rmtree(self.masked, ignore_errors=True)  # an earlier start was killed before it wrote `compressed/`
+        with whole_folder(self.masked) as folder:
+            model = self.accelerator.unwrap_model(self.model)
+            model.save_pretrained(folder, state_dict=model.state_dict())
+        return super().shrink()
 
 
 def _summary(args: DistillPruneTrainingArguments, vocabulary: RunVocabulary | None) -> str:

@@ -28,7 +28,7 @@ from rich.progress import Progress, TaskID
 from ..errors import InputError, one_line
 from ..models.architectures import find_encoder, layers_of, prunable_weights
 from ..models.layers import EncoderLayer, LinearView
-from ..models.loading import longest_text
+from ..models.loading import longest_text, rows_of
 from ..models.outputs import answers, full_precision
 from ..utils.finite import check_given
 from ..utils.training import known_arguments
@@ -274,7 +274,7 @@ def _readable(model, texts: Sequence[str], tokenizer, *, max_length: int | None,
             send_to_device({name: ids for name, ids in batch.items() if known is None or name in known}, device)
             for batch in encode(texts, tokenizer, max_length=max_length, batch_size=batch_size)
         ]
-        rows = find_encoder(model)[1].get_input_embeddings().num_embeddings
+        rows = rows_of(find_encoder(model)[1])
         if (highest := max(int(batch["input_ids"].max()) for batch in batches)) >= rows:
             raise ValueError(f"the tokenizer gives token {highest}, and the model has {rows:,}: it is another model's")
         for batch in batches[::-1][:1] + batches[:1]:

@@ -1,0 +1,148 @@
+"""`ShrinkMixin`: how a Trainer gets its small model, after the training with masks or, with `obs`, before it.
+
+With learned scores the structure is known at the end, so the masked model is trained and then shrunk. With
+`prune_method="obs"` it is known before the first step: the model is pruned and shrunk there, and the steps train the small
+model, which is faster. Its checkpoints hold no masks; the structure is part of `trainer_state.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ..distillation.collator import TeacherCollator, split_inputs
+from ..errors import InputError
+from ..models.architectures import find_encoder, is_stock
+from ..utils.checkpoints import STATE
+from . import masks, one_shot, preflight
+from .calibration import training_batches
+from .config import PruningSpec, spec_of
+from .scores import METHODS
+from .selection import Structure
+from .verify import CompressionResult, shrink_and_verify
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, Trainer
+
+    _Base = Trainer
+else:
+    _Base = object
+
+STATE_KEY = "PruningCallback"  # in `stateful_callbacks` of trainer_state.json
+SAME = ("method", "sparsity", "speedup", "structure", "attention", "ffn")  # of the spec, in a run that is resumed
+
+
+class ShrinkMixin(_Base):
+    """The methods of a trainer that replace its model by the small one."""
+
+    compression: CompressionResult | None
+    distillation: Any
+    data_collator: Any
+    _last_inputs: dict[str, Any] | None
+
+    if TYPE_CHECKING:
+
+        @property
+        def _compresses(self) -> bool: ...
+
+        @property
+        def _options(self) -> Any: ...
+
+    def shrink(self) -> CompressionResult:
+        """Replace `self.model` by the smaller model that computes the same, and verify that it does.
+
+        Raises:
+            Diverged: If the training left NaN or infinite numbers.
+            RuntimeError: If the outputs differ by more than rounding explains.
+        """
+        # Without the autocast that bf16 and fp16 runs wrap around forward.
+        masked = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        if self.distillation:
+            self.distillation.detach(masked)
+        batch = None if is_stock(masked) else self._last_inputs or preflight.first_batch(self)
+        smaller, self.compression = shrink_and_verify(masked, batch)
+        self._replace_model(smaller)
+        return self.compression
+
+    def _prune_before_training(self, checkpoint: Path | None) -> dict[str, Any] | None:
+        """Prune and shrink the model of a run whose method needs no training, or that of its checkpoint.
+
+        Args:
+            checkpoint: what the run is resumed from, or None.
+
+        Returns:
+            What the checkpoints of the run must hold; None if the model is to be trained with its masks.
+
+        Raises:
+            InputError: The checkpoint was written with another target.
+        """
+        model = self.accelerator.unwrap_model(self.model)
+        if not hasattr(model, "pruning") or model.pruning.is_frozen or self.model_init is not None:
+            return None
+        spec = spec_of(model)
+        if not METHODS[spec.method].second_order:
+            return None
+        if checkpoint is not None:
+            stored = _stored(checkpoint)
+            if stored is not None:
+                self._shrink_as(stored, spec, checkpoint)
+            return stored
+        with preflight.same_random_state():  # as for a run that is resumed
+            batches = training_batches(self.get_train_dataloader(), find_encoder(model)[1].device)
+            folder, is_main = str(self.args.output_dir), self.args.process_index == 0
+            one_shot.prune_masked(model, batches, folder=folder, is_main=is_main, progress=not self.args.disable_tqdm)
+            found = {"spec": asdict(spec), "result": asdict(self.shrink())}
+        found["spec"].pop("latency")
+        return found
+
+    def _shrink_as(self, stored: dict[str, Any], spec: PruningSpec, checkpoint: Path) -> None:
+        """Shrink the model to the structure of a checkpoint, whose weights Trainer then loads."""
+        for name in SAME:
+            if stored["spec"][name] != (ours := getattr(spec, name)):
+                raise InputError(
+                    f"{checkpoint} was written with prune_{name}={stored['spec'][name]}, and this run has {ours}: give that, "
+                    "or start without resume_from_checkpoint, in another output_dir."
+                )
+        result = CompressionResult(**stored["result"])
+        masked = self.accelerator.unwrap_model(self.model)
+        if self.distillation:
+            self.distillation.detach(masked)
+        masks.freeze(masked, Structure(result.heads, result.neurons))
+        with preflight.same_random_state():
+            smaller, _ = shrink_and_verify(masked, None if is_stock(masked) else preflight.first_batch(self))
+        self._replace_model(smaller)
+        self.compression = result
+
+    def _replace_model(self, model: PreTrainedModel) -> None:
+        self.accelerator.free_memory()
+        self.model = self.model_wrapped = self.callback_handler.model = model
+        self.optimizer = self.lr_scheduler = None
+        self.callback_handler.optimizer = self.callback_handler.lr_scheduler = None
+
+    def _try_before_training(self, student: PreTrainedModel | None) -> None:
+        """Try on a batch what could fail after the training of a model of the user's own class."""
+        if not self._compresses or student is None:  # a search has no model yet
+            return
+        model = self.accelerator.unwrap_model(student)
+        if is_stock(model):
+            return
+        batch = preflight.first_batch(self)
+        if batch is None:
+            return
+        inputs = split_inputs(batch)[0] if isinstance(self.data_collator, TeacherCollator) else batch
+        if hasattr(model, "pruning") and not model.pruning.is_frozen:
+            preflight.try_shrink(model, inputs)
+        if self.distillation:
+            with preflight.same_random_state():
+                self.distillation.try_terms(model, inputs, batch, self._options)
+
+
+def _stored(checkpoint: Path) -> dict[str, Any] | None:
+    """Return what `PruningCallback` left in a checkpoint of a model that was shrunk before the training, or None."""
+    try:
+        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        return cast(dict, state["stateful_callbacks"][STATE_KEY]["attributes"]["before_training"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
