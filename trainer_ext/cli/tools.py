@@ -28,7 +28,10 @@ def export(
         list[str], typer.Option(help="onnx, onnx-int8, openvino or openvino-int8; may be repeated.")
     ] = ["onnx"],  # noqa: B006
     data_dir: Annotated[
-        str | None, typer.Option("--data_dir", help="Folder of the run's data; default: where it was during training.")
+        str | None,
+        typer.Option(
+            "--data_dir", help="Folder of the run's data or texts; default: where they were during training."
+        ),
     ] = None,
     calibration: Annotated[
         Path | None,
@@ -44,7 +47,7 @@ def export(
     """Export the model to files that run without torch.
 
     Each file is compared with the model before it is kept: an fp32 file must give the same logits, an int8 file may lose
-    at most --max-drop on the test texts. The files are in onnx/ and openvino/ below the model, with a tokenizer and a
+    at most --max-drop on the test texts; without labels, nine of ten answers must stay the same. The files are in onnx/ and openvino/ below the model, with a tokenizer and a
     script that needs neither torch nor transformers. For example
 
         trainer-ext export runs/small --format onnx --format openvino-int8

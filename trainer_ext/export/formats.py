@@ -117,7 +117,7 @@ def export(
         path: a finished run (for its compressed model), one of its two models (`RUN/baseline` to see the effect of int8
             alone), or the folder of a single model with its tokenizer.
         formats: names of `FORMATS`.
-        data_dir: new folder of the data files of the run; None for the one in its recipe.
+        data_dir: new folder of the data files or of the texts of the run; None for the one in its recipe.
         calibration: a file of one text per line to quantize with; a single model is compared on them too. None for
             training texts of the run.
         calibration_rows: most texts to quantize with.
@@ -184,7 +184,8 @@ def _export(
         if not findings.holds and not (force and format_.exact):
             raise ExportRefused(
                 f"{format_.name} is refused: {findings.reason}."
-                + (" Pass --force to keep it, or a larger --max-drop." if format_.exact else "")
+                + (" Pass --force to keep it" if format_.exact else "")
+                + ("" if not format_.exact else ", or a larger --max-drop." if findings.quality else ".")
             )
         rows.append(_keep(source, format_, scratch, findings))
         progress.update(bar, total=findings.rows, completed=findings.rows)

@@ -79,7 +79,7 @@ def open_source(
 
     Args:
         path: a finished run (for its compressed model), one of its two models, or the folder of a single model.
-        data_dir: new folder of the data files of the run; None for the one in its recipe.
+        data_dir: new folder of the data files or of the texts of the run; None for the one in its recipe.
         calibration: a file of one text per line; None for training texts of the run.
         calibration_rows: most calibration texts.
 
@@ -95,7 +95,7 @@ def open_source(
     tokenizer = _open_tokenizer(folder, model)
     data = encoded = None
     if run:
-        recipe = read_recipe(run.recipe, ["--data_dir", data_dir] if data_dir else [])
+        recipe = read_recipe(run.recipe, _moved(read_recipe(run.recipe).data, data_dir) if data_dir else [])
         task, args = task_of(recipe.data), recipe.data
         data = load_data(args, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
         encoded = tokenize(data, tokenizer, args)
@@ -119,6 +119,12 @@ def open_source(
         encoded=encoded,
         calibration=[rows[int(index)] for index in sorted(chosen)],
     )
+
+
+def _moved(args: DataArguments, folder: str) -> list[str]:
+    """Return the words of a command line that say that data files and texts are now in a folder."""
+    words = [] if args.texts is None else ["--texts", str(Path(folder) / Path(args.texts).name)]
+    return words if args.texts is not None and not args.data_dir else [*words, "--data_dir", folder]
 
 
 def run_at(path: str | Path) -> RunDirectory | None:

@@ -203,6 +203,8 @@ def _energy(value: float | None, blocks: Interval | None) -> str | None:
 def findings(row: Export) -> str:
     """Return what the check of an exported file found, in two or three lines."""
     rows = f"{row.rows or 0:,} texts" + (f" of {row.split}" if row.split else "")
+    if row.split and row.split.endswith(" texts"):  # held out, without labels
+        rows = f"{row.rows or 0:,} {row.split}"
     if row.max_abs_difference is not None:
         return f"logits differ by {row.max_abs_difference:.1e}\n{rows}"
     if row.quality is None or row.difference is None or row.difference.main is None:

@@ -310,8 +310,12 @@ def recipe_from(fields: Mapping[str, Any]) -> Recipe:
     """Return the recipe with these fields.
 
     Raises:
-        InputError: A field is unknown, or a value is out of range.
+        InputError: A field is unknown, or a value is out of range, or there are texts without labels.
     """
+    if fields.get("texts") is not None:
+        raise InputError(
+            "texts: a sweep compares models by the labels of test files; leave it out, and give data_dir."
+        )
     with tempfile.TemporaryDirectory() as folder:
         return read_recipe(write_fields(Path(folder) / "recipe.yaml", fields))
 
