@@ -360,7 +360,7 @@ def check_strategy(recipe: Recipe) -> None:
         )
     if not removed and not args.teacher_names and not model.control:
         raise InputError(
-            "Nothing to do: give prune_method (such as movement), prune_layers, vocab_size or distill_teacher; or "
+            "Nothing to do: give prune_sparsity, prune_layers, vocab_size or distill_teacher; or "
             "control, to train the baseline on."
         )
     if args.save_only_model:

@@ -11,8 +11,9 @@ In the order of a run:
 - `shrinking`: cut the dead heads and neurons out of the matrices.
 - `verify`: compare the logits of the masked, the shrunk and the reloaded model.
 
-Beside the run: `one_shot` prunes in minutes and without labels, by `second_order` removal within a `budget` over all
-layers; `layer_dropping` removes whole layers; `import_nn_pruning` converts checkpoints of nn_pruning.
+`obs`, the default method, needs no scores: `one_shot` prunes in a minute with texts that `calibration` reads, by
+`second_order` removal within a `budget` over all layers; `trainer_mixin` does so before the first step. Beside the run,
+`layer_dropping` removes whole layers; `import_nn_pruning` converts checkpoints of nn_pruning.
 """
 
 from typing import TYPE_CHECKING
