@@ -87,7 +87,7 @@ def add_parameters(
         raise ValueError(
             f"The {type(scheduler).__name__} in `optimizers` cannot take one more group, which the scores of the masks "
             "and the map to a teacher of another width need. Use a LambdaLR, such as transformers.get_scheduler makes; or "
-            "give optimizers=(optimizer, None) and choose lr_scheduler_type; or do without: prune_method=magnitude."
+            "give optimizers=(optimizer, None) and choose lr_scheduler_type; or do without: prune_method=obs."
         )
     group = optimizer.param_groups[-1]
     scheduler.base_lrs.append(group["lr"])
