@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from rich.console import Console
 from rich.text import Text
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, Trainer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback, ProgressCallback, Trainer
 
 from .. import report
 from ..callbacks import EmissionsCallback
@@ -260,6 +260,9 @@ def _trainer(
     args = _arguments(recipe, run, "compressed", **changes)
     trainer = _RunTrainer(model, args, data_collator=collator, train_dataset=train, processing_class=tokenizer)
     trainer.masked = run.masked
+    if args.num_train_epochs == 0 and args.max_steps == -1 and not args.prune_recovery_epochs:
+        for shows_steps in (ProgressCallback, PrinterCallback):  # and there are none
+            trainer.remove_callback(shows_steps)
     return trainer
 
 
