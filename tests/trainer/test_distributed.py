@@ -33,6 +33,7 @@ CASES = {
     "heads": (2, {"prune_attention": "head"}),
     "soft movement": (2, {"prune_method": "soft_movement", "distill_alpha": 0.5}),
     "magnitude": (1, {"prune_method": "magnitude"}),
+    "second order": (2, {"prune_method": "obs", "distill_alpha": 0.5}),
     "teacher": (1, {"distill_alpha": 0.5}),
     "teacher, accumulated": (2, {"distill_alpha": 0.5}),
     "cached teacher": (2, {"distill_alpha": 0.5, "distill_cache_dir": "cache"}),
@@ -43,7 +44,11 @@ CASES = {
     "rows that do not divide": (1, {"rows": Rows(36), "dataloader_drop_last": True}),
     "a count per process": (2, {"distill_alpha": 0.5, "average_tokens_across_devices": False}),
 }
-RESUMED = {"movement": {"distill_alpha": 0.5}, "soft movement": {"prune_method": "soft_movement"}}
+RESUMED = {
+    "movement": {"distill_alpha": 0.5},
+    "soft movement": {"prune_method": "soft_movement"},
+    "second order": {"prune_method": "obs", "distill_alpha": 0.5},
+}
 SAVED = {"save_strategy": "steps", "save_steps": 4}
 STEPS = (4, 8)  # in the middle of an epoch and of the ramp; at the end of an epoch, after the ramp
 ALL = {
