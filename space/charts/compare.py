@@ -15,7 +15,7 @@ from core.models import Pair
 from huggingface_hub import constants
 
 from charts.markup import note, table
-from trainer_ext.report.formatting import agreement, metric_title, number
+from trainer_ext.report.formatting import metric_title, number, percent
 from trainer_ext.report.schema import CompressionReport
 
 # Rows of the bar chart; labels less likely than WORTH_A_ROW are left out.
@@ -39,7 +39,7 @@ WORDS = {
         "influence_note": "Below each word: how many percentage points less likely the answer is without it.",
         "influence_cut": "Only the first {count} words.",
         "report_quality": "{metric} on {rows:,} rows of {split}: {before} before, {after} after compression.",
-        "report_agreement": "{metric} as before: {after} of {rows:,} {split}. There were no labels, so accuracy is not known.",
+        "report_agreement": "Same answer as before for {share} of {rows:,} {split}; there were no labels, so accuracy is not known.",
         "report_speed": "{ratio:.2f}x as fast at {batch} x {length} tokens ({processor}).",
         "report_card": "All numbers: the model's card",
     },
@@ -61,7 +61,7 @@ WORDS = {
         "influence_note": "तो शब्द वगळल्यास उत्तराची शक्यता किती टक्के बिंदूंनी कमी होते.",
         "influence_cut": "फक्त पहिल्या {count} शब्दांसाठी.",
         "report_quality": "{split} मधील {rows:,} मजकुरांवर {metric}: मूळ मॉडेल {before}, लहान मॉडेल {after}.",
-        "report_agreement": "{split}: {rows:,} मजकुरांवर {metric}: {after}. वर्ग दिलेले नव्हते, त्यामुळे अचूकता माहीत नाही.",
+        "report_agreement": "{rows:,} मजकुरांपैकी {share} मजकुरांना दोन्ही मॉडेलचे उत्तर एकच. वर्ग दिलेले नव्हते, त्यामुळे अचूकता माहीत नाही.",
         "report_speed": "{batch} x {length} टोकनसाठी {ratio:.2f} पट वेग ({processor}).",
         "report_card": "सर्व आकडे: मॉडेलचे माहितीपत्रक",
     },
@@ -178,8 +178,8 @@ def reported(report: CompressionReport | None, compressed: str, language: str) -
             title, rows, split = metric_title(name), quality.rows, quality.split
             lines.append(say(language, "report_quality", metric=title, rows=rows, split=split, **values))
     if report is not None and (quality := report.quality) is not None and quality.metric == "agreement":
-        values = {"metric": metric_title("agreement"), "after": agreement(quality)}
-        lines.append(say(language, "report_agreement", rows=quality.rows, split=quality.split, **values))
+        share = percent(quality.agreement)
+        lines.append(say(language, "report_agreement", share=share, rows=quality.rows, split=quality.split))
     if report is not None and report.latency and (row := report.latency[0]).speedup is not None:
         size = {"batch": row.batch_size, "length": row.sequence_length}
         lines.append(say(language, "report_speed", ratio=row.speedup, processor=row.processor, **size))

@@ -341,8 +341,9 @@ def _line(recipe: Recipe, seconds: float) -> str:
 
 
 def _has_loss(recipe: Recipe) -> bool:
-    """Return whether there is a loss: texts without labels have that of their teachers only."""
-    return recipe.data.texts is None or bool(recipe.training.teacher_names)
+    """Return whether there is a loss: texts without labels have that of their teachers alone."""
+    args = recipe.training
+    return recipe.data.texts is None or (bool(args.teacher_names) and args.distill_alpha == 1)
 
 
 def _batches(trainer: DistillPruneTrainer) -> Iterator[dict[str, Any]]:
