@@ -12,20 +12,23 @@ from trainer_ext.pipeline.scratch import small_bert, train_tokenizer
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-TEXTS = [f"{word} {place}" for word in ("mango", "iron", "river") for place in ("here", "there", "again", "today")]
+PLACES = ("here", "there", "again", "today", "now", "then", "once", "soon")
+TEXTS = [f"{word} {place}" for word in ("mango", "iron", "river") for place in PLACES]
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")  # no accelerator to copy to
 def test_the_script_and_both_ways_to_load_its_result_run_as_they_stand(tmp_path, monkeypatch):
-    script, installed, not_installed = BLOCKS
+    alone, script, installed, not_installed = BLOCKS
     monkeypatch.chdir(tmp_path)
     tokenizer = train_tokenizer(TEXTS, vocab_size=200, max_length=16)
     shape = {"hidden_size": 64, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 64}
     model = small_bert(tokenizer, ["fruit", "metal", "water"], **shape)
     before = model.num_parameters()
-    rows = [{**tokenizer(text), "labels": index // 4} for index, text in enumerate(TEXTS)]
+    rows = [{**tokenizer(text), "labels": index // len(PLACES)} for index, text in enumerate(TEXTS)]
     names = {"model": model, "train": rows, "test": rows, "tokenizer": tokenizer}
+    exec(alone, names | {"texts": TEXTS})
+    assert (tmp_path / "small" / "config.json").is_file()
     exec(script, names)
     assert names["trainer"].model.num_parameters() < before
     exec(installed, names)
