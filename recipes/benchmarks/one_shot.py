@@ -35,13 +35,12 @@ from recipes.benchmarks.peers_training import (
     taught,
     train_arm,
     train_baseline,
+    untrained,
 )
-from trainer_ext import prune
 from trainer_ext.benchmark.latency import processor_name
 from trainer_ext.hub import sanitize
 from trainer_ext.hub.markdown import table
 from trainer_ext.pipeline.recipe import read_recipe
-from trainer_ext.pruning.calibration import TEXTS
 from trainer_ext.sweep.config import recipe_scales
 from trainer_ext.tasks.intervals import bootstrap_interval
 from trainer_ext.utils.files import write_json, write_text
@@ -122,10 +121,7 @@ def small_model(setting: Setting, sparsity: float, epochs: float):
     """
     if epochs:
         return taught(setting, setting.dense(), prune_method="obs", prune_sparsity=sparsity, num_train_epochs=epochs)
-    texts = list(setting.data.train["text"])
-    chosen = [texts[index * len(texts) // min(TEXTS, len(texts))] for index in range(min(TEXTS, len(texts)))]
-    length = setting.recipe.data.max_length
-    return prune(setting.dense(), chosen, setting.tokenizer, sparsity=sparsity, max_length=length)
+    return untrained(setting, sparsity=sparsity)
 
 
 def summary(results: list[dict]) -> str:

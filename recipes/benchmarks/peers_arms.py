@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from recipes.benchmarks.nn_pruning_hybrid import HybridTrainer
-from recipes.benchmarks.peers_training import Setting, taught
+from recipes.benchmarks.peers_training import Setting, taught, untrained
 from trainer_ext.errors import InputError
 from trainer_ext.models.architectures import layers_of
 from trainer_ext.pruning.layer_dropping import drop_layers
@@ -193,6 +193,7 @@ def compressed(setting: Setting, **fields):
 
 
 _ours = partial(Arm, method=OURS, make=compressed)
+_movement = partial(Arm, method="movement", make=compressed)
 _layers = partial(Arm, method="layers dropped", make=compressed)
 _magnitude = partial(Arm, method="magnitude", make=compressed)
 _torch_pruning = partial(Arm, method="Torch-Pruning", make=torch_pruning)
@@ -205,20 +206,25 @@ ARMS = {
         _small("narrow-4x192", make=narrow, fields={"layers": 4, "width": 192}),
         _layers("layers-4", fields={"prune_layers": 4}),
         _small("spaced-2", make=shallow, fields={"layers": 2}),
-        _ours("mixed-4-85", fields={"prune_method": "movement", "prune_layers": 4, "prune_sparsity": 0.85}),
+        _ours("obs-50-untrained", make=untrained, fields={"sparsity": 0.5}),
+        _ours("obs-75-untrained", make=untrained, fields={"sparsity": 0.75}),
+        _ours("obs-85", fields={"prune_method": "obs", "prune_sparsity": 0.85}),
+        _ours("obs-75", fields={"prune_method": "obs", "prune_sparsity": 0.75}),
+        _ours("obs-50", fields={"prune_method": "obs", "prune_sparsity": 0.5}),
+        _movement("mixed-4-85", fields={"prune_method": "movement", "prune_layers": 4, "prune_sparsity": 0.85}),
         _torch_pruning("torch-pruning-75", fields={"ratio": 0.75}),
-        _ours("mixed-3-75", fields={"prune_method": "movement", "prune_layers": 3, "prune_sparsity": 0.75}),
+        _movement("mixed-3-75", fields={"prune_method": "movement", "prune_layers": 3, "prune_sparsity": 0.75}),
         _layers("layers-3", fields={"prune_layers": 3}),
         _small("spaced-3", make=shallow, fields={"layers": 3}),
-        _ours("mixed-2-60", fields={"prune_method": "movement", "prune_layers": 2, "prune_sparsity": 0.6}),
+        _movement("mixed-2-60", fields={"prune_method": "movement", "prune_layers": 2, "prune_sparsity": 0.6}),
         _torch_pruning("torch-pruning-50", fields={"ratio": 0.5}),
-        _ours("movement-75", fields={"prune_method": "movement", "prune_sparsity": 0.75}),
+        _movement("movement-75", fields={"prune_method": "movement", "prune_sparsity": 0.75}),
         _magnitude("magnitude-75", fields={"prune_method": "magnitude", "prune_sparsity": 0.75}),
         _nn_pruning("nn-pruning-60", fields={"penalty": 60.0}),
-        _ours("movement-50", fields={"prune_method": "movement", "prune_sparsity": 0.5}),
+        _movement("movement-50", fields={"prune_method": "movement", "prune_sparsity": 0.5}),
         _magnitude("magnitude-50", fields={"prune_method": "magnitude", "prune_sparsity": 0.5}),
         _layers("layers-2", fields={"prune_layers": 2}),
         _nn_pruning("nn-pruning-200", fields={"penalty": 200.0}),
-        _ours("movement-25", fields={"prune_method": "movement", "prune_sparsity": 0.25}),
+        _movement("movement-25", fields={"prune_method": "movement", "prune_sparsity": 0.25}),
     )
 }

@@ -11,8 +11,8 @@ from recipes.benchmarks.peers_table import baseline_point, estimate, points, tit
 
 # Okabe and Ito's colours for colour-blind readers; ours is dark, thick and drawn last.
 OUR_COLOUR, DENSE, FAINT = "#222222", "#8A8A8A", "#D9D9D9"
-PEER_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
-MARKS = "ovs^DP"
+PEER_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#666633")
+MARKS = "ovs^DPh"
 
 
 def plot(record: dict[str, Any], files: list[Path]) -> None:
@@ -23,7 +23,7 @@ def plot(record: dict[str, Any], files: list[Path]) -> None:
     shown = views(record)
     methods = list(points(record, shown[0]))
     peers = [method for method in methods if method != OURS]
-    style = {peer: (PEER_COLOURS[i % 6], MARKS[i % 6]) for i, peer in enumerate(peers)} | {OURS: (OUR_COLOUR, "*")}
+    style = {peer: (PEER_COLOURS[i % len(MARKS)], MARKS[i % len(MARKS)]) for i, peer in enumerate(peers)} | {OURS: (OUR_COLOUR, "*")}
     with rc_context({"font.size": 9, "svg.fonttype": "none"}):
         figure = Figure(figsize=(11, 4.2 * ((len(shown) + 1) // 2)), layout="constrained")
         axes = figure.subplots((len(shown) + 1) // 2, 2, squeeze=False).flatten()

@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, set_seed
 
-from trainer_ext import DistillPruneTrainer
+from trainer_ext import DistillPruneTrainer, prune
 from trainer_ext.benchmark.energy import Energy, measured
 from trainer_ext.benchmark.size import count_parameters, weight_bytes
 from trainer_ext.errors import InputError
@@ -29,6 +29,7 @@ from trainer_ext.models.loading import load_model
 from trainer_ext.models.runtimes import open_runtime
 from trainer_ext.pipeline.baseline import open_baseline
 from trainer_ext.pipeline.recipe import Recipe
+from trainer_ext.pruning.calibration import TEXTS
 from trainer_ext.report.io import utc_now
 from trainer_ext.tasks.dataset import Data, load_data, tokenize
 from trainer_ext.tasks.evaluate import predict
@@ -131,6 +132,20 @@ def taught(setting: Setting, model, **fields):
     trainer = DistillPruneTrainer(model, args, teacher=setting.dense(), **setting.rows)
     trainer.train()
     return trainer.model
+
+
+def untrained(setting: Setting, *, sparsity: float):
+    """Prune the dense baseline by second order, with training texts but without labels and without training.
+
+    Args:
+        setting: What the arms share.
+        sparsity: Fraction of the encoder to remove.
+    """
+    texts = list(setting.data.train["text"])
+    count = min(TEXTS, len(texts))
+    chosen = [texts[index * len(texts) // count] for index in range(count)]
+    length = setting.recipe.data.max_length
+    return prune(setting.dense(), chosen, setting.tokenizer, sparsity=sparsity, max_length=length)
 
 
 def costing(make: Callable[[], Any], *, seed: int) -> tuple[Any, dict]:

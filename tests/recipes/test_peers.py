@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from recipes.benchmarks import peers, peers_plot, peers_table
+from recipes.benchmarks import one_shot, peers, peers_plot, peers_table
 from recipes.benchmarks.peers_arms import ARMS, cut, evenly_spaced
 from recipes.benchmarks.peers_training import open_setting
 from tests.helpers.commands import TOPICS, recipe_fields, write_task
@@ -23,11 +24,11 @@ from trainer_ext.tasks.dataset import DataArguments, load_data
 pytestmark = pytest.mark.slow
 
 
-def run(*words):
+def run(*words, main=peers.main):
     import typer
 
     app = typer.Typer()
-    app.command()(peers.main)
+    app.command()(main)
     return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
 
 
@@ -205,3 +206,20 @@ def test_the_tables_on_the_page_are_what_the_result_file_gives():
     assert peers_table.page(text, known) == text
     known["results"][1]["processor_seconds"] += 1000
     assert peers_table.page(text, known) != text
+
+
+def test_pruning_without_a_training_is_judged_over_seeds(task):
+    out = task / "one_shot"
+    words = (task / "data", task / "model", "--output", out, "--recipe", task / "recipe.yaml", "--sparsity", 0.5)
+    seeds, lengths = ("--seed", 17, "--seed", 18), ("--epochs", 0, "--epochs", 1)
+    done = run(*words, *seeds, *lengths, main=one_shot.main)
+    assert done.exit_code == 0, done.output
+    record = json.loads((out / "one_shot.json").read_text(encoding="utf-8"))
+    assert len(record["results"]) == 6  # two baselines, and two models from each
+    small, dense = (next(one for one in record["results"] if one["sparsity"] == gone) for gone in (0.5, 0.0))
+    assert small["encoder_parameters"] < 0.75 * dense["encoder_parameters"]
+    for length in (0, 1):
+        assert re.search(rf"\| 50% \| {length} \| 2 \| [\d.]+, [+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\]", done.output)
+    made = (out / "17/0.5-0/result.json").read_bytes()
+    run(*words, *seeds, *lengths, main=one_shot.main)
+    assert (out / "17/0.5-0/result.json").read_bytes() == made  # not made again
