@@ -23,7 +23,9 @@ def plot(record: dict[str, Any], files: list[Path]) -> None:
     shown = views(record)
     methods = list(points(record, shown[0]))
     peers = [method for method in methods if method != OURS]
-    style = {peer: (PEER_COLOURS[i % len(MARKS)], MARKS[i % len(MARKS)]) for i, peer in enumerate(peers)} | {OURS: (OUR_COLOUR, "*")}
+    style = {peer: (PEER_COLOURS[i % len(MARKS)], MARKS[i % len(MARKS)]) for i, peer in enumerate(peers)} | {
+        OURS: (OUR_COLOUR, "*")
+    }
     with rc_context({"font.size": 9, "svg.fonttype": "none"}):
         figure = Figure(figsize=(11, 4.2 * ((len(shown) + 1) // 2)), layout="constrained")
         axes = figure.subplots((len(shown) + 1) // 2, 2, squeeze=False).flatten()
