@@ -134,6 +134,16 @@ def test_training_rows_are_spread_over_the_whole_set():
     assert read.diff().float().mean().item() == pytest.approx(5000 / calibration.TEXTS, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("tokens", "count"), [([128] * 1024, 1024), ([512] * 1000, 250), ([100_000] * 40, 20), ([5], 1)]
+)
+def test_long_texts_are_read_in_part(tokens, count):
+    found = calibration.spread(range(len(tokens)), tokens)
+    assert len(found) == count
+    assert found[0] == 0
+    assert found[-1] >= len(tokens) - len(tokens) // count
+
+
 def test_a_stream_gives_its_first_rows_and_one_that_may_run_once_is_refused():
     stream = datasets.Dataset.from_dict({"input_ids": [[number] for number in range(40)]}).to_iterable_dataset()
     (first, second) = training_batches(loader_of(stream), torch.device("cpu"))

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import datasets
 import torch
@@ -27,7 +27,9 @@ from ..models.outputs import tensors_of
 from .second_order import damped, root_of
 
 Batch = Mapping[str, Any]
+T = TypeVar("T")
 TEXTS = 1024  # of a training set that are read
+TOKENS = 128 * TEXTS  # that are read, whatever the number of texts
 FEWEST_TEXTS = 16
 BATCH_SIZE = 32
 
@@ -200,6 +202,17 @@ def encode(texts: Sequence[str], tokenizer, *, max_length: int | None, batch_siz
     ]
 
 
+def spread(items: Sequence[T], tokens: Sequence[int]) -> list[T]:
+    """Return all items, or every second, third, ... of them if they have more than `TOKENS` tokens; `FEWEST_TEXTS` at least.
+
+    Args:
+        items: texts, or batches of them.
+        tokens: the number of tokens of each.
+    """
+    step = max(1, min(-(-sum(tokens) // TOKENS), len(items) // FEWEST_TEXTS))
+    return list(items[::step])
+
+
 def training_batches(loader: Any, device: torch.device) -> list[Batch]:
     """Return rows of a training set as a model gets them: at most `TEXTS`, spread evenly over it.
 
@@ -214,8 +227,9 @@ def training_batches(loader: Any, device: torch.device) -> list[Batch]:
     if dataset is None or getattr(loader, "batch_sampler", loader) is None:  # whatever it is, it gives batches
         return [send_to_device(dict(batch), device) for batch in _first_batches(loader)]
     rows = _rows(dataset)
-    if all(isinstance(row, Mapping) and "input_ids" in row for row in rows):  # less padding
-        rows = sorted(rows, key=lambda row: len(row["input_ids"]))
+    if all(isinstance(row, Mapping) and "input_ids" in row for row in rows):
+        rows = spread(rows, [len(row["input_ids"]) for row in rows])
+        rows = sorted(rows, key=lambda row: len(row["input_ids"]))  # less padding
     collate = loader.collate_fn
     batches = (collate(rows[start : start + BATCH_SIZE]) for start in range(0, len(rows), BATCH_SIZE))
     if isinstance(collate, TeacherCollator):
