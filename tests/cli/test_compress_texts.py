@@ -27,6 +27,7 @@ def call(finished_run, tmp_path, monkeypatch, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_texts_and_a_fine_tuned_model_are_enough(call, tmp_path, monkeypatch, capsys):
     status, out, err = call(*ONLY_PRUNE, "--prune_sparsity", "0.5")
     assert status == 0, err

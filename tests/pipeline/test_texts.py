@@ -68,6 +68,7 @@ def tables(numbers) -> str:
     return console.file.getvalue()
 
 
+@pytest.mark.slow
 def test_the_agreement_is_that_of_both_models_on_texts_that_were_held_out(made, tmp_path):
     numbers, run = made
     data = load_data(args_of(tmp_path))
@@ -84,6 +85,7 @@ def test_the_agreement_is_that_of_both_models_on_texts_that_were_held_out(made, 
     assert (numbers.quality.rows, numbers.data.train_rows) == (len(held_out), len(TEXTS) - len(held_out))
 
 
+@pytest.mark.slow
 def test_there_is_no_accuracy_in_the_report(made):
     numbers, run = made
     found = numbers.quality
@@ -97,6 +99,7 @@ def test_there_is_no_accuracy_in_the_report(made):
     assert numbers.latency[0].speedup > 0
 
 
+@pytest.mark.slow
 def test_the_tables_say_what_was_not_measured(made):
     rows = [line.split("│") for line in tables(made[0]).splitlines() if "│" in line]
     cells = {row[1].strip(): [cell.strip() for cell in row[2:5]] for row in rows}
@@ -105,6 +108,7 @@ def test_the_tables_say_what_was_not_measured(made):
     assert "McNemar exact p" not in cells
 
 
+@pytest.mark.slow
 def test_the_card_says_that_the_accuracy_is_not_known(made):
     numbers, run = made
     cards = [render(CardInput(numbers, "user/name")), (run.compressed / "README.md").read_text(encoding="utf-8")]
@@ -118,6 +122,7 @@ def test_the_card_says_that_the_accuracy_is_not_known(made):
     assert "is not known" not in labelled
 
 
+@pytest.mark.slow
 def test_the_page_says_it_too(made):
     share = f"{100 * made[0].quality.agreement:.1f} %"
     told = reported(made[0], "/tmp", "en")
@@ -125,6 +130,7 @@ def test_the_page_says_it_too(made):
     assert f"36 मजकुरांपैकी {share}" in reported(made[0], "/tmp", "mr")
 
 
+@pytest.mark.slow
 def test_a_report_of_before_opens(made):
     values = report.to_dict(made[0])
     values["quality"] |= {"metric": "accuracy", "baseline": {"accuracy": 0.9}}
@@ -134,6 +140,7 @@ def test_a_report_of_before_opens(made):
     assert "same answer" in tables(old)
 
 
+@pytest.mark.slow
 def test_a_labelled_test_file_is_measured_as_ever_and_all_texts_calibrate(finished_run, tmp_path, monkeypatch):
     write_csv(tmp_path / "labelled.csv", [("mango and iron", "fruit"), ("ganga once", "river"), ("old tin", "metal")])
     monkeypatch.chdir(tmp_path)
@@ -158,6 +165,7 @@ def test_a_teacher_alone_is_learned_from_without_labels(finished_run, tmp_path):
     assert "Trained on 144 texts without labels" in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("agreement", "warns"), [(0.899, True), (0.9, False)])
 def test_models_that_often_disagree_are_warned_of(made, agreement, warns, caplog):
     numbers = replace(made[0], quality=replace(made[0].quality, agreement=agreement))
@@ -182,6 +190,7 @@ def test_the_fewest_texts_leave_enough_to_calibrate_with():
     assert FEWEST_TEXTS - FEWEST_TEXTS // ONE_IN >= FEWEST_CALIBRATION
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl", "t.json", "t.txt"])
 def test_every_kind_of_file_gives_the_same_texts(name, tmp_path):
     path = tmp_path / name
@@ -216,6 +225,7 @@ def test_an_int8_file_is_judged_by_the_same_answers(made, wrong, holds):
     assert findings.agreement == pytest.approx(1 - wrong, abs=0.03)
 
 
+@pytest.mark.slow
 def test_texts_that_moved_are_found_for_an_export(made, tmp_path):
     run = shutil.copytree(made[1].root, tmp_path / "run")
     recipe = run / "recipe.yaml"
@@ -226,6 +236,7 @@ def test_texts_that_moved_are_found_for_an_export(made, tmp_path):
     assert HELD_OUT in open_source(run, data_dir=str(tmp_path)).data.tests
 
 
+@pytest.mark.slow
 def test_what_is_done_with_a_run_works_on_this_one(made, tmp_path, monkeypatch, capsys):
     run = shutil.copytree(made[1].root, tmp_path / "run")
     status, out, err = run_command(monkeypatch, capsys, "push", run, "user/small", "--dry-run")
