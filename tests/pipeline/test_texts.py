@@ -208,6 +208,7 @@ def test_every_kind_of_file_gives_the_same_texts(name, tmp_path):
     assert sorted([*data.train["text"], *data.tests[HELD_OUT]["text"]]) == sorted(TEXTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("wrong", "holds"), [(0.05, True), (0.2, False)])
 def test_an_int8_file_is_judged_by_the_same_answers(made, wrong, holds):
     source = open_source(made[1].root)
