@@ -102,10 +102,12 @@ def assert_same_run(first, second):
 
 @pytest.mark.parametrize("pairs", [False, True], ids=["texts", "pairs"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_training_is_that_with_logits_worked_out_by_hand(tmp_path, kind, pairs):
-    both = trained(tmp_path, kind, pairs=pairs, **PRUNE)
+@pytest.mark.parametrize("method", ["movement", "obs"])
+def test_training_is_that_with_logits_worked_out_by_hand(tmp_path, kind, pairs, method):
+    prune = {**PRUNE, "prune_method": method}
+    both = trained(tmp_path, kind, pairs=pairs, **prune)
     by_hand = {"own": False, "teacher": ByHand(model_for(TEACHERS, kind, seed=1), pairs=pairs)}
-    assert_same_run(both, trained(tmp_path, kind, pairs=pairs, **by_hand, **PRUNE))
+    assert_same_run(both, trained(tmp_path, kind, pairs=pairs, **by_hand, **prune))
     assert all(loss > 1e-4 for loss in logged(both, "loss_distill"))
 
 

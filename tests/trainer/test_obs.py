@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, TrainerCallback
 
+from tests.helpers.distilling import KINDS, TaskRows, model_for
 from tests.helpers.tiny_models import build
 from tests.helpers.training import PRUNE, differing, logged, make_trainer, new_model
 from tests.scripts import own_classes
@@ -56,6 +57,24 @@ def test_without_a_step_the_model_is_pruned_and_answers_like_it_alone_would(mode
     trainer.save_model(str(tmp_path / "small"))
     reopened = AutoModelForSequenceClassification.from_pretrained(tmp_path / "small")
     assert max_logit_difference(small, reopened, batch) < 1e-5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_task_keeps_its_answers_better_than_by_magnitudes(kind, tmp_path):
+    dense, rows = model_for(kind), TaskRows(64, kind)
+    batch = {name: values for name, values in rows.batch().items() if name in ("input_ids", "attention_mask")}
+
+    def distance(**fields):
+        trainer = make_trainer(tmp_path, model=copy.deepcopy(dense), rows=rows, distill_teacher="self", **fields)
+        trainer.train()
+        return (answers(trainer.model, batch) - answers(dense, batch)).square().mean().item()
+
+    magnitude = {**PRUNE, "prune_method": "magnitude", "max_steps": 1, "learning_rate": 0.0, "prune_start": 0.0}
+    assert distance(**ONLY_PRUNE) < 0.8 * distance(**magnitude)
+    trainer = make_trainer(tmp_path, model=dense, rows=rows, distill_teacher="self", distill_hidden=1.0, **OBS)
+    trainer.train()
+    losses = logged(trainer, "loss_hidden")
+    assert min(losses[1:]) < losses[0]
 
 
 def test_it_is_closer_to_the_dense_model_than_magnitudes_are(tmp_path):
