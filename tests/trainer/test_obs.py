@@ -71,10 +71,11 @@ def test_every_task_keeps_its_answers_better_than_by_magnitudes(kind, tmp_path):
 
     magnitude = {**PRUNE, "prune_method": "magnitude", "max_steps": 1, "learning_rate": 0.0, "prune_start": 0.0}
     assert distance(**ONLY_PRUNE) < 0.8 * distance(**magnitude)
-    trainer = make_trainer(tmp_path, model=dense, rows=rows, distill_teacher="self", distill_hidden=1.0, **OBS)
+    taught = {"distill_teacher": "self", "distill_hidden": 1.0, "distill_alpha": 1.0, "max_steps": 30}
+    trainer = make_trainer(tmp_path, model=dense, rows=rows, **OBS, **taught)
     trainer.train()
     losses = logged(trainer, "loss_hidden")
-    assert min(losses[1:]) < losses[0]
+    assert sum(losses[-5:]) < sum(losses[:5])
 
 
 def test_it_is_closer_to_the_dense_model_than_magnitudes_are(tmp_path):
