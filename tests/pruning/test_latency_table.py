@@ -167,6 +167,15 @@ def test_measuring_does_not_change_the_random_state(tmp_path):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_second_order_corrects_the_table_when_it_prunes(tmp_path):
+    fields = {**SPEED, "prune_method": "obs", "prune_speedup": 1.2, "num_train_epochs": 0, "max_steps": -1}
+    trainer = make_trainer(tmp_path, model=wide(2), **fields)
+    assert json.loads((tmp_path / TABLE_NAME).read_text())["table"]["correction"] == 1.0
+    trainer.train()
+    assert json.loads((tmp_path / latency_table.CORRECTION_FILE).read_text())["correction"] > 0
+    assert trainer.compression.sparsity > 0.1
+
+
 # The run
 
 

@@ -27,6 +27,7 @@ from ..utils.files import write_json
 from . import masks
 from .config import PruningSpec, spec_of
 from .latency_target import LatencyTable
+from .scores import METHODS
 from .selection import Structure
 from .shrinking import compact_outline
 from .structure import select_structure
@@ -119,7 +120,7 @@ def measure_latency_table(
     *,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Measure a latency table, and correct it so that the target speed-up is reached.
+    """Measure a latency table, and correct it so that the target speed-up is reached (with `obs`: see `corrected_structure`).
 
     Args:
         dense: the model that the speed-up is relative to.
@@ -137,7 +138,8 @@ def measure_latency_table(
     dense, layers = timed_part(dense), layers_of(model)
     heads, neurons = _largest_sizes(layers)
     steps = itertools.count(1)
-    total = ROUNDS + WARMUP + CORRECTIONS * (CHECK_ROUNDS + WARMUP)
+    at_once = METHODS[spec.method].second_order  # it is corrected when the structure is chosen, which is soon
+    total = ROUNDS + WARMUP + (0 if at_once else CORRECTIONS * (CHECK_ROUNDS + WARMUP))
 
     def tick() -> None:
         on_step(next(steps), total)
@@ -160,7 +162,9 @@ def measure_latency_table(
         return _structure_by_random_scores(layers, _with_table(spec, table, dense_ms))
 
     table = _table(measured, heads[0], neurons[0], sum(layer.uses for layer in layers), place)
-    return {"table": asdict(_corrected(table, spec.speedup or 1.0, find, speedup_of)), "dense_ms": dense_ms}
+    if not at_once:
+        table = _corrected(table, spec.speedup or 1.0, find, speedup_of)
+    return {"table": asdict(table), "dense_ms": dense_ms}
 
 
 def _correction_for(model, spec: PruningSpec, select: Callable[[PruningSpec], Structure]) -> float:
