@@ -29,6 +29,7 @@ METHOD_TAGS = {
     "movement": ["block-movement-pruning"],
     "soft_movement": ["block-movement-pruning"],
     "magnitude": ["magnitude-pruning"],
+    "obs": ["optimal-brain-surgeon"],
 }
 PIPELINES = frozenset({"text-classification", "token-classification", "question-answering"})
 NO_DATASET = "custom"  # the Hub requires a dataset type; we do not make up an id

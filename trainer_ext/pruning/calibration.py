@@ -29,7 +29,7 @@ from .second_order import damped, root_of
 Batch = Mapping[str, Any]
 T = TypeVar("T")
 TEXTS = 1024  # of a training set that are read
-TOKENS = 128 * TEXTS  # that are read, whatever the number of texts
+TOKENS = 48 * TEXTS  # about the most that are read, whatever the number of texts
 FEWEST_TEXTS = 16
 BATCH_SIZE = 32
 
