@@ -20,8 +20,8 @@ PLACES = [
     ({"rename": "*/run/baseline"}, ["logs/baseline.json", ".baseline.part/model.safetensors"]),
     ({"remove": "*/checkpoints/baseline"}, ["baseline", "checkpoints/baseline"]),
     ({"call": ["pruning/shrinking.py", 12]}, ["baseline", "checkpoints/compressed"]),
-    ({"rename": "*/run/masked"}, ["logs/compressed.json", ".masked.part/model.safetensors"]),
-    ({"rename": "*/run/compressed"}, ["masked", ".compressed.part/model.safetensors"]),
+    ({"rename": "*/run/masked"}, ["checkpoints/compressed", ".masked.part/model.safetensors"]),
+    ({"rename": "*/run/compressed"}, ["masked", "logs/compressed.json", ".compressed.part/model.safetensors"]),
     ({"rename": "*/compressed/README.md"}, ["masked", "compressed", "compressed/.README.md.*.part", "checkpoints"]),
 ]
 
