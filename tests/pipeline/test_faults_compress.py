@@ -19,8 +19,8 @@ PLACES = [
     ({"open": "*/baseline/checkpoint-*/trainer_state.json", "bytes": 90, "nth": 2}, ["checkpoints/baseline"]),
     ({"rename": "*/run/baseline"}, ["logs/baseline.json", ".baseline.part/model.safetensors"]),
     ({"remove": "*/checkpoints/baseline"}, ["baseline", "checkpoints/baseline"]),
-    ({"call": ["pruning/shrinking.py", 12]}, ["baseline", "checkpoints/compressed"]),
-    ({"rename": "*/run/masked"}, ["checkpoints/compressed", ".masked.part/model.safetensors"]),
+    ({"rename": "*/run/masked"}, ["baseline", "checkpoints/compressed", ".masked.part/model.safetensors"]),
+    ({"call": ["pruning/shrinking.py", 12]}, ["baseline", "masked", "checkpoints/compressed"]),
     ({"rename": "*/run/compressed"}, ["masked", "logs/compressed.json", ".compressed.part/model.safetensors"]),
     ({"rename": "*/compressed/README.md"}, ["masked", "compressed", "compressed/.README.md.*.part", "checkpoints"]),
 ]

@@ -273,10 +273,10 @@ class _RunTrainer(DistillPruneTrainer):
 
     def shrink(self) -> CompressionResult:
         """Save the model with its masks, then replace it by the smaller one."""
-        shutil.rmtree(self.masked, ignore_errors=True)  # an earlier start was killed before it wrote `compressed/`
-        with whole_folder(self.masked) as folder:
-            model = self.accelerator.unwrap_model(self.model)
-            model.save_pretrained(folder, state_dict=model.state_dict())
+        if not self.masked.is_dir():  # else an earlier start was killed behind this, and its model has the same bits
+            with whole_folder(self.masked) as folder:
+                model = self.accelerator.unwrap_model(self.model)
+                model.save_pretrained(folder, state_dict=model.state_dict())
         return super().shrink()
 
 
