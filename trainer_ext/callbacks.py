@@ -10,10 +10,8 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from .benchmark.energy import Meter, check_country
-from .models.architectures import find_encoder
-from .pruning import calibration, latency_table, masks, one_shot, schedules
+from .pruning import latency_table, masks, one_shot, schedules
 from .pruning.config import spec_of
-from .pruning.preflight import same_random_state
 from .pruning.scores import METHODS
 
 logger = logging.getLogger(__name__)
@@ -84,11 +82,7 @@ def _has_open_structure(model) -> bool:
 
 def _freeze(model, args, state, loader) -> None:
     if METHODS[spec_of(model).method].second_order:
-        with same_random_state():  # what reads the rows may draw numbers, and a resumed run does not read them again
-            batches = calibration.training_batches(loader, find_encoder(model)[1].device)
-        one_shot.prune_masked(
-            model, batches, folder=args.output_dir, is_main=args.process_index == 0, progress=not args.disable_tqdm
-        )
+        one_shot.prune_for_training(model, loader, args)
     else:
         latency_table.recalibrate_and_freeze(model, args)
     _forget_best(state)

@@ -50,6 +50,10 @@ class LatencyTable:
         """Return the milliseconds of one feed-forward block with so many neurons."""
         return np.interp(neurons, self.neurons, self.ffn_ms)
 
+    def budget(self, dense_ms: float, speedup: float) -> float:
+        """Return the milliseconds that the blocks may take, so that a model is so many times as fast as the dense one."""
+        return dense_ms / (speedup * self.correction) - self.fixed_ms
+
     def total_ms(self, heads: Sequence[int], neurons: Sequence[int], uses: Sequence[int]) -> float:
         """Return the milliseconds of a model with so many heads and neurons per layer, each layer run `uses` times."""
         blocks = self.attention(np.asarray(heads)) + self.ffn(np.asarray(neurons))
@@ -92,7 +96,7 @@ def fastest_structure(
         ValueError: If the speed-up cannot be reached, with the highest one that can.
     """
     sizes = [len(part) for part in head_scores], [len(part) for part in neuron_scores]
-    budget = dense_ms / (speedup * table.correction) - table.fixed_ms
+    budget = table.budget(dense_ms, speedup)
     least_heads = [0] * len(uses) if prune_heads and not equal else sizes[0]
     least = table.total_ms(least_heads, [0] * len(uses) if prune_neurons else sizes[1], uses) - table.fixed_ms
     if least > budget:

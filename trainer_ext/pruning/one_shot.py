@@ -1,12 +1,13 @@
 """One-shot pruning: a smaller model in minutes, from a fine-tuned one and texts without labels, with no training.
 
-1. One pass of the dense model over the texts gives the second statistics of the inputs of each block (`calibration`).
+1. One pass of the dense model over the texts gives the statistics of each block (`calibration`), and one back
+   what errors there do to the answers.
 2. `second_order` ranks the heads and neurons of each block, and says what removing them costs.
 3. `budget` chooses how many stay in each block, so that the sum of the costs is smallest.
 4. Those that stay make up for the others, by least squares, and `shrinking` cuts the others out.
 
-`prune` does this for a model and a list of texts. `prune_masked` does it for a model with masks, at the step of a training
-where `prune_method="obs"` prunes; the training then goes on with that structure.
+`prune` does this for a model and a list of texts; `prune_for_training` for a model with masks and the data of a training, where
+`prune_method="obs"` prunes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from accelerate.utils import broadcast, send_to_device
@@ -34,16 +35,20 @@ from ..utils.finite import check_given
 from ..utils.training import known_arguments
 from . import masks
 from .budget import Levels, choose
-from .calibration import FEWEST_TEXTS, Batch, Statistics, collect, encode, matrices_of, spread
+from .calibration import FEWEST_TEXTS, Batch, Statistics, collect, encode, matrices_of, spread, training_batches
 from .config import PruningSpec
 from .latency_table import corrected_structure, machine
 from .latency_target import LatencyTable
+from .preflight import same_random_state
 from .prepare import latency_for
 from .second_order import Curve, compensated, removal_curve, with_bias
 from .selection import Structure, whole_vectors
 from .shrinking import in_precision
 from .structure import select_structure
 from .verify import shrink_and_verify
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 T = TypeVar("T")
 NEURON_LEVELS = 64  # levels of a feed-forward block
@@ -73,9 +78,7 @@ def choose_structure(layers: Sequence[EncoderLayer], curves: Sequence[Curve], sp
         ValueError: If the target is out of reach.
     """
     if spec.structure == "plain":  # one width for all layers: the curves decide which neurons stay
-        ranks = [
-            torch.empty(len(curve.order)).scatter_(0, torch.tensor(curve.order), _ascending(curve)) for curve in curves
-        ]
+        ranks = [torch.tensor(curve.order).argsort().float() for curve in curves]  # what goes last has the highest
         return select_structure(list(layers), spec, ranks[::2], ranks[1::2])
     table = LatencyTable(**spec.latency["table"]) if spec.latency is not None else None
     blocks = []
@@ -90,18 +93,14 @@ def choose_structure(layers: Sequence[EncoderLayer], curves: Sequence[Curve], sp
             price = table.attention if heads else table.ffn
             costs = [float(layer.uses * price(count)) for count in counts]
         blocks.append(Levels(counts, costs, errors))
-    if table is None or spec.latency is None or spec.speedup is None:
+    if table is not None and spec.latency is not None and spec.speedup is not None:
+        budget = table.budget(spec.latency["dense_ms"], spec.speedup)
+    else:
         weights = prunable_weights(list(layers))
         budget = (1 - spec.sparsity_of(weights)) * weights
-    else:
-        budget = spec.latency["dense_ms"] / (spec.speedup * table.correction) - table.fixed_ms
     kept = choose(blocks, budget)
     ids = [curve.kept(count) for curve, count in zip(curves, kept, strict=True)]
     return Structure(ids[::2], ids[1::2])
-
-
-def _ascending(curve: Curve) -> torch.Tensor:
-    return torch.arange(len(curve.order), dtype=torch.float32)
 
 
 def _head_counts(layer: EncoderLayer, spec: PruningSpec) -> list[int]:
@@ -165,11 +164,28 @@ def prune_masked(model, batches: Sequence[Batch], *, folder: str | Path, is_main
         curves = list(_counted(curves_of(layers, statistics), bar, task))
     structure = corrected_structure(model, partial(choose_structure, layers, curves), folder=folder, is_main=is_main)
     close(layers, statistics, structure)
-    for matrix in matrices_of(
-        layers
-    ):  # devices round differently, and DistributedDataParallel does not compare weights
+    # Devices round differently, and DistributedDataParallel does not compare weights.
+    for matrix in matrices_of(layers):
         broadcast([matrix.original] if matrix.bias is None else [matrix.original, matrix.bias])
     masks.freeze(model, structure)
+
+
+def prune_for_training(model, loader: Any, args: TrainingArguments) -> None:
+    """Prune a model with masks with rows of a training set; no random number is drawn, as when a run is resumed.
+
+    Args:
+        model: as for `prune_masked`.
+        loader: the data loader of the training.
+        args: its arguments.
+
+    Raises:
+        InputError: If the rows cannot be read, are too few, or the weights are NaN or infinite.
+        ValueError: If the target is out of reach.
+    """
+    with same_random_state():
+        batches = training_batches(loader, find_encoder(model)[1].device)
+        folder, is_main = str(args.output_dir), args.process_index == 0
+        prune_masked(model, batches, folder=folder, is_main=is_main, progress=not args.disable_tqdm)
 
 
 def _counted(steps: Iterable[T], bar: Progress, task: TaskID) -> Iterator[T]:

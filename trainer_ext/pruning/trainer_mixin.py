@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..distillation.collator import TeacherCollator, split_inputs
 from ..errors import InputError
-from ..models.architectures import find_encoder, is_stock
+from ..models.architectures import is_stock
 from ..utils.checkpoints import STATE
 from . import masks, one_shot, preflight
-from .calibration import training_batches
 from .config import PruningSpec, spec_of
 from .scores import METHODS
 from .selection import Structure
@@ -90,9 +89,7 @@ class ShrinkMixin(_Base):
                 self._shrink_as(stored, spec, checkpoint)
             return stored
         with preflight.same_random_state():  # as for a run that is resumed
-            batches = training_batches(self.get_train_dataloader(), find_encoder(model)[1].device)
-            folder, is_main = str(self.args.output_dir), self.args.process_index == 0
-            one_shot.prune_masked(model, batches, folder=folder, is_main=is_main, progress=not self.args.disable_tqdm)
+            one_shot.prune_for_training(model, self.get_train_dataloader(), self.args)
             found = {"spec": asdict(spec), "result": asdict(self.shrink())}
         found["spec"].pop("latency")
         return found
