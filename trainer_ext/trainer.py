@@ -197,7 +197,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
             yield self._attach(copy.deepcopy(model))
         finally:
             self._dense, self.distillation = True, None
-            vars(self).pop("loss_is_scaled_for_ga", None)
+            self._mark_loss_as_scaled(False)
 
     def _dense_run_of(self, model: PreTrainedModel, searching: bool) -> DenseRun | None:
         """Return how long to train dense first, and compressed after it; None if there is to be no dense training."""
@@ -256,11 +256,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
                 raise ValueError(
                     f"{name}={getattr(options, name)} needs a teacher: give distill_teacher, or teacher=..."
                 )
-        if self._compresses:
-            # compute_loss divides our loss over the accumulated batch; Trainer must not do it again.
-            self.loss_is_scaled_for_ga = True
-        else:
-            vars(self).pop("loss_is_scaled_for_ga", None)
+        self._mark_loss_as_scaled(self._compresses)
         return student
 
     def _open_teacher(self, name: str, model: PreTrainedModel) -> PreTrainedModel:

@@ -13,6 +13,7 @@ import torch
 from transformers import TrainingArguments
 
 from .pruning.config import PruningSpec
+from .utils.compat import cpu_has_bf16
 
 logger = logging.getLogger(__name__)
 
@@ -298,12 +299,6 @@ def _check_inner_layers(args: DistillPruneTrainingArguments) -> None:
         raise ValueError(f"distill_layers must be a list of layers in [0, depth of the teacher], got {layers!r}.")
     if len(set(layers)) < len(layers):
         raise ValueError(f"distill_layers names a layer twice: {layers!r}.")
-
-
-def cpu_has_bf16() -> bool:
-    """Return whether this processor multiplies bf16 in hardware (AVX512-BF16, AMX-BF16, or Arm's BF16)."""
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))
 
 
 def resolve_fp16(args: TrainingArguments) -> None:

@@ -35,8 +35,8 @@ from trainer_ext.cli.app import Debug, fail
 from trainer_ext.data.corpus import read_corpus
 from trainer_ext.errors import InputError
 from trainer_ext.pipeline.scratch import small_bert, train_tokenizer
-from trainer_ext.training_args import cpu_has_bf16
 from trainer_ext.utils.checkpoints import last_checkpoint
+from trainer_ext.utils.compat import cpu_has_bf16
 from trainer_ext.utils.imports import quiet
 
 DROPOUT = 0.1  # for fine-tuning; pre-training for few epochs needs none (Geiping & Goldstein 2023, Cramming)

@@ -9,7 +9,7 @@ from transformers import AutoModelForSequenceClassification, Trainer, TrainingAr
 
 from tests.helpers.publishing import CLIENT_WARNS
 from tests.helpers.training import PRUNE, Rows, arguments, new_model
-from trainer_ext import DistillPruneTrainer, DistillPruneTrainingArguments
+from trainer_ext import DistillPruneMixin, DistillPruneTrainer, DistillPruneTrainingArguments
 from trainer_ext.errors import HubError
 from trainer_ext.hub.staging import CARD
 
@@ -160,6 +160,31 @@ def test_a_card_needs_no_hub(tmp_path, hub):
     assert {"- knowledge-distillation", "- pruned", "- topics", "license: mit"} <= set(card.splitlines())
     assert "checked on 8 texts" in card
     assert not hub.requests
+
+
+class OwnPush(Trainer):
+    """A script's class for a Trainer that did not know `private` yet."""
+
+    def push_to_hub(self, commit_message="mine", blocking=True, token=None, revision=None):
+        return super().push_to_hub(commit_message, blocking, token, revision)
+
+
+class OwnPushThatCompresses(DistillPruneMixin, OwnPush):
+    pass
+
+
+@pytest.mark.parametrize("cls", [DistillPruneTrainer, OwnPushThatCompresses])
+@pytest.mark.parametrize(
+    "fields", [{}, pytest.param({"distill_teacher": "self"}, marks=pytest.mark.slow)], ids=["plain", "distilled"]
+)
+def test_the_wish_for_a_private_repository_is_never_dropped(tmp_path, hub, cls, fields):
+    trainer = make(tmp_path, hub, cls, push_to_hub=False, **fields)
+    if fields:
+        trainer.train()
+    trainer.push_to_hub(private=True)
+    assert HfApi().model_info(REPO).private
+    assert "model.safetensors" in hub.files(REPO)
+    assert trainer.args.hub_private_repo is None
 
 
 def test_masks_are_not_published(tmp_path, hub):

@@ -7,8 +7,8 @@ import pytest
 
 from tests.helpers.damage import bytes_of, unequal
 from tests.helpers.killing import KILLED
-from trainer_ext.training_args import cpu_has_bf16
 from trainer_ext.utils.checkpoints import is_complete
+from trainer_ext.utils.compat import cpu_has_bf16
 
 SEED = 8
 EVENTS = ("on_step_begin", "on_pre_optimizer_step", "on_optimizer_step", "on_step_end", "on_log", "on_save")

@@ -7,7 +7,9 @@ import torch
 
 from tests.helpers.training import PRUNE, arguments, logged, make_trainer, new_model
 from trainer_ext import training_args
-from trainer_ext.training_args import cpu_has_bf16, resolve_fp16
+from trainer_ext.training_args import resolve_fp16
+from trainer_ext.utils import compat
+from trainer_ext.utils.compat import cpu_has_bf16
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +23,8 @@ def processor(monkeypatch):
     """Pretend a processor with or without bf16 arithmetic."""
 
     def pretend(**capabilities):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+        monkeypatch.setattr(compat, "TORCH", (2, 11))
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
 
     return pretend
 

@@ -13,7 +13,7 @@ import torch
 
 from tests.helpers import training
 from tests.helpers.training import PRUNE, differing, make_trainer, new_model, resumable_run
-from trainer_ext.training_args import cpu_has_bf16
+from trainer_ext.utils.compat import cpu_has_bf16
 
 pytestmark = pytest.mark.slow
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from ..utils.checkpoints import is_past_the_end
+from ..utils.compat import ScaledLossMixin
 from ..utils.training import call_as_known, is_overridden
 from .collator import TeacherCollator, split_inputs
 from .losses import IGNORED, LossTerms
@@ -24,7 +25,7 @@ else:
     _Base = object
 
 
-class LossMixin(_Base):
+class LossMixin(ScaledLossMixin, _Base):
     """Adds the loss terms of a Trainer that has `distillation`, `_options` and `_compresses`."""
 
     if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class LossMixin(_Base):
         """
         labels = batch.get("labels", batch.get("start_positions"))
         if num_items_in_batch is None or labels is None:
-            return 1.0 / self.current_gradient_accumulation_steps
+            return 1.0 / self._micro_batches
         share = labels.ne(IGNORED).sum() / cast(torch.Tensor, num_items_in_batch).clamp(min=1)
         return share * self.accelerator.num_processes if self.args.average_tokens_across_devices else share
 

@@ -23,6 +23,7 @@ from ..errors import one_line
 from ..models.architectures import is_stock
 from ..models.custom import check_publishable, save_custom
 from ..utils.checkpoints import begin_checkpoint
+from ..utils.compat import private_repository
 from ..utils.training import call_as_known
 from .client import explain_error, look
 from .sanitize import valid_ids
@@ -123,15 +124,19 @@ class HubMixin:
             HubError: The Hub or the network failed; the call can be repeated.
         """
         if not self._compresses or (self.compression is None and not is_stock(self.model)):
-            named = {"blocking": blocking, "token": token, "revision": revision, "private": private}
-            return call_as_known(super().push_to_hub, commit_message, **named, **kwargs)
+            named = {"blocking": blocking, "token": token, "revision": revision}
+            with private_repository(self, private) as known:
+                return call_as_known(super().push_to_hub, commit_message, **named, **known, **kwargs)
         if hasattr(self.model, "pruning"):
             raise ValueError("The model still has its masks: call train() to the end, or shrink(), before publishing.")
         check_publishable(self.model)
         token = token if token is not None else self.args.hub_token
         if self.hub_model_id is None:
-            with explain_error(self.args.hub_model_id or Path(self.args.output_dir).name):
-                self.init_hf_repo(token=token, private=private)
+            with (
+                explain_error(self.args.hub_model_id or Path(self.args.output_dir).name),
+                private_repository(self, private) as known,
+            ):
+                call_as_known(self.init_hf_repo, token=token, **known)
         with self._staged(keep=not blocking) as folder:
             gone = []
             if self.is_world_process_zero():
@@ -145,9 +150,9 @@ class HubMixin:
                 refuse_leaks(folder, Path(self.args.output_dir), self.args.hub_token, token)
                 verify_saved(self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False), folder)
                 gone = stale(remote.files, folder)
-            with explain_error(self.hub_model_id or ""):
-                named = {"blocking": blocking, "token": token, "revision": revision, "private": private}
-                done = call_as_known(super().push_to_hub, commit_message, **named, **kwargs)
+            with explain_error(self.hub_model_id or ""), private_repository(self, private) as known:
+                named = {"blocking": blocking, "token": token, "revision": revision}
+                done = call_as_known(super().push_to_hub, commit_message, **named, **known, **kwargs)
                 if gone:
                     api.delete_files(self.hub_model_id, gone, revision=revision or self.args.hub_revision)
         return done

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from operator import attrgetter
 from typing import Any
 
 import torch
 
+from ..utils.compat import precision_settings
 from .architectures import find_encoder, is_stock
 
 TOLERANCE = 1e-5
-# The parts of `torch.backends` with `fp32_precision`, general ones before those that inherit from them.
-_FP32_PRECISION = attrgetter(
-    *("cudnn", "cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
-)
 
 
 def allowed_difference(logits: torch.Tensor) -> float:
@@ -120,7 +116,7 @@ def full_precision() -> Iterator[None]:
     With TF32, bf16 or autocast allowed, the logits of two models that compute the same function differ by about 1e-3.
     Every comparison of logits therefore runs under this.
     """
-    settings = [torch.backends, *_FP32_PRECISION(torch.backends)]
+    settings = precision_settings()
     before, matmul, cudnn = [], None, None
     # The older getters raise if a newer setting contradicts them; then only the newer one is restored.
     with contextlib.suppress(RuntimeError):
