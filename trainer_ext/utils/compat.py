@@ -28,6 +28,7 @@ class ScaledLossMixin:
     With transformers >= 5.19, `loss_is_scaled_for_ga` alone is enough.
     """
 
+    loss_is_scaled_for_ga: bool | None
     _loss_is_scaled = False
     _micro_batches = 1
 
