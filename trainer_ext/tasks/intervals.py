@@ -11,7 +11,16 @@ from scipy import stats
 
 
 def wilson_interval(correct: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's score interval of the proportion of ``correct`` rows among ``n``."""
+    """Return Wilson's score interval of a proportion.
+
+    Args:
+        correct: rows that are right.
+        n: all rows, at least 1.
+        confidence: in (0, 1).
+
+    Raises:
+        ValueError: A number is out of range.
+    """
     _check_confidence(confidence)
     if n < 1 or not 0 <= correct <= n:
         raise ValueError(f"correct={correct} of n={n} is not a proportion; need n >= 1 and 0 <= correct <= n.")

@@ -37,7 +37,12 @@ Statistics = dict[str, tuple[Callable[[np.ndarray], float], np.ndarray]]
 
 
 def accuracy(predictions: ArrayLike, references: ArrayLike) -> float:
-    """Return the fraction of rows where prediction and reference, both [rows], are equal."""
+    """Return the fraction of rows where prediction and reference are equal.
+
+    Args:
+        predictions: class ids, `[rows]`.
+        references: the right ones, `[rows]`.
+    """
     predictions, references = _labels(predictions=predictions, references=references)
     return float(np.mean(predictions == references))
 
@@ -47,6 +52,10 @@ def macro_f1(predictions: ArrayLike, references: ArrayLike) -> float:
 
     It equals scikit-learn's ``f1_score(references, predictions, average="macro", labels=numpy.unique(references),
     zero_division=0)``, but is computed from counts, which is fast enough to resample.
+
+    Args:
+        predictions: class ids, `[rows]`.
+        references: the right ones, `[rows]`.
     """
     predictions, references = _labels(predictions=predictions, references=references)
     size = 1 + int(max(predictions.max(), references.max()))
