@@ -141,7 +141,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
             check_one_device(self.args)
         if self.distillation or self._dense:
             check_rows(self.train_dataset, self.data_collator, remove_unused_columns=self.args.remove_unused_columns)
-        if self._spec is not None and METHODS[self._spec.method].second_order and self.train_dataset is not None:
+        if self._prunes_at_once and self.train_dataset is not None:
             check_training_set(self.train_dataset)
         self._add_pruning_callback()
 
@@ -418,11 +418,16 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
                 logs |= self._terms.means(self.accelerator.reduce)
             if hasattr(self.model, "pruning"):
                 logs["sparsity"] = masks.current_sparsity(self.model)
-            elif self.compression is not None:
+            elif self._prunes_at_once and self.compression is not None:
                 logs["sparsity"] = self.compression.sparsity
             if self._compresses and not self._diverged:  # warn once
                 self._diverged = finite.warn(logs, self.state.global_step, scaler=self.accelerator.scaler)
         call_as_known(super().log, logs, start_time=start_time)
+
+    @property
+    def _prunes_at_once(self) -> bool:
+        """Whether the method prunes before the first step, so that the steps train the small model."""
+        return self._spec is not None and METHODS[self._spec.method].second_order
 
     @property
     def _options(self) -> DistillPruneTrainingArguments:

@@ -1,9 +1,10 @@
-"""Compare our models with six other ways to make a model small, from one baseline on one machine in one run.
+"""Compare our models with other ways to make a model small, from one baseline on one machine in one run.
 
-The peers are nn_pruning's hybrid, dropped layers, magnitude, int8 alone, Torch-Pruning and a smaller BERT trained as in
-TextBrewer. All have the same baseline, teacher, epochs, batch size, learning rate and seed. A finished arm is not trained
-again. At the end all models are timed in turns, in PyTorch fp32 and OpenVINO int8, and the frontiers are compared at the
-latency of each of their points.
+The peers are nn_pruning's hybrid, block movement pruning, dropped layers, magnitude, masks alone, int8 alone, Torch-Pruning
+and a smaller BERT trained as in TextBrewer. All have the same baseline, teacher, epochs, batch size, learning rate and seed.
+A finished arm is not trained again. At the end all models are timed in turns, in PyTorch fp32 and OpenVINO int8, and the
+frontiers are compared at the latency of each of their points. Two rivals that are no transformers stand in a table of their
+own: a linear classifier, and averaged token vectors.
 
 Target: our frontier is on or above that of every peer. Outcomes are in recipes/benchmarks/README.md.
 
@@ -24,6 +25,7 @@ from rich.console import Console
 
 from recipes.benchmarks.peers_arms import ARMS, BASELINE
 from recipes.benchmarks.peers_plot import plot
+from recipes.benchmarks.peers_rivals import make_rivals, time_from_texts
 from recipes.benchmarks.peers_table import details, summary
 from recipes.benchmarks.peers_training import INT8, TORCH, judge, keep, open_setting, train_arm, train_baseline
 from trainer_ext.benchmark.runner import benchmark
@@ -75,6 +77,10 @@ def main(
         if BASELINE not in {folder.name for folder in finished}:
             raise InputError(f"There is no finished baseline in {output}; run without --no-training.")
         record |= measure(finished, shapes, repeats=repeats, threads=threads, console=console)
+        setting = open_setting(asked, output / BASELINE)
+        record["rivals"] = make_rivals(setting, output)
+        first = [folder for folder in finished if folder.name in {BASELINE, *(f"{name}@{seed[0]}" for name in names)}]
+        record["from_texts"] = {folder.name.split("@")[0]: time_from_texts(setting, folder) for folder in first}
         write_json(output / "peers.json", record)
         write_text(output / "peers.md", f"{summary(record)}\n{details(record)}")
         plot(record, [output / "peers.png", output / "peers.svg"])

@@ -18,13 +18,18 @@ from recipes.benchmarks.nn_pruning_hybrid import HybridTrainer
 from recipes.benchmarks.peers_training import Setting, taught, untrained
 from trainer_ext.errors import InputError
 from trainer_ext.models.architectures import layers_of
+from trainer_ext.pruning import masks
+from trainer_ext.pruning.calibration import matrices_of
+from trainer_ext.pruning.config import PruningSpec
 from trainer_ext.pruning.layer_dropping import drop_layers
+from trainer_ext.pruning.one_shot import choose_structure
+from trainer_ext.pruning.second_order import Curve
 from trainer_ext.pruning.shrinking import compact_outline, filled, shrink
 
 OURS = "trainer_ext"
 BASELINE = "baseline"
 INT8_ALONE = "int8 alone"
-GRADIENT_ROWS = 1024  # training texts for the Taylor importance
+GRADIENT_ROWS = 1024  # training texts for the importance of Torch-Pruning and of the masks of Kwon et al.
 ROUND_TO = 8  # widths of Torch-Pruning are multiples of this
 
 
@@ -157,12 +162,67 @@ def cut(model, *, ratio: float, importance: str):
     return filled(compact_outline(dense, sizes, {}), model.zero_grad() or model, model.state_dict())
 
 
-def add_gradients(model, setting: Setting) -> None:
-    """Sum the gradients of the task loss over training texts, without dropout."""
+def fisher_masks(setting: Setting, *, sparsity: float):
+    """Remove the heads and neurons whose masks have the least Fisher information, without compensation or training.
+
+    The first step of Kwon et al. (2022, arXiv 2204.09656): each head and neuron has a mask of 1, and the squared gradient of
+    the task loss by it, summed over labelled training texts, says what removing it costs (section 4.2).
+
+    Args:
+        setting: What the arms share.
+        sparsity: Fraction of the encoder to remove.
+    """
+    model = setting.dense()
+    layers = layers_of(model)
+    spec = PruningSpec("obs", sparsity, "head", 1, "neuron", 0.0, 1.0)
+    curves = [_mask_curve(scores) for scores in mask_information(model, layers, setting)]
+    masks.freeze(masks.attach(model, spec), choose_structure(layers, curves, spec))
+    return shrink(model)[0]
+
+
+def _mask_curve(scores: torch.Tensor) -> Curve:
+    """Return a curve that removes the lowest scores first; their sum is the error."""
+    ordered, order = scores.sort()
+    return Curve(order.tolist(), torch.cat([ordered.new_zeros(1), ordered.cumsum(0)]))
+
+
+def mask_information(model, layers, setting: Setting) -> list[torch.Tensor]:
+    """Return the summed squared gradients by the masks of the heads, then of the neurons, of each layer in turn."""
+    found = []
+    for layer in layers:
+        found += [torch.zeros(layer.heads), torch.zeros(layer.neurons)]
+    inputs: dict[int, torch.Tensor] = {}
+
+    def hook(index):
+        def keep(module, given):
+            inputs[index] = given[0].requires_grad_() if not given[0].requires_grad else given[0]
+            inputs[index].retain_grad()
+
+        return keep
+
+    matrices = matrices_of(layers)
+    handles = [matrix.linear.register_forward_pre_hook(hook(index)) for index, matrix in enumerate(matrices)]
+    for batch in _labelled_batches(setting):
+        model.eval()(**batch).loss.backward()
+        for index, total in enumerate(found):
+            product = (inputs[index] * inputs[index].grad).detach().unflatten(-1, (len(total), -1))
+            total += product.sum((1, 3)).square().sum(0)  # [texts, tokens, heads, size of a head]
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def _labelled_batches(setting: Setting):
+    """Return batches of the training texts that gradients are taken from."""
     rows = setting.encoded.train
     rows = rows.shuffle(seed=setting.recipe.training.seed).select(range(min(GRADIENT_ROWS, len(rows))))
     size = setting.recipe.training.per_device_train_batch_size
-    for batch in DataLoader(rows, batch_size=size, collate_fn=setting.rows["data_collator"]):
+    return DataLoader(rows, batch_size=size, collate_fn=setting.rows["data_collator"])
+
+
+def add_gradients(model, setting: Setting) -> None:
+    """Sum the gradients of the task loss over training texts, without dropout."""
+    for batch in _labelled_batches(setting):
         model.eval()(**batch).loss.backward()
 
 
@@ -198,6 +258,7 @@ _layers = partial(Arm, method="layers dropped", make=compressed)
 _magnitude = partial(Arm, method="magnitude", make=compressed)
 _torch_pruning = partial(Arm, method="Torch-Pruning", make=torch_pruning)
 _small = partial(Arm, method="small BERT")
+_fisher_masks = partial(Arm, method="masks alone", make=fisher_masks)
 _nn_pruning = partial(Arm, method="nn_pruning", make=hybrid)
 
 ARMS = {
@@ -208,6 +269,8 @@ ARMS = {
         _small("spaced-2", make=shallow, fields={"layers": 2}),
         _ours("obs-50-untrained", make=untrained, fields={"sparsity": 0.5}),
         _ours("obs-75-untrained", make=untrained, fields={"sparsity": 0.75}),
+        _fisher_masks("masks-50", fields={"sparsity": 0.5}),
+        _fisher_masks("masks-75", fields={"sparsity": 0.75}),
         _ours("obs-85", fields={"prune_method": "obs", "prune_sparsity": 0.85}),
         _ours("obs-75", fields={"prune_method": "obs", "prune_sparsity": 0.75}),
         _ours("obs-50", fields={"prune_method": "obs", "prune_sparsity": 0.5}),

@@ -18,6 +18,7 @@ import numpy as np
 
 from recipes.benchmarks.frontier import FASTER, Comparison, Point, compare, overall
 from recipes.benchmarks.peers_arms import BASELINE, INT8_ALONE, OURS
+from recipes.benchmarks.peers_rivals import rivals_table
 from recipes.benchmarks.peers_training import INT8, TORCH
 from recipes.tools.markdown import replace_part, table
 from trainer_ext.tasks.intervals import bootstrap_interval
@@ -102,8 +103,11 @@ def seeds(results: list[dict[str, Any]]) -> str:
 
 def summary(record: dict[str, Any]) -> str:
     """Return the table of models, and for each peer whether ours are on or above its frontier."""
-    compared = comparisons(record)
-    return "\n\n".join([models(record), verdicts(compared), about(record)]) + "\n"
+    arms = by_arm(record)
+    own = [name for name, results in arms.items() if name == BASELINE or results[0]["method"] == OURS]
+    rivals = rivals_table(record, lambda arm, runtime: correct(arms[arm], runtime), own)
+    parts = [models(record), verdicts(comparisons(record)), rivals, about(record)]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def details(record: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""Keep results of finished runs and sweeps, and write the generated tables of recipes/README.md from them.
+"""Keep results of finished runs and sweeps, and write the tables of recipes/README.md and the picture from them.
 
 `add` copies the report of a run to recipes/results/ (with --full to recipes/results/full/), `add-sweep` the result of a
-sweep to recipes/results/sweeps/. `write` rewrites the tables, `check` fails if they differ from the result files.
+sweep to recipes/results/sweeps/. `write` rewrites the tables and the picture, `check` fails if they differ from the result files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from recipes.tools import open_question, run_tables, sweep_tables
+from recipes.tools import open_question, picture, run_tables, sweep_tables
 from recipes.tools.markdown import NOT_RUN, replace_part, table, times
 from recipes.tools.run_tables import compressed_of, difference_of, mean_difference
 from recipes.tools.sweep_tables import FULL, SMALL, scale_of
@@ -142,15 +142,19 @@ def add_sweep(
 
 @app.command()
 def write() -> None:
-    """Rewrite the generated tables from the result files."""
+    """Rewrite the generated tables and the picture from the result files."""
     README.write_text(page(), encoding="utf-8")
+    picture.write()
 
 
 @app.command()
 def check() -> None:
-    """Exit with status 1 if the generated tables differ from the result files."""
+    """Exit with status 1 if the generated tables or the picture differ from the result files."""
     if README.read_text(encoding="utf-8") != page():
         typer.echo("recipes/README.md differs from the result files; run `make results`.", err=True)
+        raise typer.Exit(1)
+    if picture.stale():
+        typer.echo(f"{', '.join(picture.stale())} differs from the result files; run `make results`.", err=True)
         raise typer.Exit(1)
 
 

@@ -57,6 +57,7 @@ def task(tmp_path_factory):
         ("movement-50", 6, 96),
         ("magnitude-50", 6, 96),
         ("torch-pruning-50", 6, 96),
+        ("masks-50", 6, 96),
         ("nn-pruning-60", [4, 4, 4], [64, 64, 64]),  # in two steps its threshold closes nothing
         ("narrow-4x192", [24] * 4, [768] * 4),
     ],
@@ -86,8 +87,11 @@ def test_an_arm_is_trained_once_and_everything_is_compared(task):
         assert min(result["seconds"], result["processor_seconds"]) > 0
         assert {len(line) for line in result["correct"].values()} == {result["rows"]}
         assert min(result["bytes"].values()) > 0
-    for text in (arm, "int8 alone", "ours minus the peer"):
+    for text in (arm, "int8 alone", "ours minus the peer", "linear", "static"):
         assert text in done.output
+    assert [rival["name"] for rival in record["rivals"]] == ["linear", "static"]
+    for rival in record["rivals"]:  # the topics of this task are words of their own
+        assert rival["correct"].count("1") > 0.8 * len(rival["correct"])
     assert str(task) not in (out / "peers.json").read_text(encoding="utf-8")
     assert (out / "peers.png").stat().st_size > 10_000
 

@@ -102,7 +102,9 @@ def state_that_an_event_finds(kind, folder):
     changing = ("log_history", "total_flos", "best_metric", "best_global_step", "best_model_checkpoint")
 
     def look(state, **kwargs):
-        return {name: value for name, value in vars(state).items() if name not in changing}
+        found = {name: value for name, value in vars(state).items() if name not in changing}
+        found["stateful_callbacks"] = {k: v for k, v in state.stateful_callbacks.items() if k != "PruningCallback"}
+        return found
 
     return seen(kind, folder, look, rows=26, **STEPS)
 

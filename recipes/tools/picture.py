@@ -1,0 +1,189 @@
+"""Draw the picture of the README: accuracy lost against speed-up, from the result files, on light and on dark ground.
+
+`python -m recipes.tools.picture` writes docs/pictures/frontier-light.svg and frontier-dark.svg; `make results` does so too.
+Each file names the numbers that it was drawn from by a digest, so that a test finds a stale one whatever matplotlib's version.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import groupby
+from pathlib import Path
+from statistics import fmean
+
+from recipes.benchmarks.pruned_int8 import interval
+
+RECIPES = Path(__file__).parents[1]
+FOLDER = RECIPES.parent / "docs/pictures"
+INT8 = RECIPES / "benchmarks/results/pruned_int8.json"
+SWEEP = RECIPES / "results/sweeps/paper_grid-shc@small.json"
+# Ink, faint lines, and one colour per runtime (Okabe and Ito's, lighter on dark ground).
+THEMES = {
+    "light": ("#24292f", "#d0d7de", {"PyTorch fp32": "#0072B2", "OpenVINO int8": "#C2410C"}),
+    "dark": ("#e6edf3", "#3d444d", {"PyTorch fp32": "#56B4E9", "OpenVINO int8": "#FFA657"}),
+}
+RUNTIMES = {"torch": "PyTorch fp32", "openvino": "OpenVINO int8"}
+FEWEST_SEEDS = 3  # of an arm whose interval is over seeds
+ARMS = {
+    "dense": "dense",
+    "a quarter gone": "25 %",
+    "3 layers dropped, a fifth of the rest gone": "60 %",
+}
+TITLE = "%: how much of the encoder is gone.  Bars: 95 % intervals; where one crosses 0, no loss can be shown."
+TICKS = (1, 1.5, 2, 3, 4, 6, 8)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model in one runtime: speed-up over the dense model in PyTorch, and the change of accuracy in points.
+
+    Attributes:
+        runtime: as the legend has it.
+        label: what was removed.
+        speedup: for one text per call.
+        change: points, negative if accuracy was lost.
+        low: lower end of its 95 % interval.
+        high: upper end.
+    """
+
+    runtime: str
+    label: str
+    speedup: float
+    change: float
+    low: float
+    high: float
+
+
+def english() -> list[Point]:
+    """Return the points of SST-2: means over seeds, with intervals over seeds."""
+    rows = json.loads(INT8.read_text(encoding="utf-8"))["results"]
+
+    def key(row: dict) -> tuple[str, str]:
+        return row["runtime"], row["arm"]
+
+    found = []
+    for (runtime, arm), group in groupby(sorted(rows, key=key), key=key):
+        runs = list(group)
+        if arm in ARMS and len(runs) >= FEWEST_SEEDS:
+            change, low, high = (100 * value for value in interval([run["difference"] for run in runs]))
+            speedup = fmean(run["speedup"]["1 x 32"] for run in runs)
+            found.append(Point(RUNTIMES[runtime.split()[0].split("-")[0]], ARMS[arm], speedup, change, low, high))
+    return sorted(found, key=lambda point: point.speedup)
+
+
+def marathi() -> list[Point]:
+    """Return the points of MahaNews headlines: pruned with a teacher, with paired intervals over test rows."""
+    rows = json.loads(SWEEP.read_text(encoding="utf-8"))["rows"]
+    found = []
+    for row in rows:
+        asked = row["settings"]
+        dense = row["name"] == "baseline"
+        if row["runtime"] in RUNTIMES and (
+            dense or (asked["teacher"], asked["precision"]) == ("KD", "fp32") and row["sparsity"]
+        ):
+            change, low, high = (
+                100 * (row[name] or 0.0) for name in ("difference", "difference_low", "difference_high")
+            )
+            label = "dense" if dense else f"{100 * row['sparsity']:.0f} %"
+            found.append(Point(RUNTIMES[row["runtime"]], label, row["speedup"]["1 x 64"], change, low, high))
+    return sorted(found, key=lambda point: point.speedup)
+
+
+def panels() -> dict[str, list[Point]]:
+    """Return the points by the title of their panel."""
+    return {
+        "English: SST-2, all-MiniLM-L6-v2, 1 x 32 tokens": english(),
+        "Marathi: MahaNews headlines, 1 x 64 tokens": marathi(),
+    }
+
+
+def digest() -> str:
+    """Return what the numbers of the picture are called."""
+    text = json.dumps({title: [vars(point) for point in points] for title, points in panels().items()})
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def stale() -> list[str]:
+    """Return the files that were not drawn from the result files as they are, or are missing."""
+    files = [FOLDER / f"frontier-{theme}.svg" for theme in THEMES]
+    return [file.name for file in files if not file.is_file() or digest() not in file.read_text(encoding="utf-8")]
+
+
+def write() -> None:
+    """Write both pictures."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for theme in THEMES:
+        (FOLDER / f"frontier-{theme}.svg").write_text(draw(theme), encoding="utf-8")
+
+
+def draw(theme: str) -> str:
+    """Return the picture as SVG, on no ground of its own.
+
+    Args:
+        theme: `light` or `dark`.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    ink, faint, colours = THEMES[theme]
+    settings = {
+        "font.size": 10,
+        "font.family": "sans-serif",
+        "svg.fonttype": "none",
+        "svg.hashsalt": "trainer_ext",
+        **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), ink),
+        "axes.edgecolor": faint,
+    }
+    with rc_context(settings):
+        figure = Figure(figsize=(10, 4.1), layout="constrained")
+        axes = figure.subplots(1, 2, sharey=True)
+        for ax, (title, points) in zip(axes, panels().items(), strict=True):
+            _panel(ax, title, points, ink, faint, colours)
+        axes[0].set_ylabel("accuracy, change in points")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=2, frameon=False, title=TITLE, title_fontsize=9.5
+        )
+        made = io.StringIO()
+        figure.savefig(made, format="svg", transparent=True, metadata={"Date": None, "Description": digest()})
+    return re.sub(r"[ \t]+$", "", made.getvalue(), flags=re.MULTILINE)
+
+
+def _panel(ax, title: str, points: list[Point], ink: str, faint: str, colours: dict[str, str]) -> None:
+    ax.axhline(0, color=ink, linewidth=1, alpha=0.6, zorder=1)
+    for runtime, colour in colours.items():
+        own = [point for point in points if point.runtime == runtime]
+        x, y = [point.speedup for point in own], [point.change for point in own]
+        reach = [[point.change - point.low for point in own], [point.high - point.change for point in own]]
+        ax.errorbar(
+            x, y, yerr=reach, fmt="o-", color=colour, label=runtime, linewidth=1.8, elinewidth=1.1, capsize=3, zorder=3
+        )
+        for number, point in enumerate(own):
+            above = number % 2 == 0  # neighbours would overlap
+            ax.annotate(
+                point.label,
+                (point.speedup, point.high if above else point.low),
+                xytext=(0, 5 if above else -5),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if above else "top",
+                fontsize=10,
+                color=colour,
+            )
+    ax.set_title(title, loc="left", fontsize=10.5)
+    ax.set_xscale("log")
+    ax.set_xticks(TICKS, [f"{tick:g}x" for tick in TICKS])
+    ax.set_xticks([], minor=True)
+    ax.set_xlim(0.85, 10)
+    ax.set_ylim(-2.6, 1.6)
+    ax.set_xlabel("speed-up on a processor, one text per call")
+    ax.grid(color=faint, linewidth=0.6, zorder=0)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,184 @@
+"""Rivals that are no transformers: a linear classifier on words, and averaged token vectors that a model taught.
+
+Who only sorts texts by topic may need no transformer. Both learn in seconds from the training set and run in microseconds,
+so they show what a small transformer is worth on a task.
+
+- `train_linear`: TF-IDF of words, pairs of words and letters, and a linear support vector machine.
+- `train_static`: one vector per token, averaged over the text, and a linear layer. The vectors start as what the encoder
+  gives for each token alone (as in Model2Vec, Tulkens and van Dongen 2024), then learn the answers of the model.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.svm import LinearSVC
+from torch import nn
+from torch.nn import functional as F
+
+from ..benchmark.size import evaluating
+from ..models.architectures import find_encoder
+
+CHOICES = {"linearsvc__C": [0.1, 0.3, 1.0]}  # of the penalty, by cross-validation on the training set
+FOLDS = 3
+TOKENS_AT_ONCE = 512
+STEPS, BATCH_SIZE, LEARNING_RATE = 2000, 64, 3e-3
+TEMPERATURE = 2.0
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A classifier of texts that is no transformer.
+
+    Attributes:
+        name: `linear` or `static`.
+        predict: from a list of texts to the index of the class of each.
+        bytes: size of what has to be shipped.
+        seconds: time that it took to make.
+    """
+
+    name: str
+    predict: Callable[[Sequence[str]], np.ndarray]
+    bytes: int
+    seconds: float
+
+
+def train_linear(texts: Sequence[str], labels: Sequence[int]) -> Rival:
+    """Train TF-IDF and a linear support vector machine; the strength of its penalty is chosen by cross-validation.
+
+    Args:
+        texts: the training set.
+        labels: the index of the class of each text.
+    """
+    start = time.perf_counter()
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+", dtype=np.float32)
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2, dtype=np.float32)
+    pipeline = make_pipeline(make_union(words, letters), LinearSVC())
+    folds = min(FOLDS, np.bincount(labels)[np.unique(labels)].min())
+    if folds >= 2:
+        pipeline = GridSearchCV(pipeline, CHOICES, cv=folds).fit(texts, labels).best_estimator_
+    else:  # a class with a single text
+        pipeline.fit(texts, labels)
+    seconds = time.perf_counter() - start
+    return Rival("linear", pipeline.predict, len(pickle.dumps(pipeline)), seconds)
+
+
+class StaticClassifier(nn.Module):
+    """The mean of one vector per token, and a linear layer.
+
+    Args:
+        vectors: the first value of the vectors, `[tokens, width]`.
+        classes: number of classes.
+    """
+
+    def __init__(self, vectors: torch.Tensor, classes: int):
+        super().__init__()
+        self.vectors = nn.EmbeddingBag.from_pretrained(vectors.clone(), mode="mean", freeze=False, sparse=True)
+        self.classify = nn.Linear(vectors.shape[1], classes)
+
+    def forward(self, ids: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+        """Return logits `[texts, classes]` for the ids of all texts in a row and where each text begins."""
+        return self.classify(self.vectors(ids, offsets))
+
+
+def train_static(model, tokenizer, texts: Sequence[str], logits: torch.Tensor, *, seed: int = 0) -> Rival:
+    """Teach averaged token vectors to answer like a model.
+
+    Args:
+        model: the fine-tuned model.
+        tokenizer: of the model.
+        texts: training texts; labels are not used.
+        logits: the answers of the model to them, `[texts, classes]`.
+        seed: of the order of the texts.
+    """
+    start = time.perf_counter()
+
+    def bags(rows: Sequence[str]) -> list[list[int]]:
+        unknown = [tokenizer.unk_token_id or 0]
+        encoded = tokenizer(list(rows), add_special_tokens=False, verbose=False)["input_ids"]
+        return [ids or unknown for ids in encoded]
+
+    student = StaticClassifier(token_vectors(model, tokenizer), logits.shape[1])
+    _teach(student, bags(texts), logits.float(), torch.Generator().manual_seed(seed))
+
+    @torch.no_grad()
+    def predict(rows: Sequence[str]) -> np.ndarray:
+        return student(*_joined(bags(rows))).argmax(-1).numpy()
+
+    size = sum(parameter.numel() * 2 for parameter in student.parameters())  # in half precision
+    return Rival("static", predict, size, time.perf_counter() - start)
+
+
+@torch.no_grad()
+def token_vectors(model, tokenizer) -> torch.Tensor:
+    """Return what the encoder gives for each token alone, `[tokens, width]`, on the processor; rarer tokens are longer.
+
+    The mean over the token and the special tokens around it is centred and divided by its deviation, then weighted by the
+    logarithm of its rank, up to 1: most vocabularies begin with their most frequent tokens.
+
+    Args:
+        model: a model with an encoder.
+        tokenizer: of the model.
+    """
+    encoder = find_encoder(model)[1]
+    before, after = _around(tokenizer)
+    found = []
+    with evaluating(encoder):
+        for ids in torch.arange(len(tokenizer)).split(TOKENS_AT_ONCE):
+            rows = [torch.full_like(ids, token) for token in before]
+            rows += [ids, *(torch.full_like(ids, token) for token in after)]
+            found.append(encoder(torch.stack(rows, 1).to(encoder.device)).last_hidden_state.mean(1).float().cpu())
+    vectors = torch.cat(found)
+    vectors = (vectors - vectors.mean(0)) / vectors.std(0).clamp_min(1e-6)
+    ranks = torch.arange(2, 2 + len(vectors)).log()
+    return vectors * (ranks / ranks[-1])[:, None]
+
+
+def _around(tokenizer) -> tuple[list[int], list[int]]:
+    """Return the special tokens before and after the tokens of a text."""
+    inner = tokenizer("a", add_special_tokens=False)["input_ids"]
+    outer = tokenizer("a")["input_ids"]
+    start = next(at for at in range(len(outer)) if outer[at : at + len(inner)] == inner)
+    return outer[:start], outer[start + len(inner) :]
+
+
+def _joined(bags: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    lengths = torch.tensor([len(bag) for bag in bags])
+    return torch.tensor([one for bag in bags for one in bag]), lengths.cumsum(0) - lengths
+
+
+def _teach(student: StaticClassifier, bags: list[list[int]], logits: torch.Tensor, generator: torch.Generator) -> None:
+    """Train a student on the soft answers of a teacher (Hinton et al. 2015, arXiv 1503.02531)."""
+    optimizers = [
+        torch.optim.SparseAdam(student.vectors.parameters(), lr=LEARNING_RATE),
+        torch.optim.Adam(student.classify.parameters(), lr=LEARNING_RATE),
+    ]
+    target = (logits / TEMPERATURE).log_softmax(-1)
+    schedules = [torch.optim.lr_scheduler.LinearLR(each, 1.0, 0.0, total_iters=STEPS) for each in optimizers]
+    for _ in range(STEPS):
+        chosen = torch.randint(len(bags), (BATCH_SIZE,), generator=generator)
+        answers = student(*_joined([bags[index] for index in chosen.tolist()])) / TEMPERATURE
+        loss = F.kl_div(answers.log_softmax(-1), target[chosen], reduction="batchmean", log_target=True)
+        student.zero_grad()
+        loss.backward()
+        for each in (*optimizers, *schedules):
+            each.step()
+
+
+def milliseconds(predict: Callable[[Sequence[str]], object], texts: Sequence[str], *, repeats: int = 30) -> float:
+    """Return the median time of a call in milliseconds, from texts to classes."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        predict(texts)
+        times.append(time.perf_counter() - start)
+    return 1000 * median(times)
