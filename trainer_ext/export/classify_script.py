@@ -1,7 +1,7 @@
-"""Write the files that make an export usable without torch and transformers.
+"""Write what makes an export usable without torch and transformers: a script of fifteen lines, `classify.py`.
 
-These are the tokenizer with its truncation and padding (`tokenizer.json`), the names of the labels (`config.json`), and a
-script of fifteen lines that uses both (`classify.py`).
+It reads two of the files beside it (`stock_files.py`): the tokenizer with its truncation and padding, and the names of the
+labels.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from tokenizers import Tokenizer
 
-from ..models.architectures import stock_type
-from ..utils.files import write_json, write_text
+from ..utils.files import write_text
 from .source import ExportSource
+from .stock_files import write_stock_files
 
 SCRIPT = "classify.py"
 
@@ -111,28 +110,11 @@ def script(source: ExportSource, file: Path) -> str:
 
 
 def write_usage(source: ExportSource, file: Path) -> None:
-    """Write `tokenizer.json`, `config.json` and the script to the folder of an exported file.
+    """Write the files of a stock model and the script to the folder of an exported file.
 
     Args:
         source: the exported model.
         file: the exported file, in a folder that exists.
     """
-    config, tokenizer = source.model.config, source.tokenizer
-    own = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    own.enable_truncation(source.args.max_length, strategy="only_second" if source.task.pieces else "longest_first")
-    own.enable_padding(
-        direction=tokenizer.padding_side,
-        pad_id=tokenizer.pad_token_id,
-        pad_type_id=tokenizer.pad_token_type_id,
-        pad_token=tokenizer.pad_token,
-    )
-    write_text(file.with_name("tokenizer.json"), own.to_str(pretty=True))
-    values = {
-        "model_type": stock_type(config.model_type),
-        "task": source.task.name,
-        "problem_type": source.task.problem_type,
-        "id2label": {str(index): name for index, name in config.id2label.items()},
-        "max_length": source.args.max_length,
-    }
-    write_json(file.with_name("config.json"), values)
+    write_stock_files(source, file.parent)
     write_text(file.with_name(SCRIPT), script(source, file))

@@ -33,9 +33,10 @@ MODEL_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("chat_template.jinja", "vocab.txt", "vocab.json", "merges.txt", "*.model"),
 )
+_STOCK_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 EXPORTS = {
-    "onnx": ("*.onnx", "*.onnx_data", "config.json", "tokenizer.json", "classify.py"),
-    "openvino": ("*.xml", "*.bin", "config.json", "tokenizer.json", "classify.py"),
+    "onnx": ("*.onnx", "*.onnx_data", *_STOCK_FILES, "classify.py"),
+    "openvino": ("*.xml", "*.bin", *_STOCK_FILES, "classify.py"),
 }
 CARD, PICTURE = "README.md", "parameters.svg"
 # Fields in which transformers saves the path from which something was loaded.
