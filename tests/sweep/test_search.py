@@ -106,3 +106,22 @@ def test_bad_input_is_one_line(recipe, monkeypatch, capsys, tmp_path, words, tol
     assert told in said
     assert len(said.strip().splitlines()) == 1
     assert not (tmp_path / "x").exists()
+
+
+def test_rivals_join_a_finished_search_without_another_run(found, recipe, monkeypatch, capsys):
+    created = report.load(found["first"]).created
+    words = ("--smallest-within", "90", "--max-runs", "2", "--holdout_share", "0.3", "--output_dir", found["out"])
+    status, _, errors = run_command(monkeypatch, capsys, "sweep", recipe, *words, "--rivals")
+    assert status == 0, errors
+    assert report.load(found["first"]).created == created
+    notes = [note for note in read_sweep_json(found["out"]).notes if note.startswith("Without a transformer")]
+    assert all(word in " ".join(notes) for word in ("linear classifier", "mean of token vectors", "baseline"))
+    assert len(notes) == 3
+
+
+def test_rivals_are_refused_where_they_cannot_learn(recipe, tmp_path, monkeypatch, capsys):
+    words = ("--smallest-within", "1", "--output_dir", tmp_path / "out", "--problem_type", "multi_label_classification", "--rivals")
+    status, _, errors = run_command(monkeypatch, capsys, "sweep", recipe, *words)
+    assert status == 2
+    assert "--rivals: they learn one class per text" in " ".join(errors.split())
+    assert not (tmp_path / "out").exists()

@@ -56,6 +56,14 @@ def sweep(
     sure: Annotated[
         bool, typer.Option("--sure", help="Accept a model only if its whole 95 % interval is within POINTS.")
     ] = False,
+    rivals: Annotated[
+        bool,
+        typer.Option(
+            "--rivals",
+            help="Compare the baseline with a linear classifier and with averaged token vectors: who only sorts texts by "
+            "topic may need no transformer.",
+        ),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Train and compare many compressions of one model.
@@ -105,6 +113,7 @@ def sweep(
                 scale=scale,
                 storage=storage,
                 command=command,
+                rivals=rivals,
                 console=err,
             )
         ]
@@ -122,6 +131,7 @@ def sweep(
             workers=workers,
             storage=storage,
             command=command,
+            rivals=rivals,
             console=err,
         )
     for folder, result in results:

@@ -26,6 +26,7 @@ from .config import Job, SweepFile
 from .group import Group
 from .output import read_sweep_json, write_sweep
 from .results import SweepResult, SweepRow, choose
+from .rivals import MARK as RIVALS, check_rivals, compare_rivals
 from .study import EXTRA, GridSource, RangeSource, open_study
 from .worker import ChildJob, JobSource, Outcome, WorkerPool
 
@@ -40,6 +41,7 @@ def sweep(
     workers: int = 1,
     storage: str | None = None,
     command: str | None = None,
+    rivals: bool = False,
     console: Console | None = None,
 ) -> list[tuple[Path, SweepResult]]:
     """Do all runs of a sweep file that are not finished, measure them together, and write the results.
@@ -51,6 +53,7 @@ def sweep(
         workers: number of runs at once; another start on the same folder joins in.
         storage: URL of Optuna's storage; a file in the folder by default.
         command: the command line, without private values.
+        rivals: whether to compare the baseline with classifiers that are no transformers (see `rivals`).
         console: shows progress; standard error by default.
 
     Returns:
@@ -64,14 +67,16 @@ def sweep(
     if workers < 1:
         raise InputError(f"--workers must be 1 or more, got {workers}.")
     groups = [Group(file, name, words, scale, command, console) for name in file.groups]
+    for group in groups if rivals else ():
+        check_rivals(group.recipe)
     if storage:  # check the storage first; the default one is a file in the folder, which may not exist yet
         open_study(groups[0].directory, storage, name=groups[0].study_name)
     for group in groups:
         group.begin()
-    return [(group.directory.root, _run_group(group, workers, storage)) for group in groups]
+    return [(group.directory.root, _run_group(group, workers, storage, rivals)) for group in groups]
 
 
-def _run_group(group: Group, workers: int, storage: str | None) -> SweepResult:
+def _run_group(group: Group, workers: int, storage: str | None, rivals: bool) -> SweepResult:
     file, directory = group.file, group.directory
     study = open_study(directory, storage, name=group.study_name)
     total = file.trials if file.ranges else len(group.jobs)
@@ -84,7 +89,8 @@ def _run_group(group: Group, workers: int, storage: str | None) -> SweepResult:
     else:
         failed = run_source(group, GridSource(group.jobs, directory, study), workers, total=total)
         jobs = group.jobs
-    return finish(group, [job for job in jobs if directory.is_finished(job)], failed, workers=workers)
+    done = [job for job in jobs if directory.is_finished(job)]
+    return finish(group, done, failed, workers=workers, rivals=rivals)
 
 
 def run_source(group: Group, source: JobSource, workers: int, *, total: int, timed: bool = False) -> dict[str, str]:
@@ -115,6 +121,7 @@ def finish(
     workers: int,
     choice: Chooser = choose,
     notes: Sequence[str] = (),
+    rivals: bool = False,
 ) -> SweepResult:
     """Measure all finished runs together, choose the best, and write the results; nothing is measured twice.
 
@@ -129,13 +136,19 @@ def finish(
     while True:
         try:
             with group.directory.claim("measuring"):
-                return _measure(group, jobs, failed, workers, choice, list(notes))
+                return _measure(group, jobs, failed, workers, choice, list(notes), rivals)
         except Busy:
             time.sleep(2)
 
 
 def _measure(
-    group: Group, jobs: Sequence[Job], failed: dict[str, str], workers: int, choice: Chooser, notes: list[str]
+    group: Group,
+    jobs: Sequence[Job],
+    failed: dict[str, str],
+    workers: int,
+    choice: Chooser,
+    notes: list[str],
+    rivals: bool,
 ) -> SweepResult:
     """Do what `finish` promises, while no other process measures."""
     directory, recipe, console = group.directory, group.recipe, group.console
@@ -151,7 +164,8 @@ def _measure(
     failed = {**(before.failed if before else {}), **failed}
     failed = {name: message for name, message in failed.items() if name not in names}
     if before and [row.title for row in before.rows] == [row.title for row in rows.values()]:
-        if before.failed == failed:
+        known = not rivals or any(note.startswith(RIVALS) for note in before.notes)
+        if before.failed == failed and known:
             return before
     console.rule("All models in turn")
     baseline, models = directory.run(jobs[0]).baseline, [directory.run(job).compressed for job in jobs]
@@ -162,6 +176,9 @@ def _measure(
         notes.append(
             f"{workers} runs trained side by side: seconds and kWh of a training are those of a shared machine."
         )
+    if rivals:
+        console.print("Rivals that are no transformers")
+        notes += compare_rivals(recipe, directory.run(jobs[0]).baseline)
     owner = {job.folder: job for job in jobs}
     rows = {path: with_times(row, times.get(path)) for path, row in rows.items()}
     for path, row in rows.items():

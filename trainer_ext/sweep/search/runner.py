@@ -20,6 +20,7 @@ from ..collect import EXPORT_RUNTIMES, baseline_rows, required, rows_of
 from ..config import Job, SweepFile
 from ..group import Group
 from ..results import BASELINE, SweepResult, SweepRow, difference_of
+from ..rivals import check_rivals
 from ..runner import finish, run_source
 from ..study import EXTRA, GridSource, open_study
 from .goal import OPTIONS, Finished, Goal, Kind, Variant
@@ -40,6 +41,7 @@ def search(
     scale: str | None = None,
     storage: str | None = None,
     command: str | None = None,
+    rivals: bool = False,
     console: Console | None = None,
 ) -> tuple[Path, SweepResult]:
     """Search for a model, one run after the other, and measure all that were trained.
@@ -54,6 +56,7 @@ def search(
         scale: the name of one of its scales.
         storage: URL of Optuna's storage.
         command: the command line, without private values.
+        rivals: whether to compare the baseline with classifiers that are no transformers.
         console: shows progress.
 
     Returns:
@@ -72,6 +75,8 @@ def search(
     fields = {} if own.get("holdout_share") else {"holdout_share": HOLDOUT_SHARE}
     file = SweepFile(Path(recipe), Path(recipe), fields=fields, export=[_int8_format()])
     group = Group(file, "", words, scale, command, console)
+    if rivals:
+        check_rivals(group.recipe)
     space = _space(group, goal)
     group.begin({"goal": vars(goal)})
     directory = group.directory
@@ -95,7 +100,7 @@ def search(
     def choice(rows: Sequence[SweepRow]) -> tuple[SweepRow, str] | None:
         return _chosen(step, rows)
 
-    return directory.root, finish(group, done, failed, workers=1, choice=choice, notes=notes)
+    return directory.root, finish(group, done, failed, workers=1, choice=choice, notes=notes, rivals=rivals)
 
 
 def _int8_format() -> str:
