@@ -16,7 +16,7 @@ EXAMPLES ?= 2000
 OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: audit browser check clean coverage distributed endurance faults format fresh fuzz help licences lowest newest offline quickstart results screenshots test test-all wheel
+.PHONY: audit browser check clean coverage distributed docs docs-serve endurance faults format fresh fuzz help licences lowest newest offline quickstart release-check results screenshots test test-all wheel
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -55,11 +55,18 @@ screenshots: $(INSTALLED) browser  ## Write what the page looks like to screensh
 faults: $(INSTALLED)  ## Kill 380 runs at random steps and compare how they end (15 minutes): make faults SEED=1
 	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/by_hand/faults.py --seed $(or $(SEED),0)
 
-check: $(INSTALLED)  ## Lint, check the format, the types and the direction of imports
+check: $(INSTALLED) docs  ## Lint, check the format, the types, the direction of imports and the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
+
+# NO_MKDOCS_2_WARNING: an announcement, not a warning about these pages.
+docs: $(INSTALLED)  ## Build the documentation into runs/docs; a broken link or an undocumented public name fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+docs-serve: $(INSTALLED)  ## Show the documentation at http://127.0.0.1:8000 while you write it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
 
 format: $(INSTALLED)  ## Format the code, and mend what the linter can mend
 	$(BIN)/ruff check --fix .
@@ -83,7 +90,7 @@ endurance: $(INSTALLED)  ## Train and serve for an hour, and see whether memory 
 fuzz: $(INSTALLED)  ## Try many more odd inputs on the readers and on trimming: make fuzz EXAMPLES=2000 (about 20 minutes)
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --timeout 7200 tests/inputs -k fuzz
 
-results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md from the result files
+results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md and the picture of the README from the result files
 	$(BIN)/python -m recipes.tools.results write
 
 clean:  ## Remove the environments; runs stay

@@ -138,12 +138,13 @@ def forks():
 
 @pytest.fixture
 def copies(tmp_path, monkeypatch):
-    """The results page and the result files as they are, where they may be changed."""
-    from recipes.tools import results
+    """The results page, the picture and the result files as they are, where they may be changed."""
+    from recipes.tools import picture, results
 
     readme, files = tmp_path / "README.md", tmp_path / "results"
     readme.write_bytes(results.README.read_bytes())
     shutil.copytree(results.FILES, files)
     monkeypatch.setattr(results, "README", readme)
     monkeypatch.setattr(results, "FILES", files)
+    monkeypatch.setattr(picture, "FOLDER", shutil.copytree(picture.FOLDER, tmp_path / "pictures"))
     return tmp_path

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 FILE = Path(__file__).parents[2] / "docs/licences.md"
-EXTRAS = ("demo", "emissions", "export", "plot", "space", "sweep", "dev")
+EXTRAS = ("demo", "docs", "emissions", "export", "plot", "space", "sweep", "dev")
 
 PERMISSIVE = {
     *(

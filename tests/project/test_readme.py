@@ -1,4 +1,4 @@
-"""README: its Python blocks run as they stand, and the commands that it names exist."""
+"""README: short, its script opens anywhere, and the files and targets that it names exist. tests/docs runs its blocks."""
 
 import re
 import subprocess
@@ -7,19 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.blocks import blocks
 from trainer_ext.pipeline.scratch import small_bert, train_tokenizer
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+TOUR = (ROOT / "docs/tour.md").read_text(encoding="utf-8")
 PLACES = ("here", "there", "again", "today", "now", "then", "once", "soon")
 TEXTS = [f"{word} {place}" for word in ("mango", "iron", "river") for place in PLACES]
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")  # no accelerator to copy to
-def test_the_script_and_both_ways_to_load_its_result_run_as_they_stand(tmp_path, monkeypatch):
-    alone, script, installed, not_installed = BLOCKS
+def test_the_tours_script_and_both_ways_to_load_its_result_run_as_they_stand(tmp_path, monkeypatch):
+    alone, script, installed, not_installed = [block.text for block in blocks(TOUR) if block.language == "python"]
     monkeypatch.chdir(tmp_path)
     tokenizer = train_tokenizer(TEXTS, vocab_size=200, max_length=16)
     shape = {"hidden_size": 64, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 64}
@@ -44,9 +45,15 @@ def test_the_script_and_both_ways_to_load_its_result_run_as_they_stand(tmp_path,
 
 def test_every_target_and_file_that_it_names_exists():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = re.findall(r"^make (\w+)", README, re.MULTILINE)
-    assert len(targets) >= 2
-    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+    targets = re.findall(r"`make ([\w-]+)|^make ([\w-]+)", README, re.MULTILINE)
+    assert len(targets) >= 4
+    assert all(re.search(rf"^{first or second}:", makefile, re.MULTILINE) for first, second in targets)
     links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
-    assert len(links) >= 3
-    assert all((ROOT / link).exists() for link in links)
+    assert len(links) >= 20
+    pictures = re.findall(r'(?:src|srcset)="([^"]+)"', README)
+    assert len(pictures) == 2
+    assert [link for link in links + pictures if not (ROOT / link).exists()] == []
+
+
+def test_it_is_short():
+    assert len(README.splitlines()) <= 130
