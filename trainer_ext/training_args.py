@@ -21,11 +21,13 @@ Method = Literal["none", "movement", "soft_movement", "magnitude", "obs"]
 StructureKind = Literal["compact", "plain"]
 AttentionUnit = Literal["block", "head", "none"]
 FFNUnit = Literal["neuron", "none"]
+BusyMachine = Literal["warn", "refuse"]
 Precision = Literal["float32", "bfloat16", "float16"]
 CHOICES = {
     "prune_method": get_args(Method),
     "prune_structure": get_args(StructureKind),
     "prune_latency_dtype": get_args(Precision),
+    "prune_latency_busy": get_args(BusyMachine),
     "prune_attention": get_args(AttentionUnit),
     "prune_ffn": get_args(FFNUnit),
 }
@@ -108,6 +110,11 @@ class DistillPruneTrainingArguments(TrainingArguments):
     )
     prune_latency_batch_size: int = _option(32, "Texts per call that prune_speedup is measured with, at least 1.")
     prune_latency_length: int = _option(128, "Tokens per text that prune_speedup is measured with, at least 1.")
+    prune_latency_busy: BusyMachine = _option(
+        "warn",
+        "If other programs disturb the timing for prune_speedup, also when it is repeated: warn and use it, or refuse"
+        " before anything is trained. Default: warn; trainer-ext compress refuses without --force.",
+    )
     prune_attention: AttentionUnit = _option(
         "block",
         "Units of attention: block = blocks during the ramp and whole heads at its end, head = whole heads, none.",

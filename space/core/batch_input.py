@@ -203,7 +203,8 @@ def test_split(args: DataArguments, labels: list[str]) -> tuple[str, Examples]:
     kept = evenly(rows, most=MOST_ROWS)
     part = f", {len(kept):,} of {len(rows):,} rows" if len(kept) < len(rows) else ""
     dropped = {reason.partition(": ")[2]: n for reason, n in data.dropped.items() if reason.startswith("test: ")}
-    return f"{name}, {Path(args.data_dir or '').name}/{args.test_file}{part}", Examples(tuple(kept), Counter(dropped))
+    file = data.train_file if args.test_share else args.test_file
+    return f"{name}, {Path(args.data_dir or '').name}/{file}{part}", Examples(tuple(kept), Counter(dropped))
 
 
 def _label(value: Any, labels: list[str]) -> str | tuple[str, ...]:

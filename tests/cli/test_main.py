@@ -1,11 +1,13 @@
 """The command line: help with an example, one line for bad input, and the exit statuses."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from tests.helpers.commands import run_command
+from trainer_ext import __version__
 
 
 @pytest.mark.parametrize(
@@ -19,23 +21,38 @@ def test_the_help_of_every_command_has_an_example(command, monkeypatch, capsys):
     assert "--debug" in out
 
 
-def test_without_a_command_the_help_is_shown(monkeypatch, capsys):
+def test_without_a_command_three_situations_are_shown_with_their_commands(monkeypatch, capsys):
+    status, out, err = run_command(monkeypatch, capsys)
+    assert (status, err) == (0, "")
+    assert out.count("    trainer-ext compress MODEL ") == 3
+    assert all(word in out for word in ("data.csv", "texts.txt", "--baseline_epochs", "--help"))
+    assert all(len(line) <= 100 for line in out.splitlines())
+    _, out, _ = run_command(monkeypatch, capsys, "--help")
+    assert all(name in out for name in ("compress", "check", "benchmark", "--version", "--install-completion"))
+
+
+def test_the_version_is_shown(monkeypatch, capsys):
+    status, out, _ = run_command(monkeypatch, capsys, "--version")
+    assert (status, out) == (0, f"trainer-ext {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("trainer-ext comp", {"compress"}), ("trainer-ext compress --res", {"--resume"})]
+)
+def test_the_shell_completes_commands_and_options(typed, offered, monkeypatch, capsys):
+    monkeypatch.setenv("_TRAINER_EXT_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(typed.count(" ")))
     _, out, err = run_command(monkeypatch, capsys)
-    for name in ("compress", "check", "benchmark"):
-        assert name in out + err
+    assert ({*out.split()}, err) == (offered, "")
 
 
-def test_fields_lists_ours_and_those_of_transformers(monkeypatch, capsys):
-    status, out, _ = run_command(monkeypatch, capsys, "compress", "--fields")
-    assert status == 0
-    for name in ("prune_sparsity", "data_dir", "distill_teacher", "scratch_layers", "warmup_steps"):
-        assert name in out
-
-
-def test_compress_without_a_recipe_says_what_to_name(monkeypatch, capsys):
-    status, _, err = run_command(monkeypatch, capsys, "compress")
-    assert (status, len(err.strip().splitlines())) == (2, 1)
-    assert "RECIPE.yaml" in err
+def test_no_colour_is_written_where_none_is_wanted():
+    command = [sys.executable, "-m", "trainer_ext", "nothing"]
+    for variables, coloured in (({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)):
+        environment = {**{k: v for k, v in os.environ.items() if k != "NO_COLOR"}, **variables}
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment)
+        assert ("\x1b[31m" in done.stderr) == coloured, (variables, done.stderr)
 
 
 @pytest.mark.parametrize("variable", ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"])

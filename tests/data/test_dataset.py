@@ -259,3 +259,34 @@ def test_marathi_headlines_as_their_source_counts_them():
     assert {name: len(rows) for name, rows in data.tests.items()} == {"clean": 2332, "official": 2761}
     assert len(data.labels) == 12
     assert data.dropped["train: stray header"] == data.dropped["test: stray header"] == 11
+
+
+def one_file(folder, **options):
+    rows = [f"{word} number {number},{word}" for number in range(30) for word in ("rain", "goal")]
+    rows += ["RAIN  number 0,rain", "a single one,rare"]
+    (folder / "all.csv").write_text("\n".join(["text,label", *rows]))
+    return load(folder, train_files=["all.csv"], test_share=0.2, **options)
+
+
+def test_one_file_becomes_a_train_and_a_test_set(folder):
+    data = one_file(folder(test=None))
+    texts = {name: set(rows["text"]) for name, rows in (("train", data.train), *data.tests.items())}
+    assert {name: len(found) for name, found in texts.items()} == {"train": 49, "test": 12}, "of 61 different texts"
+    assert not texts["train"] & texts["test"]
+    assert set(Counter(data.tests["test"]["label"]).values()) == {6}, "as much of each class"
+    assert "a single one" in texts["train"], "a test could not tell what was never learned"
+    assert data.dropped == {"train: duplicate": 1}
+    (note,) = data.notes
+    assert all(word in note for word in ("12 of its 61 different texts", "within each class", "--test_file"))
+
+
+def test_the_split_is_the_same_each_time_and_a_holdout_comes_from_the_rest(folder):
+    first, again = (one_file(folder(test=None), **more) for more in ({}, {"holdout_share": 0.1}))
+    assert first.tests["test"]["text"] == again.tests["test"]["text"]
+    assert list(again.tests) == ["test", "holdout"]
+    assert not {*again.tests["holdout"]["text"]} & {*first.tests["test"]["text"], *again.train["text"]}
+
+
+def test_a_file_that_is_too_short_to_split_is_refused(folder):
+    with pytest.raises(InputError, match="4 different texts to train and test on; give at least 20"):
+        load(folder(), test_share=0.2)

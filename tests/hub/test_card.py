@@ -280,3 +280,12 @@ def test_code_from_outside_stays_in_its_block():
     outside = re.sub(r"^(`{3,})\w+\n.*?^\1$", "", making, flags=re.M | re.S)
     assert "not a heading" not in outside
     assert "```" not in outside
+
+
+def test_a_busy_machine_is_said_in_the_table_and_below_it():
+    numbers = full_report()
+    disturbed = replace(numbers.latency[0], speedup=0.97, busy=True, cpu_speedup=1.9)
+    card = card_of(replace(numbers, latency=[disturbed]))
+    assert "0.97x<br>busy machine<br>CPU time 1.90x" in card
+    assert "were disturbed by other programs" in " ".join(card.split())
+    assert "busy" not in card_of(numbers)

@@ -6,7 +6,7 @@ from tests.inputs.ground import Bad
 
 RECIPES = {
     "no file": Bad(lambda g: ["compress", g.root / "none.yaml"], ("none.yaml", "no recipe")),
-    "a folder": Bad(lambda g: ["compress", g.root], ("cannot be read",)),
+    "a folder": Bad(lambda g: ["compress", g.root], ("is no recipe", "name its data too")),
     "empty": Bad(lambda g: g.recipe_text(""), ("recipe.yaml", "NoneType")),
     "a list": Bad(lambda g: g.recipe_text("[1, 2]"), ("list",)),
     "only a word": Bad(lambda g: g.recipe_text("prune"), ("str",)),

@@ -1,6 +1,7 @@
 """The tables show the numbers of the report with their units, and fit 80 columns."""
 
 import io
+import json
 from dataclasses import replace
 
 import pytest
@@ -192,3 +193,26 @@ def test_the_summary_fits_80_columns(encoding):
     assert all(line[-1] in "┃│|" for line in text.splitlines() if line[0] in "┃│|")  # no column is cut off
     for title in ("Quality", "Size", "Latency"):
         assert title in text
+
+
+def test_a_row_of_a_busy_machine_says_so_with_the_ratio_of_the_cpu_times():
+    quiet = example()
+    (timed,) = quiet.latency
+    busy = replace(quiet, latency=[replace(timed, speedup=0.97, busy=True, cpu_speedup=1.9)])
+    text = render(tables.latency_table(busy))
+    assert row(text, "16 x 128")[2] == "0.97x"
+    assert row(text, "torch fp32")[2] == "busy machine CPU time 1.90x"
+    assert "time it again when it is idle" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+    assert "busy" not in render(tables.latency_table(quiet))
+    assert tables.speedup(replace(busy.latency[0], cpu_speedup=None)) == "0.97x\nbusy machine"
+
+
+def test_a_report_from_before_busy_machines_were_told_still_opens(tmp_path):
+    report.save(example(), tmp_path)
+    file = tmp_path / "compression.json"
+    fields = json.loads(file.read_text())
+    for timed in fields["latency"]:
+        del timed["busy"], timed["cpu_speedup"]
+    file.write_text(json.dumps(fields))
+    assert report.load(tmp_path).latency[0].busy is None

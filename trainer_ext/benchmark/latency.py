@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import platform
 import re
@@ -17,6 +18,7 @@ import torch
 from torch import nn
 
 from ..report.schema import Latency
+from .busy import Watch, undisturbed
 from .size import evaluating, forward_flops, input_embeddings, random_inputs
 
 T = TypeVar("T")
@@ -53,6 +55,7 @@ def measure_latency(
     warmup: int = 5,
     seconds_limit: float = 120.0,
     on_step: Callable[[], None] | None = None,
+    watch: Watch | None = None,
 ) -> dict[str, LatencyStats]:
     """Time models that take turns: each round calls every model once, every other round in reverse order.
 
@@ -64,6 +67,7 @@ def measure_latency(
         warmup: untimed rounds before them.
         seconds_limit: no further round starts after this time; 3 timed rounds are always made.
         on_step: called `warmup + repeats` times, also for the rounds that the limit left out.
+        watch: says afterwards whether other work disturbed the calls.
 
     Returns:
         The times by name of the model.
@@ -81,7 +85,9 @@ def measure_latency(
         inputs = random_inputs(model, batch_size, sequence_length=sequence_length)
         calls[name] = _timed_round(partial(model, **inputs), inputs["input_ids"].device)
     with evaluating(*models.values()), torch.inference_mode():
-        times = take_turns(calls, repeats=repeats, warmup=warmup, seconds_limit=seconds_limit, on_step=on_step)
+        times = take_turns(
+            calls, repeats=repeats, warmup=warmup, seconds_limit=seconds_limit, on_step=on_step, watch=watch
+        )
     return {name: summarise(values, batch_size) for name, values in times.items()}
 
 
@@ -96,6 +102,7 @@ def take_turns(
     warmup: int,
     seconds_limit: float = math.inf,
     on_step: Callable[[], None] | None = None,
+    watch: Watch | None = None,
 ) -> dict[T, list[float]]:
     """Time calls that take turns: each round makes every call once, every other round in reverse order.
 
@@ -105,6 +112,7 @@ def take_turns(
         warmup: untimed rounds before them.
         seconds_limit: no further round starts after this time; 3 timed rounds are always made.
         on_step: called `warmup + repeats` times, also for the rounds that the limit left out.
+        watch: counts what the timed calls cost.
 
     Returns:
         The milliseconds of the timed rounds, by name.
@@ -113,10 +121,13 @@ def take_turns(
     end = time.perf_counter() + seconds_limit
     for index in range(-warmup, repeats):
         if time.perf_counter() <= end or 0 <= index < _FEWEST_RUNS:
-            for name in list(calls) if index % 2 == 0 else reversed(list(calls)):
-                milliseconds = calls[name](index)
-                if index >= 0:
-                    times[name].append(milliseconds)
+            counted = watch if index >= 0 else None
+            with counted.watching() if counted else contextlib.nullcontext():
+                for name in list(calls) if index % 2 == 0 else reversed(list(calls)):
+                    call = partial(calls[name], index)
+                    milliseconds = counted.timed(name, call) if counted else call()
+                    if index >= 0:
+                        times[name].append(milliseconds)
         if on_step is not None:
             on_step()
     return times
@@ -162,21 +173,28 @@ def compare_latency(
         on_step: called `len(batch_sizes) * (warmup + repeats)` times.
 
     Returns:
-        One row of the report per batch size; `speedup` is the ratio of the medians, `ideal_speedup` that of the FLOPs.
+        One row of the report per batch size; `speedup` is the ratio of the medians, `ideal_speedup` that of the FLOPs. On
+        the CPU a timing that other work disturbs is repeated once; if it is disturbed again, the row says so.
     """
     table = input_embeddings(compressed).weight
     on_cpu = table.device.type == "cpu"
     rows = []
     for batch_size in batch_sizes:
-        stats = measure_latency(
-            {"baseline": baseline, "compressed": compressed},
-            batch_size=batch_size,
-            sequence_length=sequence_length,
-            repeats=repeats,
-            warmup=warmup,
-            seconds_limit=seconds_limit,
-            on_step=on_step,
-        )
+
+        def attempt(watch: Watch, again: bool, batch_size: int = batch_size) -> dict[str, LatencyStats]:
+            return measure_latency(
+                {"baseline": baseline, "compressed": compressed},
+                batch_size=batch_size,
+                sequence_length=sequence_length,
+                repeats=repeats,
+                warmup=warmup,
+                seconds_limit=seconds_limit,
+                on_step=None if again else on_step,
+                watch=watch,
+            )
+
+        stats, watch = undisturbed(attempt, patient=on_cpu)
+        busy = watch.is_busy if on_cpu else None
         before, after = stats["baseline"], stats["compressed"]
         flops = [forward_flops(model, batch_size, sequence_length) for model in (baseline, compressed)]
         rows.append(
@@ -195,6 +213,8 @@ def compare_latency(
                 speedup=before.median_ms / after.median_ms,
                 ideal_speedup=flops[0] / flops[1] if flops[1] else None,
                 runs=after.runs,
+                busy=busy,
+                cpu_speedup=watch.cpu_speedup("baseline", "compressed") if busy else None,
             )
         )
     return rows

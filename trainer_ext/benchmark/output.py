@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .. import report
 from ..errors import InputError
 from ..report.run_directory import RunDirectory
+from ..report.tables import BUSY_MACHINE
 from ..utils.files import write_json
 from ..utils.imports import require
 from .runner import Benchmark, BenchmarkRow
@@ -107,7 +108,7 @@ def _panel(ax: Axes, title: str, rows: list[BenchmarkRow]) -> None:
         medians, places, xerr=[[0.0] * len(rows), late], fmt="none", ecolor=INK, elinewidth=0.9, capsize=2.5, zorder=3
     )
     for place, row, whisker in zip(places, rows, late, strict=True):
-        text = f"{row.speedup:.2f}x   {milliseconds(row.median_ms)} ms"
+        text = f"{row.speedup:.2f}x   {milliseconds(row.median_ms)} ms" + (f"   {BUSY_MACHINE}" if row.busy else "")
         ax.annotate(
             text,
             (row.median_ms + whisker, place),

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from torch import nn
 
@@ -30,6 +30,8 @@ from ..errors import InputError
 from ..models.loading import load_model
 from ..models.runtimes import Batch
 from ..report.io import utc_now
+from ..utils.progress import progress_bar
+from .busy import Watch, undisturbed
 from .latency import accelerator_name, processor_name, timed
 from .memory import Memory, fresh_memory
 from .size import count_parameters, forward_flops, weight_bytes
@@ -57,6 +59,8 @@ class BenchmarkRow:
         speedup: `texts_per_s` relative to the first target.
         ideal_speedup: ratio of the floating-point operations; None if unknown.
         runs: number of timed calls.
+        busy: whether other work disturbed the timing, also when it was repeated; None on a device other than the CPU.
+        cpu_speedup: of a disturbed timing, the ratio of the CPU times to that of the first target.
     """
 
     entry: BenchmarkEntry
@@ -69,6 +73,8 @@ class BenchmarkRow:
     speedup: float
     ideal_speedup: float | None
     runs: int
+    busy: bool | None = None
+    cpu_speedup: float | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ def benchmark(
         )
         console.print(Text(note, style="yellow"))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    with progress_bar(*columns, console=console) as progress:
         memories = {}
         for entry in progress.track(entries, description="memory") if memory else ():
             shape = max((workload.largest(entry) for workload in workloads), key=math.prod)
@@ -249,7 +255,7 @@ def time_workload(
     device: torch.device,
     on_step: Callable[[], object],
 ) -> list[BenchmarkRow]:
-    """Time all targets on one workload.
+    """Time all targets on one workload; on the CPU once more if other work disturbs them.
 
     Args:
         workload: batches for each target.
@@ -259,18 +265,12 @@ def time_workload(
         device: of PyTorch models.
         on_step: called `WARMUP + repeats` times.
     """
-    times: dict[BenchmarkEntry, list[float]] = {target.entry: [] for target in targets}
-    for start in range(-WARMUP, repeats, IN_A_ROW):
-        indices = range(start, min(start + IN_A_ROW, repeats))
-        for target in targets if start // IN_A_ROW % 2 == 0 else reversed(targets):
-            batches = workload.batches[target.entry]
-            chosen = [batches[index % len(batches)] for index in indices]
-            _run_untimed(target, chosen[0])
-            milliseconds = [timed(partial(target.run, batch), device) for batch in chosen]
-            if start >= 0:
-                times[target.entry] += milliseconds
-        for _ in indices:
-            on_step()
+    on_cpu = device.type == "cpu"
+    (times, watch) = undisturbed(
+        lambda watch, again: _times(workload, targets, repeats, device, watch, (lambda: None) if again else on_step),
+        patient=on_cpu,
+    )
+    busy = watch.is_busy if on_cpu else None
     first = targets[0].entry
     speed = {entry: _texts_per_s(workload, values) for entry, values in times.items()}
     work = {entry: _operations(workload.batches[entry], flops.get(entry.source)) for entry in times}
@@ -286,9 +286,39 @@ def time_workload(
             speedup=speed[entry] / speed[first],
             ideal_speedup=work[first] / work[entry] if work[first] and work[entry] else None,
             runs=len(values),
+            busy=busy,
+            cpu_speedup=watch.cpu_speedup(first, entry) if busy else None,
         )
         for entry, values in times.items()
     ]
+
+
+def _times(
+    workload: Workload,
+    targets: Sequence[BenchmarkTarget],
+    repeats: int,
+    device: torch.device,
+    watch: Watch,
+    on_step: Callable[[], object],
+) -> dict[BenchmarkEntry, list[float]]:
+    """Return the milliseconds of the timed calls of each target; the arguments are those of `time_workload`."""
+    times: dict[BenchmarkEntry, list[float]] = {target.entry: [] for target in targets}
+    for start in range(-WARMUP, repeats, IN_A_ROW):
+        indices = range(start, min(start + IN_A_ROW, repeats))
+        for target in targets if start // IN_A_ROW % 2 == 0 else reversed(targets):
+            batches = workload.batches[target.entry]
+            chosen = [batches[index % len(batches)] for index in indices]
+            _run_untimed(target, chosen[0])
+            calls = [partial(timed, partial(target.run, batch), device) for batch in chosen]
+            if start < 0:
+                for call in calls:
+                    call()
+                continue
+            with watch.watching():
+                times[target.entry] += [watch.timed(target.entry, call) for call in calls]
+        for _ in indices:
+            on_step()
+    return times
 
 
 def _run_untimed(target: BenchmarkTarget, batch: Batch) -> None:

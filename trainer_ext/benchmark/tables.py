@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..report.schema import Latency
+from ..report.tables import BUSY_NOTE, speedup
 from .runner import BUSY, Benchmark, BenchmarkRow, Size
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ def markdown(results: Benchmark) -> str:
     found = by_workload(results)
     lines = ["| model | runtime | " + " | ".join(found) + " |", "|---|---|" + "---|" * len(found)]
     for rows in zip(*found.values(), strict=True):
-        speeds = [f"{row.speedup:.2f}x" for row in rows]
+        speeds = [(speedup(row) or "-").replace("\n", ", ") for row in rows]
         if rows[0].entry == results.rows[0].entry:
             speeds = [f"{milliseconds(row.median_ms)} ms" for row in rows]
         lines.append(f"| {rows[0].entry.name} | {rows[0].entry.runtime_title} | " + " | ".join(speeds) + " |")
@@ -61,6 +62,8 @@ def machine(results: Benchmark) -> str:
     """Return the processor, threads, load and versions in one line."""
     threads = f", threads: {results.threads}" if results.device == "cpu" else ""
     busy = f", load {results.load:.1f} before the start" if results.load >= BUSY else ""
+    if any(row.busy for row in results.rows):
+        busy += f"; {BUSY_NOTE}"
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items() if name != "python")
     return f"{results.processor}{threads}{busy}; {versions}"
 
@@ -100,6 +103,8 @@ def _latency(results: Benchmark, before: BenchmarkRow, row: BenchmarkRow) -> Lat
         speedup=row.speedup,
         ideal_speedup=row.ideal_speedup,
         runs=row.runs,
+        busy=row.busy,
+        cpu_speedup=row.cpu_speedup,
     )
 
 
@@ -118,7 +123,7 @@ def _cells(row: BenchmarkRow) -> tuple[str, ...]:
         milliseconds(row.median_ms),
         milliseconds(row.p95_ms),
         f"{row.texts_per_s:,.0f}",
-        f"{row.speedup:.2f}x",
+        speedup(row) or "-",
         _show(row.ideal_speedup, "{:.2f}x".format),
     )
 

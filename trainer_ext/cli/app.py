@@ -11,21 +11,55 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from .._version import __version__
 from ..errors import one_line
 from ..hub import sanitize
 
 # Errors are one line here, so typer's tracebacks and boxes are off.
 app = typer.Typer(
-    add_completion=False,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Make a text classifier smaller and faster, check that the result is correct, and measure what was lost.",
 )
 out, err = Console(), Console(stderr=True, soft_wrap=True)
+
+START = """\
+trainer-ext makes a text classifier smaller and faster, and measures what was lost.
+
+A fine-tuned model, and a table of texts with labels (.csv, .tsv or .jsonl):
+    trainer-ext compress MODEL data.csv
+
+A fine-tuned model, and texts without labels, one per line:
+    trainer-ext compress MODEL texts.txt
+
+A base model that is not trained for your classes yet:
+    trainer-ext compress MODEL data.csv --baseline_epochs 3
+
+MODEL is a folder or a Hub id. Each makes MODEL-small/ with both models and all numbers.
+All commands: trainer-ext --help. What one does: trainer-ext compress --help.\
+"""
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 # The base of typer's errors about a command's arguments; not every version of typer has a public name for it.
 UsageError = cast("type[Exception]", typer.BadParameter.__base__)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"trainer-ext {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Make a text classifier smaller and faster, check that the result is correct, and measure what was lost."""
+    if context.invoked_subcommand is None:
+        typer.echo(START)
 
 
 def fail(error: object, status: int) -> NoReturn:

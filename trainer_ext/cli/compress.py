@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,8 @@ from ..errors import CheckFailed, InputError
 from ..hub.space import space_folder
 from ..utils.imports import quiet
 from .app import Debug, app, command_line, err, fail, out
+from .outcome import outcome
+from .positional import fields_for, is_recipe
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -23,57 +26,102 @@ def compress(
     context: typer.Context,
     recipe: Annotated[
         str | None,
-        typer.Argument(help="A YAML file of `field: value` lines; may be left out.", show_default=False),
+        typer.Argument(
+            help="A YAML file of `field: value` lines; or a fine-tuned model (folder or Hub id) and its data: a .csv, .tsv or "
+            ".jsonl file with labels, or a .txt file with a text per line.",
+            metavar="[RECIPE | MODEL DATA]",
+            show_default=False,
+        ),
     ] = None,
     scale: Annotated[
         str | None, typer.Option(help="A name under `scales` in the recipe, whose fields override the recipe.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in output_dir.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Build prune_speedup on times that other programs disturbed.")
+    ] = False,
     fields: Annotated[bool, typer.Option("--fields", help="List every field of a recipe and exit.")] = False,
     debug: Debug = False,
 ) -> None:
     """Make a classifier smaller, check it and measure it.
 
+    A fine-tuned model takes minutes, and no training, with a table of labelled texts:
+
+        trainer-ext compress MODEL data.csv
+
+    Half of the encoder is removed, and a fifth of the rows is kept to test both models on. The columns are guessed from
+    their names. Without labels, a file of texts such as the model will read is enough, one per line; the report then says
+    how often both models give the same answer:
+
+        trainer-ext compress MODEL texts.txt --prune_speedup 2
+
     A run trains the baseline (or takes a given model), prunes it with distillation, checks that the small model computes
-    the same as the pruned one, and measures quality and latency. For example
+    the same as the pruned one, and measures quality and latency. A recipe says how:
 
         trainer-ext compress recipe.yaml --prune_sparsity 0.75 --output_dir runs/small
 
-    Every field of a recipe can be given as --field value, which overrides the file, or does without one. The output
-    directory then holds baseline/, compressed/ and all numbers in compression.json.
-
-    A fine-tuned model can be made smaller in minutes, without labels and without training, with a file of texts such as it
-    will read:
+    Every field of a recipe can be given as --field value, which overrides the file, or does without one:
 
         trainer-ext compress --model_name_or_path MODEL --texts texts.txt --prune_method obs --prune_speedup 2 --num_train_epochs 0
 
-    A fifth of the texts is held out, and the report says how often both models give the same answer there.
+    The output directory then holds baseline/, compressed/ and all numbers in compression.json.
     """
     if fields:
         _print_fields()
         return
-    words = list(context.args)
-    if recipe is not None and recipe.startswith("--"):  # the first field, without a recipe
-        words, recipe = [recipe, *words], None
-    if recipe is None and not words:
-        raise InputError("Name a recipe: trainer-ext compress RECIPE.yaml [--field value ...]; see --help.")
-    if recipe is None and scale is not None:
-        raise InputError(f"--scale {scale} names a part of a recipe; name the recipe too, or leave it out.")
+    words = [*([] if recipe is None else [recipe]), *context.args]
+    count = next((number for number, word in enumerate(words) if word.startswith("--")), len(words))
+    names, words = words[:count], words[count:]
+    if not names and not words:
+        raise InputError(
+            "Name a model and its data: trainer-ext compress MODEL DATA.csv; or a recipe: trainer-ext compress RECIPE.yaml "
+            "[--field value ...]; see --help."
+        )
+    quiet()
     from ..pipeline.recipe import read_recipe
 
-    quiet()
-    read = read_recipe(recipe, words, scale)
+    recipe, given = _from_names(names, words)
+    if recipe is None and scale is not None:
+        raise InputError(f"--scale {scale} names a part of a recipe; name the recipe too, or leave it out.")
+    read = read_recipe(recipe, [*given, *words], scale)
     from ..pipeline.compress import compress as run_recipe
     from ..report.tables import summary
 
-    name = [] if recipe is None else [Path(recipe).name]
-    command = command_line("compress", [*name, *(("--scale", scale) if scale else ()), *words])
+    shown = names if recipe is None else [Path(recipe).name]
+    command = command_line("compress", [*shown, *(("--scale", scale) if scale else ()), *words])
     try:
-        report, run = run_recipe(read, resume=resume, command=command, console=err)
+        report, run = run_recipe(read, resume=resume, command=command, force=force, console=err)
     except CheckFailed as error:
         fail(error, 1)
     out.print(summary(report))
     out.print(Text(f"{run.root}: baseline/, compressed/, compression.json"))
+    for sentence in outcome(report, run.root):
+        out.print(Text(sentence), soft_wrap=True)  # a command that is broken over lines cannot be copied
+
+
+def _from_names(names: list[str], words: list[str]) -> tuple[str | None, list[str]]:
+    """Return the recipe of the words before the first option; or the fields for MODEL and DATA, and say what is assumed."""
+    from ..pipeline.recipe import recipe_fields
+    from ..pipeline.recipe_file import read_words
+
+    if len(names) > 2:
+        raise InputError(f"{' '.join(names)}: too many names; give one recipe, or MODEL and DATA, then --field value.")
+    if not names:
+        return None, []
+    if is_recipe(names[0]):
+        if names[1:]:
+            raise InputError(f"{names[1]!r} is not a field; write --field value.")
+        return names[0], []
+    given = read_words(words, recipe_fields())
+    if not names[1:] and not {"data_dir", "texts"} & given.keys():
+        raise InputError(
+            f"{names[0]} is no recipe, which is a .yaml file; if it is a model, name its data too: trainer-ext compress "
+            f"{shlex.quote(names[0])} DATA.csv (or TEXTS.txt)."
+        )
+    fields, lines = fields_for(names[0], names[1] if names[1:] else None, given)
+    for line in lines:
+        err.print(Text(line))
+    return None, fields
 
 
 def _print_fields() -> None:

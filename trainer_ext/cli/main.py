@@ -21,7 +21,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     try:
         check_one_process()
-        status = app(sys.argv[1:] or ["--help"], prog_name="trainer-ext", standalone_mode=False)
+        status = app(sys.argv[1:], prog_name="trainer-ext", standalone_mode=False)
     except KeyboardInterrupt:
         status = INTERRUPTED
     except Exception as error:

@@ -94,6 +94,13 @@ class DataArguments:
         default=None,
         metadata={"help": "Train on at most this many rows, spread over the classes or the file. Default: all."},
     )
+    test_share: float | None = field(
+        default=None,
+        metadata={
+            "help": "Share of the train rows, in (0, 0.5], that is split off as the test set, spread over the classes, if there "
+            "is one labelled file and no test_file. The same rows each time. Default: none; `compress MODEL DATA` takes 0.2."
+        },
+    )
     holdout_share: float | None = field(
         default=None,
         metadata={

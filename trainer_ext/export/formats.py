@@ -28,6 +28,7 @@ from ..report.schema import Export
 from ..report.tables import findings
 from ..utils.files import scratch_in, writing_to
 from ..utils.imports import require
+from ..utils.progress import progress_bar
 from .classify_script import write_usage
 from .onnx import quantise_onnx, write_onnx
 from .openvino import quantise_openvino, quietly, write_openvino
@@ -152,7 +153,7 @@ def export(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with (
-            Progress(*columns, console=console or Console(stderr=True)) as progress,
+            progress_bar(*columns, console=console or Console(stderr=True)) as progress,
             scratch_in(source.folder, ".export-") as scratch,
         ):
             return _export(source, chosen, scratch, progress, max_drop=max_drop, force=force)

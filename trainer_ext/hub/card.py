@@ -85,6 +85,7 @@ def _variables(card: CardInput) -> dict[str, Any]:
         "few_rows": FEW_ROWS,
         "quality_table": markdown.rich_table(tables.quality_table(numbers, answers=False)),
         "latency_table": markdown.rich_table(tables.latency_table(numbers)),
+        "busy": any(row.busy for row in numbers.latency),
         "machines": [*dict.fromkeys(tables.machines([row]) for row in numbers.latency)],
         "vocabulary_table": numbers.vocabulary and markdown.rich_table(tables.vocabulary_table(numbers.vocabulary)),
         "energy_table": energy and markdown.rich_table(tables.energy_table(numbers)),

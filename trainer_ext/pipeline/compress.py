@@ -29,6 +29,7 @@ from ..training_args import DistillPruneTrainingArguments
 from ..utils.checkpoints import last_checkpoint
 from ..utils.files import room_in, whole_folder, write_bytes, write_json, writing_to
 from ..utils.finite import check_trained
+from ..utils.progress import lines_instead_of_bars
 from ..vocabulary.trim import trim_model
 from .baseline import BaselineTrainer, open_baseline
 from .gate import pass_gate
@@ -46,6 +47,7 @@ def compress(
     resume: bool = False,
     command: str | None = None,
     inference_energy: bool = True,
+    force: bool = False,
     console: Console | None = None,
 ) -> tuple[report.CompressionReport, RunDirectory]:
     """Run a recipe.
@@ -56,6 +58,8 @@ def compress(
         command: the command line, written into the report.
         inference_energy: whether `measure_energy` includes predictions. A sweep measures those of all its models later,
             when nothing else runs.
+        force: whether `prune_speedup` may build on times that other programs disturbed. Else that is refused before
+            anything is trained, unless the recipe says `prune_latency_busy`.
         console: for headings and progress; standard error by default.
 
     Returns:
@@ -77,7 +81,7 @@ def compress(
     vocabulary = open_vocabulary(run, recipe.vocabulary, data, tokenizer)
     trimmed = encoded if vocabulary is None else tokenize(data, vocabulary.trimmed.tokenizer, recipe.data)
     encodings = Encodings(encoded, trimmed)
-    _pass_gate(recipe, run, data, model, tokenizer, encodings, vocabulary, console)
+    _pass_gate(recipe, run, data, model, tokenizer, encodings, vocabulary, console, force=force)
     if recipe.training.save_strategy == "no":
         logger.warning("save_strategy=no: no checkpoints are written. --resume starts an interrupted stage again.")
     start_run(run, recipe.resolved)
@@ -149,7 +153,7 @@ def try_before_training(recipe: Recipe, run: RunDirectory, *, console: Console) 
     encoded = tokenize(data, tokenizer, recipe.data)
     vocabulary = open_vocabulary(run, recipe.vocabulary, data, tokenizer)
     trimmed = encoded if vocabulary is None else tokenize(data, vocabulary.trimmed.tokenizer, recipe.data)
-    _pass_gate(recipe, run, data, model, tokenizer, Encodings(encoded, trimmed), vocabulary, console)
+    _pass_gate(recipe, run, data, model, tokenizer, Encodings(encoded, trimmed), vocabulary, console, force=True)
 
 
 def _pass_gate(
@@ -161,12 +165,17 @@ def _pass_gate(
     encodings: Encodings,
     vocabulary: RunVocabulary | None,
     console: Console,
+    *,
+    force: bool,
 ) -> None:
     """Refuse now what would fail after hours; a run that passed is not tried again when it is resumed."""
     if run.log("gate").exists():
         return
 
+    busy = {} if force or "prune_latency_busy" in recipe.resolved else {"prune_latency_busy": "refuse"}
+
     def make_trainer(scratch: RunDirectory, dense, **changes: Any) -> DistillPruneTrainer:
+        changes |= busy
         return _trainer(scratch, recipe, encodings, vocabulary, dense, tokenizer, **changes)
 
     passed = pass_gate(recipe, run, data, model, tokenizer, encodings, vocabulary, make_trainer)
@@ -201,7 +210,7 @@ def _train_baseline(
             train_dataset=encoded.train,
             processing_class=tokenizer,
         )
-        _train(trainer, run, "baseline", recipe)
+        _train(trainer, run, "baseline", recipe, console)
     else:
         write_json(run.log("baseline"), {"seconds": None, "log_history": []})
     _save(model, tokenizer, run, run.baseline)
@@ -218,7 +227,7 @@ def _train_compressed(
     args, tokenizer = cast(DistillPruneTrainingArguments, trainer.args), trainer.processing_class
     names = recipe.training.teacher_names
     console.rule(f"Compression: {_summary(args, vocabulary)}, teacher {' and '.join(names) or 'none'}")
-    _train(trainer, run, "compressed", recipe)
+    _train(trainer, run, "compressed", recipe, console)
     _save(trainer.model, tokenizer, run, run.compressed)
 
 
@@ -303,8 +312,9 @@ def _arguments(recipe: Recipe, run: RunDirectory, stage: str, **changes: Any) ->
     )
 
 
-def _train(trainer: Trainer, run: RunDirectory, stage: str, recipe: Recipe) -> None:
+def _train(trainer: Trainer, run: RunDirectory, stage: str, recipe: Recipe, console: Console) -> None:
     """Train from the last complete checkpoint, if there is one, and write the log."""
+    lines_instead_of_bars(trainer, stage, console)
     if recipe.model.measure_energy:
         trainer.add_callback(EmissionsCallback(recipe.model.energy_country))
     checkpoint = last_checkpoint(run.checkpoints(stage))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from transformers import AutoTokenizer
 
 from .. import report
@@ -26,6 +26,7 @@ from ..report.run_directory import RunDirectory
 from ..tasks.dataset import Data
 from ..tasks.evaluate import compare_on, predict
 from ..tasks.registry import task_of
+from ..utils.progress import progress_bar
 from .recipe import Recipe
 from .run_vocabulary import Encodings, RunVocabulary
 
@@ -72,7 +73,7 @@ def run_report(
     rows = sum(len(split) for encoded in vars(encodings).values() for split in encoded.tests.values())
     options, sizes = recipe.model, recipe.model.latency_batch_sizes
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    with progress_bar(*columns, console=console) as progress:
         bar = progress.add_task("answers", total=rows)
         qualities = _qualities(run, recipe, models, data, encodings, lambda n: progress.advance(bar, n))
         bar = progress.add_task("latency", total=len(sizes) * (LATENCY_REPEATS + LATENCY_WARMUP))
@@ -213,7 +214,7 @@ def measure_run(
         for folder in (run.baseline, run.compressed)
     ]
     cost = (numbers.training or report.Pair()).compressed or report.TrainingCost()
-    with Progress(console=console) as progress:
+    with progress_bar(console=console) as progress:
         bar = progress.add_task("energy", total=len(models) * BLOCKS)
         found = compare_inference(
             *models,

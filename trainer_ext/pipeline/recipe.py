@@ -308,6 +308,9 @@ def _check_texts(
     model: ModelArguments, data: DataArguments, training: DistillPruneTrainingArguments, given: Mapping[str, Any]
 ) -> None:
     """Refuse what needs labels if there are texts alone. Test files without a folder lie in the current one."""
+    if data.test_share and {"test_file", "texts"} & given.keys():
+        other = "texts" if "texts" in given else "test_file"
+        raise InputError(f"test_share splits a labelled file, and {other} is given too: leave one of them out.")
     if data.texts is None:
         return
     if not data.data_dir and {"test_file", "more_test_files"} & given.keys():

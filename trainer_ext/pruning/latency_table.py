@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
 
+from ..benchmark.busy import Watch, undisturbed
 from ..benchmark.latency import accelerator_name, measure_latency, processor_name
 from ..models.architectures import architecture_of, config_of, find_encoder, is_stock, layers_of, prunable_weights
 from ..models.layers import EncoderLayer, rows_by_linear
@@ -130,7 +131,8 @@ def measure_latency_table(
         on_step: called with the number of timed rounds done and their total.
 
     Returns:
-        The value of `PruningSpec.latency`: `{"table": ..., "dense_ms": ...}`, plain JSON.
+        The value of `PruningSpec.latency`: `{"table": ..., "dense_ms": ...}`, plain JSON; with `"busy": true` if other work
+        disturbed the timing, also when it was repeated.
 
     Raises:
         ValueError: If the speed-up cannot be reached.
@@ -148,7 +150,12 @@ def measure_latency_table(
     shapes["empty"] = shaped(model, [0] * len(layers), [0] * len(layers))
     shapes |= {f"heads {x}": shaped(model, [int(x * h) for h in heads], neurons) for x in HEAD_SHARES}
     shapes |= {f"neurons {x}": shaped(model, heads, [int(x * n) for n in neurons]) for x in NEURON_SHARES}
-    measured = _median_ms(shapes, place, ROUNDS, tick)
+    on_cpu = place["device"] == "cpu"
+    measured, watch = undisturbed(
+        lambda watch, again: _median_ms(shapes, place, ROUNDS, (lambda: None) if again else tick, watch),
+        patient=on_cpu,
+    )
+    busy = on_cpu and watch.is_busy
     if not spec.dense_weights:  # no layer was dropped: the two are the same model
         measured["dense"] = measured["whole"] = (measured["dense"] + measured["whole"]) / 2
     dense_ms = measured["dense"]
@@ -164,7 +171,7 @@ def measure_latency_table(
     table = _table(measured, heads[0], neurons[0], sum(layer.uses for layer in layers), place)
     if not at_once:
         table = _corrected(table, spec.speedup or 1.0, find, speedup_of)
-    return {"table": asdict(table), "dense_ms": dense_ms}
+    return {"table": asdict(table), "dense_ms": dense_ms} | ({"busy": True} if busy else {})
 
 
 def _correction_for(model, spec: PruningSpec, select: Callable[[PruningSpec], Structure]) -> float:
@@ -222,7 +229,11 @@ def _built(model, spec: PruningSpec, found: Structure):
 
 
 def _median_ms(
-    shapes: dict[str, Any], place: dict[str, Any], rounds: int, on_step: Callable[[], None]
+    shapes: dict[str, Any],
+    place: dict[str, Any],
+    rounds: int,
+    on_step: Callable[[], None],
+    watch: Watch | None = None,
 ) -> dict[str, float]:
     """Return the milliseconds of each model, all timed in turn."""
     dtype = getattr(torch, place["dtype"])
@@ -234,6 +245,7 @@ def _median_ms(
         warmup=WARMUP,
         seconds_limit=SECONDS,
         on_step=on_step,
+        watch=watch,
     )
     return {name: row.median_ms for name, row in stats.items()}
 

@@ -32,6 +32,7 @@ from ..models.layers import EncoderLayer, LinearView
 from ..models.loading import longest_text, rows_of
 from ..models.outputs import answers, full_precision
 from ..utils.finite import check_given
+from ..utils.progress import progress_bar
 from ..utils.training import known_arguments
 from . import masks
 from .budget import Levels, choose
@@ -156,7 +157,7 @@ def prune_masked(model, batches: Sequence[Batch], *, folder: str | Path, is_main
     """
     check_given(model, "The model")
     layers = layers_of(model)
-    bar = Progress(console=Console(stderr=True), disable=not (progress and is_main))
+    bar = progress_bar(console=Console(stderr=True), disable=not (progress and is_main))
     with bar:
         task = bar.add_task("texts", total=len(batches))
         statistics = collect(model, _counted(batches, bar, task), matrices_of(layers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
-from rich.progress import Progress
 
 from ..models.architectures import config_of, find_encoder, layers_of, prunable_weights
 from ..utils.files import write_json
+from ..utils.progress import progress_bar
 from . import latency_table, masks
 from .config import PruningSpec
 from .layer_dropping import drop_layers
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
     from ..training_args import DistillPruneTrainingArguments
 
 TABLE_NAME = "latency_table.json"
+BUSY = (
+    "Other programs kept this machine busy while the layers were timed for prune_speedup, also when that was repeated, so "
+    "that the model may miss the speed-up."
+)
+REFUSED = (
+    "Run it again when the machine is idle, give a fraction instead (--prune_sparsity 0.5), or use the times as they are "
+    "(--force)."
+)
+KEPT = "For times to rely on, run it again when the machine is idle, or give prune_sparsity instead."
+
+logger = logging.getLogger(__name__)
 
 
 def prepare_model(model, args: DistillPruneTrainingArguments):
@@ -68,13 +80,29 @@ def _latency(dense, student, spec: PruningSpec, args: DistillPruneTrainingArgume
         sequence_length=int(args.prune_latency_length),
     )
     folder, is_main = Path(str(args.output_dir)), args.process_index == 0
-    return latency_for(dense, student, spec, place, folder=folder, is_main=is_main, progress=not args.disable_tqdm)
+    return latency_for(
+        *(dense, student, spec, place),
+        folder=folder,
+        is_main=is_main,
+        progress=not args.disable_tqdm,
+        refuse_busy=args.prune_latency_busy == "refuse",
+    )
 
 
 def latency_for(
-    dense, student, spec: PruningSpec, place: dict[str, Any], *, folder: Path, is_main: bool, progress: bool
+    dense,
+    student,
+    spec: PruningSpec,
+    place: dict[str, Any],
+    *,
+    folder: Path,
+    is_main: bool,
+    progress: bool,
+    refuse_busy: bool = False,
 ) -> dict[str, Any]:
     """Return the latency table of this machine: kept from before, or measured by the main process for all.
+
+    If other work disturbed the timing, also when it was repeated, that is said, or refused.
 
     Args:
         dense: the model that the speed-up is relative to.
@@ -84,14 +112,20 @@ def latency_for(
         folder: where the table is kept.
         is_main: whether this is the main process.
         progress: whether to show a progress bar on standard error.
+        refuse_busy: whether to refuse a table that other work disturbed, also one that was kept.
+
+    Raises:
+        ValueError: If the speed-up cannot be reached, or the table is refused.
     """
     # The correction depends on the target and on what is pruned.
     place |= {"speedup": spec.speedup, "structure": spec.structure, "attention_units": spec.attention, "ffn": spec.ffn}
     place["dense_layers"] = find_encoder(dense)[1].config.num_hidden_layers
     file = folder / TABLE_NAME
     found = [latency_table.cached(file, place) if is_main else None]
+    if found[0] is not None and found[0].get("busy") and refuse_busy:
+        found = [None]  # it may be quiet now
     if is_main and found[0] is None:
-        bar = Progress(console=Console(stderr=True), disable=not progress)
+        bar = progress_bar(console=Console(stderr=True), disable=not progress)
         with torch.random.fork_rng(), bar:
             task = bar.add_task("latency table", total=None)
             found = [
@@ -101,4 +135,10 @@ def latency_for(
                 )
             ]
         write_json(file, found[0])
-    return broadcast_object_list(found)[0]
+    table = broadcast_object_list(found)[0]
+    if table.get("busy"):
+        if refuse_busy:
+            raise ValueError(f"{BUSY} {REFUSED}")
+        if is_main:
+            logger.warning("%s %s", BUSY, KEPT)
+    return table

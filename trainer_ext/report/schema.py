@@ -156,7 +156,8 @@ class Latency:
     """Time of one forward pass of both models, measured in turn: median and 95th percentile in milliseconds.
 
     `runtime` and `precision` are those of the compressed model. The baseline runs in PyTorch on the same device, in fp32
-    where the two differ.
+    where the two differ. `busy` says whether other work disturbed the calls, also when they were repeated; then
+    `cpu_speedup`, the ratio of the CPU times, is the better guess. None means that nobody looked, as in older reports.
     """
 
     runtime: str
@@ -173,6 +174,8 @@ class Latency:
     speedup: NonNegativeFloat | None = None
     ideal_speedup: NonNegativeFloat | None = None  # ratio of the floating-point operations
     runs: PositiveInt | None = None
+    busy: bool | None = None
+    cpu_speedup: NonNegativeFloat | None = None
 
 
 @dataclass(frozen=True)

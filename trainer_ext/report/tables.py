@@ -6,7 +6,7 @@ All cells are plain text without markup, so that names of models and labels are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from rich.console import Group
 from rich.table import Table
@@ -31,7 +31,24 @@ from .schema import (
 
 NOT_MEASURED = "not measured"
 WITHIN_NOISE = "within noise"
+BUSY_MACHINE = "busy machine"
+BUSY_NOTE = (
+    f"{BUSY_MACHINE}: other programs disturbed the timing, also when it was repeated; time it again when it is idle"
+)
 T = TypeVar("T")
+
+
+class _Timed(Protocol):
+    """A timing: a row of a report or of a benchmark."""
+
+    @property
+    def speedup(self) -> float | None: ...
+
+    @property
+    def busy(self) -> bool | None: ...
+
+    @property
+    def cpu_speedup(self) -> float | None: ...
 
 
 def summary(report: CompressionReport) -> Group:
@@ -144,7 +161,9 @@ def latency_table(report: CompressionReport) -> Table:
     """Return median and 95th percentile of a forward pass, the speed-up, and the ideal one: the ratio of the FLOPs."""
     rows = report.latency
     title = "Latency, median and 95th percentile of a forward pass"
-    table = Table(title=Text(title), title_justify="left", caption=machines(rows), caption_justify="left")
+    captions = [machines(rows), BUSY_NOTE if any(row.busy for row in rows) else None]
+    caption = "\n".join(filter(None, captions)) or None
+    table = Table(title=Text(title), title_justify="left", caption=caption, caption_justify="left")
     for heading in ("batch x tokens", "baseline", "compressed", "speed-up", "ideal"):
         table.add_column(heading, justify="left" if heading == "batch x tokens" else "right", overflow="fold")
     if not rows:
@@ -155,10 +174,19 @@ def latency_table(report: CompressionReport) -> Table:
             f"{row.batch_size} x {row.sequence_length}\n{row.runtime} {row.precision}",
             _milliseconds(row.baseline_ms, row.baseline_p95_ms),
             _milliseconds(row.compressed_ms, row.compressed_p95_ms),
-            _show(row.speedup, "{:.2f}x".format),
+            speedup(row),
             _show(row.ideal_speedup, "{:.2f}x".format),
         )
     return table
+
+
+def speedup(row: _Timed) -> str | None:
+    """Return a speed-up; of a timing that other work disturbed also the ratio of the CPU times, and that the machine was busy."""
+    lines = [f"{row.speedup:.2f}x"] if row.speedup is not None else []
+    if row.busy:
+        lines.append(BUSY_MACHINE)
+        lines += [f"CPU time {row.cpu_speedup:.2f}x"] if row.cpu_speedup is not None else []
+    return "\n".join(lines) or None
 
 
 def machines(rows: Sequence[Latency]) -> str | None:

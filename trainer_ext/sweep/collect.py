@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import Progress
 
 from .. import report
 from ..benchmark.energy import BLOCKS, measure_inference
@@ -36,6 +35,7 @@ from ..report.schema import CompressionReport, Latency, Quality
 from ..tasks.dataset import HOLDOUT
 from ..tasks.evaluate import compare_quality
 from ..utils.files import write_json
+from ..utils.progress import progress_bar
 from .config import Job
 from .results import BASELINE, SweepRow
 from .storage import VARIANTS, SweepDirectory, link_tree
@@ -212,7 +212,7 @@ def measure_energy(times: Mapping[str, Times], folders: Sequence[Path], recipe: 
         Whether any number is estimated because the processor has no energy counter.
     """
     options, estimated = recipe.model, False
-    with Progress(console=console) as progress:
+    with progress_bar(console=console) as progress:
         bar = progress.add_task("energy", total=len(folders) * BLOCKS)
         for start in range(0, len(folders), MODELS_AT_ONCE):
             models = {

@@ -75,7 +75,7 @@ def run_job(job: ChildJob) -> None:
         start_run(run, recipe.resolved)
         link_tree(baseline.baseline, run.baseline)
         write_bytes(run.log("baseline"), baseline.log("baseline").read_bytes())
-        compress(recipe, resume=True, command=job.command, inference_energy=False, console=console)
+        compress(recipe, resume=True, command=job.command, inference_energy=False, force=True, console=console)
         variants = []
         for part in ("compressed", "baseline") if job.export_baseline else ("compressed",):
             if job.export:

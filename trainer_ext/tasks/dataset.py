@@ -6,6 +6,7 @@ With `DataArguments.texts` the train set has no labels, and what both models are
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,7 +83,7 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None, as_th
         return _load_texts(args, labels or ())
     folder = _folder(args.data_dir)
     train_path = Path(args.texts) if args.texts is not None else _first_present(folder, args.train_files)
-    paths = {"test": _present(folder, args.test_file, option="--test_file")}
+    paths = {} if args.test_share else {"test": _present(folder, args.test_file, option="--test_file")}
     for name in args.more_test_files:
         key = Path(name).stem
         if key in TAKEN or key in paths or (key == HOLDOUT and args.holdout_share):
@@ -108,6 +109,10 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None, as_th
 
     train_rows, left_out = first_of_each_text(train.rows)
     dropped = {"train": train.dropped + left_out}
+    if args.test_share:
+        train_rows, held_out = _split_test(train_rows, args.test_share, task.labels, path=train_path)
+        tables, paths = {"test": Examples(tuple(held_out), Counter()), **tables}, {**paths, "test": train_path}
+        notes.append(_about_split(len(train_rows), len(held_out), task.labels, path=train_path))
     rows_with_all = [] if unlabelled else [*train_rows]
     rows_with_all += (row for table in tables.values() if later or unlabelled for row in table.rows)
     in_train = names = _label_names(rows_with_all, task.labels, path=next(iter(paths.values())))
@@ -388,10 +393,38 @@ def _at_most(rows: Sequence[Example], most: int | None, kind: LabelKind) -> Sequ
 
 def _hold_out(rows: Sequence[Example], share: float, kind: LabelKind) -> tuple[list[Example], list[Example]]:
     """Split the train rows into those to train on and the held-out share."""
+    return _split(rows, share, kind, option="--holdout_share")
+
+
+def _split_test(
+    rows: Sequence[Example], share: float, kind: LabelKind, *, path: Path
+) -> tuple[list[Example], list[Example]]:
+    """Split the rows of the only labelled file into those to train on and the test set."""
+    if len(rows) < FEWEST_TEXTS:
+        raise InputError(
+            f"{path} has {len(rows)} different text{'s' if len(rows) > 1 else ''} to train and test on; give at least "
+            f"{FEWEST_TEXTS}, better a thousand."
+        )
+    return _split(rows, share, kind, option="--test_share")
+
+
+def _about_split(train: int, test: int, kind: LabelKind, *, path: Path) -> str:
+    """Return the line that says how one file became a train and a test set."""
+    how = "at equal distances over the file" + (" within each class" if kind is ONE_CLASS else "")
+    return (
+        f"{path}: {test:,} of its {train + test:,} different texts are the test set, taken {how}, the same each time. If the "
+        "model was trained on this file, it has seen them: give a file that it has not with --test_file."
+    )
+
+
+def _split(
+    rows: Sequence[Example], share: float, kind: LabelKind, *, option: str
+) -> tuple[list[Example], list[Example]]:
+    """Return the rows that stay and those that are held out."""
     stay, held = without(rows, count=round(share * len(rows)), by_class=kind is ONE_CLASS)
     if not held or not stay:
         raise InputError(
-            f"--holdout_share {share} of {len(rows)} train rows holds out {len(held)}, and one row of each class must stay; "
+            f"{option} {share} of {len(rows)} train rows holds out {len(held)}, and one row of each class must stay; "
             "give another share, or more rows."
         )
     return stay, held

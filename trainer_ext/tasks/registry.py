@@ -201,6 +201,7 @@ def _check_fields(task: Task, args: DataArguments) -> None:
         ("doc_stride", not task.pieces or 1 <= args.doc_stride <= half, f"in [1, {half}], half of max_length"),
         ("max_answer_length", args.max_answer_length >= 1, "1 or more"),
         ("max_train_rows", args.max_train_rows is None or args.max_train_rows >= 1, "1 or more"),
+        ("test_share", args.test_share is None or 0 < args.test_share <= 0.5, "in (0, 0.5]"),
         ("holdout_share", args.holdout_share is None or 0 < args.holdout_share <= 0.5, "in (0, 0.5]"),
     )
     for name, fits, expected in checks:

@@ -1,0 +1,216 @@
+"""`trainer-ext compress MODEL DATA`: which columns are taken, what is refused in one line, and a run from end to end."""
+
+import json
+
+import pytest
+
+from tests.helpers.commands import FRAMES, TOPICS, run_command, write_csv
+from tests.pipeline.test_texts import QUICK, TEXTS, lines
+from trainer_ext import report
+from trainer_ext.cli.outcome import outcome
+from trainer_ext.cli.positional import LABEL_NAMES, TEXT_NAMES, fields_for, guess
+from trainer_ext.errors import InputError
+from trainer_ext.report import schema
+from trainer_ext.utils import yaml
+
+ROWS = [(frame.format(word), topic) for topic, words in TOPICS.items() for word in words for frame in FRAMES]
+
+
+def fields_of(words):
+    return dict(zip((word.removeprefix("--") for word in words[::2]), words[1::2], strict=True))
+
+
+def find(header, names, path="data.csv"):
+    return guess(header, names, path=path, what="it", option="--some_column")
+
+
+@pytest.mark.parametrize(
+    ("header", "text", "label"),
+    [
+        (["text", "label"], "text", "label"),
+        (["id", "Headline", "Topic"], "Headline", "Topic"),
+        (["title", "text", "category", "label"], "text", "label"),
+        (["review_text", "n_stars", "target_class"], "review_text", "target_class"),
+        (["newsTitle", "newsCategory"], "newsTitle", "newsCategory"),
+        (["sentence", "sentence_id", "sentiment"], "sentence", "sentiment"),
+    ],
+)
+def test_columns_are_guessed_by_their_names(header, text, label):
+    assert (find(header, TEXT_NAMES), find(header, LABEL_NAMES)) == (text, label)
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        (
+            ["headline", "body"],
+            "may be in 'headline' or 'body' of its columns 'headline', 'body'; name it with --some_column",
+        ),
+        (["a", "b"], "has the columns 'a', 'b', and none is called like it"),
+        (["context", "subtext"], "none is called like it"),  # a part of a word is no name
+    ],
+)
+def test_a_guess_that_fails_lists_the_columns_and_the_option(header, says):
+    with pytest.raises(InputError, match="--some_column") as raised:
+        find(header, TEXT_NAMES)
+    assert says in str(raised.value)
+
+
+def test_a_table_is_split_and_said(tmp_path):
+    write_csv(tmp_path / "data.csv", ROWS, header=("Sentence", "intent"))
+    words, said = fields_for("some/model", str(tmp_path / "data.csv"), {})
+    assert fields_of(words) == {
+        "model_name_or_path": "some/model",
+        "text_column": "Sentence",
+        "label_column": "intent",
+        "data_dir": str(tmp_path),
+        "train_files": "data.csv",
+        "test_share": "0.2",
+        "prune_sparsity": "0.5",
+        "num_train_epochs": "0",
+        "output_dir": "model-small",
+    }
+    assert "the texts from 'Sentence', the labels from 'intent'" in said[0]
+    assert all(word in said[1] for word in ("prune_sparsity 0.5", "without training", "model-small/"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("data.tsv", "headline\tclass\na\tx\nb\ty\n"),
+        ("data.csv", "headline;class\na;x\nb;y\n"),
+        ("data.jsonl", '{"headline": "a", "class": "x"}\n{"headline": "b", "class": "y"}\n'),
+        ("data.json", '[{"class": "x", "headline": "a"}]'),
+    ],
+)
+def test_every_kind_of_table_has_its_columns_read(name, content, tmp_path):
+    (tmp_path / name).write_text(content)
+    found = fields_of(fields_for("m", str(tmp_path / name), {})[0])
+    assert (found["text_column"], found["label_column"]) == ("headline", "class")
+
+
+def test_what_is_given_is_kept(tmp_path):
+    write_csv(tmp_path / "data.csv", ROWS, header=("first", "second"))
+    given = {
+        "text_column": "first",
+        "label_column": "second",
+        "test_file": "other.csv",
+        "prune_speedup": 2,
+        "num_train_epochs": 3,
+        "output_dir": "here",
+    }
+    found = fields_of(fields_for("m", str(tmp_path / "data.csv"), given)[0])
+    assert not given.keys() & found.keys()
+    assert "test_share" not in found, "the test file is another one"
+    assert (found["distill_teacher"], "prune_sparsity" in found) == ("self", False)
+
+
+def test_texts_without_labels(tmp_path):
+    lines(tmp_path / "texts.txt", TEXTS)
+    found = fields_of(fields_for("m", str(tmp_path / "texts.txt"), {"num_train_epochs": 2})[0])
+    assert found["texts"] == str(tmp_path / "texts.txt")
+    assert (found["distill_teacher"], found["distill_alpha"]) == ("self", "1"), "there are no labels to learn from"
+    lines(tmp_path / "one.csv", ["body", *TEXTS])
+    words, said = fields_for("m", str(tmp_path / "one.csv"), {})
+    assert (fields_of(words)["texts"], fields_of(words)["text_column"]) == (str(tmp_path / "one.csv"), "body")
+    assert "without labels" in said[0]
+
+
+REFUSED = {
+    "a model alone": (("m",), "name its data too: trainer-ext compress m DATA.csv"),
+    "three names": (("m", "data.csv", "more.csv"), "too many names"),
+    "no file": (("m", "gone.csv"), "There is no file gone.csv"),
+    "another file": (("m", "data.pdf"), "data.pdf is neither a table"),
+    "no label": (("m", "unlabelled.csv"), "has the columns 'id', and none is called like the label"),
+    "no label, the way out": (("m", "unlabelled.csv"), "--texts unlabelled.csv --text_column text alone"),
+    "no text": (("m", "other.csv"), "the columns 'a', 'b', and none is called like the text"),
+    "the model twice": (("m", "data.csv", "--model_name_or_path", "n"), "The model is given twice"),
+    "the data twice": (("m", "data.csv", "--data_dir", "."), "The data are given twice"),
+    "a run": (("run", "data.csv"), "run holds a run; name the model in it"),
+    "another task": (("m", "data.csv", "--task", "token-classification"), "give --data_dir"),
+    "an empty file": (("m", "empty.jsonl"), "is empty"),
+    "a recipe and data": (("recipe.yaml", "data.csv"), "'data.csv' is not a field"),
+    "two test sets": (("m", "data.csv", "--test_file", "t.csv", "--test_share", "0.1"), "test_share splits"),
+    "a share of all": (("m", "data.csv", "--test_share", "0.9"), "--test_share must be in (0, 0.5]"),
+    "an unknown field": (("m", "data.csv", "--prune_sparsty", "0.5"), "did you mean 'prune_sparsity'"),
+    "too few rows": (("m", "few.csv"), "few.csv has 9 different texts to train and test on; give at least 20"),
+}
+
+
+@pytest.mark.parametrize(("words", "says"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_work_is_refused_in_one_line(words, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "data.csv", ROWS)
+    write_csv(tmp_path / "few.csv", ROWS[:9])
+    write_csv(tmp_path / "unlabelled.csv", [(text, 1) for text, _ in ROWS], header=("text", "id"))
+    write_csv(tmp_path / "other.csv", ROWS, header=("a", "b"))
+    for name in ("data.pdf", "empty.jsonl", "recipe.yaml"):
+        (tmp_path / name).write_text("" if name == "empty.jsonl" else "seed: 1")
+    (tmp_path / "run" / "baseline").mkdir(parents=True)
+    before = {*tmp_path.rglob("*")}
+    status, out, err = run_command(monkeypatch, capsys, "compress", *words)
+    last = err.strip().splitlines()[-1]
+    assert (status, out) == (2, ""), err
+    assert says in last
+    assert {*tmp_path.rglob("*")} == before, "nothing is made"
+
+
+@pytest.mark.slow
+def test_a_model_and_a_table_are_enough(finished_run, tmp_path, monkeypatch, capsys, caplog):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "data.csv", ROWS, header=("headline", "topic"))
+    status, out, err = run_command(monkeypatch, capsys, "compress", finished_run / "baseline", "data.csv", *QUICK)
+    assert status == 0, err
+    assert "the texts from 'headline', the labels from 'topic'" in " ".join(err.split())
+    assert "18 of its 90 different texts are the test set" in caplog.text
+    numbers = report.load("baseline-small")
+    assert numbers.command.startswith("trainer-ext compress baseline data.csv")
+    assert (numbers.quality.split, numbers.quality.rows, numbers.data.train_rows) == ("test", 18, 72)
+    assert " ".join(outcome(numbers, "baseline-small")) in " ".join(out.split())
+    assert yaml.read_yaml(tmp_path / "baseline-small/recipe.yaml")["test_share"] == 0.2
+    again = (*("compress", finished_run / "baseline", "data.csv"), *QUICK)
+    status, _, err = run_command(monkeypatch, capsys, *again)
+    assert (status, "already holds a run" in err) == (2, True)
+    status, _, err = run_command(monkeypatch, capsys, *again, "--resume")
+    assert status == 0, err
+
+
+def numbers_with(**changes):
+    sizes = schema.Pair(90_000_000, 45_000_000)
+    timed = schema.Latency("torch", "fp32", "cpu", "a processor", 2, 1, 64, 8.0, 4.0, speedup=2.0)
+    fields = {"created": report.utc_now(), "model": schema.Model(), "bytes": sizes, "latency": [timed], **changes}
+    return report.CompressionReport(**fields)
+
+
+def test_three_sentences_say_what_it_is_what_it_lost_and_what_to_run_next():
+    difference = schema.Difference(accuracy=-0.004, ci95=(-0.012, 0.004))
+    numbers = numbers_with(quality=schema.Quality("test", 500, difference=difference))
+    got, lost, then = outcome(numbers, "my runs/small")
+    assert "45.0 MB instead of 90.0 MB and 4.0 ms instead of 8.0 ms for a text of 64 tokens (2.00x)" in got
+    assert "accuracy changed by -0.4 points on 500 texts of test (95 % interval [-1.2, +0.4], within noise)" in lost
+    assert "trainer-ext export 'my runs/small' --format onnx-int8" in then
+
+
+def test_what_lost_more_than_noise_is_told_how_to_lose_less():
+    difference = schema.Difference(accuracy=-0.05, ci95=(-0.07, -0.03))
+    numbers = numbers_with(quality=schema.Quality("test", 500, difference=difference), recipe={"num_train_epochs": 0})
+    assert "--num_train_epochs 3 --distill_teacher self trains it" in outcome(numbers, "small")[2]
+    trained = numbers_with(
+        quality=numbers.quality, recipe={"num_train_epochs": 3}, training=schema.Pair(None, schema.TrainingCost())
+    )
+    assert "--num_train_epochs" not in outcome(trained, "small")[2]
+
+
+def test_without_labels_the_sentence_is_about_equal_answers():
+    quality = schema.Quality("held-out texts", 400, agreement=0.97, agreement_ci95=(0.95, 0.98), metric="agreement")
+    lost = outcome(numbers_with(quality=quality), "small")[1]
+    assert "97.0 % of its answers on 400 texts without labels are the same as before" in lost
+    assert "[95.0, 98.0]" in lost
+    assert "not measured" in outcome(numbers_with(), "small")[1]
+
+
+def test_numbers_of_a_json_file_are_the_same_columns_in_any_order(tmp_path):
+    rows = [json.dumps({"label": topic, "extra": 1, "text": text}) for text, topic in ROWS]
+    lines(tmp_path / "data.jsonl", rows)
+    found = fields_of(fields_for("m", str(tmp_path / "data.jsonl"), {})[0])
+    assert (found["text_column"], found["label_column"]) == ("text", "label")

@@ -1,0 +1,76 @@
+"""The end of `trainer-ext compress` in three sentences: what you got, what it lost, and what to run next."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from ..report.formatting import TITLES, interval, is_fraction, number
+from ..report.schema import CompressionReport, Latency, Pair, Quality
+from ..report.tables import speedup, within_noise
+
+
+def outcome(report: CompressionReport, folder: str | Path) -> list[str]:
+    """Return the three sentences.
+
+    Args:
+        report: the numbers of a finished run.
+        folder: of the run, for the commands.
+    """
+    return [_got(report), _lost(report.quality), _next(report, shlex.quote(str(folder)))]
+
+
+def _got(report: CompressionReport) -> str:
+    size: Pair[int] = report.bytes or Pair()
+    parts = []
+    if size.baseline and size.compressed:
+        parts.append(f"{size.compressed / 1e6:.1f} MB instead of {size.baseline / 1e6:.1f} MB")
+    timed = next((row for row in report.latency if row.speedup), None)
+    if timed:
+        parts.append(_speed(timed))
+    return f"What you got: a model of {' and '.join(parts) or 'unknown size'}."
+
+
+def _speed(row: Latency) -> str:
+    texts = "a text" if row.batch_size == 1 else f"{row.batch_size} texts"
+    return (
+        f"{row.compressed_ms or 0:.1f} ms instead of {row.baseline_ms or 0:.1f} ms for {texts} of {row.sequence_length} "
+        f"tokens ({(speedup(row) or '').replace(chr(10), ', ')})"
+    )
+
+
+def _lost(quality: Quality | None) -> str:
+    if quality is None:
+        return "What it lost: not measured."
+    on = f"{quality.rows:,} texts" + ("" if quality.metric == "agreement" else f" of {quality.split}")
+    if quality.metric == "agreement":
+        share = quality.agreement or 0.0
+        bounds = (
+            f" (95 % interval {interval('agreement', quality.agreement_ci95)} %)" if quality.agreement_ci95 else ""
+        )
+        return f"What it lost: {number('agreement', share)} % of its answers on {on} without labels are the same as before{bounds}."
+    found = quality.difference
+    if found is None or found.main is None:
+        return f"What it lost: not measured on {on}."
+    name, unit = quality.metric, " points" if is_fraction(quality.metric) else ""
+    bounds = f"95 % interval {interval(name, found.ci95, '+z')}" if found.ci95 else "no interval"
+    noise = ", within noise" if within_noise(found) else ""
+    return f"What it lost: {TITLES.get(name, name)} changed by {number(name, found.main, '+z')}{unit} on {on} ({bounds}{noise})."
+
+
+def _next(report: CompressionReport, folder: str) -> str:
+    quality, lost = report.quality, False
+    if quality and quality.difference and quality.difference.main is not None:
+        better = -1 if quality.metric in ("rmse", "mae") else 1
+        lost = better * quality.difference.main < 0 and not within_noise(quality.difference)
+    if lost or (quality and quality.metric == "agreement" and (quality.agreement or 1.0) < 0.9):
+        trained = (report.training or Pair()).compressed
+        more = "--prune_sparsity 0.25 removes less"
+        if trained is None or "num_train_epochs" in report.recipe and not float(report.recipe["num_train_epochs"]):
+            alone = " --distill_alpha 1" if quality and quality.metric == "agreement" else ""
+            more = f"--num_train_epochs 3 --distill_teacher self{alone} trains it, or {more}"
+        return f"Next: to lose less, the same with another --output_dir and {more}; to look at it, trainer-ext demo {folder}."
+    return (
+        f"Next: trainer-ext export {folder} --format onnx-int8 makes a file of about a quarter of the size that runs without torch; "
+        f"trainer-ext demo {folder} shows where both models differ."
+    )
