@@ -9,6 +9,7 @@ PIP := python -m pip install --quiet --disable-pip-version-check
 TORCH := $(shell grep ^torch== constraints.txt)
 MINUTES ?= 60
 TESTS ?=
+PYTHONS ?= $(PYTHON)
 # A process per core; the tests of a file stay together, because they share what is made once.
 PYTEST := python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 EXAMPLES ?= 2000
@@ -16,7 +17,7 @@ EXAMPLES ?= 2000
 OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: audit browser check clean coverage distributed docs docs-serve endurance faults format fresh fuzz help licences lowest newest offline quickstart release-check results screenshots test test-all wheel
+.PHONY: audit browser check clean coverage distributed docs docs-serve endurance faults format fresh fuzz help licences lowest newest notebooks offline quickstart release-check results screenshots test test-all wheel
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -78,6 +79,9 @@ fresh: $(INSTALLED)  ## Run the published page in an environment of its own: mak
 wheel: $(INSTALLED)  ## Run the quickstart, shortened, from a built wheel in a clean environment
 	$(BIN)/python -m recipes.tools.fresh_wheel $(PYTHON) --torch $(TORCH)
 
+release-check: $(INSTALLED)  ## Build sdist and wheel and run them from clean environments: make release-check PYTHONS="python3.11 python3.12"
+	$(BIN)/python -m recipes.tools.release_check $(PYTHONS) --torch $(TORCH)
+
 licences: $(INSTALLED)  ## List the licences of all dependencies in docs/licences.md
 	$(BIN)/python -m recipes.tools.licences
 
@@ -92,6 +96,9 @@ fuzz: $(INSTALLED)  ## Try many more odd inputs on the readers and on trimming: 
 
 results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md and the picture of the README from the result files
 	$(BIN)/python -m recipes.tools.results write
+
+notebooks: $(INSTALLED)  ## Run the notebooks and keep their trimmed outputs
+	$(BIN)/python -m recipes.tools.notebooks run
 
 clean:  ## Remove the environments; runs stay
 	rm -rf $(VENV) .venv-lowest .venv-newest

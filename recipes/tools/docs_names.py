@@ -25,6 +25,7 @@ PACKAGES = {
     "trainer_ext.sweep.search": "The search for one model.",
     "trainer_ext.hub": "Publishing.",
 }
+FIRST = ("DistillPruneTrainer", "DistillPruneTrainingArguments", "DistillPruneMixin", "prune")  # of a package's names
 OF_THE_REPORT = "trainer_ext.report.schema"  # on the page of the report
 
 
@@ -55,7 +56,7 @@ def page() -> str:
 def public(package: str) -> Iterator[tuple[str, object]]:
     """The public names of a package and what they are."""
     module = importlib.import_module(package)
-    for name in module.__all__:
+    for name in sorted(module.__all__, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST)):
         yield name, getattr(module, name)
 
 

@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 ELSEWHERE = {
     "recipes/README.md": "results/recipes.md",
     "recipes/benchmarks/README.md": "results/benchmarks.md",
+    "recipes/examples/README.md": "guides/examples.md",
+    "recipes/notebooks/README.md": "guides/notebooks.md",
     "recipes/quickstart/DATASHEET.md": "results/quickstart_data.md",
     "CHANGELOG.md": "project/changelog.md",
     "CONTRIBUTING.md": "project/contributing.md",

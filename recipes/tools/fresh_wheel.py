@@ -2,7 +2,7 @@
 
 `python -m recipes.tools.fresh_wheel` builds the wheel, creates a virtual environment in a temporary folder, installs torch
 and then the wheel with the newest packages that it allows, copies only recipes/quickstart, and runs the quickstart, with
-one epoch for each model unless `--full`. It needs a network, or pip's cache.
+one epoch for each model unless `--full`, and the first command of the quick tour. It needs a network, or pip's cache.
 """
 
 import json
@@ -19,6 +19,7 @@ import typer
 ROOT = Path(__file__).parents[2]
 REDUCED = ("--scratch_epochs", "1", "--num_train_epochs", "1", "--scratch_hidden_size", "128", "--scratch_heads", "4")
 REDUCED += ("--scratch_intermediate_size", "512", "--warmup_steps", "0")
+TOUR = ("--max_length", "48", "--latency_sequence_length", "32", "--output_dir", "tour")
 WHERE = "import trainer_ext; print(trainer_ext.__file__)"
 QUICKSTART, RUN = "recipes/quickstart", "runs/quickstart"
 
@@ -29,6 +30,7 @@ def main(
         str, typer.Option(help="Requirement that pip installs first, to choose the build of torch.")
     ] = "torch",
     full: Annotated[bool, typer.Option(help="Run the whole quickstart, about 10 minutes.")] = False,
+    wheel: Annotated[Path | None, typer.Option(help="A wheel that is built already.")] = None,
 ) -> None:
     """Build, install and run; print versions and results."""
     with tempfile.TemporaryDirectory() as name:
@@ -44,9 +46,10 @@ def main(
         call(python, "-m", "venv", "environment")
         interpreter = place / "environment/bin/python"
         pip = (interpreter, "-m", "pip", "--quiet", "--disable-pip-version-check")
-        call(*pip, "wheel", "--no-deps", "--wheel-dir", place, ROOT)
-        (wheel,) = place.glob("trainer_ext-*.whl")
-        for what in (torch, wheel):
+        if wheel is None:
+            call(*pip, "wheel", "--no-deps", "--wheel-dir", place, ROOT)
+            (wheel,) = place.glob("trainer_ext-*.whl")
+        for what in (torch, wheel.resolve()):
             call(*pip, "install", what)
         shutil.copytree(ROOT / QUICKSTART, place / QUICKSTART)
         origin = Path(call(interpreter, "-c", WHERE).strip())
@@ -56,6 +59,9 @@ def main(
         call(interpreter, f"{QUICKSTART}/corpus.py", "runs/quickstart-data")
         call(command, "compress", f"{QUICKSTART}/quickstart.yaml", "--output_dir", RUN, *(() if full else REDUCED))
         call(command, "check", RUN)
+        # The first command of the quick tour, with the model that is there now.
+        call(command, "compress", f"{RUN}/baseline", "runs/quickstart-data/train.csv", *TOUR)
+        call(command, "check", "tour")
         report = json.loads((place / RUN / "compression.json").read_text(encoding="utf-8"))
     typer.echo(f"{wheel.name}: {', '.join(f'{name} {version}' for name, version in report['versions'].items())}")
     for side in ("baseline", "compressed"):

@@ -59,7 +59,7 @@ def bootstrap_interval(
     """Return the percentile bootstrap interval of ``statistic(*arrays)``; the same rows are drawn from all arrays.
 
     Args:
-        statistic: a function of the resampled arrays that returns a number, such as :func:`macro_f1`.
+        statistic: a function of the resampled arrays that returns a number, such as `macro_f1`.
         *arrays: [rows, ...] each.
         resamples: number of draws, at least 1.
         seed: of the draws.

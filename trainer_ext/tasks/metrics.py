@@ -119,7 +119,7 @@ def agreement(baseline: ArrayLike, compressed: ArrayLike, references: ArrayLike)
 
 
 def answers_changed(was_right: np.ndarray, is_right: np.ndarray) -> dict[str, Any]:
-    """Return ``lost``, ``won``, ``both_wrong`` and ``mcnemar_p`` as in :func:`agreement`, from booleans [rows]."""
+    """Return ``lost``, ``won``, ``both_wrong`` and ``mcnemar_p`` as in `agreement`, from booleans [rows]."""
     lost, won = int(np.sum(was_right & ~is_right)), int(np.sum(~was_right & is_right))
     return {
         "lost": lost,
@@ -143,7 +143,7 @@ class _IntegerInputs(evaluate.EvaluationModule):
 
 
 class ClassificationQuality(_IntegerInputs, evaluate.Metric):
-    """:func:`classification_quality` as an evaluate metric; a ``config_name`` of BUILT_IN returns that number alone."""
+    """`classification_quality` as an evaluate metric; a ``config_name`` of BUILT_IN returns that number alone."""
 
     def _info(self) -> evaluate.MetricInfo:
         if self.config_name not in ("default", *BUILT_IN):
@@ -161,7 +161,7 @@ class ClassificationQuality(_IntegerInputs, evaluate.Metric):
 
 
 class Agreement(_IntegerInputs, evaluate.Comparison):
-    """:func:`agreement` as an evaluate comparison: predictions1 of the baseline, predictions2 of the compressed."""
+    """`agreement` as an evaluate comparison: predictions1 of the baseline, predictions2 of the compressed."""
 
     def _info(self) -> evaluate.ComparisonInfo:
         return evaluate.ComparisonInfo(
