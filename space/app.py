@@ -61,12 +61,13 @@ def serve(names: dict[str, str]) -> None:
     """
     import_spaces()
     import torch
+    from core.deployed import with_exports
     from core.limits import VISITORS
     from core.models import open_pair
     from page import build_page, theme
 
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # leave one core to the server
-    page = build_page(open_pair(names))
+    page = build_page(with_exports(open_pair(names)))
     page.launch(theme=theme(), css_paths=HERE / "style.css", footer_links=["api"], state_session_capacity=VISITORS)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import gradio as gr
+from charts.headline import headline
 from core.captions import FIRST
+from core.deployed import best_of, measure
 from core.limits import WAITING
 from core.models import Pair
 from tabs import batch, speed, stress, text
@@ -60,6 +63,8 @@ def build_page(pair: Pair) -> gr.Blocks:
             title = gr.Markdown(WORDS[FIRST]["title"])
             switch = LanguageSwitch(page)
         switch.follow(title, lambda language: {"value": WORDS[language]["title"]})
+        card = partial(headline, pair, best_of(pair.exports), measure(pair))
+        switch.follow(gr.HTML(card(FIRST), elem_id="headline"), lambda language: {"value": card(language)})
         with gr.Tabs():
             for name, build in TABS.items():
                 with switch.add(gr.Tab, WORDS, {"label": name}, id=name):

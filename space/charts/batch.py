@@ -56,6 +56,7 @@ WORDS = {
         "given": "answers",
         "f1": "F1",
         "none": "none of the labels",
+        "export_same": "the same answer as the compressed model to {share:.1f} % of the texts; {count:,} differ.",
     },
     "mr": {
         "prepared": "हे मॉडेलच्या स्वतःच्या चाचणी-संचातून ({name}) आधीच निवडले आहे: ज्या मजकुरांवर मॉडेलमध्ये सर्वांत जास्त फरक आहे ते "
@@ -99,9 +100,10 @@ WORDS = {
         "given": "उत्तरे",
         "f1": "F1 गुण",
         "none": "एकही लेबल नाही",
+        "export_same": "{share:.1f} % मजकुरांना लहान मॉडेलसारखेच उत्तर; {count:,} उत्तरे वेगळी.",
     },
 }
-MOST_ANSWERS, MOST_TEXTS, MOST_CHARACTERS = 16, 50, 300
+MOST_ANSWERS, MOST_TEXTS, MOST_CHARACTERS, FEWEST_TEXTS = 16, 50, 300, 5
 _REASONS = {"empty": "empty rows"}
 
 
@@ -126,9 +128,27 @@ def summary(batch: Batch, language: str) -> str:
         )
         scores = table("batch scores", [tell("measure"), tell("baseline"), tell("compressed")], metrics)
     facts = "".join(f"<tr><th scope='row'>{tell(key)}</th><td>{value}</td></tr>" for key, value in lines)
-    small_print = note(" ".join(notes)) if notes else ""
+    small_print = (note(" ".join(notes)) if notes else "") + _exported(batch, language)
     kind = "differ" if count else "same"
     return f"<p class='verdict {kind}' role='status'>{verdict}</p>{small_print}{scores}<table class='batch'>{facts}</table>"
+
+
+def _exported(batch: Batch, language: str) -> str:
+    """Say how often each exported file answers as the compressed model does, with the first texts where it does not."""
+    tell, parts = partial(say, WORDS, language), []
+    for name, answers in batch.exports.items():
+        both = list(zip(batch.texts, batch.answers[1], answers, strict=True))
+        changed = [row for row in both if row[1] != row[2]]
+        share = 100 * (1 - len(changed) / len(both))
+        shown = "".join(
+            f"<li>{escape(text[:MOST_CHARACTERS])}: {escape(before or tell('none'))} → {escape(after or tell('none'))}</li>"
+            for text, before, after in changed[:FEWEST_TEXTS]
+        )
+        told = tell("export_same", share=share, count=len(changed))
+        parts.append(
+            f"<p class='note'><strong>{escape(name)}</strong>: {told}</p>" + (f"<ul>{shown}</ul>" if shown else "")
+        )
+    return "".join(parts)
 
 
 def prepared(batch: Batch, language: str) -> str:

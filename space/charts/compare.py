@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core import captions
 from core.captions import model_name
-from core.compare import Comparison, Influence
+from core.compare import Comparison, Influence, largest_gap
 from core.models import Pair
 from huggingface_hub import constants
 
@@ -42,6 +42,11 @@ WORDS = {
         "report_agreement": "Same answer as before for {share} of {rows:,} {split}; there were no labels, so accuracy is not known.",
         "report_speed": "{ratio:.2f}x as fast at {batch} x {length} tokens ({processor}).",
         "report_card": "All numbers: the model's card",
+        "export": "exported file",
+        "answer": "answer",
+        "export_gap": "largest gap",
+        "export_fast": "speed",
+        "export_note": "Gap: in points, to the compressed model. Speed: relative to the baseline.",
     },
     "mr": {
         "same": "दोन्ही मॉडेलचे उत्तर एकच: {label}.",
@@ -64,6 +69,11 @@ WORDS = {
         "report_agreement": "{split}: {rows:,} मजकुरांपैकी {share} मजकुरांना दोन्ही मॉडेलचे उत्तर एकच. वर्ग दिलेले नव्हते, त्यामुळे अचूकता माहीत नाही.",
         "report_speed": "{batch} x {length} टोकनसाठी {ratio:.2f} पट वेग ({processor}).",
         "report_card": "सर्व आकडे: मॉडेलचे माहितीपत्रक",
+        "export": "निर्यात केलेली फाइल",
+        "answer": "उत्तर",
+        "export_gap": "सर्वांत मोठा फरक",
+        "export_fast": "वेग",
+        "export_note": "फरक: लहान मॉडेलपासून, टक्के बिंदूंत. वेग: मूळ मॉडेलच्या तुलनेत.",
     },
 }
 say = partial(captions.say, WORDS)
@@ -119,8 +129,29 @@ def facts(comparison: Comparison, pair: Pair, language: str) -> str:
 
 
 def result(comparison: Comparison, pair: Pair, language: str) -> str:
-    """Show verdict, bars and cards of one text."""
-    return verdict(comparison, language) + butterfly(comparison, language) + facts(comparison, pair, language)
+    """Show verdict, bars, the answers of exported files, and cards of one text."""
+    parts = (verdict, butterfly, exported)
+    return "".join(part(comparison, language) for part in parts) + facts(comparison, pair, language)
+
+
+def exported(comparison: Comparison, language: str) -> str:
+    """Show what each exported file says, how far its probabilities are from the compressed model's, and its time."""
+    rows = ""
+    for name, found in comparison.exports.items():
+        label = found.labels or [say(language, "none")]
+        probability = f" {100 * found.probabilities[found.labels[0]]:.1f} %" if found.labels else ""
+        gap_label, gap = largest_gap(comparison.compressed.probabilities, found.probabilities)
+        same = sorted(found.labels) == sorted(comparison.compressed.labels)
+        shown = escape(", ".join(label)) + probability
+        rows += (
+            f"<tr><th scope='row'>{escape(name)}</th><td class='text'>{shown if same else f'<strong>{shown}</strong>'}</td>"
+            f"<td>{100 * gap:+.1f} ({escape(gap_label)})</td><td>{found.milliseconds:.1f}&nbsp;ms</td>"
+            f"<td>{comparison.baseline.milliseconds / found.milliseconds:.2f}x</td></tr>"
+        )
+    if not rows:
+        return ""
+    columns = [say(language, key) for key in ("export", "answer", "export_gap", "latency", "export_fast")]
+    return table("numbers exports", columns, rows) + note(say(language, "export_note"))
 
 
 def _bar(probability: float) -> str:

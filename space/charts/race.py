@@ -8,6 +8,7 @@ from html import escape
 from core import captions
 from core.captions import model_name
 from core.race import ROUNDS, Race
+from core.startup import SIDES
 
 from charts.markup import note, table
 
@@ -20,6 +21,7 @@ WORDS = {
         "ready": "Both models get the same inputs in turns; the bars fill while they run.",
         "running": "Round {rounds} of {planned} …",
         "faster": "The compressed model is {speedup}x as fast on this machine.",
+        "file": "{name}: {speedup}x.",
         "slower": "The compressed model is not faster here: {speedup}x.",
         "how": "{processor}; threads: {threads}; {batch} x {length} random tokens per call, the same for both; median of "
         "{rounds} calls each. The longer bar is the slower model.",
@@ -32,6 +34,7 @@ WORDS = {
         "ready": "दोन्ही मॉडेल आळीपाळीने त्याच नोंदींना उत्तर देतात; मोजणी चालू असताना पट्ट्या भरत जातात.",
         "running": "फेरी {rounds} / {planned} …",
         "faster": "या संगणकावर लहान मॉडेल मूळ मॉडेलच्या {speedup} पट वेगाने चालते.",
+        "file": "{name}: {speedup} पट.",
         "slower": "लहान मॉडेल येथे अधिक वेगवान नाही: {speedup} पट.",
         "how": "{processor}; थ्रेड: {threads}; प्रत्येक वेळी {batch} x {length} यादृच्छिक टोकन, दोन्हींसाठी तीच; प्रत्येकी "
         "{rounds} मोजण्यांचा मध्यक. जास्त लांब पट्टी म्हणजे संथ मॉडेल.",
@@ -46,8 +49,8 @@ def race_chart(found: Race | None, language: str) -> str:
         return note(say(language, "ready"))
     slowest = max(stats.median_ms for stats in found.stats.values())
     rows = "".join(
-        f"<tr><th scope='row'>{model_name(language, name)}"
-        f"<span class='bar'><i class='{name}' style='width:{100 * found.done * stats.median_ms / slowest:.1f}%'></i></span>"
+        f"<tr><th scope='row'>{model_name(language, name) if name in SIDES else escape(name)}"
+        f"<span class='bar'><i class='{name if name in SIDES else 'deployed'}' style='width:{100 * found.done * stats.median_ms / slowest:.1f}%'></i></span>"
         f"</th><td>{stats.median_ms:.1f}&nbsp;ms</td><td>{stats.p95_ms:.1f}&nbsp;ms</td><td>{stats.throughput_per_s:,.0f}</td></tr>"
         for name, stats in found.stats.items()
     )
@@ -69,4 +72,11 @@ def _verdict(found: Race, language: str) -> str:
     if found.done < 1:
         return f"<p class='verdict'>{say(language, 'running', rounds=found.rounds, planned=ROUNDS)}</p>"
     key = "faster" if found.speedup > 1 else "slower"
-    return f"<p class='verdict' role='status'>{say(language, key, speedup=f'{found.speedup:.2f}')}</p>"
+    first = found.stats["baseline"].median_ms
+    lines = [say(language, key, speedup=f"{found.speedup:.2f}")]
+    lines += [
+        say(language, "file", name=escape(name), speedup=f"{first / stats.median_ms:.2f}")
+        for name, stats in found.stats.items()
+        if name not in SIDES
+    ]
+    return f"<p class='verdict' role='status'>{' '.join(lines)}</p>"

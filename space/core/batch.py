@@ -6,7 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Batch:
         quality: The scores as in compression.json; None if the texts have no labels.
         left_out: Number of rows without a usable text, by reason.
         repeated: Number of rows whose text occurred before; they are not left out.
+        exports: The answers of the exported files as words, by format.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Batch:
     quality: Quality | None
     left_out: dict[str, int]
     repeated: int
+    exports: dict[str, list[str]] = field(default_factory=dict)
 
 
 def compare_texts(
@@ -70,7 +72,8 @@ def compare_texts(
         pair: The models.
         args: How the texts were read.
         name: Name of the file, or of the text box.
-        on_rows: Called with a number of processed rows, in total twice the number of texts; for a progress bar.
+        on_rows: Called with a number of processed rows, in total the number of texts for each model and file; for a
+            progress bar.
 
     Raises:
         InputError: The models do not know a label.
@@ -100,7 +103,34 @@ def compare_texts(
         quality=quality,
         left_out=dict(table.dropped),
         repeated=unseen(rows, seen=frozenset())[1]["repeated"],
+        exports={
+            one.name: in_words(
+                task.answer(_of_file(one, pair, texts, labels, args, on_rows), unused, unused, labels, args), labels
+            )
+            for one in pair.exports
+        },
     )
+
+
+def _of_file(
+    one: Any,
+    pair: Pair,
+    texts: list[str],
+    labels: list[str],
+    args: DataArguments,
+    on_rows: Callable[[int], None] | None,
+) -> list[np.ndarray]:
+    """Return the logits of an exported file for each text, in the order of `labels`."""
+    side, rows = pair.compressed, []
+    order = [side.labels.index(label) for label in labels]
+    length = min(args.max_length, side.max_tokens)
+    for start in range(0, len(texts), BATCH_SIZE):
+        some = texts[start : start + BATCH_SIZE]
+        encoded = dict(side.tokenizer(some, truncation=True, max_length=length, padding=True, return_tensors="np"))
+        rows += [*one.logits(encoded)[:, order]]
+        if on_rows is not None:
+            on_rows(len(some))
+    return rows
 
 
 def _logits(
@@ -188,7 +218,7 @@ def as_csv(batch: Batch) -> bytes:
     """
     file = io.StringIO(newline="")
     writer = csv.writer(file)
-    writer.writerow(_COLUMNS)
+    writer.writerow([*_COLUMNS, *batch.exports])
     labels, _ = largest_gaps(batch.probabilities)
     first = differing(batch)
     rest = set(range(len(batch.texts))) - set(first)
@@ -197,7 +227,8 @@ def as_csv(batch: Batch) -> bytes:
         truth = batch.truths[row] if batch.truths else ""
         words = [batch.texts[row], truth, outcome(batch, row), *(answers[row] for answers in batch.answers)]
         numbers = [f"{probability:.6f}" for probability in batch.probabilities[:, row, label]]
-        writer.writerow([*map(neutral, [*words, batch.labels[label]]), *numbers])
+        files = [neutral(answers[row]) for answers in batch.exports.values()]
+        writer.writerow([*map(neutral, [*words, batch.labels[label]]), *numbers, *files])
     return file.getvalue().encode("utf-8-sig")
 
 
@@ -213,7 +244,8 @@ def as_json(batch: Batch) -> dict[str, Any]:
             for side, name in enumerate(SIDES)
         }
         truth = {} if batch.truths is None else {"label": batch.truths[index], "outcome": outcome(batch, index)}
-        return {"text": batch.texts[index], **truth, **sides}
+        files = {"exports": {name: answers[index] for name, answers in batch.exports.items()}} if batch.exports else {}
+        return {"text": batch.texts[index], **truth, **sides, **files}
 
     flips = flip_matrix(*batch.answers)
     return {

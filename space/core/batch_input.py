@@ -20,7 +20,7 @@ from trainer_ext.data.arguments import DataArguments
 from trainer_ext.data.cleaning import evenly
 from trainer_ext.data.readers import read_texts
 from trainer_ext.data.records import Example, Examples, listed, read_text
-from trainer_ext.data.tables import read_header
+from trainer_ext.data.tables import SUFFIXES as TABLES, table_columns
 from trainer_ext.report.run_directory import RunDirectory
 from trainer_ext.report.schema import CompressionReport
 from trainer_ext.tasks.dataset import load_data
@@ -29,7 +29,7 @@ from trainer_ext.utils.yaml import read_yaml
 
 MOST_ROWS = 5_000
 MOST_BYTES = 4_000_000
-KINDS = [".csv", ".txt"]
+KINDS = [*TABLES, ".txt"]
 PASTED = Path("the pasted texts")
 _FIELDS_ON_THE_PAGE = {
     "--text_column": "the text column",
@@ -73,9 +73,9 @@ def read_texts_of(file: Path | None, pasted: str, args: DataArguments) -> Exampl
     """Read texts from a file or from the text box.
 
     Args:
-        file: A CSV file with a header, or a TXT file with one text per line.
+        file: A table (CSV, TSV or JSON Lines), or a TXT file with one text per line.
         pasted: The text box, with one text per line.
-        args: The columns of a CSV file; if `label_column` is empty, its rows have no labels.
+        args: The columns of a table; if `label_column` is empty, its rows have no labels.
 
     Returns:
         The rows, and the number of rows left out by reason, as the command line reads and counts them.
@@ -91,7 +91,7 @@ def read_texts_of(file: Path | None, pasted: str, args: DataArguments) -> Exampl
         if file.suffix.lower() == ".txt":
             _check_bytes(file)
             return _checked(_lines(read_text(file)), Path(file.name))
-        if file.suffix.lower() != ".csv":
+        if not is_table(file):
             raise InputError(f"This page cannot read {file}; choose one of these kinds: {', '.join(KINDS)}.")
         _check_bytes(file)
         if not args.text_column:
@@ -100,16 +100,21 @@ def read_texts_of(file: Path | None, pasted: str, args: DataArguments) -> Exampl
 
 
 def columns_of(file: Path) -> list[str]:
-    """Return the column names of a CSV file; none for other kinds of files.
+    """Return the column names of a table; none for other kinds of files.
 
     Raises:
         InputError: The file cannot be read.
     """
-    if file.suffix.lower() != ".csv":
+    if not is_table(file):
         return []
     with _named(file):
         _check_bytes(file)
-        return [name for name in read_header(file) if name]
+        return [name for name in table_columns(file) if name]
+
+
+def is_table(file: Path) -> bool:
+    """Return whether a file is a table by its name: CSV, TSV or JSON."""
+    return file.suffix.lower() in TABLES
 
 
 def likely(columns: list[str], *names: str) -> str:

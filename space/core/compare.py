@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from trainer_ext.benchmark.latency import take_turns, timed
 
 # Timed rounds. None starts after SECONDS, but three always run.
 ROUNDS, WARM_UP, SECONDS = 15, 1, 0.04
+CPU = torch.device("cpu")
 MOST_WORDS, MOST_TOKENS = 32, 128  # for the influence of words, whose batch has one text more than words
 WORDS = {
     "en": {
@@ -58,6 +59,7 @@ class Comparison:
         same: Whether their labels are the same.
         gap_label: The label whose probability differs most.
         gap: Its probability under the compressed model minus that under the baseline.
+        exports: The answers of the exported files, by format.
     """
 
     baseline: Answer
@@ -65,6 +67,7 @@ class Comparison:
     same: bool
     gap_label: str
     gap: float
+    exports: dict[str, Answer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,13 @@ def largest_gap(before: Probabilities, after: Probabilities) -> tuple[str, float
 
 @torch.inference_mode()
 def compare(text: str, pair: Pair) -> Comparison:
-    """Classify a text with both models in turns, and time them; raises as :func:`check_text` does."""
+    """Classify a text with both models in turns, then with each exported file, and time them.
+
+    The files wait until PyTorch is done: the threads of their runtimes stay awake after a call.
+
+    Raises:
+        Refused: As :func:`check_text`.
+    """
     text = check_text(text)
     inputs: dict[str, Any] = {}
     logits: dict[str, torch.Tensor] = {}
@@ -134,7 +143,33 @@ def compare(text: str, pair: Pair) -> Comparison:
         for name, side in pair.sides.items()
     )
     same = sorted(before.labels) == sorted(after.labels)
-    return Comparison(before, after, same, *largest_gap(before.probabilities, after.probabilities))
+    exports = _ask_exports(pair, inputs["compressed"], after) if pair.exports else {}
+    return Comparison(before, after, same, *largest_gap(before.probabilities, after.probabilities), exports)
+
+
+def _ask_exports(pair: Pair, inputs: Any, read: Answer) -> dict[str, Answer]:
+    """Return the answers of the exported files to the inputs of the compressed model, whose answer says what it read."""
+    batch = {name: values.cpu().numpy() for name, values in inputs.items()}
+    found: dict[str, Answer] = {}
+    for one in pair.exports:
+        logits: list[Any] = []
+
+        def call(_: int, one: Any = one, logits: list[Any] = logits) -> float:
+            return timed(lambda: logits.append(one.logits(batch)[0]), CPU)
+
+        times = take_turns({one.name: call}, repeats=ROUNDS, warmup=WARM_UP, seconds_limit=SECONDS / 2)
+        milliseconds = statistics.median(times[one.name])
+        side = pair.compressed
+        said = answer(
+            torch.from_numpy(logits[-1]).float(),
+            labels=side.labels,
+            problem_type=side.problem_type,
+            tokens=read.tokens,
+            tokens_of_text=read.tokens + read.cut,
+            milliseconds=milliseconds,
+        )
+        found[one.name] = said
+    return found
 
 
 def answer(

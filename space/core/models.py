@@ -106,11 +106,15 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """The two models and their report, which is None if no report was saved with the compressed model."""
+    """The two models and their report, which is None if no report was saved with the compressed model.
+
+    `exports` are opened by `core.deployed`: the exported files of the compressed model, if there are any.
+    """
 
     baseline: Side
     compressed: Side
     report: CompressionReport | None
+    exports: tuple[Any, ...] = ()
 
     @property
     def sides(self) -> dict[str, Side]:

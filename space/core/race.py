@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from trainer_ext.models.loading import rows_of
 LARGEST_BATCH = 64
 MOST_TOKENS = 4096  # per call; more would make other visitors wait
 ROUNDS, ROUNDS_PER_STEP = 40, 4  # timed rounds; the page shows the times after each step
+REST = 0.1  # seconds after the exported files, whose threads stay awake and would slow PyTorch
 SECONDS = 20.0  # after which a race ends, with fewer rounds
 WORDS = {
     "en": {
@@ -45,7 +47,7 @@ class Race:
         threads: Number of threads that PyTorch uses.
         batch_size: Texts per call.
         sequence_length: Tokens per text.
-        milliseconds: The time of every call, by model; the same number of calls for both.
+        milliseconds: The time of every call, by model and exported file; the same number of calls for each.
         done: Fraction of the rounds that have run, in [0, 1].
     """
 
@@ -97,7 +99,7 @@ def check_size(batch_size: int, sequence_length: int, *, most: int) -> None:
 
 
 def race(pair: Pair, batch_size: int, sequence_length: int) -> Iterator[Race]:
-    """Time both models in turns on the same random tokens; raises as :func:`check_size` does.
+    """Time both models in turns on the same random tokens, then the exported files; raises as :func:`check_size` does.
 
     Each step starts with a round that does not count, so that the page's own work between steps is not timed.
 
@@ -106,10 +108,11 @@ def race(pair: Pair, batch_size: int, sequence_length: int) -> Iterator[Race]:
     """
     check_size(batch_size, sequence_length, most=longest(pair))
     models = {name: side.model for name, side in pair.sides.items()}
-    calls = {name: _call(models[name], rows) for name, rows in same_rows(models, batch_size, sequence_length).items()}
+    rows = same_rows(models, batch_size, sequence_length)
+    calls = {name: _call(models[name], values) for name, values in rows.items()}
     device = pair.compressed.model.device
     processor = processor_name() if device.type == "cpu" else accelerator_name(device)
-    milliseconds: dict[str, list[float]] = {name: [] for name in models}
+    milliseconds: dict[str, list[float]] = {name: [] for name in [*models, *(one.name for one in pair.exports)]}
 
     def found(done: float) -> Race:
         so_far = {name: list(values) for name, values in milliseconds.items()}
@@ -117,10 +120,17 @@ def race(pair: Pair, batch_size: int, sequence_length: int) -> Iterator[Race]:
 
     yield found(0.0)
     end = time.monotonic() + SECONDS
+    batch = {name: values.cpu().numpy() for name, values in rows["compressed"].items()}
+    files: list[dict[str, Callable[[int], float]]] = [{one.name: partial(_timed, one, batch)} for one in pair.exports]
     for before in range(0, ROUNDS, ROUNDS_PER_STEP):
         began = time.monotonic()
+        times: dict[str, list[float]] = {}
         with torch.inference_mode():  # not around the yield: the next step may run in another thread
-            times = take_turns(calls, repeats=ROUNDS_PER_STEP, warmup=1, seconds_limit=end - began)
+            for group in (calls, *files):
+                limit = max(end - time.monotonic(), 1e-9)
+                times |= take_turns(group, repeats=ROUNDS_PER_STEP, warmup=1, seconds_limit=limit)
+        if files:
+            time.sleep(REST)
         for name, values in times.items():
             milliseconds[name] += values
         now = time.monotonic()
@@ -143,6 +153,7 @@ def benchmark(pair: Pair, batch_size: int, sequence_length: int) -> dict[str, An
     """Run a whole race, and return its result with the time of every call; raises as :func:`check_size` does."""
     *_, found = race(pair, batch_size, sequence_length)
     sides = {name: vars(stats) | {"milliseconds": found.milliseconds[name]} for name, stats in found.stats.items()}
+    files = {one.name: sides.pop(one.name) for one in pair.exports}
     return {
         "processor": found.processor,
         "threads": found.threads,
@@ -150,7 +161,12 @@ def benchmark(pair: Pair, batch_size: int, sequence_length: int) -> dict[str, An
         "sequence_length": sequence_length,
         "speedup": found.speedup,
         **sides,
+        **({"exports": files} if files else {}),
     }
+
+
+def _timed(one: Any, batch: dict[str, Any], _: int) -> float:
+    return timed(lambda: one.logits(batch), torch.device("cpu"))
 
 
 def _call(model: PreTrainedModel, rows: dict[str, torch.Tensor]) -> Callable[[int], float]:

@@ -20,6 +20,7 @@ from core.batch_input import (
     arguments,
     columns_of,
     data_of_run,
+    is_table,
     likely,
     read_texts_of,
     test_split,
@@ -35,7 +36,7 @@ _BAR = gr.Progress()  # Gradio looks for it in the default of an argument, and g
 WORDS = {
     "en": {
         "pasted": "Texts, one per line",
-        "file": "or a file: CSV with a header, or TXT with one text per line",
+        "file": "or a file: CSV, TSV or JSON Lines, or TXT with one text per line",
         "text_column": "Column of the texts",
         "label_column": "Column of the labels (may stay empty)",
         "go": "Compare all",
@@ -47,7 +48,7 @@ WORDS = {
     },
     "mr": {
         "pasted": "मजकूर, प्रत्येक ओळीत एक",
-        "file": "किंवा फाइल: शीर्षक-ओळ असलेली CSV, किंवा प्रत्येक ओळीत एक मजकूर असलेली TXT",
+        "file": "किंवा फाइल: CSV, TSV किंवा JSON Lines, किंवा प्रत्येक ओळीत एक मजकूर असलेली TXT",
         "text_column": "मजकुराचा स्तंभ",
         "label_column": "लेबलचा स्तंभ (रिकामा चालेल)",
         "go": "सर्वांची तुलना करा",
@@ -78,13 +79,17 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
     test_batch: list[Batch] = []  # of the run's test split, computed once
 
     def progress_of(progress: gr.Progress, rows: int, language: str):
-        """Return the function that moves the bar; each row counts twice, once for each model."""
+        """Return the function that moves the bar; each row counts once for each model and exported file."""
         done = 0
 
         def on_rows(count: int) -> None:
             nonlocal done
             done += count
-            progress((done, 2 * rows), desc=say(WORDS, language, "busy"), unit=say(WORDS, language, "unit"))
+            progress(
+                (done, (2 + len(pair.exports)) * rows),
+                desc=say(WORDS, language, "busy"),
+                unit=say(WORDS, language, "unit"),
+            )
 
         return on_rows
 
@@ -92,8 +97,8 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
         file: str | None, pasted: str, text_column: str, label_column: str, language: str, progress: gr.Progress
     ) -> Batch:
         path = Path(file) if file else None
-        is_table = path is not None and path.suffix.lower() == ".csv"
-        args = replace(usual, text_column=text_column or "", label_column=(label_column or "") if is_table else "")
+        labelled = path is not None and is_table(path)
+        args = replace(usual, text_column=text_column or "", label_column=(label_column or "") if labelled else "")
         table = read_texts_of(path, pasted or "", args)
         on_rows = progress_of(progress, len(table.rows), language)
         return compare_texts(table, pair, args, name=path.name if path else PASTED.name, on_rows=on_rows)

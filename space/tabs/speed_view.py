@@ -14,6 +14,7 @@ from charts.race import race_chart
 from core.anatomy import anatomy
 from core.captions import Refused
 from core.cost import check_day
+from core.deployed import with_exports
 from core.models import Pair, open_pair
 from core.race import Race, race
 from core.startup import choose
@@ -37,7 +38,7 @@ WORDS = {
 @lru_cache(maxsize=2)
 def open_run(folder: Path) -> Pair:
     """Load the two models of a run; the last two pairs stay in memory."""
-    return open_pair(choose([str(folder)], beside=folder))
+    return with_exports(open_pair(choose([str(folder)], beside=folder)))
 
 
 def shown(name: str) -> str:

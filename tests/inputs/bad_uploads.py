@@ -87,7 +87,8 @@ def stored(content: bytes) -> Callable:
 UPLOADS: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "a picture": (file("a.csv", b"\x89PNG\r\n\x1a\n\0\0"), ("a.csv", "zero bytes")),
     "a spreadsheet": (file("a.csv", b"PK\x03\x04\x14\0\x06"), ("a.csv", "zero bytes")),
-    "another kind": (file("a.xlsx", b"PK"), ("a.xlsx", ".csv, .txt")),
+    "another kind": (file("a.xlsx", b"PK"), ("a.xlsx", ".csv, .tsv", ".jsonl", ".txt")),
+    "JSON Lines cut off": (file("a.jsonl", b'{"text": "x", "label": "a"}\n{"te'), ("a.jsonl, line 2", "JSON Lines")),
     "two endings": (file("a.csv.exe", TABLE), ("a.csv.exe",)),
     "no ending": (file("csv", TABLE), ("csv",)),
     "UTF-16": (file("a.csv", TABLE.encode("utf-16")), ("a.csv", "zero bytes")),

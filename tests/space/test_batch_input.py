@@ -77,7 +77,19 @@ REFUSED = {
     "only spaces": ("a.txt", " \n\t\n\u00a0\n", {}, "There is no text; paste some"),
     "an empty file": ("a.csv", "", {}, "a.csv is empty"),
     "an open quote": ("a.csv", 'text,label\n"x,a\n', {}, "a.csv, line .* close every double quote"),
-    "another kind": ("a.json", "{}", {}, "This page cannot read a.json; choose one of these kinds: .csv, .txt"),
+    "another kind": (
+        "a.pdf",
+        "{}",
+        {},
+        "This page cannot read a.pdf; choose one of these kinds: .csv, .tsv, .*, .txt",
+    ),
+    "a line that is no JSON": (
+        "a.jsonl",
+        '{"text": "x", "label": "y"}\n{"text',
+        {},
+        "a.jsonl, line 2: not readable as JSON",
+    ),
+    "JSON without the column": ("a.jsonl", '{"body": "x", "label": "y"}\n', {}, "no column 'text', only 'body'"),
 }
 
 
@@ -143,4 +155,10 @@ def test_a_report_tells_how_the_run_read_its_data():
 
 def test_every_kind_is_read(file):
     for kind in batch_input.KINDS:
-        assert read_texts_of(file(f"a{kind}", "text\nx\n"), "", UNLABELLED).rows
+        content = '{"text": "x"}\n' if "json" in kind else "text\nx\n"
+        assert read_texts_of(file(f"a{kind}", content), "", UNLABELLED).rows
+    tables = {"a.tsv": "id\ttext\tlabel\n1\tx\ty\n", "b.jsonl": '{"id": 1, "text": "x", "label": "y"}\n'}
+    for name, content in tables.items():
+        path = file(name, content)
+        assert batch_input.columns_of(path) == ["id", "text", "label"]
+        assert [(row.text, row.label) for row in read_texts_of(path, "", LABELLED).rows] == [("x", "y")]

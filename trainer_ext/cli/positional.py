@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..data.corpus import SUFFIXES as LINES
 from ..data.records import listed
-from ..data.tables import SUFFIXES as TABLES, read_header, read_records
+from ..data.tables import SUFFIXES as TABLES, table_columns
 from ..errors import InputError
 from ..report.run_directory import RunDirectory
 
@@ -128,13 +128,11 @@ def _table_fields(path: Path, given: Mapping[str, object]) -> tuple[dict[str, st
 
 def _columns(path: Path) -> list[str]:
     """Return the names of the columns of a table."""
-    if path.suffix.lower() in (".csv", ".tsv"):
-        return [name for name in read_header(path) if name]
     try:
-        return list(read_records(path, {})[0])
+        return [name for name in table_columns(path) if name]
     except InputError as error:
         if "is empty" in str(error):  # that message lists the wanted keys, which are not known here
-            raise InputError(f"{path} is empty; it needs an object with a text and a label on each line.") from error
+            raise InputError(f"{path} is empty; it needs a column of texts and one of labels.") from error
         raise
 
 

@@ -66,6 +66,15 @@ def read_header(path: Path) -> list[str]:
     return header
 
 
+def table_columns(path: Path) -> list[str]:
+    """Return the names of the columns of a table of any kind; of a JSON file those of all its objects.
+
+    Raises:
+        InputError: The file cannot be read, or holds nothing.
+    """
+    return read_records(path, {})[0] if path.suffix.lower() in _JSON else read_header(path)
+
+
 def _headers(path: Path) -> tuple[dict[str, list[str]], list[str], int]:
     """Return the header as each delimiter gives it, that of the suffix first; the lines; the number of lines before them."""
     text, before = read_text(path), 0
