@@ -60,6 +60,22 @@ def test_a_model_is_cut_and_written_with_its_tokenizer(kind, auto_class, size, f
     torch.testing.assert_close(before, after)
 
 
+def test_auto_finds_a_size(folder, monkeypatch, capsys):
+    """Held-out texts in other languages need all their tokens."""
+    model = folder()
+    words = ("--corpus", model.parent / "corpus.txt", "--held-out")
+    sizes = []
+    for held_out in ("corpus.txt", "unseen.txt"):
+        target = model.parent / held_out.removesuffix(".txt")
+        status, out, err = run_command(
+            monkeypatch, capsys, "trim", model, target, "--vocab_size", "auto", *words, model.parent / held_out
+        )
+        assert status == 0, err
+        assert "0.0%" in out
+        sizes.append(AutoConfig.from_pretrained(target).vocab_size)
+    assert sizes[0] < sizes[1] < len(tokenizer_of("bert"))
+
+
 def test_a_part_of_the_corpus_is_held_out(folder, monkeypatch, capsys):
     model = folder()
     status, out, err = trim(monkeypatch, capsys, model, 250, "--corpus", model.parent / "unseen.txt")
@@ -92,6 +108,7 @@ def test_bad_input_is_a_one_line_error_and_leaves_nothing(folder, monkeypatch, c
     there = sorted(root.rglob("*"))
     for size, words, message in (
         (1, corpus, r"size of 1 is too small: \d+ tokens must stay"),
+        ("many", corpus, "--size must be a number of tokens or 'auto', got 'many'"),
         (4000, corpus, "size 4000 is above the 420 tokens"),
         (200, ("--corpus", root / "empty.txt"), "is empty"),
         (200, ("--corpus", root / "few.txt"), "leaves none to hold out"),

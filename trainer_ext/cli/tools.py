@@ -152,7 +152,16 @@ def trim(
         str, typer.Argument(help="A model with its tokenizer: a folder or a Hub id.", show_default=False)
     ],
     target: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="OUT")],
-    size: Annotated[int, typer.Option(help="Number of tokens of the new vocabulary.", show_default=False)],
+    size: Annotated[
+        str,
+        typer.Option(
+            "--size",
+            "--vocab_size",
+            help="Number of tokens of the new vocabulary; or 'auto', the smallest with which at most 2 % of the held-out "
+            "texts are tokenized differently.",
+            show_default=False,
+        ),
+    ],
     corpus: Annotated[
         list[Path],
         typer.Option(help="Texts, one per line: a .txt or .txt.gz file or a folder of them; may be repeated."),
@@ -164,17 +173,21 @@ def trim(
 ) -> None:
     """Reduce the vocabulary of a model to the tokens that a corpus uses.
 
-    Special tokens, single characters and the parts of larger tokens stay, then the most frequent tokens up to --size. For a
-    multilingual model this removes most of the file, but makes it no faster. Texts whose tokens all stay must give the
+    Special tokens, single characters and the parts of larger tokens stay, then the most frequent tokens up to --size, then
+    those that are most like them. For a multilingual model this removes most of the file, but makes it no faster. Texts whose tokens all stay must give the
     same logits as before; this is checked before anything is written. For example
 
         trainer-ext trim google/muril-base-cased muril-mr --size 20000 --corpus marathi.txt.gz
     """
     quiet()
     from ..vocabulary.checkpoint import trim_checkpoint, trimming_table
+    from ..vocabulary.trim import read_size
 
-    trimming = trim_checkpoint(model, target, size=size, corpus=corpus, held_out=held_out, console=err)
+    tokens = read_size(size, "--size")
+    trimming = trim_checkpoint(model, target, size=tokens, corpus=corpus, held_out=held_out, console=err)
     out.print(trimming_table(trimming, f"{model} -> {target}"))
+    if trimming.note:
+        err.print(Text(trimming.note))
 
 
 @app.command()

@@ -78,7 +78,7 @@ def compress(
         return report.load(run.root), run
     model, tokenizer, data, epochs = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, recipe.data)
-    vocabulary = open_vocabulary(run, recipe.vocabulary, data, tokenizer)
+    vocabulary = open_vocabulary(run, recipe, data, model, tokenizer)
     trimmed = encoded if vocabulary is None else tokenize(data, vocabulary.trimmed.tokenizer, recipe.data)
     encodings = Encodings(encoded, trimmed)
     _pass_gate(recipe, run, data, model, tokenizer, encodings, vocabulary, console, force=force)
@@ -151,7 +151,7 @@ def try_before_training(recipe: Recipe, run: RunDirectory, *, console: Console) 
     """
     model, tokenizer, data, _ = open_baseline(recipe)
     encoded = tokenize(data, tokenizer, recipe.data)
-    vocabulary = open_vocabulary(run, recipe.vocabulary, data, tokenizer)
+    vocabulary = open_vocabulary(run, recipe, data, model, tokenizer)
     trimmed = encoded if vocabulary is None else tokenize(data, vocabulary.trimmed.tokenizer, recipe.data)
     _pass_gate(recipe, run, data, model, tokenizer, Encodings(encoded, trimmed), vocabulary, console, force=True)
 

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from itertools import starmap
+from typing import cast
 
+import torch
 from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .. import report
 from ..data.cleaning import text_key
-from ..data.corpus import read_corpus
+from ..data.corpus import hold_out, read_corpus
 from ..distillation.collator import check_comparable
 from ..errors import InputError
 from ..report.io import decode, encode
 from ..report.run_directory import RunDirectory
 from ..tasks.dataset import Data
 from ..utils.files import whole_folder, write_json
-from ..vocabulary.trim import Trimmed, VocabularyArguments, measure_vocabulary, trim_tokenizer
+from ..vocabulary.selection import MOST_CHANGED
+from ..vocabulary.trim import AUTO, Trimmed, measure_vocabulary, trim_tokenizer
+from .recipe import Recipe
 
+logger = logging.getLogger(__name__)
 _FILE = "vocabulary.json"
 
 
@@ -45,14 +51,15 @@ class RunVocabulary:
 
 
 def open_vocabulary(
-    run: RunDirectory, args: VocabularyArguments, data: Data, tokenizer: PreTrainedTokenizerBase
+    run: RunDirectory, recipe: Recipe, data: Data, model, tokenizer: PreTrainedTokenizerBase
 ) -> RunVocabulary | None:
     """Return the vocabulary that an earlier start of the run kept, or else trim one now; nothing is written yet.
 
     Args:
         run: the folder of the run.
-        args: how many tokens to keep.
+        recipe: how many tokens to keep.
         data: the texts. What trimming changed is measured on the test texts that do not occur in the corpus.
+        model: the baseline, whose embeddings tell which tokens are alike.
         tokenizer: the tokenizer of the baseline.
 
     Returns:
@@ -61,18 +68,64 @@ def open_vocabulary(
     Raises:
         InputError: The corpus cannot be read, or the number of tokens is not possible.
     """
-    if args.vocab_size is None:
+    if recipe.vocabulary.vocab_size is None:
         return None
     if run.vocabulary.is_dir():
         return _load(run)
-    texts = read_corpus(args.vocab_corpus) if args.vocab_corpus else _texts(data.train)
+    texts = corpus_of(recipe, data)
     known = set(map(text_key, texts))
-    held_out = [text for text in _texts(next(iter(data.tests.values()))) if text_key(text) not in known]
-    trimmed = trim_tokenizer(tokenizer, texts, args.vocab_size)
+    held_out = [text for text in texts_of(next(iter(data.tests.values()))) if text_key(text) not in known]
+    size, embeddings = asked_size(recipe, data, model, tokenizer), embeddings_of(recipe, model)
+    trimmed = trim_tokenizer(tokenizer, texts, size, embeddings=embeddings)
+    if trimmed.note:
+        logger.warning("%s", trimmed.note)
     numbers = report.Vocabulary(report.Pair(len(tokenizer), len(trimmed.tokenizer)), held_out_texts=0)
     if held_out:
         numbers = measure_vocabulary(tokenizer, trimmed.tokenizer, held_out)
     return RunVocabulary(trimmed, replace(numbers, corpus_texts=len(texts)))
+
+
+def corpus_of(recipe: Recipe, data: Data) -> list[str]:
+    """Return the texts that decide which tokens are kept: those of the corpus, and the train texts.
+
+    Raises:
+        InputError: The corpus cannot be read.
+    """
+    corpus = recipe.vocabulary.vocab_corpus
+    return [*(read_corpus(corpus) if corpus else ()), *texts_of(data.train)]
+
+
+def embeddings_of(recipe: Recipe, model) -> torch.Tensor | None:
+    """Return the embeddings of a model that was trained before; random ones tell nothing."""
+    return None if recipe.from_scratch else model.get_input_embeddings().weight
+
+
+def asked_size(recipe: Recipe, data: Data, model, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the number of tokens that a recipe asks for; "auto" is decided by a tenth of the train texts.
+
+    Raises:
+        InputError: It is "auto", and there are too few texts.
+    """
+    size = recipe.vocabulary.vocab_size
+    if size != AUTO:
+        return int(cast(int, size))
+    _, held_out = hold_out(texts_of(data.train))
+    unseen = set(map(text_key, held_out))
+    texts = [text for text in corpus_of(recipe, data) if text_key(text) not in unseen]
+    trimmed = trim_tokenizer(tokenizer, texts, AUTO, held_out=held_out, embeddings=embeddings_of(recipe, model))
+    found = measure_vocabulary(tokenizer, trimmed.tokenizer, held_out)
+    unknown = found.unknown_rate or report.Pair(0.0, 0.0)
+    logger.warning(
+        "vocab_size=auto: %s tokens. Of %s held-out train texts %.1f %% are tokenized differently (at most %.0f %%), and "
+        "%.3f %% of the tokens are unknown (before: %.3f %%).",
+        f"{len(trimmed.kept_ids):,}",
+        f"{len(held_out):,}",
+        100 * (found.changed_share or 0.0),
+        100 * MOST_CHANGED,
+        100 * (unknown.compressed or 0.0),
+        100 * (unknown.baseline or 0.0),
+    )
+    return len(trimmed.kept_ids)
 
 
 def keep_vocabulary(run: RunDirectory, found: RunVocabulary | None) -> RunVocabulary | None:
@@ -92,7 +145,8 @@ def _load(run: RunDirectory) -> RunVocabulary:
     return RunVocabulary(trimmed, decode(report.Vocabulary, kept["numbers"]))
 
 
-def _texts(rows: Dataset) -> list[str]:
+def texts_of(rows: Dataset) -> list[str]:
+    """Return all texts of a split, those of pairs too."""
     return [text for name in ("text", "text_pair") if name in rows.column_names for text in rows[name]]
 
 

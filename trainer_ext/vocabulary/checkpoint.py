@@ -40,6 +40,7 @@ class Trimming:
         weight_bytes: size of the weights before and after.
         difference: largest difference of the logits of the compared texts.
         compared: number of compared texts or words, of which all tokens are kept.
+        note: a line about characters that were removed, or "".
     """
 
     vocabulary: Vocabulary
@@ -47,6 +48,7 @@ class Trimming:
     weight_bytes: Pair[int]
     difference: float
     compared: int
+    note: str = ""
 
 
 @full_precision()
@@ -54,7 +56,7 @@ def trim_checkpoint(
     name: str,
     target: str | Path,
     *,
-    size: int,
+    size: int | str,
     corpus: Sequence[str | Path],
     held_out: str | Path | None = None,
     console: Console | None = None,
@@ -64,7 +66,7 @@ def trim_checkpoint(
     Args:
         name: a folder, or a Hub id.
         target: the folder to write, new or empty. It is written only if the logits are the same.
-        size: number of tokens of the new vocabulary.
+        size: number of tokens of the new vocabulary, or "auto" (see `trim_tokenizer`).
         corpus: text files or folders of them, one text per line.
         held_out: a file of texts to measure with. Defaults to every tenth text of the corpus.
         console: where progress is shown. Defaults to the standard error stream.
@@ -80,7 +82,9 @@ def trim_checkpoint(
     model = load_model(name, option="MODEL", way_out=_WAY_OUT, head=_head(name))
     tokenizer = load_tokenizer(name, way_out=_WAY_OUT, rows=rows_of(model), pads=False)
     with Progress(console=console or Console(stderr=True), transient=True) as progress:
-        trimmed = trim_tokenizer(tokenizer, progress.track(texts, description="counting tokens"), size)
+        counted = progress.track(texts, description="counting tokens")
+        table = model.get_input_embeddings().weight
+        trimmed = trim_tokenizer(tokenizer, counted, size, held_out=unseen, embeddings=table)
     vocabulary = replace(measure_vocabulary(tokenizer, trimmed.tokenizer, unseen), corpus_texts=len(texts))
     kept = list(islice(_kept(tokenizer, trimmed, unseen), COMPARED))
     if not kept:
@@ -100,7 +104,7 @@ def trim_checkpoint(
                 f"The logits of texts whose tokens are all kept differ by {difference:.1e}; {target} was not written."
             )
     parameters, weight_bytes = (Pair(*pair) for pair in zip(before, _sizes(model), strict=True))
-    return Trimming(vocabulary, parameters, weight_bytes, difference, len(kept))
+    return Trimming(vocabulary, parameters, weight_bytes, difference, len(kept), trimmed.note)
 
 
 def trimming_table(trimming: Trimming, title: str) -> Table:

@@ -30,6 +30,7 @@ class Algorithm:
         letters: data -> function from a piece to the smallest pieces that it can be split into.
         needs: data -> function from a piece to the pieces that it is merged from.
         fixed: data -> ids that always stay.
+        spells_all: data -> whether the ids that always stay can spell any text, as bytes.
         rebuild: (data, kept) -> the `model` of the trimmed tokenizer, where `kept` lists old ids by new id.
     """
 
@@ -38,6 +39,7 @@ class Algorithm:
     letters: Callable[[Json], Callable[[str], list[str]]]
     needs: Callable[[Json], Callable[[str], Collection[str]]]
     fixed: Callable[[Json], set[int]]
+    spells_all: Callable[[Json], bool]
     rebuild: Callable[[Json, list[int]], Json]
 
 
@@ -74,6 +76,17 @@ def _renumbered(data: Json, kept: list[int]) -> dict[str, int]:
 def _byte_pieces(data: Json) -> set[str]:
     """Return the byte pieces, into which a character without its own piece is split."""
     return {f"<0x{byte:02X}>" for byte in range(256)} if data["model"].get("byte_fallback") else set()
+
+
+def _spells_bytes(data: Json) -> bool:
+    """Return whether each byte has a piece, in one of the two notations."""
+    pieces = pre_tokenizers.ByteLevel.alphabet() if _byte_level(data) else _byte_pieces(data)
+    return len(pieces) == len(_ids(data, pieces)) == 256
+
+
+def _unigram_spells_bytes(data: Json) -> bool:
+    pieces = _byte_pieces(data)
+    return bool(pieces) and pieces <= {piece for piece, _ in data["model"]["vocab"]}
 
 
 # WordPiece: greedy, longest piece first; pieces inside a word have a prefix.
@@ -215,6 +228,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         letters=lambda data: list,
         needs=_bpe_needs,
         fixed=_bpe_fixed,
+        spells_all=_spells_bytes,
         rebuild=_bpe_rebuild,
     ),
     "Unigram": Algorithm(
@@ -223,6 +237,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         letters=lambda data: list,
         needs=_nothing,
         fixed=_unigram_fixed,
+        spells_all=_unigram_spells_bytes,
         rebuild=_unigram_rebuild,
     ),
     "WordPiece": Algorithm(
@@ -231,6 +246,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         letters=_wordpiece_letters,
         needs=_nothing,
         fixed=_wordpiece_fixed,
+        spells_all=lambda data: False,
         rebuild=_wordpiece_rebuild,
     ),
 }

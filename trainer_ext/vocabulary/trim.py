@@ -20,31 +20,59 @@ from torch import nn
 
 from ..errors import InputError
 from ..report.schema import Pair, Vocabulary
-from .selection import Corpus, choose, chunks, count, size_in_use
+from .selection import MOST_CHANGED, Selection, chunks, count
 from .tokenizer_json import Json, algorithm_of, renumber
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+AUTO = "auto"
+_PLAIN = {"add_special_tokens": False, "verbose": False}  # and not truncated
+
+
 @dataclass
 class VocabularyArguments:
     """Arguments for trimming the vocabulary."""
 
-    vocab_size: int | None = field(
+    vocab_size: int | str | None = field(
         default=None,
         metadata={
             "help": "Number of tokens of the vocabulary to keep, special tokens included: at most all, and enough for the "
-            "characters of the texts. Default: all."
+            f"characters of the texts; or 'auto', the smallest with which at most {MOST_CHANGED:.0%} of held-out texts are "
+            "tokenized differently and none becomes unknown. Default: all."
         },
     )
     vocab_corpus: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "Texts that decide which tokens are kept: UTF-8 files (.txt or .txt.gz, one text per line) or "
-            "folders of them. Default: the train texts."
+            "help": "Further texts that decide which tokens are kept, beside the train texts: UTF-8 files (.txt or .txt.gz, one "
+            "text per line) or folders of them."
         },
     )
+
+    def __post_init__(self) -> None:
+        """Refuse a size that is neither a number nor 'auto'."""
+        if self.vocab_size is not None:
+            self.vocab_size = read_size(str(self.vocab_size), "vocab_size")
+
+
+def read_size(word: str, option: str) -> int | str:
+    """Return a size of the vocabulary from a word: a number, or 'auto'.
+
+    Args:
+        word: what was given.
+        option: its name, for the error.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if word == AUTO:
+        return AUTO
+    try:
+        return int(word)
+    except ValueError:
+        raise InputError(f"{option} must be a number of tokens or {AUTO!r}, got {word!r}.") from None
 
 
 @dataclass(frozen=True)
@@ -54,13 +82,22 @@ class Trimmed:
     Attributes:
         tokenizer: the new tokenizer, of the same class as the old one.
         kept_ids: the old id of each new id.
+        note: a line about characters that were removed, or "".
     """
 
     tokenizer: Any
     kept_ids: list[int]
+    note: str = ""
 
 
-def trim_tokenizer(tokenizer, texts: Iterable[str], size: int) -> Trimmed:
+def trim_tokenizer(
+    tokenizer,
+    texts: Iterable[str],
+    size: int | str,
+    *,
+    held_out: Sequence[str] = (),
+    embeddings: torch.Tensor | None = None,
+) -> Trimmed:
     """Cut a fast tokenizer to the tokens that a corpus uses.
 
     Special and added tokens stay, and keep their ids if these are below the new size. The other tokens keep their order.
@@ -68,7 +105,11 @@ def trim_tokenizer(tokenizer, texts: Iterable[str], size: int) -> Trimmed:
     Args:
         tokenizer: a fast tokenizer; not changed.
         texts: the corpus; it is read once.
-        size: number of tokens of the new vocabulary, added tokens included.
+        size: number of tokens of the new vocabulary, added tokens included; or "auto", the smallest with which at most
+            `selection.MOST_CHANGED` of the held-out texts are tokenized differently and none becomes unknown.
+        held_out: texts for "auto" that do not occur in the corpus.
+        embeddings: the input embeddings of the model. They tell which tokens are like those of the corpus, and these are
+            kept before others that it does not use.
 
     Returns:
         The new tokenizer and the old ids of its tokens.
@@ -81,13 +122,19 @@ def trim_tokenizer(tokenizer, texts: Iterable[str], size: int) -> Trimmed:
         raise InputError(
             f"{type(tokenizer).__name__} is a slow tokenizer: only fast ones, with a tokenizer.json, can be trimmed."
         )
-    if size > len(tokenizer):
+    if size == AUTO and not held_out:
+        raise InputError(
+            f"A vocabulary size of {AUTO!r} needs held-out texts; give more texts, or a number of tokens."
+        )
+    if size != AUTO and int(size) > len(tokenizer):
         raise InputError(
             f"vocabulary size {size} is above the {len(tokenizer)} tokens of the tokenizer; ask for fewer."
         )
-    data, corpus = _counted(tokenizer, texts)
-    kept_ids = _in_order(choose(data, corpus, size, unknown=tokenizer.unk_token_id), data)
-    return Trimmed(_reload(tokenizer, kept_ids), kept_ids)
+    data, selection = _counted(tokenizer, texts, embeddings)
+    chosen = selection.size_for(tokenizer(list(held_out), **_PLAIN).input_ids) if size == AUTO else int(size)
+    kept = selection.choose(chosen)
+    kept_ids = _in_order(kept, data)
+    return Trimmed(_reload(tokenizer, kept_ids), kept_ids, _note(selection.left_out(kept)))
 
 
 def tokens_in_use(tokenizer, texts: Iterable[str]) -> int:
@@ -100,14 +147,27 @@ def tokens_in_use(tokenizer, texts: Iterable[str]) -> int:
     Raises:
         InputError: If the corpus is empty or in another language.
     """
-    data, corpus = _counted(tokenizer, texts)
-    return size_in_use(data, corpus, unknown=tokenizer.unk_token_id)
+    return _counted(tokenizer, texts)[1].size_in_use()
 
 
-def _counted(tokenizer, texts: Iterable[str]) -> tuple[Json, Corpus]:
-    """Return the content of tokenizer.json, without truncation and padding, and the counts of a corpus."""
+def _counted(tokenizer, texts: Iterable[str], embeddings: torch.Tensor | None = None) -> tuple[Json, Selection]:
+    """Return the content of tokenizer.json, without truncation and padding, and what to choose by."""
     data = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
-    return data, count(Tokenizer.from_str(json.dumps(data)), texts)
+    algorithm_of(data)  # before the work
+    corpus = count(Tokenizer.from_str(json.dumps(data)), texts)
+    return data, Selection(data, corpus, unknown=tokenizer.unk_token_id, embeddings=embeddings)
+
+
+def _note(left_out: dict[str, int]) -> str:
+    """Return in words which characters were removed."""
+    if not left_out:
+        return ""
+    largest = ", ".join(f"{count:,} {name}" for name, count in list(left_out.items())[:3])
+    more = f" and {len(left_out) - 3} more scripts" if len(left_out) > 3 else ""
+    return (
+        f"{sum(left_out.values()):,} single characters that the corpus does not use do not fit ({largest}{more}) and become "
+        "unknown tokens. To keep them, give a larger size, or texts with them in the corpus."
+    )
 
 
 def _in_order(kept: set[int], data: Json) -> list[int]:
@@ -232,5 +292,5 @@ def measure_vocabulary(before, after, texts: Sequence[str]) -> Vocabulary:
 
 
 def _pieces(tokenizer, texts: list[str]) -> list[list[str]]:
-    ids = tokenizer(texts, add_special_tokens=False, verbose=False).input_ids  # not truncated
+    ids = tokenizer(texts, **_PLAIN).input_ids
     return [tokenizer.convert_ids_to_tokens(row) for row in ids]

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from datasets import Dataset
-
 from ...benchmark.size import count_parameters
-from ...data.corpus import read_corpus
 from ...data.encoding import encode_texts
 from ...errors import InputError
 from ...models.architectures import architecture_of, layers_of, prunable_weights
+from ...models.loading import rows_of
 from ...pipeline.recipe import Recipe
+from ...pipeline.run_vocabulary import asked_size, corpus_of, embeddings_of, texts_of
 from ...pruning.selection import floor_of
 from ...tasks.dataset import HOLDOUT, Data
 from ...tasks.registry import task_of
@@ -140,7 +139,7 @@ def facts_of(model, tokenizer, data: Data, recipe: Recipe, *, runtimes: Sequence
     first, embeddings = layers[0], model.get_input_embeddings()
     encoder = model.base_model.get_submodule(architecture.layers.removesuffix(".*"))
     in_layers = sum(parameter.numel() for parameter in encoder.parameters())
-    vocabulary, index = _vocabulary_levels(recipe, tokenizer, data, embeddings.num_embeddings)
+    vocabulary, index = _vocabulary_levels(recipe, model, tokenizer, data)
     return Facts(
         layers=len(layers),
         heads=first.heads,
@@ -169,10 +168,11 @@ def facts_of(model, tokenizer, data: Data, recipe: Recipe, *, runtimes: Sequence
     )
 
 
-def _vocabulary_levels(recipe: Recipe, tokenizer, data: Data, tokens: int) -> tuple[tuple[VocabularyLevel, ...], int]:
+def _vocabulary_levels(recipe: Recipe, model, tokenizer, data: Data) -> tuple[tuple[VocabularyLevel, ...], int]:
     """Return the sizes worth trying, largest first, and the index of the first to try."""
-    asked, texts = recipe.vocabulary.vocab_size, _texts(data.train)
-    corpus = read_corpus(recipe.vocabulary.vocab_corpus) if recipe.vocabulary.vocab_corpus else texts
+    tokens, texts, corpus = rows_of(model), texts_of(data.train), corpus_of(recipe, data)
+    asked = asked_size(recipe, data, model, tokenizer) if recipe.vocabulary.vocab_size is not None else None
+    embeddings = embeddings_of(recipe, model)
     per_token = task_of(recipe.data).encode is not encode_texts  # such predictions are compared token by token
     try:
         used = asked or tokens_in_use(tokenizer, corpus)
@@ -185,20 +185,18 @@ def _vocabulary_levels(recipe: Recipe, tokenizer, data: Data, tokens: int) -> tu
         if size > SMALL_ENOUGH * tokens and not asked:
             continue
         try:
-            trimmed = trim_tokenizer(tokenizer, corpus, size).tokenizer
+            trimmed = trim_tokenizer(tokenizer, corpus, size, embeddings=embeddings).tokenizer
         except InputError:  # fewer tokens than must stay
             if asked:
                 raise
             continue
         alike = not measure_vocabulary(tokenizer, trimmed, texts).changed_share
         if asked or alike or not per_token:
-            changed = measure_vocabulary(tokenizer, trimmed, _texts(data.tests.get(HOLDOUT, data.train))).changed_share
+            changed = measure_vocabulary(
+                tokenizer, trimmed, texts_of(data.tests.get(HOLDOUT, data.train))
+            ).changed_share
             found.append(VocabularyLevel(size, changed or 0.0, alike))
     return tuple(found), sum(used < level.tokens < tokens for level in found)
-
-
-def _texts(rows: Dataset) -> list[str]:
-    return [text for name in ("text", "text_pair") if name in rows.column_names for text in rows[name]]
 
 
 @dataclass(frozen=True)
