@@ -41,6 +41,7 @@ WORDS = {
         "report_quality": "{metric} on {rows:,} rows of {split}: {before} before, {after} after compression.",
         "report_agreement": "Same answer as before for {share} of {rows:,} {split}; there were no labels, so accuracy is not known.",
         "report_speed": "{ratio:.2f}x as fast at {batch} x {length} tokens ({processor}).",
+        "report_busy": "(busy machine: other programs disturbed that timing.)",
         "report_card": "All numbers: the model's card",
         "export": "exported file",
         "answer": "answer",
@@ -68,6 +69,7 @@ WORDS = {
         "report_quality": "{split} मधील {rows:,} मजकुरांवर {metric}: मूळ मॉडेल {before}, लहान मॉडेल {after}.",
         "report_agreement": "{split}: {rows:,} मजकुरांपैकी {share} मजकुरांना दोन्ही मॉडेलचे उत्तर एकच. वर्ग दिलेले नव्हते, त्यामुळे अचूकता माहीत नाही.",
         "report_speed": "{batch} x {length} टोकनसाठी {ratio:.2f} पट वेग ({processor}).",
+        "report_busy": "(यंत्र व्यस्त होते: इतर प्रोग्राममुळे ती मोजणी अनिश्चित आहे.)",
         "report_card": "सर्व आकडे: मॉडेलचे माहितीपत्रक",
         "export": "निर्यात केलेली फाइल",
         "answer": "उत्तर",
@@ -213,7 +215,8 @@ def reported(report: CompressionReport | None, compressed: str, language: str) -
         lines.append(say(language, "report_agreement", share=share, rows=quality.rows, split=quality.split))
     if report is not None and report.latency and (row := report.latency[0]).speedup is not None:
         size = {"batch": row.batch_size, "length": row.sequence_length}
-        lines.append(say(language, "report_speed", ratio=row.speedup, processor=row.processor, **size))
+        speed = say(language, "report_speed", ratio=row.speedup, processor=row.processor, **size)
+        lines.append(f"{speed} {say(language, 'report_busy')}" if row.busy else speed)
     if not Path(compressed).is_dir():
         lines.append(f"[{say(language, 'report_card')}]({constants.ENDPOINT}/{compressed})")
     return " ".join(lines)

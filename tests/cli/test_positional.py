@@ -7,9 +7,11 @@ import pytest
 from tests.helpers.commands import FRAMES, TOPICS, run_command, write_csv
 from tests.pipeline.test_texts import QUICK, TEXTS, lines
 from trainer_ext import report
+from trainer_ext.benchmark.busy import Watch
 from trainer_ext.cli.outcome import outcome
 from trainer_ext.cli.positional import LABEL_NAMES, TEXT_NAMES, fields_for, guess
 from trainer_ext.errors import InputError
+from trainer_ext.pruning.prepare import BUSY
 from trainer_ext.report import schema
 from trainer_ext.utils import yaml
 
@@ -173,6 +175,26 @@ def test_a_model_and_a_table_are_enough(finished_run, tmp_path, monkeypatch, cap
     assert (status, "already holds a run" in err) == (2, True)
     status, _, err = run_command(monkeypatch, capsys, *again, "--resume")
     assert status == 0, err
+
+
+@pytest.mark.slow
+def test_a_speed_up_is_not_planned_on_a_busy_machine_unless_forced(
+    finished_run, tmp_path, monkeypatch, capsys, caplog
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Watch, "is_busy", True)
+    monkeypatch.setattr("trainer_ext.benchmark.busy.pause", lambda seconds: None)
+    write_csv(tmp_path / "data.csv", ROWS)
+    sizes = ("--prune_latency_length", "8", "--prune_latency_batch_size", "2")
+    words = ("compress", finished_run / "baseline", "data.csv", "--prune_speedup", "1.01", *sizes, *QUICK)
+    status, out, err = run_command(monkeypatch, capsys, *words)
+    last = err.strip().splitlines()[-1]
+    assert (status, out) == (2, ""), err
+    assert all(way in last for way in ("busy", "--prune_sparsity 0.5", "--force"))
+    assert [path.name for path in tmp_path.iterdir()] == ["data.csv"], "nothing is made"
+    _, _, err = run_command(monkeypatch, capsys, *words, "--force")
+    assert "(--force)" not in err
+    assert BUSY in caplog.text, "it is said"
 
 
 def numbers_with(**changes):

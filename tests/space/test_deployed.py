@@ -20,7 +20,7 @@ from tests.helpers.vocabularies import MARATHI
 from trainer_ext.benchmark.targets import BenchmarkEntry
 from trainer_ext.data.records import Example, Examples
 from trainer_ext.export.formats import export
-from trainer_ext.report.schema import CompressionReport, Difference, Export, Model, Quality, Scores
+from trainer_ext.report.schema import CompressionReport, Difference, Export, Latency, Model, Quality, Scores
 
 TEXTS = MARATHI[:4]
 SCORES = Scores(accuracy=0.9, ci95={"accuracy": (0.85, 0.94)})
@@ -149,6 +149,14 @@ def test_a_file_that_cannot_be_opened_is_left_out(bare):
     (folder / "openvino" / "openvino_model.xml").write_text("<net/>")
     assert open_deployed(folder, None) == ()
     assert open_deployed("user/name", None) == ()
+
+
+def test_the_speed_of_the_report_says_if_the_machine_was_busy():
+    timed = Latency("torch", "fp32", "cpu", "A processor", 1, 1, 32, speedup=0.97, busy=True, cpu_speedup=1.9)
+    said = [
+        compare_chart.reported(replace(REPORT, latency=[row]), ".", "en") for row in (timed, replace(timed, busy=None))
+    ]
+    assert ["busy machine" in one for one in said] == [True, False]
 
 
 @pytest.mark.slow
