@@ -90,6 +90,13 @@ class DataArguments:
         default=30,
         metadata={"help": "Longest answer that is given, in tokens; at least 1. For question-answering."},
     )
+    repair_encoding: bool = field(
+        default=False,
+        metadata={
+            "help": "Repair texts that are UTF-8 read in another encoding (`Ã©` for `é`). They are counted in any case. For "
+            "text-classification."
+        },
+    )
     max_train_rows: int | None = field(
         default=None,
         metadata={"help": "Train on at most this many rows, spread over the classes or the file. Default: all."},

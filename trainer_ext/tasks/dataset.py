@@ -19,6 +19,7 @@ from ..data.arguments import DataArguments
 from ..data.cleaning import evenly, first_of_each_text, row_key, spread, unseen, without
 from ..data.encoding import ASIDE, encode_texts
 from ..data.labels import CLASSES, ONE_CLASS, TAGS, LabelKind
+from ..data.mojibake import look_at
 from ..data.readers import read_unlabelled
 from ..data.records import Example, Examples, listed
 from ..errors import InputError
@@ -98,13 +99,20 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None, as_th
     unlabelled = _read_texts(args) if args.texts is not None else None
     if unlabelled is None:
         paths = {"train": train_path, **paths}
+    if args.repair_encoding and task.encode is not encode_texts:
+        raise InputError(f"repair_encoding would move the answers of {task.title}; repair the files first.")
     tables = {name: task.read(path, args) for name, path in paths.items()}
+    damaged = []
+    for name, table in tables.items():
+        tables[name], line = look_at(table, paths[name].name, repair=args.repair_encoding)
+        damaged.append(line)
     labels = labels or args.label_columns or None
-    notes = [table.note for table in tables.values() if table.note]
+    notes = [*filter(None, [*(table.note for table in tables.values()), *damaged])]
     later = as_they_are and labels is None  # which names are the same is not known yet
     if task.labels.named and not later:
         tables, more = _with_known_names(tables, paths, labels, task.labels, args)
         notes += more
+    notes += filter(None, [unlabelled.note if unlabelled else ""])
     train = unlabelled or tables.pop("train")
 
     train_rows, left_out = first_of_each_text(train.rows)
@@ -158,14 +166,15 @@ def load_data(args: DataArguments, *, labels: Sequence[str] | None = None, as_th
 def _read_texts(args: DataArguments) -> Examples:
     """Return the rows of `texts`, without labels."""
     path = Path(args.texts or "")
-    found = read_unlabelled(path, args)
+    found, line = look_at(read_unlabelled(path, args), path.name, repair=args.repair_encoding)
     rows, left_out = first_of_each_text(found.rows)
     if len(rows) < FEWEST_TEXTS:
         raise InputError(
             f"{path} has {len(rows)} different text{'s' if len(rows) > 1 else ''}; give at least {FEWEST_TEXTS}, better a "
             "thousand, such as the model will read."
         )
-    return replace(found, rows=tuple(rows), dropped=found.dropped + left_out)
+    note = " ".join(filter(None, [found.note, line]))
+    return replace(found, rows=tuple(rows), dropped=found.dropped + left_out, note=note)
 
 
 def _load_texts(args: DataArguments, labels: Sequence[str]) -> Data:
