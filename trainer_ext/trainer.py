@@ -61,6 +61,7 @@ from .utils.training import (
     dense_run_for,
     dense_to_resume,
     forget_checkpoints,
+    plain_model,
     recovery_arguments,
     recovery_checkpoint,
     score_parameters,
@@ -335,7 +336,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
             self._dense_state = TrainerState.load_from_json(str(finished / STATE))
         finite.check_trained(self.model, "The dense training")
         set_seed(self.args.seed)  # the same random state whether or not it was resumed
-        model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        model = plain_model(self)
         self._dense = False
         self._replace_model(self._attach(model))
         return rest

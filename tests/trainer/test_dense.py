@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import (
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     BertModel,
@@ -347,3 +348,22 @@ def test_own_class_is_trained_dense_and_tried_before_that(encoder, tmp_path):
     with pytest.raises(ValueError, match="Before the training"):
         broken.train()
     assert broken.state.global_step == 0
+
+
+def test_a_dense_model_that_was_trained_in_bf16_teaches_the_start_and_end_of_answers(tmp_path, encoder):
+    """Its `forward` takes return_dict as before, which only question answering passes on by itself."""
+    torch.manual_seed(5)
+    model = AutoModelForQuestionAnswering.from_pretrained(encoder, num_labels=2)
+    ids = torch.randint(3, 40, (40, 8), generator=torch.Generator().manual_seed(0))
+    rows = [
+        {"input_ids": row, "attention_mask": torch.ones(8, dtype=torch.long), "start_positions": 1, "end_positions": 2}
+        for row in ids
+    ]
+    fields = {"max_steps": 4, "bf16": True, "use_cpu": True, "report_to": "none", "logging_steps": 1}
+    args = DistillPruneTrainingArguments(str(tmp_path), **fields, **BLOCKS)
+    trainer = DistillPruneTrainer(model, args, train_dataset=rows)
+    forward = type(model).forward
+    trainer.train()
+    assert trainer.compression.sparsity == pytest.approx(0.5, abs=0.1)
+    assert logged(trainer, "loss_distill")
+    assert trainer.distillation.teachers[0].model.forward.__func__ is forward

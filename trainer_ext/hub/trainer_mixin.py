@@ -24,7 +24,7 @@ from ..models.architectures import is_stock
 from ..models.custom import check_publishable, save_custom
 from ..utils.checkpoints import begin_checkpoint
 from ..utils.compat import private_repository
-from ..utils.training import call_as_known
+from ..utils.training import call_as_known, plain_model
 from .client import explain_error, look
 from .sanitize import valid_ids
 from .staging import CARD, card_of, link_or_copy, refuse_leaks, stale, verify_saved, write_card
@@ -148,7 +148,7 @@ class HubMixin:
             if self.is_world_process_zero():
                 self.create_model_card(**kwargs)
                 refuse_leaks(folder, Path(self.args.output_dir), self.args.hub_token, token)
-                verify_saved(self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False), folder)
+                verify_saved(plain_model(self), folder)
                 gone = stale(remote.files, folder)
             with explain_error(self.hub_model_id or ""), private_repository(self, private) as known:
                 named = {"blocking": blocking, "token": token, "revision": revision}

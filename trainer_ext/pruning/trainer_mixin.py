@@ -16,6 +16,7 @@ from ..distillation.collator import TeacherCollator, split_inputs
 from ..errors import InputError
 from ..models.architectures import is_stock
 from ..utils.checkpoints import STATE
+from ..utils.training import plain_model
 from . import masks, one_shot, preflight
 from .config import PruningSpec, spec_of
 from .scores import METHODS
@@ -56,8 +57,7 @@ class ShrinkMixin(_Base):
             Diverged: If the training left NaN or infinite numbers.
             RuntimeError: If the outputs differ by more than rounding explains.
         """
-        # Without the autocast that bf16 and fp16 runs wrap around forward.
-        masked = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        masked = plain_model(self)
         if self.distillation:
             self.distillation.detach(masked)
         batch = None if is_stock(masked) else self._last_inputs or preflight.first_batch(self)

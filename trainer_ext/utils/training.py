@@ -34,6 +34,22 @@ def is_overridden(trainer: Trainer, name: str) -> bool:
     return getattr(type(trainer), name) is not getattr(Trainer, name)
 
 
+def plain_model(trainer: Trainer) -> Any:
+    """Return the model of a trainer without its containers and without the autocast that bf16 and fp16 runs put around it.
+
+    `unwrap_model(keep_fp32_wrapper=False)` also takes what transformers puts around `forward`, which reads `return_dict`:
+    it unwraps until it meets the first `forward`, and compares a function with a method.
+    """
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    inner = getattr(model, "_orig_mod", model)  # of a compiled model
+    forward = vars(inner).pop("_original_forward", None)
+    if forward is not None:
+        del inner.forward
+        if inner.forward != forward:  # it was not that of the class
+            inner.forward = forward
+    return model
+
+
 def call_as_known(method: Callable, *given: Any, **named: Any) -> Any:
     """Call a method that scripts override, without the named arguments that its signature does not have.
 
