@@ -176,8 +176,9 @@ def fisher_masks(setting: Setting, *, sparsity: float):
     layers = layers_of(model)
     spec = PruningSpec("obs", sparsity, "head", 1, "neuron", 0.0, 1.0)
     curves = [_mask_curve(scores) for scores in mask_information(model, layers, setting)]
-    masks.freeze(masks.attach(model, spec), choose_structure(layers, curves, spec))
-    return shrink(model)[0]
+    structure = choose_structure(layers, curves, spec)
+    masks.freeze(masks.attach(model, spec), structure)
+    return shrink(masks.merge(model))[0]
 
 
 def _mask_curve(scores: torch.Tensor) -> Curve:

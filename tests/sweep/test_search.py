@@ -120,7 +120,15 @@ def test_rivals_join_a_finished_search_without_another_run(found, recipe, monkey
 
 
 def test_rivals_are_refused_where_they_cannot_learn(recipe, tmp_path, monkeypatch, capsys):
-    words = ("--smallest-within", "1", "--output_dir", tmp_path / "out", "--problem_type", "multi_label_classification", "--rivals")
+    words = (
+        "--smallest-within",
+        "1",
+        "--output_dir",
+        tmp_path / "out",
+        "--problem_type",
+        "multi_label_classification",
+        "--rivals",
+    )
     status, _, errors = run_command(monkeypatch, capsys, "sweep", recipe, *words)
     assert status == 2
     assert "--rivals: they learn one class per text" in " ".join(errors.split())

@@ -174,7 +174,7 @@ def _joined(bags: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _teach(student: StaticClassifier, bags: list[list[int]], logits: torch.Tensor, generator: torch.Generator) -> None:
     """Train a student on the soft answers of a teacher (Hinton et al. 2015, arXiv 1503.02531)."""
-    optimizers = [
+    optimizers: list[torch.optim.Optimizer] = [
         torch.optim.SparseAdam(student.vectors.parameters(), lr=LEARNING_RATE),
         torch.optim.Adam(student.classify.parameters(), lr=LEARNING_RATE),
     ]
@@ -186,8 +186,9 @@ def _teach(student: StaticClassifier, bags: list[list[int]], logits: torch.Tenso
         loss = F.kl_div(answers.log_softmax(-1), target[chosen], reduction="batchmean", log_target=True)
         student.zero_grad()
         loss.backward()
-        for each in (*optimizers, *schedules):
-            each.step()
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            schedule.step()
 
 
 def milliseconds(predict: Callable[[Sequence[str]], object], texts: Sequence[str], *, repeats: int = 30) -> float:
@@ -242,9 +243,10 @@ def compare_rivals(recipe: Recipe, baseline: Path) -> list[str]:
             args=recipe.data,
             labels=data.labels,
         )
-        accuracy = number("accuracy", required(found.compressed.accuracy, "accuracy"))
-        bounds = required(found.difference.ci95, "interval of the difference")
-        difference = number("accuracy", required(found.difference.main, "difference"), "+z")
+        scores, lost = required(found.compressed, "quality"), required(found.difference, "difference")
+        accuracy = number("accuracy", required(scores.accuracy, "accuracy"))
+        bounds = required(lost.ci95, "interval of the difference")
+        difference = number("accuracy", required(lost.main, "difference"), "+z")
         best = max(best, bounds[1])
         lines.append(
             f"{MARK}: {rival.title} gets {accuracy} % of {split}, {difference} {interval('accuracy', bounds, '+z')} points "
