@@ -118,7 +118,8 @@ base: x
     assert (second.title, second.text, second.reason) == ("grid.yaml", "base: x\n", None)
 
 
-def test_a_command_that_fails_is_found(workplace, monkeypatch, capsys):
+def test_a_command_that_fails_is_found(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     assert run_words(["trainer-ext", "check", "nowhere"], monkeypatch, capsys)[0] == 2
     with pytest.raises(AssertionError, match="nobody knows how to run"):
         run_words(["make", "tea"], monkeypatch, capsys)
