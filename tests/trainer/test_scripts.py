@@ -33,7 +33,7 @@ SHAPES = {
     "tag_words": (("tag_words.py",), AutoModelForTokenClassification, "eval_f1"),
     "answer_questions": (("answer_questions.py",), AutoModelForQuestionAnswering, "eval_exact"),
 }
-HABITS = ("weighted", "callbacks", "search", "groups", "optimizer", "frozen")
+HABITS = ("weighted_loss", "many_callbacks", "search", "parameter_groups", "own_optimizer", "frozen_layers")
 OPEN = """
 import sys, torch, transformers
 for name, kind, answers in zip(*[iter(sys.argv[1:])] * 3):
@@ -133,9 +133,9 @@ def test_shapes_open_in_a_fresh_process(folder, shapes):
 
 @pytest.fixture(scope="module")
 def habits(folder):
-    calls = [words_of(folder, name, "ours", ("habits.py", "--habit", name), SMALL) for name in HABITS]
+    calls = [words_of(folder, name, "ours", (f"{name}.py",), SMALL) for name in HABITS]
     movement = {**SMALL, "prune_method": "movement"}
-    calls.append(words_of(folder, "frozen-movement", "ours", ("habits.py", "--habit", "frozen"), movement))
+    calls.append(words_of(folder, "frozen-movement", "ours", ("frozen_layers.py",), movement))
     return dict(zip([*HABITS, "frozen-movement"], run(calls)[0], strict=True))
 
 
@@ -161,8 +161,8 @@ def test_scores_that_frozen_layers_cannot_learn_are_refused_with_the_way_out(fol
 
 
 def test_save_best_callback_opens(folder, habits):
-    best = AutoModelForSequenceClassification.from_pretrained(folder / "callbacks" / "best")
+    best = AutoModelForSequenceClassification.from_pretrained(folder / "many_callbacks" / "best")
     assert not hasattr(best.config, "pruning")
-    log = [json.loads(line) for line in (folder / "callbacks" / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in (folder / "many_callbacks" / "log.jsonl").read_text().splitlines()]
     assert any("loss_distill" in entry for entry in log)
     assert torch.isfinite(torch.cat([p.flatten() for p in best.parameters()])).all()
