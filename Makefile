@@ -17,7 +17,7 @@ EXAMPLES ?= 2000
 OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: audit browser check clean coverage distributed docs docs-serve endurance faults format fresh fuzz help licences lowest newest notebooks offline quickstart release-check results screenshots test test-all wheel
+.PHONY: audit browser check clean consumers coverage distributed docs docs-serve endurance faults format fresh fuzz help licences lowest newest notebooks offline quickstart release-check results screenshots test test-all wheel
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -100,8 +100,11 @@ results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md and the pictur
 notebooks: $(INSTALLED)  ## Run the notebooks and keep their trimmed outputs
 	$(BIN)/python -m recipes.tools.notebooks run
 
+consumers: $(INSTALLED) .venv-consumers/.installed  ## Open the ONNX exports of a run with Transformers.js and optimum-onnx: make consumers RUN=...
+	$(BIN)/python tests/by_hand/consumers.py $(RUN) --node .venv-consumers --optimum .venv-consumers/bin/python $(if $(TEXTS),--texts $(TEXTS))
+
 clean:  ## Remove the environments; runs stay
-	rm -rf $(VENV) .venv-lowest .venv-newest
+	rm -rf $(VENV) .venv-lowest .venv-newest .venv-consumers
 
 # torch first and on its own: asked for by another package, pip may choose a newer build with gigabytes of CUDA.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -120,6 +123,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 		--python .venv-lowest/bin/python --output-file .venv-lowest/lowest.txt
 	.venv-lowest/bin/$(PIP) --constraint .venv-lowest/lowest.txt torch
 	.venv-lowest/bin/$(PIP) --constraint .venv-lowest/lowest.txt --editable '.[dev]'
+	@touch $@
+
+# Tools that do not know transformers 5, and npm's Transformers.js.
+.venv-consumers/.installed: constraints.txt
+	test -x .venv-consumers/bin/python || $(PYTHON) -m venv .venv-consumers
+	.venv-consumers/bin/$(PIP) --constraint constraints.txt torch
+	.venv-consumers/bin/$(PIP) 'optimum-onnx[onnxruntime]' 'transformers<4.58'
+	npm install --silent --prefix .venv-consumers @huggingface/transformers@4
 	@touch $@
 
 .venv-newest/.installed: pyproject.toml

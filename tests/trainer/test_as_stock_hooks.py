@@ -10,6 +10,7 @@ from tests.helpers.training import Rows
 from tests.helpers.wrong_trainers import Heavier, Restless, Thorough, Twice
 from trainer_ext import DistillPruneTrainer
 from trainer_ext.callbacks import PruningCallback
+from trainer_ext.utils.compat import TRANSFORMERS
 
 SAVING = {"save_strategy": "steps", "save_steps": 2, "eval_strategy": "steps", "eval_steps": 2}
 METHODS = sorted(name for name, value in inspect.getmembers(Trainer, inspect.isfunction) if not name.startswith("_"))
@@ -158,7 +159,10 @@ def test_every_method_takes_what_the_one_of_trainer_takes():
         found = {name: inspect.signature(getattr(cls, name)).parameters.values() for name in METHODS}
         return {name: [(each.name, each.kind, each.default) for each in values] for name, values in found.items()}
 
-    assert taken(DistillPruneTrainer) == taken(Trainer)
+    ours, theirs = taken(DistillPruneTrainer), taken(Trainer)
+    if TRANSFORMERS < (5, 23):
+        ours["push_to_hub"] = [each for each in ours["push_to_hub"] if each[0] != "private"]
+    assert ours == theirs
 
 
 test_as_in_trainer = as_in_trainer(globals())

@@ -23,7 +23,7 @@ def processor(monkeypatch):
     """Pretend a processor with or without bf16 arithmetic."""
 
     def pretend(**capabilities):
-        monkeypatch.setattr(compat, "TORCH", (2, 11))
+        monkeypatch.setattr(compat, "TELLS_CAPABILITIES", True)
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
 
     return pretend

@@ -14,6 +14,7 @@ from tests.helpers.training import PRUNE, Rows, arguments, logged, make_trainer,
 from trainer_ext import DistillPruneMixin, DistillPruneTrainer, DistillPruneTrainingArguments
 from trainer_ext.distillation.trainer_mixin import LossMixin
 from trainer_ext.hub.trainer_mixin import HubMixin
+from trainer_ext.utils.compat import TRANSFORMERS
 
 
 class StateBefore(TrainerCallback):
@@ -154,7 +155,8 @@ def test_overrides_keep_the_signatures_of_trainer():
         "create_model_card",
     ):
         ours, stock = (inspect.signature(getattr(cls, name)) for cls in (DistillPruneTrainer, Trainer))
-        assert [(p.name, p.default, p.kind) for p in ours.parameters.values()] == [
+        newer = {"private"} if TRANSFORMERS < (5, 23) else set()  # of push_to_hub
+        assert [(p.name, p.default, p.kind) for p in ours.parameters.values() if p.name not in newer] == [
             (p.name, p.default, p.kind) for p in stock.parameters.values()
         ]
 

@@ -18,6 +18,7 @@ from packaging.version import Version
 
 TORCH = Version(metadata.version("torch")).release
 TRANSFORMERS = Version(metadata.version("transformers")).release
+TELLS_CAPABILITIES = TORCH >= (2, 11)  # torch.cpu.get_capabilities
 
 
 class ScaledLossMixin:
@@ -80,7 +81,7 @@ def cpu_has_bf16() -> bool:
 
     `torch.cpu.get_capabilities` is there from torch 2.11 on. Before, torch does not tell for Arm: then it is False.
     """
-    if TORCH < (2, 11):
+    if not TELLS_CAPABILITIES:
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))

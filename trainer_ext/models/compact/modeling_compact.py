@@ -1,12 +1,13 @@
 """Compact models: a stock transformers model whose Linears have the sizes that pruning left them.
 
 This file is saved with the weights, so that a compact model loads with `trust_remote_code=True` where the package that
-made it is not installed. It needs only transformers and torch. For every stock class `X` there is a `CompactX`: the same
+made it is not installed. It needs only torch, and transformers 4.51 or newer. For every stock class `X` there is a `CompactX`: the same
 model, built with the sizes in `config.compact_linears`. A few architectures also need the ids of the remaining heads,
 which are in `config.compact_heads`.
 """
 
 import copy
+import inspect
 
 import torch
 import transformers
@@ -14,19 +15,35 @@ from torch import nn
 
 PREFIX = "Compact"
 _BUILT: dict[str, type] = {}
+_RELEASE = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+if _RELEASE < (4, 51):
+    raise ImportError(
+        f"This compact model needs transformers 4.51 or newer, and {transformers.__version__} is installed: "
+        "pip install --upgrade transformers."
+    )
+
+# What follows the context in an attention module that has its output projection inside, by architecture.
+OUTPUTS = {
+    "albert": lambda module, hidden, context: module.LayerNorm(hidden + module.output_dropout(module.dense(context))),
+    "distilbert": lambda module, hidden, context: module.out_lin(context),
+    "modernbert": lambda module, hidden, context: module.out_drop(module.Wo(context)),
+    "mpnet": lambda module, hidden, context: module.o(context),
+}
 
 
 class NoHeads(nn.Module):
     """Attention without any head, for models that cannot reshape an empty tensor; it keeps the empty Linears."""
 
-    def __init__(self, attention):
+    def __init__(self, attention, output=None):
         super().__init__()
+        self.output_of = output or (lambda module, hidden, context: context)
         for name, child in attention.named_children():
             self.add_module(name, child)
 
-    def forward(self, hidden_states, *args, **kwargs):
-        """Return an empty context, `[batch, tokens, 0]`."""
-        return hidden_states[..., :0], None
+    def forward(self, hidden_states=None, *args, query=None, **kwargs):
+        """Return an empty context, `[batch, tokens, 0]`, or what the output projection makes of it."""
+        hidden = query if hidden_states is None else hidden_states
+        return self.output_of(self, hidden, hidden[..., :0]), None
 
 
 def _count_heads(attention, heads):
@@ -38,12 +55,13 @@ def _choose_heads(attention, heads):
     """The position bias has one plane per head of the dense model: select those of the remaining heads."""
     attention.num_attention_heads = len(heads)
     attention.all_head_size = len(heads) * attention.attention_head_size
+    place = list(inspect.signature(attention.forward).parameters).index("position_bias")
 
     def choose(module, args, kwargs):
-        hidden_states, mask, bias, *rest = args
+        bias = args[place]
         if bias is not None:
             bias = bias.index_select(1, torch.tensor(heads, dtype=torch.long, device=bias.device))
-        return (hidden_states, mask, bias, *rest), kwargs
+        return (*args[:place], bias, *args[place + 1 :]), kwargs
 
     attention.register_forward_pre_hook(choose, with_kwargs=True)
     return attention
@@ -80,6 +98,47 @@ def choose_heads(model, heads):
             )
         parent, _, name = path.rpartition(".")
         setattr(base.get_submodule(parent), name, choose(attention, ids))
+
+
+def count_heads(model):
+    """Tell every attention module how many heads it has: before transformers 5, none infers it from its Linears."""
+    base, output = model.base_model, OUTPUTS.get(model.config.model_type.removeprefix("compact-"))
+    for path, module in list(base.named_modules()):
+        field = next((name for name in ("num_attention_heads", "n_heads", "num_heads") if hasattr(module, name)), None)
+        linear = next((child for child in module.children() if isinstance(child, nn.Linear)), None)
+        if field is None or linear is None:
+            continue
+        size = getattr(module, "attention_head_size", None) or getattr(module, "head_dim", None)
+        size = size or module.dim // module.n_heads
+        count = linear.out_features // size // (3 if hasattr(module, "Wqkv") else 1)
+        setattr(module, field, count)
+        for name in ("all_head_size", "dim"):
+            if hasattr(module, name):
+                setattr(module, name, count * size)
+        if count == 0:
+            parent, _, name = path.rpartition(".")
+            setattr(base.get_submodule(parent), name, NoHeads(module, output))
+
+
+def use_older_fields(config):
+    """Give a configuration of transformers 5 the fields that ModernBERT reads before.
+
+    Raises:
+        ValueError: If the layers attend in an order that could not be said then.
+    """
+    rope = getattr(config, "rope_parameters", None)
+    kinds = getattr(config, "layer_types", None)
+    if not hasattr(config, "global_attn_every_n_layers") or not rope or not kinds:
+        return
+    config.global_rope_theta = rope["full_attention"]["rope_theta"]
+    config.local_rope_theta = rope["sliding_attention"]["rope_theta"]
+    full = [index for index, kind in enumerate(kinds) if kind == "full_attention"]
+    config.global_attn_every_n_layers = step = full[1] if len(full) > 1 else len(kinds)
+    if full != list(range(0, len(kinds), step)) or any(part["rope_type"] != "default" for part in rope.values()):
+        raise ValueError(
+            f"This compact model needs transformers 5 or newer, and {transformers.__version__} is installed: it cannot "
+            "attend as layer_types and rope_parameters in config.json say."
+        )
 
 
 def resize(model, sizes):
@@ -150,9 +209,13 @@ def compact_model(stock):
     if name not in _BUILT:
 
         def __init__(self, config):
+            if _RELEASE < (5, 0):
+                use_older_fields(config)
             stock.__init__(self, config)
             resize(self, config.compact_linears or {})
             choose_heads(self, config.compact_heads or {})
+            if _RELEASE < (5, 0):
+                count_heads(self)
             self.post_init()
 
         auto_class = (
