@@ -130,7 +130,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x .venv-consumers/bin/python || $(PYTHON) -m venv .venv-consumers
 	.venv-consumers/bin/$(PIP) --constraint constraints.txt torch
 	.venv-consumers/bin/$(PIP) 'optimum-onnx[onnxruntime]' 'transformers<4.58'
-	npm install --silent --prefix .venv-consumers @huggingface/transformers@4
+	npm install --silent --ignore-scripts --prefix .venv-consumers @huggingface/transformers@4  # scripts fetch CUDA
 	@touch $@
 
 .venv-newest/.installed: pyproject.toml
