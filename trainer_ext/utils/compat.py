@@ -1,7 +1,7 @@
 """Compatibility: what differs between the versions of torch and transformers that `pyproject.toml` allows.
 
 Everything that depends on a version is here, with the lowest version that does without it: when the lower bound reaches that
-version, the part can go. `make versions` tests the lowest versions, a pair between, and the newest.
+version, the part can go. `make lowest` and `make newest` test both ends.
 """
 
 from __future__ import annotations
