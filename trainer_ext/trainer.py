@@ -120,6 +120,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         # How long to train dense and compressed, None without a dense training; whether it is still to be done; its result.
         self._dense_run: DenseRun | None = None
         self._dense, self._dense_state = False, TrainerState()
+        self._pruned = False  # the model that is trained was shrunk in this call of train()
         optimizers = kwargs.get("optimizers", positional[8] if len(positional) > 8 else ())
         self._own_optimizer = any(each is not None for each in optimizers)
         self._made: str | None = None  # UTC time at which the training ended
@@ -142,7 +143,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
             check_one_device(self.args)
         if self.distillation or self._dense:
             check_rows(self.train_dataset, self.data_collator, remove_unused_columns=self.args.remove_unused_columns)
-        if self._prunes_at_once and self.train_dataset is not None:
+        if self._spec is not None and METHODS[self._spec.method].second_order and self.train_dataset is not None:
             check_training_set(self.train_dataset)
         self._add_pruning_callback()
 
@@ -358,12 +359,12 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         if self._spec is not None and trial is None and self.args.should_save and not at_end:
             # The run that starts now ends with another small model.
             forget_checkpoints(Path(str(self.args.output_dir)) / RECOVERY)
-        pruned = before_training is not None
+        self._pruned = before_training is not None
         output = self._train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         if hasattr(self.model, "pruning"):
             self.shrink()
-            pruned = True
-        if pruned:
+            self._pruned = True
+        if self._pruned:
             if self._options.prune_recovery_epochs:
                 recovery_folder = Path(self._get_output_dir(trial)) / RECOVERY
                 last = recovery_checkpoint(recovery_folder, checkpoint, output.global_step)
@@ -419,16 +420,11 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
                 logs |= self._terms.means(self.accelerator.reduce)
             if hasattr(self.model, "pruning"):
                 logs["sparsity"] = masks.current_sparsity(self.model)
-            elif self._prunes_at_once and self.compression is not None:
+            elif self._pruned and self.compression is not None:
                 logs["sparsity"] = self.compression.sparsity
             if self._compresses and not self._diverged:  # warn once
                 self._diverged = finite.warn(logs, self.state.global_step, scaler=self.accelerator.scaler)
         call_as_known(super().log, logs, start_time=start_time)
-
-    @property
-    def _prunes_at_once(self) -> bool:
-        """Whether the method prunes before the first step, so that the steps train the small model."""
-        return self._spec is not None and METHODS[self._spec.method].second_order
 
     @property
     def _options(self) -> DistillPruneTrainingArguments:

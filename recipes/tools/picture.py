@@ -11,15 +11,16 @@ import json
 import re
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import groupby
 from pathlib import Path
-from statistics import fmean
 
-from recipes.benchmarks.pruned_int8 import interval
+import numpy as np
+
+from trainer_ext.tasks.intervals import bootstrap_interval
 
 RECIPES = Path(__file__).parents[1]
 FOLDER = RECIPES.parent / "docs/pictures"
-INT8 = RECIPES / "benchmarks/results/pruned_int8.json"
+ONE_SHOT = RECIPES / "benchmarks/results/one_shot_sst2.json"
+LATENCY = RECIPES / "benchmarks/results/one_shot_sst2_latency.json"
 SWEEP = RECIPES / "results/sweeps/paper_grid-shc@small.json"
 # Ink, faint lines, and one colour per runtime (Okabe and Ito's, lighter on dark ground).
 THEMES = {
@@ -27,14 +28,11 @@ THEMES = {
     "dark": ("#e6edf3", "#3d444d", {"PyTorch fp32": "#56B4E9", "OpenVINO int8": "#FFA657"}),
 }
 RUNTIMES = {"torch": "PyTorch fp32", "openvino": "OpenVINO int8"}
-FEWEST_SEEDS = 3  # of an arm whose interval is over seeds
-ARMS = {
-    "dense": "dense",
-    "a quarter gone": "25 %",
-    "3 layers dropped, a fifth of the rest gone": "60 %",
-}
+SEED = 17  # of the timed models
+# By the folder of a model: sparsity, epochs of training after it.
+MODELS = {"baseline": (0.0, 0.0), "0.5-0": (0.5, 0.0), "0.75-2": (0.75, 2.0), "0.85-2": (0.85, 2.0)}
 TITLE = "%: how much of the encoder is gone.  Bars: 95 % intervals; where one crosses 0, no loss can be shown."
-TICKS = (1, 1.5, 2, 3, 4, 6, 8)
+TICKS = (1, 1.5, 2, 3, 4, 6, 8, 12, 16)
 
 
 @dataclass(frozen=True)
@@ -59,19 +57,23 @@ class Point:
 
 
 def english() -> list[Point]:
-    """Return the points of SST-2: means over seeds, with intervals over seeds."""
-    rows = json.loads(INT8.read_text(encoding="utf-8"))["results"]
-
-    def key(row: dict) -> tuple[str, str]:
-        return row["runtime"], row["arm"]
-
+    """Return the points of SST-2: pruned by second order, with paired intervals over test rows."""
+    results = json.loads(ONE_SHOT.read_text(encoding="utf-8"))["results"]
+    known = {(one["sparsity"], one["epochs"]): one["correct"] for one in results if one["seed"] == SEED}
+    right = {
+        (model, name): np.array([letter == "1" for letter in line], dtype=float)
+        for model, key in MODELS.items()
+        for name, line in known[key].items()
+    }
     found = []
-    for (runtime, arm), group in groupby(sorted(rows, key=key), key=key):
-        runs = list(group)
-        if arm in ARMS and len(runs) >= FEWEST_SEEDS:
-            change, low, high = (100 * value for value in interval([run["difference"] for run in runs]))
-            speedup = fmean(run["speedup"]["1 x 32"] for run in runs)
-            found.append(Point(RUNTIMES[runtime.split()[0].split("-")[0]], ARMS[arm], speedup, change, low, high))
+    for row in json.loads(LATENCY.read_text(encoding="utf-8"))["rows"]:
+        model, runtime = row["entry"]["source"], row["entry"]["runtime"]
+        if model in MODELS and row["batch_size"] == 1:
+            answers = right[model, "torch fp32" if runtime == "torch" else "openvino-int8"]
+            lost = 100 * (answers - right["baseline", "torch fp32"])
+            low, high = bootstrap_interval(np.mean, lost)
+            label = f"{100 * MODELS[model][0]:.0f} %" if MODELS[model][0] else "dense"
+            found.append(Point(RUNTIMES[runtime], label, row["speedup"], float(lost.mean()), low, high))
     return sorted(found, key=lambda point: point.speedup)
 
 
@@ -178,7 +180,7 @@ def _panel(ax, title: str, points: list[Point], ink: str, faint: str, colours: d
     ax.set_xscale("log")
     ax.set_xticks(TICKS, [f"{tick:g}x" for tick in TICKS])
     ax.set_xticks([], minor=True)
-    ax.set_xlim(0.85, 10)
+    ax.set_xlim(0.85, 24)
     ax.set_ylim(-2.6, 1.6)
     ax.set_xlabel("speed-up on a processor, one text per call")
     ax.grid(color=faint, linewidth=0.6, zorder=0)

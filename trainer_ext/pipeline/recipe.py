@@ -213,7 +213,8 @@ class _Parser(HfArgumentParser):
     """Raises an error where argparse would print its usage and exit."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message[0].upper()}{message[1:]}; see `trainer-ext compress --fields`.")
+        line = one_line(message, most=400)  # it quotes what was typed
+        raise InputError(f"{line[0].upper()}{line[1:]}; see `trainer-ext compress --fields`.")
 
 
 def _parse(values: Mapping[str, Any], *kinds: Any) -> tuple[Any, ...]:
