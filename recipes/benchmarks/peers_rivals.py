@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, set_seed
+from transformers import AutoTokenizer
 
 from recipes.benchmarks.peers_training import INT8, TORCH, Setting, costing
 from recipes.tools.markdown import table
@@ -39,7 +39,7 @@ def make_rivals(setting: Setting, folder: Path) -> list[dict]:
         return json.loads(file.read_text(encoding="utf-8"))
     train, split = setting.data.train, next(iter(setting.encoded.tests))
     rows = setting.data.tests[split]
-    texts, labels = list(train["text"]), _indices(train["label"], setting.data.labels)
+    texts, labels = list(train["text"]), list(train["label"])
 
     def static() -> Rival:
         model = setting.dense()
@@ -48,9 +48,8 @@ def make_rivals(setting: Setting, folder: Path) -> list[dict]:
 
     found = []
     for make in (lambda: train_linear(texts, labels), static):
-        set_seed(setting.recipe.training.seed)
         rival, cost = costing(make, seed=setting.recipe.training.seed)
-        right = rival.predict(list(rows["text"])) == _indices(rows["label"], setting.data.labels)
+        right = rival.predict(list(rows["text"])) == np.array(rows["label"])
         times = {str(count): milliseconds(rival.predict, list(rows["text"][:count])) for count in CALLS}
         correct = "".join("1" if one else "0" for one in right)
         found.append({"name": rival.name, "correct": correct, "bytes": rival.bytes, "ms": times, **cost})
@@ -105,7 +104,3 @@ def rivals_table(record: dict, correct: Callable[[str, str], np.ndarray], names:
         shown.append([*cells, *(f"{times[str(count)]:.2f}" for count in CALLS), made])
     head = ["model", "accuracy", "minus the baseline", "MiB", *(f"ms, {count} texts" for count in CALLS)]
     return table([*head, "processor s to make"], shown)
-
-
-def _indices(labels: Sequence[str | int], names: Sequence[str]) -> np.ndarray:
-    return np.array([label if isinstance(label, int) else list(names).index(label) for label in labels])

@@ -174,8 +174,8 @@ def trim(
     """Reduce the vocabulary of a model to the tokens that a corpus uses.
 
     Special tokens, single characters and the parts of larger tokens stay, then the most frequent tokens up to --size, then
-    those that are most like them. For a multilingual model this removes most of the file, but makes it no faster. Texts whose tokens all stay must give the
-    same logits as before; this is checked before anything is written. For example
+    those that are most like them. For a multilingual model this removes most of the file, but makes it no faster. Texts
+    whose tokens all stay must give the same logits as before; this is checked before anything is written. For example
 
         trainer-ext trim google/muril-base-cased muril-mr --size 20000 --corpus marathi.txt.gz
     """

@@ -45,7 +45,7 @@ def _bytes(text: str, page: str) -> bytes:
 
 def _usual(character: str) -> bool:
     """Return whether a character is assigned and no control."""
-    return unicodedata.category(character)[0] not in "C" or character in "\u200b\u200c\u200d\ufeff"
+    return unicodedata.category(character)[0] != "C" or character in "\u200b\u200c\u200d\ufeff"
 
 
 def _scripts(text: Iterable[str]) -> int:
