@@ -25,6 +25,7 @@ from tests.helpers.commands import (
 )
 from tests.helpers.training import differing
 from trainer_ext import DistillPruneTrainer, TeacherCollator, encode_for_teacher, report
+from trainer_ext.benchmark.size import count_parameters
 from trainer_ext.data.corpus import read_corpus
 from trainer_ext.errors import InputError
 from trainer_ext.pipeline.compress import compress
@@ -217,6 +218,90 @@ def test_a_teacher_is_compared_token_by_token_where_no_train_text_is_cut_otherwi
     assert not (tmp_path / "less/run").exists()
 
 
+# Trimmed before the baseline is trained
+
+
+def encoder_with_many_tokens(finished, folder):
+    """Save the model of a run with so many tokens that more than half of its parameters are embeddings that go."""
+    run, _ = finished
+    model = AutoModelForSequenceClassification.from_pretrained(run.baseline)
+    tokenizer = AutoTokenizer.from_pretrained(run.baseline)
+    tokenizer.add_tokens([f"unseen{index}" for index in range(1000)])
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    many = folder / "many"
+    model.save_pretrained(many)
+    grow(tokenizer, many)
+    return many, count_parameters(model)
+
+
+def grow(tokenizer, folder):
+    """Save a tokenizer with its added tokens as tokens of its vocabulary, which trimming may leave out."""
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    ordinary = [one for one in content["added_tokens"] if not one["special"]]
+    content["model"]["vocab"] |= {one["content"]: one["id"] for one in ordinary}
+    content["added_tokens"] = [one for one in content["added_tokens"] if one["special"]]
+    file.write_text(json.dumps(content), encoding="utf-8")
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config.pop("added_tokens_decoder", None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def fine_tuned(task, folder, model, **changes):
+    fields = fields_for(task, folder, **changes) | {"model_name_or_path": str(model), "baseline_epochs": 1}
+    return {name: value for name, value in fields.items() if not name.startswith("scratch_")}
+
+
+def test_trimmed_before_the_baseline_and_its_teacher_read_the_kept_tokens(finished, task, tmp_path):
+    """By default where most parameters go with the tokens; sizes are those of the model that was given."""
+    many, whole = encoder_with_many_tokens(finished, tmp_path)
+    made, run = run_of(tmp_path, fine_tuned(task, tmp_path, many, distill_hidden=1.0, num_train_epochs=1))
+    assert made.vocabulary.trimmed == "before"
+    baseline, compressed = (AutoTokenizer.from_pretrained(folder) for folder in (run.baseline, run.compressed))
+    assert baseline.get_vocab() == compressed.get_vocab()
+    assert AutoModelForSequenceClassification.from_pretrained(run.baseline).config.vocab_size == SIZE
+    assert made.parameters.baseline == whole
+    assert made.bytes.baseline == 4 * whole.total
+    assert made.vocabulary.tokens.baseline == SIZE + len(set(made_tokens(many)) - set(baseline.get_vocab()))
+    assert made.equivalence.masked_vs_shrunk <= 1e-5
+
+
+def made_tokens(folder):
+    return AutoTokenizer.from_pretrained(folder).get_vocab()
+
+
+def test_the_order_is_by_size_and_can_be_said(finished, task, tmp_path):
+    run, _ = finished
+    many, whole = encoder_with_many_tokens(finished, tmp_path)
+    for name, model, changes, order in (
+        ("small", run.baseline, {}, "after"),  # few embeddings go
+        ("said", many, {"vocab_when": "after"}, "after"),
+        ("taken", many, {"baseline_epochs": 0}, "after"),  # nothing is fine-tuned
+        ("asked", run.baseline, {"vocab_when": "before"}, "before"),
+    ):
+        (tmp_path / name).mkdir()
+        fields = fine_tuned(task, tmp_path / name, model, num_train_epochs=1) | changes
+        made, where = run_of(tmp_path / name, fields)
+        assert made.vocabulary.trimmed == order, name
+        kept = AutoTokenizer.from_pretrained(where.baseline).get_vocab()
+        assert (len(kept) == SIZE) == (order == "before"), name
+        if model == many:
+            assert made.parameters.baseline == whole, name
+
+
+@pytest.mark.slow
+def test_trimmed_before_killed_and_resumed_it_ends_with_the_same_bits(finished, task, tmp_path):
+    many, _ = encoder_with_many_tokens(finished, tmp_path)
+    (tmp_path / "whole").mkdir()
+    before, run = run_of(tmp_path / "whole", fine_tuned(task, tmp_path / "whole", many))
+    path = write_recipe(tmp_path / "r.yaml", fine_tuned(task, tmp_path, many))
+    assert kill_and_resume(path, tmp_path / "run") > 4
+    assert_same_weights(run.root, tmp_path / "run")
+    after = report.load(tmp_path / "run")
+    assert (after.vocabulary, after.parameters) == (before.vocabulary, before.parameters)
+
+
 # What is refused before anything is trained or written
 
 
@@ -235,6 +320,12 @@ REFUSED = {
     "below the alphabet": (None, {"vocab_size": 20}, "20 is too small"),
     "no number": (None, {"vocab_size": "many"}, "vocab_size must be a number of tokens or 'auto', got 'many'"),
     "a corpus for nothing": (None, {"vocab_size": None}, "vocab_corpus is given without vocab_size"),
+    "no order": (None, {"vocab_when": "during"}, "vocab_when"),
+    "an order for nothing": (
+        None,
+        {"vocab_size": None, "vocab_corpus": [], "vocab_when": "after"},
+        "without vocab_size",
+    ),
     "hidden states": (None, {"distill_hidden": 1.0}, "distill_hidden=1.0 compares token by token"),
     "relations": (None, {"distill_relations": 1.0}, "distill_relations=1.0 compares token by token"),
 }
@@ -262,6 +353,12 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(case, task, tmp_path,
     }
     fields["vocab_corpus"] = [name.replace("FOLDER", str(folder)) for name in fields["vocab_corpus"]]
     assert words in refused(monkeypatch, capsys, tmp_path, fields)
+
+
+def test_a_model_that_is_taken_as_it_is_cannot_be_trimmed_before(finished, task, tmp_path, monkeypatch, capsys):
+    run, _ = finished
+    fields = fine_tuned(task, tmp_path, run.baseline, vocab_when="before") | {"baseline_epochs": 0}
+    assert "give --baseline_epochs, or vocab_when=after" in refused(monkeypatch, capsys, tmp_path, fields)
 
 
 def test_a_teacher_of_tags_is_refused(tmp_path, monkeypatch, capsys):

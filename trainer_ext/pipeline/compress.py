@@ -35,7 +35,7 @@ from .baseline import BaselineTrainer, open_baseline
 from .gate import pass_gate
 from .measure_run import run_report
 from .recipe import Recipe, check_strategy
-from .run_vocabulary import Encodings, RunVocabulary, keep_vocabulary, open_vocabulary, reads_trimmed
+from .run_vocabulary import Encodings, RunVocabulary, cut_before, keep_vocabulary, open_vocabulary, reads_trimmed
 
 logger = logging.getLogger(__name__)
 LEAST_AGREEMENT = 0.9  # of the two models on texts without labels; below it a warning
@@ -77,18 +77,17 @@ def compress(
         shutil.rmtree(run.root / "checkpoints", ignore_errors=True)  # left if the process was killed after the report
         return report.load(run.root), run
     model, tokenizer, data, epochs = open_baseline(recipe)
-    encoded = tokenize(data, tokenizer, recipe.data)
     vocabulary = open_vocabulary(run, recipe, data, model, tokenizer)
-    trimmed = encoded if vocabulary is None else tokenize(data, vocabulary.trimmed.tokenizer, recipe.data)
-    encodings = Encodings(encoded, trimmed)
-    _pass_gate(recipe, run, data, model, tokenizer, encodings, vocabulary, console, force=force)
+    tokenizer, left = cut_before(vocabulary, model, tokenizer)
+    encodings = _encodings(recipe, data, tokenizer, left)
+    _pass_gate(recipe, run, data, model, tokenizer, encodings, left, console, force=force)
     if recipe.training.save_strategy == "no":
         logger.warning("save_strategy=no: no checkpoints are written. --resume starts an interrupted stage again.")
     start_run(run, recipe.resolved)
     with room_in(run.root):
         vocabulary = keep_vocabulary(run, vocabulary)
-        _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
-        _train_compressed(run, recipe, encodings, vocabulary, console)
+        _train_baseline(run, recipe, model, tokenizer, encodings.baseline, epochs, console)
+        _train_compressed(run, recipe, encodings, left, console)
         console.rule("Check and measurement")
         numbers = run_report(
             run,
@@ -150,10 +149,18 @@ def try_before_training(recipe: Recipe, run: RunDirectory, *, console: Console) 
         InputError: Something in the recipe cannot work.
     """
     model, tokenizer, data, _ = open_baseline(recipe)
-    encoded = tokenize(data, tokenizer, recipe.data)
     vocabulary = open_vocabulary(run, recipe, data, model, tokenizer)
+    encodings = _encodings(recipe, data, tokenizer, vocabulary)
+    _pass_gate(recipe, run, data, model, tokenizer, encodings, vocabulary, console, force=True)
+
+
+def _encodings(
+    recipe: Recipe, data: Data, tokenizer: PreTrainedTokenizerBase, vocabulary: RunVocabulary | None
+) -> Encodings:
+    """Return the data as inputs of the baseline and of the compressed model, whose vocabulary may be another."""
+    encoded = tokenize(data, tokenizer, recipe.data)
     trimmed = encoded if vocabulary is None else tokenize(data, vocabulary.trimmed.tokenizer, recipe.data)
-    _pass_gate(recipe, run, data, model, tokenizer, Encodings(encoded, trimmed), vocabulary, console, force=True)
+    return Encodings(encoded, trimmed)
 
 
 def _pass_gate(

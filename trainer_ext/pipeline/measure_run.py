@@ -31,6 +31,7 @@ from .recipe import Recipe
 from .run_vocabulary import Encodings, RunVocabulary
 
 LATENCY_REPEATS, LATENCY_WARMUP = 30, 5
+FP32 = 4  # bytes of a parameter
 
 
 def run_report(
@@ -99,6 +100,8 @@ def run_report(
                 on_block=lambda: progress.advance(bar),
             )
     published = sanitize.fields(recipe.resolved)
+    parameters = report.Pair(*(count_parameters(model) for model in models.values()))
+    whole = vocabulary.whole if vocabulary else None  # of the baseline before its vocabulary was cut
     return report.CompressionReport(
         created=report.utc_now(),
         recipe=published,
@@ -116,8 +119,8 @@ def run_report(
         data=report.Data(train_rows=len(data.train), dropped=data.dropped),
         sparsity=_sparsity(run, recipe, **models),
         vocabulary=vocabulary.numbers if vocabulary else None,
-        parameters=report.Pair(*(count_parameters(model) for model in models.values())),
-        bytes=report.Pair(weight_bytes(run.baseline), weight_bytes(run.compressed)),
+        parameters=replace(parameters, baseline=whole or parameters.baseline),
+        bytes=report.Pair(FP32 * whole.total if whole else weight_bytes(run.baseline), weight_bytes(run.compressed)),
         quality=qualities[0],
         other_quality=qualities[1:],
         latency=latency,

@@ -22,7 +22,7 @@ from ..tasks.dataset import DataArguments
 from ..tasks.registry import task_of
 from ..training_args import PREFIXES, DistillPruneTrainingArguments
 from ..utils.distributed import check_one_process
-from ..vocabulary.trim import VocabularyArguments
+from ..vocabulary.trim import BEFORE, VocabularyArguments
 from .recipe_file import read_values, read_words
 from .scratch import ScratchArguments
 
@@ -202,9 +202,15 @@ def read_recipe(path: str | Path | None, overrides: Sequence[str] = (), scale: s
         for hub_id in value if isinstance(value, list) else filter(None, [value]):
             if why := refusal(hub_id):
                 raise InputError(f"{name} {hub_id!r} is not a Hub id such as user/name: {why}")
-    if vocabulary.vocab_corpus and vocabulary.vocab_size is None:
+    for name in ("vocab_corpus", "vocab_when"):
+        if getattr(vocabulary, name) and vocabulary.vocab_size is None:
+            raise InputError(
+                f"{name} is given without vocab_size: give the number of tokens to keep, or leave it out."
+            )
+    if vocabulary.vocab_when == BEFORE and not (model.baseline_epochs or model.model_name_or_path == SCRATCH):
         raise InputError(
-            "vocab_corpus is given without vocab_size: give the number of tokens to keep, or leave it out."
+            "vocab_when=before trims the vocabulary before the baseline is trained, and this one is taken as it is: give "
+            "--baseline_epochs, or vocab_when=after."
         )
     return Recipe(model, vocabulary, scratch, data, training, given)
 

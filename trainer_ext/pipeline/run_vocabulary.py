@@ -1,4 +1,9 @@
-"""The trimmed vocabulary of a run: made before training, kept for a resumed start, and which tokens the teachers read."""
+"""The trimmed vocabulary of a run: made before training, kept for a resumed start, and which tokens the models read.
+
+`vocab_when` says when the model is cut. "after" the baseline was trained: baseline and teachers read all tokens, and the
+compressed model the kept ones. "before": all of them read the kept ones, and the baseline is trained without the rows that
+go, whose gradient norm and optimizer take half of a step of a multilingual model.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,14 @@ import json
 import logging
 from dataclasses import dataclass, replace
 from itertools import starmap
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .. import report
+from ..benchmark.size import count_parameters
 from ..data.cleaning import text_key
 from ..data.corpus import hold_out, read_corpus
 from ..distillation.collator import check_comparable
@@ -22,7 +28,7 @@ from ..report.run_directory import RunDirectory
 from ..tasks.dataset import Data
 from ..utils.files import whole_folder, write_json
 from ..vocabulary.selection import MOST_CHANGED
-from ..vocabulary.trim import AUTO, Trimmed, measure_vocabulary, trim_tokenizer
+from ..vocabulary.trim import AFTER, AUTO, BEFORE, Trimmed, measure_vocabulary, trim_model, trim_tokenizer
 from .recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -44,10 +50,12 @@ class RunVocabulary:
     Attributes:
         trimmed: the tokenizer, and the ids that its tokens had before.
         numbers: what trimming changed, as the report states it.
+        whole: the parameters of the model with all tokens, if the baseline is trained with the kept ones.
     """
 
     trimmed: Trimmed
     numbers: report.Vocabulary
+    whole: report.Parameters | None = None
 
 
 def open_vocabulary(
@@ -82,7 +90,37 @@ def open_vocabulary(
     numbers = report.Vocabulary(report.Pair(len(tokenizer), len(trimmed.tokenizer)), held_out_texts=0)
     if held_out:
         numbers = measure_vocabulary(tokenizer, trimmed.tokenizer, held_out)
-    return RunVocabulary(trimmed, replace(numbers, corpus_texts=len(texts)))
+    when = recipe.vocabulary.vocab_when or (AFTER if run.baseline.is_dir() else _default_order(recipe, model, trimmed))
+    numbers = replace(numbers, corpus_texts=len(texts), trimmed=when)
+    return RunVocabulary(trimmed, numbers, count_parameters(model) if when == BEFORE else None)
+
+
+def _default_order(recipe: Recipe, model, trimmed: Trimmed) -> Literal["before", "after"]:
+    """Return "before" if the run fine-tunes a model of which more than half are embeddings that go."""
+    rows, width = model.get_input_embeddings().weight.shape
+    gone = width * (rows - len(trimmed.kept_ids))
+    tunes = recipe.model.baseline_epochs and not recipe.from_scratch
+    return BEFORE if tunes and 2 * gone > count_parameters(model).total else AFTER
+
+
+def cut_before(
+    vocabulary: RunVocabulary | None, model, tokenizer: PreTrainedTokenizerBase
+) -> tuple[PreTrainedTokenizerBase, RunVocabulary | None]:
+    """Cut the baseline before its training, if that is the order.
+
+    Args:
+        vocabulary: that of the run.
+        model: the baseline; its embeddings are cut.
+        tokenizer: the tokenizer of the baseline.
+
+    Returns:
+        `(tokenizer, vocabulary)`: what the baseline reads from now on, and the vocabulary that is still to be cut after
+        its training, or None.
+    """
+    if vocabulary is None or vocabulary.whole is None:
+        return tokenizer, vocabulary
+    trim_model(model, vocabulary.trimmed)
+    return vocabulary.trimmed.tokenizer, None
 
 
 def corpus_of(recipe: Recipe, data: Data) -> list[str]:
@@ -135,14 +173,16 @@ def keep_vocabulary(run: RunDirectory, found: RunVocabulary | None) -> RunVocabu
     if not run.vocabulary.is_dir():
         with whole_folder(run.vocabulary) as folder:
             found.trimmed.tokenizer.save_pretrained(folder)
-            write_json(folder / _FILE, {"kept_ids": found.trimmed.kept_ids, "numbers": encode(found.numbers)})
+            kept = {"kept_ids": found.trimmed.kept_ids, "numbers": encode(found.numbers)}
+            write_json(folder / _FILE, kept | ({"whole": encode(found.whole)} if found.whole else {}))
     return _load(run)
 
 
 def _load(run: RunDirectory) -> RunVocabulary:
     kept = json.loads((run.vocabulary / _FILE).read_text(encoding="utf-8"))
     trimmed = Trimmed(AutoTokenizer.from_pretrained(run.vocabulary), kept["kept_ids"])
-    return RunVocabulary(trimmed, decode(report.Vocabulary, kept["numbers"]))
+    whole = decode(report.Parameters, kept["whole"]) if "whole" in kept else None
+    return RunVocabulary(trimmed, decode(report.Vocabulary, kept["numbers"]), whole)
 
 
 def texts_of(rows: Dataset) -> list[str]:

@@ -18,6 +18,7 @@ from .schema import (
     Difference,
     Export,
     Inference,
+    Int8Repair,
     Interval,
     Latency,
     Pair,
@@ -152,6 +153,8 @@ def vocabulary_table(vocabulary: Vocabulary) -> Table:
 
 def _vocabulary_rows(table: Table, vocabulary: Vocabulary) -> None:
     _change_row(table, "vocabulary, tokens", vocabulary.tokens, "{:,}".format)
+    if vocabulary.trimmed is not None:
+        _row(table, "trimmed", "", f"{vocabulary.trimmed} the training of the baseline", "")
     _row(table, "unknown tokens", *_both(vocabulary.unknown_rate, lambda rate: f"{100 * rate:.2f} %"), "")
     _change_row(table, "tokens per word", vocabulary.tokens_per_word, "{:.2f}".format)
     _row(table, "texts tokenized differently", "", percent(vocabulary.changed_share), "")
@@ -229,7 +232,20 @@ def _energy(value: float | None, blocks: Interval | None) -> str | None:
 
 
 def findings(row: Export) -> str:
-    """Return what the check of an exported file found, in two or three lines."""
+    """Return what the check of an exported file found, in two or three lines, and what its repair cost, in two more."""
+    return _checked(row) + ("" if row.repair is None else f"\n{repaired(row, row.repair)}")
+
+
+def repaired(row: Export, repair: Int8Repair) -> str:
+    """Return how many matrices of an int8 file stayed in fp32, and what that cost."""
+    kept = f"{len(repair.kept_fp32)} of {repair.matrices} matrices in fp32"
+    costs = [] if row.bytes is None else [f"{100 * (row.bytes / repair.plain_bytes - 1):+z.1f} % bytes"]
+    costs += [] if repair.speed is None else [f"{repair.speed:.2f}x the speed of plain int8"]
+    loss = "" if repair.plain_loss is None else f" (loss before: {100 * repair.plain_loss:.1f} points)"
+    return f"{kept}{loss}\n{', '.join(costs)}"
+
+
+def _checked(row: Export) -> str:
     rows = f"{row.rows or 0:,} texts" + (f" of {row.split}" if row.split else "")
     if row.split and row.split.endswith(" texts"):  # held out, without labels
         rows = f"{row.rows or 0:,} {row.split}"

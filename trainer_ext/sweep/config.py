@@ -41,6 +41,7 @@ from ..pipeline.recipe_file import as_words, read_values, read_words
 from ..pipeline.scratch import ScratchArguments
 from ..utils import yaml
 from ..utils.files import write_text
+from ..vocabulary.trim import BEFORE
 
 KEYS = ("base", "output_dir", "fields", "scales", "groups", "axes", "skip", "ranges", "trials", "export")
 RESERVED_FOLDERS = ("best", "shared")
@@ -277,6 +278,9 @@ def run_fields(common: Mapping[str, Any], job: Job, folder: Path, teacher_cache:
         job: the run.
         folder: of the run.
         teacher_cache: the folder of the cached logits.
+
+    Raises:
+        InputError: The vocabulary is to be cut before the baseline is trained, which the runs share.
     """
     fields = {**common, **job.fields, "output_dir": str(folder)}
     asked = fields.get("prune_sparsity") is not None or fields.get("prune_speedup")
@@ -287,6 +291,11 @@ def run_fields(common: Mapping[str, Any], job: Job, folder: Path, teacher_cache:
     teaches = fields.get("distill_teacher") or fields.get("distill_teachers")
     if not (prunes or drops or teaches):
         fields["control"] = True
+    if fields.get("vocab_when") == BEFORE:
+        raise InputError(
+            "vocab_when=before: the runs of a sweep share a baseline with all tokens; leave it out, or make a smaller model "
+            "with `trainer-ext trim` and give that as model_name_or_path."
+        )
     hidden = fields.get("distill_hidden") or fields.get("distill_relations")  # needed at every step, so never cached
     if teaches and not hidden and not fields.get("distill_cache_dir"):
         fields["distill_cache_dir"] = str(teacher_cache)

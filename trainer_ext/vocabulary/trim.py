@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 AUTO = "auto"
+BEFORE, AFTER = "before", "after"
 _PLAIN = {"add_special_tokens": False, "verbose": False}  # and not truncated
 
 
@@ -50,11 +51,22 @@ class VocabularyArguments:
             "text per line) or folders of them."
         },
     )
+    vocab_when: str | None = field(
+        default=None,
+        metadata={
+            "help": "'before': the vocabulary is trimmed before the baseline is fine-tuned, which then takes less time and "
+            "memory; 'after': before the compression, and the teacher reads all tokens. Default: before, if the run fine-tunes "
+            "the baseline and more than half of its parameters are embeddings of tokens that go.",
+            "choices": [BEFORE, AFTER],
+        },
+    )
 
     def __post_init__(self) -> None:
         """Refuse a size that is neither a number nor 'auto'."""
         if self.vocab_size is not None:
             self.vocab_size = read_size(str(self.vocab_size), "vocab_size")
+        if self.vocab_when not in (None, BEFORE, AFTER):
+            raise InputError(f"vocab_when must be {BEFORE!r} or {AFTER!r}, got {self.vocab_when!r}.")
 
 
 def read_size(word: str, option: str) -> int | str:
