@@ -321,11 +321,6 @@ REFUSED = {
     "no number": (None, {"vocab_size": "many"}, "vocab_size must be a number of tokens or 'auto', got 'many'"),
     "a corpus for nothing": (None, {"vocab_size": None}, "vocab_corpus is given without vocab_size"),
     "no order": (None, {"vocab_when": "during"}, "vocab_when"),
-    "an order for nothing": (
-        None,
-        {"vocab_size": None, "vocab_corpus": [], "vocab_when": "after"},
-        "without vocab_size",
-    ),
     "hidden states": (None, {"distill_hidden": 1.0}, "distill_hidden=1.0 compares token by token"),
     "relations": (None, {"distill_relations": 1.0}, "distill_relations=1.0 compares token by token"),
 }
@@ -359,6 +354,11 @@ def test_a_model_that_is_taken_as_it_is_cannot_be_trimmed_before(finished, task,
     run, _ = finished
     fields = fine_tuned(task, tmp_path, run.baseline, vocab_when="before") | {"baseline_epochs": 0}
     assert "give --baseline_epochs, or vocab_when=after" in refused(monkeypatch, capsys, tmp_path, fields)
+
+
+def test_an_order_without_a_size_is_refused(task, tmp_path, monkeypatch, capsys):
+    fields = recipe_fields(task, tmp_path / "run", vocab_when="after")
+    assert "vocab_when is given without vocab_size" in refused(monkeypatch, capsys, tmp_path, fields)
 
 
 def test_a_teacher_of_tags_is_refused(tmp_path, monkeypatch, capsys):

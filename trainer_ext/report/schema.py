@@ -63,6 +63,8 @@ class Vocabulary:
     changed_share: Fraction | None = None  # held-out texts that are tokenized differently
     unknown_rate: Pair[Fraction] | None = None  # unknown tokens per token
     tokens_per_word: Pair[NonNegativeFloat] | None = None
+    # "before" the baseline was trained: its size is then that of the model with all tokens, all else that of the trained one
+    trimmed: Literal["before", "after"] | None = None
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,21 @@ class Inference:
 
 
 @dataclass(frozen=True)
+class Int8Repair:
+    """What brought an int8 file within the allowed loss, compared with plain int8, where every matrix is int8.
+
+    `kept_fp32` names the modules whose matrices stayed in fp32, the most harmful first, of `matrices` in all. `plain_loss` is
+    that of the main metric, or the fraction of other predictions. `speed` is that of the file where plain int8 is one.
+    """
+
+    kept_fp32: list[str]
+    matrices: NonNegativeInt
+    plain_bytes: NonNegativeInt
+    plain_loss: float | None = None
+    speed: NonNegativeFloat | None = None
+
+
+@dataclass(frozen=True)
 class Export:
     """One exported file, compared with the model that it was made from.
 
@@ -233,6 +250,7 @@ class Export:
     difference: Difference | None = None
     agreement: Fraction | None = None
     calibration_rows: NonNegativeInt | None = None
+    repair: Int8Repair | None = None  # None if plain int8 was good enough
 
 
 @dataclass(frozen=True)
