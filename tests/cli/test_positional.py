@@ -1,6 +1,7 @@
 """`trainer-ext compress MODEL DATA`: which columns are taken, what is refused in one line, and a run from end to end."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -135,6 +136,10 @@ REFUSED = {
     "two test sets": (("m", "data.csv", "--test_file", "t.csv", "--test_share", "0.1"), "test_share splits"),
     "a share of all": (("m", "data.csv", "--test_share", "0.9"), "--test_share must be in (0, 0.5]"),
     "an unknown field": (("m", "data.csv", "--prune_sparsty", "0.5"), "did you mean 'prune_sparsity'"),
+    "an unknown export": (
+        ("m", "data.csv", "--export_formats", "gguf"),
+        "export_formats is 'gguf'; it must be one of",
+    ),
     "too few rows": (("m", "few.csv"), "few.csv has 9 different texts to train and test on; give at least 20"),
 }
 
@@ -178,6 +183,26 @@ def test_a_model_and_a_table_are_enough(finished_run, tmp_path, monkeypatch, cap
 
 
 @pytest.mark.slow
+def test_one_command_exports_too_and_a_missing_file_is_made_by_resume(finished_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "data.csv", ROWS)
+    words = ("compress", finished_run / "baseline", "data.csv", "--export_formats", "onnx", "onnx-int8", *QUICK)
+    status, out, err = run_command(monkeypatch, capsys, *words)
+    assert status == 0, err
+    folder = tmp_path / "baseline-small"
+    assert [row.format for row in report.load(folder).exports] == ["onnx", "onnx-int8"]
+    assert "; as onnx-int8, " in " ".join(out.split())
+    file = folder / "compressed/onnx/model_int8.onnx"
+    before = file.read_bytes()
+    numbers = report.load(folder)
+    report.save(replace(numbers, exports=numbers.exports[:1]), folder)  # as if it had been stopped between the two
+    status, _, err = run_command(monkeypatch, capsys, *words, "--resume")
+    assert status == 0, err
+    assert [row.format for row in report.load(folder).exports] == ["onnx", "onnx-int8"]
+    assert file.read_bytes() == before
+
+
+@pytest.mark.slow
 def test_a_speed_up_is_not_planned_on_a_busy_machine_unless_forced(
     finished_run, tmp_path, monkeypatch, capsys, caplog
 ):
@@ -211,6 +236,10 @@ def test_three_sentences_say_what_it_is_what_it_lost_and_what_to_run_next():
     assert "45.0 MB instead of 90.0 MB and 4.0 ms instead of 8.0 ms for a text of 64 tokens (2.00x)" in got
     assert "accuracy changed by -0.4 points on 500 texts of test (95 % interval [-1.2, +0.4], within noise)" in lost
     assert "trainer-ext export 'my runs/small' --format onnx-int8" in then
+    files = [schema.Export(name, "m", size) for name, size in (("onnx", 45_100_000), ("onnx-int8", 11_400_000))]
+    got, _, then = outcome(numbers_with(quality=numbers.quality, exports=files), "small")
+    assert got.endswith("(2.00x); as onnx-int8, 11.4 MB.")
+    assert "trainer-ext push small USER/NAME" in then
 
 
 def test_what_lost_more_than_noise_is_told_how_to_lose_less():

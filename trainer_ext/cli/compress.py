@@ -19,6 +19,7 @@ from ..utils.imports import quiet
 from .app import Debug, app, command_line, err, fail, out
 from .outcome import outcome
 from .positional import fields_for, is_recipe
+from .tools import run_exports
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -85,7 +86,14 @@ def compress(
         raise InputError(f"--scale {scale} names a part of a recipe; name the recipe too, or leave it out.")
     read = read_recipe(recipe, [*given, *words], scale)
     from ..pipeline.compress import compress as run_recipe
+    from ..report import load
     from ..report.tables import summary
+
+    formats = read.model.export_formats
+    if formats:
+        from ..export.formats import usable_formats
+
+        usable_formats(formats, "export_formats")  # before the hours
 
     shown = names if recipe is None else [Path(recipe).name]
     command = command_line("compress", [*shown, *(("--scale", scale) if scale else ()), *words])
@@ -94,6 +102,9 @@ def compress(
     except CheckFailed as error:
         fail(error, 1)
     out.print(summary(report))
+    if missing := [name for name in formats if name not in {row.format for row in report.exports}]:
+        run_exports(run.root, missing)
+        report = load(run.root)
     out.print(Text(f"{run.root}: baseline/, compressed/, compression.json"))
     for sentence in outcome(report, run.root):
         out.print(Text(sentence), soft_wrap=True)  # a command that is broken over lines cannot be copied

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 
@@ -28,7 +29,9 @@ def _got(report: CompressionReport) -> str:
     timed = next((row for row in report.latency if row.speedup), None)
     if timed:
         parts.append(_speed(timed))
-    return f"What you got: a model of {' and '.join(parts) or 'unknown size'}."
+    file = min(report.exports, key=lambda one: one.bytes or math.inf, default=None)
+    exported = f"; as {file.format}, {file.bytes / 1e6:.1f} MB" if file and file.bytes else ""
+    return f"What you got: a model of {' and '.join(parts) or 'unknown size'}{exported}."
 
 
 def _speed(row: Latency) -> str:
@@ -70,6 +73,8 @@ def _next(report: CompressionReport, folder: str) -> str:
             alone = " --distill_alpha 1" if quality and quality.metric == "agreement" else ""
             more = f"--num_train_epochs 3 --distill_teacher self{alone} trains it, or {more}"
         return f"Next: to lose less, the same with another --output_dir and {more}; to look at it, trainer-ext demo {folder}."
+    if report.exports:
+        return f"Next: trainer-ext demo {folder} shows where both models differ; trainer-ext push {folder} USER/NAME publishes it."
     return (
         f"Next: trainer-ext export {folder} --format onnx-int8 makes a file of about a quarter of the size that runs without torch; "
         f"trainer-ext demo {folder} shows where both models differ."

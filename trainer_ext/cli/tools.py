@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -47,25 +47,36 @@ def export(
     """Export the model to files that run without torch.
 
     Each file is compared with the model before it is kept: an fp32 file must give the same logits, an int8 file may lose
-    at most --max-drop on the test texts; without labels, nine of ten answers must stay the same. The files are in onnx/ and openvino/ below the model, with a tokenizer and a
-    script that needs neither torch nor transformers. For example
+    at most --max-drop on the test texts; without labels, nine of ten answers must stay the same. If plain int8 loses more, as
+    few matrices as possible stay in fp32. The files are in onnx/ and openvino/ below the model, with a tokenizer and a script
+    that needs neither torch nor transformers. For example
 
         trainer-ext export runs/small --format onnx --format openvino-int8
     """
     quiet()
+    run_exports(
+        path,
+        format,
+        data_dir=data_dir,
+        calibration=calibration,
+        calibration_rows=calibration_rows,
+        max_drop=max_drop,
+        force=force,
+    )
+
+
+def run_exports(path: Path, formats: list[str], **options: Any) -> None:
+    """Export a model and print the table; a refused file ends the command with status 1.
+
+    Args:
+        path: a finished run, or the folder of a model.
+        formats: names of formats.
+        **options: of `export.formats.export`.
+    """
     from ..export.formats import export as run_export, export_table
 
     try:
-        rows = run_export(
-            path,
-            format,
-            data_dir=data_dir,
-            calibration=calibration,
-            calibration_rows=calibration_rows,
-            max_drop=max_drop,
-            force=force,
-            console=err,
-        )
+        rows = run_export(path, formats, console=err, **options)
     except ExportRefused as error:
         fail(error, 1)
     out.print(export_table(path, rows))

@@ -83,6 +83,13 @@ class ModelArguments:
             "help": "Run a metric that is a script in a folder, or of a user of the Hub (user/name): its code runs."
         },
     )
+    export_formats: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Files to export the compressed model to at the end: onnx, onnx-int8, openvino, openvino-int8, as "
+            "`trainer-ext export` does. A sweep has its own list, `export`."
+        },
+    )
     latency_batch_sizes: list[int] = field(
         default_factory=lambda: [1, 32], metadata={"help": "Batch sizes at which latency is measured, in texts."}
     )
