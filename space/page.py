@@ -21,6 +21,14 @@ TABS: dict[str, Callable[[Pair, LanguageSwitch], None]] = {
     "speed": speed.build,
     "stress": stress.build,
 }
+# Gradio names its upload box otherwise than its text says (WCAG 2.5.3, Label in Name); without that name, the text is it.
+_NAME_BY_TEXT = """() => {
+    const rename = () =>
+        document.querySelectorAll(".upload-container[aria-label]").forEach((box) => box.removeAttribute("aria-label"));
+    new MutationObserver(rename).observe(document.body, { childList: true, subtree: true });
+    rename();
+}"""
+OF_LABELS = frozenset({"batch", "stress"})  # tabs that need one answer for a whole text
 DELETE_CACHE = (600, 3600)  # seconds: how often visitors' files are deleted, and from which age on
 WORDS = {
     "en": {
@@ -29,6 +37,10 @@ WORDS = {
         "batch": "Where they differ",
         "speed": "Speed and size",
         "stress": "Stress test",
+        "no_batch": "This tab compares one answer for each whole text. Tags of words and answers from a context are scored by "
+        "`trainer-ext compress`: the first card and the report have the result on the test set.",
+        "no_stress": "The stress test changes letters and follows the label of the text. This model marks parts of the text, "
+        "which move with each change, so it has nothing to follow here.",
     },
     "mr": {
         "title": "# मॉडेल लहान करण्यापूर्वी आणि नंतर\nमजकूर तोच, मॉडेल दोन: मूळ मॉडेल आणि त्यापासून बनवलेले लहान मॉडेल.",
@@ -36,6 +48,10 @@ WORDS = {
         "batch": "उत्तरे कुठे बदलतात",
         "speed": "वेग आणि आकार",
         "stress": "कसोटी",
+        "no_batch": "इथे प्रत्येक पूर्ण मजकुराच्या एकाच उत्तराची तुलना होते. शब्दांचे टॅग आणि उताऱ्यातील उत्तरे `trainer-ext compress` "
+        "मोजते: चाचणी-संचावरील निकाल वरच्या कार्डात आणि अहवालात आहे.",
+        "no_stress": "ही कसोटी अक्षरे बदलते आणि मजकुराचा वर्ग बदलतो का ते पाहते. हे मॉडेल मजकुराचे भाग निवडते, आणि ते प्रत्येक "
+        "बदलासोबत सरकतात; म्हणून इथे तुलना करण्यासारखे काही नाही.",
     },
 }
 
@@ -65,9 +81,13 @@ def build_page(pair: Pair) -> gr.Blocks:
         switch.follow(title, lambda language: {"value": WORDS[language]["title"]})
         card = partial(headline, pair, best_of(pair.exports), measure(pair))
         switch.follow(gr.HTML(card(FIRST), elem_id="headline"), lambda language: {"value": card(language)})
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):  # a phone shows all of them, in no menu
             for name, build in TABS.items():
                 with switch.add(gr.Tab, WORDS, {"label": name}, id=name):
-                    build(pair, switch)
+                    if name in OF_LABELS and pair.kind.spans:
+                        switch.add(gr.Markdown, WORDS, {"value": f"no_{name}"})
+                    else:
+                        build(pair, switch)
         switch.connect()
+        page.load(None, js=_NAME_BY_TEXT, api_visibility="private")
     return page.queue(max_size=WAITING)

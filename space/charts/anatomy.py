@@ -22,6 +22,7 @@ WORDS = {
         "encoder": "encoder",
         "head": "head",
         "other": "norms, pooler, head",
+        "whole": "The baseline is counted with all {tokens:,} tokens; it was trained with the kept ones.",
         "layer": "layer",
         "by_layer": "Layer by layer: parameters after / before.",
         "no_layers": "It is not known which layers were kept, so they are not shown one by one.",
@@ -38,6 +39,7 @@ WORDS = {
         "encoder": "एन्कोडर",
         "head": "हेड",
         "other": "नॉर्म, पूलर, हेड",
+        "whole": "मूळ मॉडेल सर्व {tokens:,} टोकनसह मोजले आहे; त्याचे प्रशिक्षण ठेवलेल्या टोकनवर झाले.",
         "layer": "स्तर",
         "by_layer": "प्रत्येक स्तर: आधीच्या पॅरामीटरपैकी उरलेले.",
         "no_layers": "कोणत्या स्तरापासून कोणता स्तर झाला हे माहीत नाही, म्हणून स्तर वेगळे दाखवलेले नाहीत.",
@@ -48,7 +50,8 @@ say = partial(captions.say, WORDS)
 
 def anatomy_chart(found: Anatomy, language: str) -> str:
     """Show the table of parts and the table of layers."""
-    return _parts(found, language) + _layers(found, language)
+    whole = note(say(language, "whole", tokens=found.tokens)) if found.tokens else ""
+    return _parts(found, language) + whole + _layers(found, language)
 
 
 def count(number: int) -> str:

@@ -15,6 +15,8 @@ from trainer_ext.report.schema import Scores
 
 WORDS = {
     "en": {
+        "reading": "Both models read the texts: {done:,} of {total:,} readings.",
+        "stopped": "Stopped. Nothing is running any more.",
         "prepared": "From the run's own test split ({name}): the texts on which the models differ most come first, so "
         "they are not a fair sample. The numbers are for all texts.",
         "differ": "They differ on <strong>{count:,}</strong> of {rows:,} texts ({share:.1f} %).",
@@ -59,6 +61,8 @@ WORDS = {
         "export_same": "the same answer as the compressed model to {share:.1f} % of the texts; {count:,} differ.",
     },
     "mr": {
+        "reading": "दोन्ही मॉडेल मजकूर वाचत आहेत: {total:,} पैकी {done:,} वाचने.",
+        "stopped": "थांबवले. आता काहीही चालू नाही.",
         "prepared": "हे मॉडेलच्या स्वतःच्या चाचणी-संचातून ({name}) आधीच निवडले आहे: ज्या मजकुरांवर मॉडेलमध्ये सर्वांत जास्त फरक आहे ते "
         "आधी येतात, म्हणून हा निष्पक्ष नमुना नाही. आकडे त्या सर्वांचे आहेत.",
         "differ": "{rows:,} पैकी <strong>{count:,}</strong> मजकुरांवर उत्तरे वेगळी आहेत ({share:.1f} %).",
@@ -151,6 +155,17 @@ def _exported(batch: Batch, language: str) -> str:
     return "".join(parts)
 
 
+def reading(done: int, total: int, language: str) -> str:
+    """Show how far the models are, as a bar."""
+    told = say(WORDS, language, "reading", done=done, total=total)
+    return f"<p>{told}</p><progress max='{total}' value='{done}' aria-label='{told}'></progress>"
+
+
+def stopped(language: str) -> str:
+    """Say that the comparison was stopped."""
+    return f"<p class='verdict' role='status'>{say(WORDS, language, 'stopped')}</p>"
+
+
 def prepared(batch: Batch, language: str) -> str:
     """Explain that the texts come from the test split of the run."""
     return note(say(WORDS, language, "prepared", name=escape(batch.name)))
@@ -227,12 +242,14 @@ def _texts(batch: Batch, language: str, rows: list[int]) -> str:
     tell, (labels, gaps) = partial(say, WORDS, language), largest_gaps(batch.probabilities)
 
     def line(row: int) -> str:
-        text = batch.texts[row]
-        shown = text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS] + "…"
-        truth = ""
+        shown, *second = (
+            text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS] + "…"
+            for text in (batch.texts[row], *batch.seconds[row : row + 1])
+        )
+        truth = "".join(f"<p class='second'>{escape(text)}</p>" for text in second)
         if batch.truths is not None:
             named = _word(tell, batch.truths[row])
-            truth = f"<small>{tell('label')}: {named} · {tell(outcome(batch, row))}</small>"
+            truth += f"<small>{tell('label')}: {named} · {tell(outcome(batch, row))}</small>"
         before, after = (_word(tell, answers[row]) for answers in batch.answers)
         label, (first, then) = labels[row], 100 * batch.probabilities[:, row, labels[row]]
         return (

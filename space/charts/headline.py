@@ -23,6 +23,7 @@ WORDS = {
         "faster": "{ratio:.1f}x as fast",
         "points": "{change} points",
         "unmeasured": "not measured",
+        "whole": "The size of the baseline is that with all {tokens:,} tokens; it was trained with the kept ones.",
         "rows": "{rows:,} rows of {split}; in brackets the 95 % interval.",
         "where": "Timed here when the page started: {processor}, threads: {threads}, load {load} on {cores} cores.",
         "unknown": "unknown",
@@ -37,6 +38,7 @@ WORDS = {
         "faster": "{ratio:.1f} पट वेग",
         "points": "{change} टक्के बिंदू",
         "unmeasured": "मोजलेले नाही",
+        "whole": "मूळ मॉडेलचा आकार सर्व {tokens:,} टोकनसह दिला आहे; त्याचे प्रशिक्षण ठेवलेल्या टोकनवर झाले.",
         "rows": "{split} मधील {rows:,} मजकूर; कंसात 95 % अंतराल.",
         "where": "पान सुरू होताना याच यंत्रावर मोजलेले: {processor}, थ्रेड: {threads}, {cores} कोअरवर भार {load}.",
         "unknown": "माहीत नाही",
@@ -59,7 +61,7 @@ def headline(pair: Pair, best: Deployed | None, measured: Headline, language: st
     name = "compressed" if best is None else best.name
     shown = model_name(language, "compressed") if best is None else escape(best.name)
     before, after = measured.milliseconds["baseline"], measured.milliseconds[name]
-    size_before = pair.baseline.megabytes
+    size_before = pair.whole.megabytes if pair.whole else pair.baseline.megabytes
     size_after = pair.compressed.megabytes if best is None else best.bytes / 1e6
     ratio = partial(say, language)
     cards = [
@@ -90,6 +92,8 @@ def headline(pair: Pair, best: Deployed | None, measured: Headline, language: st
             cores=cores(),
         )
     ]
+    if pair.whole:
+        lines.insert(0, say(language, "whole", tokens=pair.whole.tokens))
     if quality is not None:
         lines.insert(0, say(language, "rows", rows=quality.rows, split=escape(quality.split)))
     if measured.busy:

@@ -36,22 +36,27 @@ class Anatomy:
         parts: The parts that add up to the total: embeddings, attention, ffn, other; for an unknown architecture
             embeddings, encoder, head.
         layers: Attention and ffn of each layer of the baseline; empty if it is not known which of them were kept.
+        tokens: Number of tokens of the baseline, if it is counted with those that were trimmed before its training.
     """
 
     total: Change
     parts: dict[str, Change]
     layers: list[dict[str, Change]]
+    tokens: int | None = None
 
 
 def anatomy(pair: Pair) -> Anatomy:
     """Count the parameters of both models."""
     before, after = (count_parameters(side.model) for side in pair.sides.values())
+    before, tokens = (pair.whole.parameters, pair.whole.tokens) if pair.whole else (before, None)
     total = Change(before.total, after.total)
     try:
         old, new = ([_of_layer(layer) for layer in layers_of(side.model)] for side in pair.sides.values())
     except ValueError:  # the architecture is not known
         names = ("embeddings", "encoder", "head")
-        return Anatomy(total, {name: Change(getattr(before, name), getattr(after, name)) for name in names}, [])
+        return Anatomy(
+            total, {name: Change(getattr(before, name), getattr(after, name)) for name in names}, [], tokens
+        )
     parts = {"embeddings": Change(before.embeddings, after.embeddings)}
     for name in ("attention", "ffn"):
         parts[name] = Change(sum(layer[name] for layer in old), sum(layer[name] for layer in new))
@@ -66,7 +71,7 @@ def anatomy(pair: Pair) -> Anatomy:
         {name: Change(count, new_of_old.get(index, removed)[name]) for name, count in layer.items()}
         for index, layer in enumerate(old)
     ]
-    return Anatomy(total, parts, layers if kept else [])
+    return Anatomy(total, parts, layers if kept else [], tokens)
 
 
 def kept_layers(before: int, after: int, report: CompressionReport | None) -> list[int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from core.models import DECODERS, Pair, Side
 from core.startup import SIDES
 from trainer_ext.data.arguments import DataArguments
 from trainer_ext.data.cleaning import unseen
+from trainer_ext.data.encoding import encode_texts
 from trainer_ext.data.records import Examples
 from trainer_ext.report.schema import Quality
 from trainer_ext.tasks.dataset import as_known
@@ -26,7 +27,7 @@ from trainer_ext.tasks.registry import task_of
 
 BATCH_SIZE = 32  # bounds the memory
 _OUTCOMES = {(True, False): "lost", (False, True): "won", (False, False): "both wrong", (True, True): "both right"}
-_COLUMNS = ("text", "label", "outcome", "baseline", "compressed", "most_changed", "p_baseline", "p_compressed")
+_COLUMNS = ("label", "outcome", "baseline", "compressed", "most_changed", "p_baseline", "p_compressed")
 # First characters of a formula in a spreadsheet (OWASP, "CSV Injection"), also in the wide forms of East Asian keyboards.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
@@ -47,6 +48,7 @@ class Batch:
         left_out: Number of rows without a usable text, by reason.
         repeated: Number of rows whose text occurred before; they are not left out.
         exports: The answers of the exported files as words, by format.
+        seconds: The second text of each row, if the models read pairs.
     """
 
     name: str
@@ -60,20 +62,48 @@ class Batch:
     left_out: dict[str, int]
     repeated: int
     exports: dict[str, list[str]] = field(default_factory=dict)
+    seconds: list[str] = field(default_factory=list)
+
+
+Steps = Generator[int, None, Batch]  # yields the number of rows of each batch, and returns the result
 
 
 def compare_texts(
     table: Examples, pair: Pair, args: DataArguments, *, name: str, on_rows: Callable[[int], None] | None = None
 ) -> Batch:
-    """Classify texts with both models, in batches; long texts are cut as in the run.
+    """Classify texts with both models, as :func:`compare_in_steps`, to the end.
+
+    Args:
+        table: The texts.
+        pair: The models.
+        args: How the texts were read.
+        name: Name of the file, or of the text box.
+        on_rows: Called with the number of rows of each batch.
+    """
+    steps = compare_in_steps(table, pair, args, name=name)
+    while True:
+        try:
+            count = next(steps)
+        except StopIteration as end:
+            return end.value
+        if on_rows is not None:
+            on_rows(count)
+
+
+def compare_in_steps(table: Examples, pair: Pair, args: DataArguments, *, name: str) -> Steps:
+    """Classify texts with both models, in batches; long texts are cut as in the run. Nothing runs between two steps.
 
     Args:
         table: The texts; their labels are used only if `args.label_column` is set.
         pair: The models.
         args: How the texts were read.
         name: Name of the file, or of the text box.
-        on_rows: Called with a number of processed rows, in total the number of texts for each model and file; for a
-            progress bar.
+
+    Yields:
+        Numbers of processed rows, in total the number of texts for each model and file.
+
+    Returns:
+        The answers.
 
     Raises:
         InputError: The models do not know a label.
@@ -81,10 +111,18 @@ def compare_texts(
     task, labels, rows = task_of(args), pair.baseline.labels, table.rows
     if args.label_column:
         rows = tuple(as_known(rows, labels, task.labels, path=Path(name)))
-    texts = [row.text for row in rows]
-    logits = [_logits(side, texts, labels, args.max_length, on_rows) for side in pair.sides.values()]
+    texts, seconds = [row.text for row in rows], [row.pair for row in rows if row.pair]
+    asked = Dataset.from_dict({"text": texts, "text_pair": seconds} if seconds else {"text": texts})
+    logits = []
+    for side in pair.sides.values():
+        found = yield from _logits(side, asked, labels, args)
+        logits.append(found)
     unused = Dataset.from_dict({})  # only tasks on tokens need the encoded rows
     before, after = (task.answer(list(found), unused, unused, labels, args) for found in logits)
+    exports = {}
+    for one in pair.exports:
+        said = yield from _of_file(one, pair, asked, labels, args)
+        exports[one.name] = in_words(task.answer(said, unused, unused, labels, args), labels)
     to_probabilities, _ = DECODERS[args.problem_type]
     quality = truths = None
     if args.label_column:
@@ -103,42 +141,38 @@ def compare_texts(
         quality=quality,
         left_out=dict(table.dropped),
         repeated=unseen(rows, seen=frozenset())[1]["repeated"],
-        exports={
-            one.name: in_words(
-                task.answer(_of_file(one, pair, texts, labels, args, on_rows), unused, unused, labels, args), labels
-            )
-            for one in pair.exports
-        },
+        exports=exports,
+        seconds=seconds,
+    )
+
+
+def _encoded(side: Side, asked: Dataset, args: DataArguments) -> Dataset:
+    return Dataset.from_dict(
+        encode_texts(asked, side.tokenizer, replace(args, max_length=min(args.max_length, side.max_tokens)))
     )
 
 
 def _of_file(
-    one: Any,
-    pair: Pair,
-    texts: list[str],
-    labels: list[str],
-    args: DataArguments,
-    on_rows: Callable[[int], None] | None,
-) -> list[np.ndarray]:
+    one: Any, pair: Pair, asked: Dataset, labels: list[str], args: DataArguments
+) -> Generator[int, None, list[np.ndarray]]:
     """Return the logits of an exported file for each text, in the order of `labels`."""
     side, rows = pair.compressed, []
     order = [side.labels.index(label) for label in labels]
-    length = min(args.max_length, side.max_tokens)
-    for start in range(0, len(texts), BATCH_SIZE):
-        some = texts[start : start + BATCH_SIZE]
-        encoded = dict(side.tokenizer(some, truncation=True, max_length=length, padding=True, return_tensors="np"))
-        rows += [*one.logits(encoded)[:, order]]
-        if on_rows is not None:
-            on_rows(len(some))
+    encoded = _encoded(side, asked, args)
+    for start in range(0, len(encoded), BATCH_SIZE):
+        some = encoded[start : start + BATCH_SIZE]
+        rows += [*one.logits(dict(side.tokenizer.pad(some, return_tensors="np")))[:, order]]
+        yield len(some["input_ids"])
     return rows
 
 
-def _logits(
-    side: Side, texts: list[str], labels: list[str], max_length: int, on_rows: Callable[[int], None] | None
-) -> np.ndarray:
+def _logits(side: Side, asked: Dataset, labels: list[str], args: DataArguments) -> Generator[int, None, np.ndarray]:
     """Return logits [rows, labels] in the order of `labels`, which may differ from the model's own order."""
-    encoded = dict(side.tokenizer(texts, truncation=True, max_length=min(max_length, side.max_tokens)))
-    rows = predict(side.model, Dataset.from_dict(encoded), side.tokenizer, batch_size=BATCH_SIZE, on_rows=on_rows)
+    encoded, rows = _encoded(side, asked, args), []
+    for start in range(0, len(encoded), BATCH_SIZE):
+        some = encoded.select(range(start, min(start + BATCH_SIZE, len(encoded))))
+        rows += predict(side.model, some, side.tokenizer, batch_size=BATCH_SIZE)
+        yield len(some)
     return np.stack(rows)[:, [side.labels.index(label) for label in labels]]
 
 
@@ -218,14 +252,20 @@ def as_csv(batch: Batch) -> bytes:
     """
     file = io.StringIO(newline="")
     writer = csv.writer(file)
-    writer.writerow([*_COLUMNS, *batch.exports])
+    writer.writerow(["text", *(["text_pair"] if batch.seconds else []), *_COLUMNS, *batch.exports])
     labels, _ = largest_gaps(batch.probabilities)
     first = differing(batch)
     rest = set(range(len(batch.texts))) - set(first)
     for row in [*first, *by_change(batch, rest)]:
         label = labels[row]
         truth = batch.truths[row] if batch.truths else ""
-        words = [batch.texts[row], truth, outcome(batch, row), *(answers[row] for answers in batch.answers)]
+        words = [
+            batch.texts[row],
+            *batch.seconds[row : row + 1],
+            truth,
+            outcome(batch, row),
+            *(answers[row] for answers in batch.answers),
+        ]
         numbers = [f"{probability:.6f}" for probability in batch.probabilities[:, row, label]]
         files = [neutral(answers[row]) for answers in batch.exports.values()]
         writer.writerow([*map(neutral, [*words, batch.labels[label]]), *numbers, *files])
@@ -245,7 +285,8 @@ def as_json(batch: Batch) -> dict[str, Any]:
         }
         truth = {} if batch.truths is None else {"label": batch.truths[index], "outcome": outcome(batch, index)}
         files = {"exports": {name: answers[index] for name, answers in batch.exports.items()}} if batch.exports else {}
-        return {"text": batch.texts[index], **truth, **sides, **files}
+        second = {"text_pair": batch.seconds[index]} if batch.seconds else {}
+        return {"text": batch.texts[index], **second, **truth, **sides, **files}
 
     flips = flip_matrix(*batch.answers)
     return {

@@ -32,25 +32,28 @@ MOST_BYTES = 4_000_000
 KINDS = [*TABLES, ".txt"]
 PASTED = Path("the pasted texts")
 _FIELDS_ON_THE_PAGE = {
+    "--text_pair_column": "the column of the second text",
     "--text_column": "the text column",
     "--label_columns": "the label columns",
     "--label_column": "the label column",
     "--test_file": "the file",
 }
-_FIELDS_OF_A_RUN = ("text_column", "label_column", "label_separator", "max_length")
+_READ_AS = ("text_column", "label_column", "label_separator", "max_length", "doc_stride", "max_answer_length")
 
 
-def arguments(report: CompressionReport | None, problem_type: str | None) -> DataArguments:
+def arguments(
+    report: CompressionReport | None, problem_type: str | None, *, task: str = DataArguments.task
+) -> DataArguments:
     """Return how the run read its data, from its report; without a report, texts are cut only where the models cut them."""
     recipe = report.recipe if report else {}
-    args = DataArguments(problem_type=problem_type)
+    args = DataArguments(task=task, problem_type=problem_type)
     if not recipe:
         return replace(args, max_length=MOST_CHARACTERS)
     fields_of_run: dict[str, Any] = {
-        name: _convert(recipe[name], like=getattr(args, name), name=name)
-        for name in _FIELDS_OF_A_RUN
-        if name in recipe
+        name: _convert(recipe[name], like=getattr(args, name), name=name) for name in _READ_AS if name in recipe
     }
+    if isinstance(recipe.get("text_pair_column"), str):
+        fields_of_run["text_pair_column"] = recipe["text_pair_column"]
     if isinstance(recipe.get("label_columns"), list):
         fields_of_run["label_columns"] = [str(name) for name in recipe["label_columns"]]
     args = replace(args, **fields_of_run)
@@ -74,7 +77,7 @@ def read_texts_of(file: Path | None, pasted: str, args: DataArguments) -> Exampl
 
     Args:
         file: A table (CSV, TSV or JSON Lines), or a TXT file with one text per line.
-        pasted: The text box, with one text per line.
+        pasted: The text box, with one text per line, or with two and a tab between them if there is a `text_pair_column`.
         args: The columns of a table; if `label_column` is empty, its rows have no labels.
 
     Returns:
@@ -84,13 +87,13 @@ def read_texts_of(file: Path | None, pasted: str, args: DataArguments) -> Exampl
         InputError: Nothing or both were given, the file cannot be read, or it or one of its texts is too long.
     """
     if file is None:
-        return _checked(_lines(pasted), PASTED)
+        return _checked(_lines(pasted, PASTED, args), PASTED)
     if pasted.strip():
         raise InputError("There are both pasted texts and a file; remove one of them.")
     with _named(file):
         if file.suffix.lower() == ".txt":
             _check_bytes(file)
-            return _checked(_lines(read_text(file)), Path(file.name))
+            return _checked(_lines(read_text(file), file, args), Path(file.name))
         if not is_table(file):
             raise InputError(f"This page cannot read {file}; choose one of these kinds: {', '.join(KINDS)}.")
         _check_bytes(file)
@@ -123,10 +126,23 @@ def likely(columns: list[str], *names: str) -> str:
     return next((by_name[name.casefold()] for name in names if name.casefold() in by_name), "")
 
 
-def _lines(text: str) -> Examples:
-    """Return one row for each line that is not empty."""
+def _lines(text: str, source: Path, args: DataArguments) -> Examples:
+    """Return one row for each line that is not empty.
+
+    Raises:
+        InputError: A line should have two texts, and has not.
+    """
     lines = [line.strip() for line in io.StringIO(text.strip(), newline=None)]
     rows = tuple(Example(line, "") for line in lines if line)
+    if args.text_pair_column:
+        halves = [[part.strip() for part in line.split("\t")] for line in lines]
+        for number, (line, found) in enumerate(zip(lines, halves, strict=True), start=1):
+            if line and not (len(found) == 2 and all(found)):
+                raise InputError(
+                    f"{source}, line {number}: the models read pairs, so a line needs two texts with one tab between them, as "
+                    "a spreadsheet copies two columns."
+                )
+        rows = tuple(Example(found[0], "", found[1]) for line, found in zip(lines, halves, strict=True) if line)
     return Examples(rows, Counter({"empty": len(lines) - len(rows)} if len(rows) < len(lines) else {}))
 
 
@@ -138,12 +154,13 @@ def _checked(table: Examples, source: Path) -> Examples:
         raise InputError(
             f"{source} has {len(table.rows):,} texts; this page takes at most {MOST_ROWS:,}. Give a part of them."
         )
-    if sum(len(row.text) for row in table.rows) > MOST_BYTES:
+    if sum(len(row.text) + len(row.pair) for row in table.rows) > MOST_BYTES:
         raise InputError(f"{source} is longer than {MOST_BYTES:,} characters; give a part of it.")
     for number, row in enumerate(table.rows, start=1):
         try:
-            check_text(row.text)
-            row.text.encode()
+            for text in filter(None, (row.text, row.pair)):
+                check_text(text)
+                text.encode()
         except UnicodeEncodeError as error:
             raise InputError(f"{source}, text {number:,} contains half a character; type it again.") from error
         except InputError as error:
@@ -185,7 +202,7 @@ def data_of_run(compressed: str) -> DataArguments | None:
         return None
     values = read_yaml(recipe)
     args = DataArguments(**{field.name: values[field.name] for field in fields(DataArguments) if field.name in values})
-    found = args.data_dir and Path(args.data_dir).expanduser().is_dir() and not args.text_pair_column
+    found = args.data_dir and Path(args.data_dir).expanduser().is_dir()
     return args if found else None
 
 
@@ -204,7 +221,9 @@ def test_split(args: DataArguments, labels: list[str]) -> tuple[str, Examples]:
     """
     data = load_data(args, labels=labels)
     name, split = next(iter(data.tests.items()))
-    rows = [Example(text, _label(value, labels)) for text, value in zip(split["text"], split["label"], strict=True)]
+    pairs = split["text_pair"] if "text_pair" in split.column_names else [""] * len(split)
+    found = zip(split["text"], split["label"], pairs, strict=True)
+    rows = [Example(text, _label(value, labels), pair) for text, value, pair in found]
     kept = evenly(rows, most=MOST_ROWS)
     part = f", {len(kept):,} of {len(rows):,} rows" if len(kept) < len(rows) else ""
     dropped = {reason.partition(": ")[2]: n for reason, n in data.dropped.items() if reason.startswith("test: ")}

@@ -25,6 +25,31 @@ EXAMPLES = (
     "शहर में नई मेट्रो लाइन का काम अगले साल शुरू होगा",
     "The film's songs are better than its story",
 )
+# For pairs of texts, for tags of words, and for questions with their contexts.
+PAIR_EXAMPLES = (
+    ("पुण्यात आज मुसळधार पाऊस झाला", "आज पुण्यात खूप पाऊस पडला"),
+    ("A man is playing a guitar on the stage", "Somebody makes music"),
+    ("The train to Nagpur is an hour late", "The train left on time"),
+)
+TAG_EXAMPLES = (
+    "Asha Patil moved from Pune to Berlin in March",
+    "सुनील काल मुंबईहून नागपूरला गेला",
+    "The Ganga rises in the western Himalaya",
+)
+QUESTION_EXAMPLES = (
+    (
+        "When was the bridge opened?",
+        "The old bridge over the Mula was built of stone. The new one was opened in 1987 and is twice as wide.",
+    ),
+    (
+        "धरण कोणत्या नदीवर आहे?",
+        "हे धरण कोयना नदीवर बांधले आहे. त्याचे पाणी शेतीसाठी आणि वीजनिर्मितीसाठी वापरले जाते.",
+    ),
+    (
+        "Who keeps the key?",
+        "The library closes at eight. After that the caretaker keeps the key until the next morning.",
+    ),
+)
 WITH_NUMBERS = "भारताने 210 धावा करून पहिला सामना ५ गडी राखून जिंकला"  # in both kinds of digits, for the stress test
 
 

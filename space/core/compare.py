@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,10 +22,12 @@ WORDS = {
     "en": {
         "empty": "There is no text to classify; type a sentence or choose an example.",
         "long": "The text has {characters:,} characters; this page takes at most {most:,}.",
+        "half": "One of the two text boxes is empty; fill both, or choose an example.",
     },
     "mr": {
         "empty": "मजकूर रिकामा आहे; एखादे वाक्य लिहा किंवा उदाहरण निवडा.",
         "long": "मजकुरात {characters:,} अक्षरचिन्हे आहेत; येथे जास्तीत जास्त {most:,} चालतात.",
+        "half": "दोनपैकी एक मजकूर रिकामा आहे; दोन्ही लिहा किंवा उदाहरण निवडा.",
     },
 }
 
@@ -101,6 +103,17 @@ def check_text(text: str) -> str:
     return text
 
 
+def check_texts(texts: Sequence[str]) -> list[str]:
+    """Return the texts of all boxes without surrounding white space.
+
+    Raises:
+        Refused: One of them is empty or too long.
+    """
+    if len(texts) > 1 and not all(text.strip() for text in texts):
+        raise Refused(WORDS, "half")
+    return [check_text(text) for text in texts]
+
+
 def largest_gap(before: Probabilities, after: Probabilities) -> tuple[str, float]:
     """Return the label whose probability changed most, and the change, `after - before`."""
     label = max(before, key=lambda name: abs(after[name] - before[name]))
@@ -108,15 +121,15 @@ def largest_gap(before: Probabilities, after: Probabilities) -> tuple[str, float
 
 
 @torch.inference_mode()
-def compare(text: str, pair: Pair) -> Comparison:
-    """Classify a text with both models in turns, then with each exported file, and time them.
+def compare(text: str, pair: Pair, second: str | None = None) -> Comparison:
+    """Classify a text, or a pair of texts, with both models in turns, then with each exported file, and time them.
 
     The files wait until PyTorch is done: the threads of their runtimes stay awake after a call.
 
     Raises:
-        Refused: As :func:`check_text`.
+        Refused: As :func:`check_texts`.
     """
-    text = check_text(text)
+    given = check_texts([text] if second is None else [text, second])
     inputs: dict[str, Any] = {}
     logits: dict[str, torch.Tensor] = {}
 
@@ -127,7 +140,7 @@ def compare(text: str, pair: Pair) -> Comparison:
         return lambda _: timed(ask, side.model.device)
 
     for name, side in pair.sides.items():
-        encoded = side.tokenizer(text, truncation=True, max_length=side.max_tokens, return_tensors="pt")
+        encoded = side.tokenizer(*given, truncation=True, max_length=side.max_tokens, return_tensors="pt")
         inputs[name] = encoded.to(side.model.device)
     calls = {name: timed_call(name, side) for name, side in pair.sides.items()}
     times = take_turns(calls, repeats=ROUNDS, warmup=WARM_UP, seconds_limit=SECONDS)
@@ -137,7 +150,7 @@ def compare(text: str, pair: Pair) -> Comparison:
             labels=side.labels,
             problem_type=side.problem_type,
             tokens=inputs[name]["input_ids"].shape[1],
-            tokens_of_text=len(side.tokenizer(text, verbose=False)["input_ids"]),
+            tokens_of_text=len(side.tokenizer(*given, verbose=False)["input_ids"]),
             milliseconds=statistics.median(times[name]),
         )
         for name, side in pair.sides.items()
@@ -192,14 +205,16 @@ def leave_one_out(words: list[str]) -> list[str]:
     return [" ".join(words), *(" ".join(words[:index] + words[index + 1 :]) for index in range(len(words)))]
 
 
-def influence(text: str, side: Side) -> Influence:
+def influence(text: str, side: Side, second: str = "") -> Influence:
     """Return the influence of each word on one model's answer; raises as :func:`check_text` does.
+
+    Of a pair, words of the first text are left out, and the second stays.
 
     Occlusion as in Li et al. 2016, "Understanding Neural Networks through Representation Erasure" (arXiv 1612.08220),
     section 3: the importance of a word is the probability that the answer loses without it.
     """
     all_words = check_text(text).split()
     words = all_words[:MOST_WORDS]
-    with_all, *without = side.ask(leave_one_out(words), max_tokens=MOST_TOKENS)
+    with_all, *without = side.ask(leave_one_out(words), max_tokens=MOST_TOKENS, second=second)
     (label,) = likeliest(with_all)
     return Influence(label, words, [with_all[label] - one[label] for one in without], len(all_words) > len(words))

@@ -13,14 +13,16 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from core.kinds import CLASSES, MULTI_LABEL, Kind, kind_of
 from core.limits import MOST_CHARACTERS
 from core.startup import SIDES
 from trainer_ext.errors import InputError
-from trainer_ext.models.loading import head_of, load_model, load_tokenizer, longest_text, rows_of
+from trainer_ext.models.loading import load_model, load_tokenizer, longest_text, rows_of
 from trainer_ext.report.io import FILE_NAME, load
-from trainer_ext.report.schema import CompressionReport
+from trainer_ext.report.schema import CompressionReport, Parameters
+from trainer_ext.tasks.postprocess import THRESHOLD
+from trainer_ext.tasks.registry import SINGLE_LABEL, TASKS
 
-HEAD = "ForSequenceClassification"
 Probabilities = dict[str, float]  # by label
 
 
@@ -29,9 +31,9 @@ def likeliest(probabilities: Probabilities) -> list[str]:
     return [max(probabilities, key=probabilities.__getitem__)]
 
 
-def above_half(probabilities: Probabilities) -> list[str]:
-    """Return all labels with a probability above one half."""
-    return [label for label, probability in probabilities.items() if probability > 0.5]
+def above_threshold(probabilities: Probabilities) -> list[str]:
+    """Return all labels with a probability above the threshold of the package."""
+    return [label for label, probability in probabilities.items() if probability > THRESHOLD]
 
 
 def softmax(logits: torch.Tensor) -> torch.Tensor:
@@ -43,8 +45,8 @@ def softmax(logits: torch.Tensor) -> torch.Tensor:
 Decoder = tuple[Callable[[torch.Tensor], torch.Tensor], Callable[[Probabilities], list[str]]]
 DECODERS: dict[str | None, Decoder] = {
     None: (softmax, likeliest),
-    "single_label_classification": (softmax, likeliest),
-    "multi_label_classification": (torch.sigmoid, above_half),
+    SINGLE_LABEL: (softmax, likeliest),
+    MULTI_LABEL: (torch.sigmoid, above_threshold),
 }
 
 
@@ -57,12 +59,14 @@ class Side:
         model: The model in evaluation mode.
         tokenizer: Its tokenizer.
         max_tokens: The number of tokens that it can read; longer texts are cut off.
+        kind: The kind of task.
     """
 
     name: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     max_tokens: int
+    kind: Kind = CLASSES
 
     @property
     def labels(self) -> list[str]:
@@ -85,23 +89,40 @@ class Side:
         return sum(weight.nbytes for weight in self.model.parameters()) / 1e6
 
     @torch.inference_mode()
-    def ask(self, texts: Sequence[str], *, max_tokens: int) -> list[Probabilities]:
+    def ask(self, texts: Sequence[str], *, max_tokens: int, second: str = "") -> list[Probabilities]:
         """Classify texts in one batch.
 
         Args:
             texts: The texts.
             max_tokens: Read at most this many tokens of each text.
+            second: The second text of each, if the model reads pairs.
 
         Returns:
             The probability of every label, for each text.
         """
         max_length = min(self.max_tokens, max_tokens)
+        pairs = [[second] * len(texts)] if second else []
         encoded = self.tokenizer(
-            list(texts), truncation=True, max_length=max_length, padding=True, return_tensors="pt"
+            list(texts), *pairs, truncation=True, max_length=max_length, padding=True, return_tensors="pt"
         ).to(self.model.device)
         to_probabilities, _ = DECODERS[self.problem_type]
         rows = to_probabilities(self.model(**encoded).logits.float()).tolist()
         return [dict(zip(self.labels, row, strict=True)) for row in rows]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The baseline before its vocabulary was trimmed, as the report has it.
+
+    Attributes:
+        tokens: Number of its tokens.
+        megabytes: Size of its weights in units of 10^6 bytes.
+        parameters: Number of its parameters.
+    """
+
+    tokens: int
+    megabytes: float
+    parameters: Parameters
 
 
 @dataclass(frozen=True)
@@ -121,6 +142,22 @@ class Pair:
         """Both models by name: "baseline" and "compressed"."""
         return {"baseline": self.baseline, "compressed": self.compressed}
 
+    @property
+    def kind(self) -> Kind:
+        """The kind of task, that of both models."""
+        return self.baseline.kind
+
+    @property
+    def whole(self) -> Whole | None:
+        """The size of the baseline with all its tokens, if its vocabulary was trimmed before it was trained."""
+        report = self.report
+        if report is None or report.vocabulary is None or report.vocabulary.trimmed != "before":
+            return None
+        tokens, size, parameters = report.vocabulary.tokens, report.bytes, report.parameters
+        if tokens is None or size is None or parameters is None or parameters.baseline is None:
+            return None
+        return Whole(tokens.baseline or 0, (size.baseline or 0) / 1e6, parameters.baseline)
+
     def to(self, device: str) -> Pair:
         """Return a pair with copies of the models on a device."""
 
@@ -138,10 +175,16 @@ def open_pair(names: dict[str, str]) -> Pair:
         names: Folder or Hub id of "baseline" and "compressed".
 
     Raises:
-        InputError: A model cannot be loaded or does not classify whole texts, or the labels of the two differ.
+        InputError: A model cannot be loaded or is for a task that the page does not show, or the tasks or the labels of
+            the two differ.
     """
     report = find_report(names["compressed"])  # first, because it is quick to find that it cannot be read
-    baseline, compressed = (open_side(names[name]) for name in SIDES)
+    baseline, compressed = (open_side(names[name], report) for name in SIDES)
+    if baseline.kind is not compressed.kind:
+        raise InputError(
+            f"{baseline.name} is for {baseline.kind.task}, {compressed.name} for {compressed.kind.task}; compare models of "
+            "the same task."
+        )
     if sorted(baseline.labels) != sorted(compressed.labels):
         raise InputError(
             f"{baseline.name} has the labels {baseline.labels}, {compressed.name} has {compressed.labels}; compare "
@@ -150,19 +193,25 @@ def open_pair(names: dict[str, str]) -> Pair:
     return Pair(baseline, compressed, report)
 
 
-def open_side(name: str) -> Side:
+def open_side(name: str, report: CompressionReport | None = None) -> Side:
     """Load one model with its tokenizer; raises as :func:`open_pair` does."""
-    model = load_model(name, option="the model", way_out="give a folder or a Hub id that can be read", head=HEAD)
+    model = load_model(name, option="the model", way_out="give a folder or a Hub id that can be read")
     config = model.config
-    if head_of(config) != HEAD or config.problem_type not in DECODERS or config.num_labels < 2:
+    kind = kind_of(config, report)
+    if kind is None:
         raise InputError(
             f"{name} is {config.architectures} for {config.problem_type} with {config.num_labels} label(s); this page "
-            "compares classifiers of whole texts."
+            "compares models that give classes to texts, to pairs of texts or to words, or find the answer to a question."
         )
-    tokenizer = load_tokenizer(name, way_out="save it there", rows=rows_of(model))
-    return Side(
-        name, model.eval(), tokenizer, min(tokenizer.model_max_length, longest_text(config) or MOST_CHARACTERS)
-    )
+    options = dict(next(task for task in TASKS if task.name == kind.task).tokenizer)
+    tokenizer = load_tokenizer(name, way_out="save it there", rows=rows_of(model), **options)
+    if kind.spans and not tokenizer.is_fast:
+        raise InputError(
+            f"The tokenizer of {name} does not know where a token is in its text, which {kind.task} needs; save a fast one "
+            "(tokenizer.json) there."
+        )
+    longest = min(tokenizer.model_max_length, longest_text(config) or MOST_CHARACTERS)
+    return Side(name, model.eval(), tokenizer, longest, kind)
 
 
 def find_report(name: str) -> CompressionReport | None:

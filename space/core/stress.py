@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.compare import check_text
+from core.compare import check_texts
 from core.models import DECODERS, Pair, Probabilities
 
 ZERO_WIDTH_JOINER = "\u200d"
@@ -143,23 +143,24 @@ def first_to_turn(turned: dict[str, int | None]) -> str | None:
     return ranked[0][1]
 
 
-def resist(text: str, pair: Pair, *, most: int, seed: int) -> list[Trial]:
+def resist(text: str, pair: Pair, *, most: int, seed: int, second: str | None = None) -> list[Trial]:
     """Try every kind of change, with all texts in one batch per model.
 
     Args:
-        text: The text.
+        text: The text, the first one of a pair.
         pair: The models.
         most: Maximum number of changes of each kind.
         seed: Seed of the places that are changed.
+        second: The second text of a pair, which stays as it is.
 
     Raises:
-        Refused: As :func:`core.compare.check_text`.
+        Refused: As :func:`core.compare.check_texts`.
     """
-    text = check_text(text)
+    text, *others = check_texts([text] if second is None else [text, second])
     texts = {kind: variants(text, kind, most, seed) for kind in KINDS}
     distinct = list(dict.fromkeys(one for some in texts.values() for one in some))
     found = {
-        name: dict(zip(distinct, side.ask(distinct, max_tokens=MOST_TOKENS), strict=True))
+        name: dict(zip(distinct, side.ask(distinct, max_tokens=MOST_TOKENS, second="".join(others)), strict=True))
         for name, side in pair.sides.items()
     }
     return [_trial(kind, some, found, pair) for kind, some in texts.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import gradio as gr
 from charts import batch as charts
 from charts.markup import refusal
-from core.batch import Batch, as_csv, as_json, compare_texts
+from core.batch import Batch, Steps, as_csv, as_json, compare_in_steps, compare_texts
 from core.batch_input import (
     KINDS,
     MOST_BYTES,
@@ -26,37 +27,41 @@ from core.batch_input import (
     test_split,
 )
 from core.captions import FIRST, say
+from core.kinds import PAIRS
 from core.limits import ONE_AT_A_TIME
 from core.models import Pair
 
 from tabs.language import LanguageSwitch
 from trainer_ext import InputError
+from trainer_ext.data.arguments import DataArguments
+from trainer_ext.data.records import Examples
 
-_BAR = gr.Progress()  # Gradio looks for it in the default of an argument, and gives each call its own
 WORDS = {
     "en": {
         "pasted": "Texts, one per line",
+        "pasted_pairs": "Pairs of texts, one per line, with a tab between the two (copy two columns of a spreadsheet)",
         "file": "or a file: CSV, TSV or JSON Lines, or TXT with one text per line",
         "text_column": "Column of the texts",
+        "pair_column": "Column of the second texts",
         "label_column": "Column of the labels (may stay empty)",
         "go": "Compare all",
         "test": "Show the most different texts of the run's test split",
         "download": "Download all answers (CSV)",
         "limits": "Paste texts or choose a file: at most {rows:,} texts and {megabytes:g} MB.",
-        "busy": "Both models read the texts",
-        "unit": "readings",
+        "stop": "Stop",
     },
     "mr": {
         "pasted": "मजकूर, प्रत्येक ओळीत एक",
+        "pasted_pairs": "मजकुरांच्या जोड्या, प्रत्येक ओळीत एक, दोन्हींमध्ये टॅब (स्प्रेडशीटमधून दोन स्तंभ कॉपी करा)",
         "file": "किंवा फाइल: CSV, TSV किंवा JSON Lines, किंवा प्रत्येक ओळीत एक मजकूर असलेली TXT",
         "text_column": "मजकुराचा स्तंभ",
+        "pair_column": "दुसऱ्या मजकुराचा स्तंभ",
         "label_column": "लेबलचा स्तंभ (रिकामा चालेल)",
         "go": "सर्वांची तुलना करा",
         "test": "चाचणी-संचातील सर्वांत वेगळी उत्तरे दाखवा",
         "download": "सर्व उत्तरे उतरवा (CSV)",
         "limits": "मजकूर चिकटवा किंवा फाइल निवडा: जास्तीत जास्त {rows:,} मजकूर आणि {megabytes:g} MB.",
-        "busy": "दोन्ही मॉडेल मजकूर वाचत आहेत",
-        "unit": "वाचने",
+        "stop": "थांबवा",
     },
 }
 KEPT_SECONDS = 3600  # how long a visitor's last batch is kept, for the texts of a cell and the other language
@@ -74,34 +79,28 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
         pair: The models.
         switch: The language switch.
     """
-    usual = arguments(pair.report, pair.baseline.problem_type)
+    usual, pairs = arguments(pair.report, pair.baseline.problem_type), pair.kind is PAIRS
     of_run = data_of_run(pair.compressed.name)
     test_batch: list[Batch] = []  # of the run's test split, computed once
 
-    def progress_of(progress: gr.Progress, rows: int, language: str):
-        """Return the function that moves the bar; each row counts once for each model and exported file."""
-        done = 0
-
-        def on_rows(count: int) -> None:
-            nonlocal done
-            done += count
-            progress(
-                (done, (2 + len(pair.exports)) * rows),
-                desc=say(WORDS, language, "busy"),
-                unit=say(WORDS, language, "unit"),
-            )
-
-        return on_rows
-
-    def compared(
-        file: str | None, pasted: str, text_column: str, label_column: str, language: str, progress: gr.Progress
-    ) -> Batch:
+    def read(file: str | None, pasted: str, text_column: str, label_column: str, pair_column: str) -> tuple:
+        """Return the rows, how they were read, and the name of the file."""
         path = Path(file) if file else None
-        labelled = path is not None and is_table(path)
-        args = replace(usual, text_column=text_column or "", label_column=(label_column or "") if labelled else "")
-        table = read_texts_of(path, pasted or "", args)
-        on_rows = progress_of(progress, len(table.rows), language)
-        return compare_texts(table, pair, args, name=path.name if path else PASTED.name, on_rows=on_rows)
+        table_given = path is not None and is_table(path)
+        args = replace(usual, text_column=text_column or "", label_column=(label_column or "") if table_given else "")
+        if pairs and table_given:
+            args = replace(args, text_pair_column=pair_column or usual.text_pair_column)
+        return read_texts_of(path, pasted or "", args), args, path.name if path else PASTED.name
+
+    def followed(steps: Steps, rows: int, language: str) -> Generator[dict, None, Batch]:
+        """Show how far the models are after each batch of rows; there, Gradio can stop it."""
+        done, total = 0, (2 + len(pair.exports)) * rows
+        while True:
+            yield {status: charts.reading(done, total, language)}
+            try:
+                done += next(steps)
+            except StopIteration as end:
+                return end.value
 
     def drawn(batch: Batch | None, language: str) -> dict:
         """Return the updates of all parts of the result."""
@@ -118,29 +117,48 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
         file.write_bytes(as_csv(batch))
         return {kept: batch, download: gr.update(value=file, visible=True), **drawn(batch, language)}
 
-    def show(file, pasted, text_column, label_column, language, progress=_BAR) -> dict:
-        """Return the result, or the reason why there is none; the last result stays."""
+    def show(file, pasted, text_column, label_column, pair_column, language) -> Generator:
+        """Yield the progress and then the result, or the reason why there is none; the last result stays."""
         try:
-            return finished(compared(file, pasted, text_column, label_column, language, progress), language)
+            table, args, name = read(file, pasted, text_column, label_column, pair_column)
+            yield from compared(table, args, name, language)
         except InputError as error:
-            return {status: refusal(error, language)}
+            yield {status: refusal(error, language), stop: gr.update(visible=False)}
 
-    def show_test(language, progress=_BAR) -> dict:
-        """Return the result of the run's own test split."""
+    def compared(
+        table: Examples, args: DataArguments, name: str, language: str, *, of_test: bool = False
+    ) -> Generator:
+        yield {stop: gr.update(visible=True)}
+        batch = yield from followed(compare_in_steps(table, pair, args, name=name), len(table.rows), language)
+        if of_test:
+            test_batch.append(batch)
+        yield {stop: gr.update(visible=False), **finished(batch, language)}
+
+    def show_test(language: str) -> Generator:
+        """Yield the progress and then the result of the run's own test split."""
         try:
-            if not test_batch and of_run is not None:
+            if test_batch:
+                yield finished(test_batch[0], language)
+            elif of_run is not None:
                 name, table = test_split(of_run, pair.baseline.labels)
-                args = replace(usual, text_column=of_run.text_column, label_column=of_run.label_column)
-                on_rows = progress_of(progress, len(table.rows), language)
-                test_batch.append(compare_texts(table, pair, args, name=name, on_rows=on_rows))
-            return finished(test_batch[0], language)
+                args = replace(
+                    usual,
+                    text_column=of_run.text_column,
+                    label_column=of_run.label_column,
+                    text_pair_column=of_run.text_pair_column,
+                )
+                yield from compared(table, args, name, language, of_test=True)
         except InputError as error:
-            return {status: refusal(error, language)}
+            yield {status: refusal(error, language), stop: gr.update(visible=False)}
 
-    def compare_batch(file=None, texts="", text_column="", label_column="", progress=_BAR) -> dict:
+    def stopped(language: str) -> dict:
+        return {status: charts.stopped(language), stop: gr.update(visible=False)}
+
+    def compare_batch(file=None, texts="", text_column="", label_column="", text_pair_column="") -> dict:
         """Return both models' probabilities of every label for every text, the flips, and with labels the scores."""
         try:
-            return as_json(compared(file, texts, text_column, label_column, FIRST, progress))
+            table, args, name = read(file, texts, text_column, label_column, text_pair_column)
+            return as_json(compare_texts(table, pair, args, name=name))
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -152,10 +170,14 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
         except InputError as error:
             message = refusal(error, language)
         text = likely(columns, usual.text_column, "text", "sentence", *columns)
-        label = likely([column for column in columns if column != text], usual.label_column, "label", "category")
+        others = [column for column in columns if column != text]
+        second = likely(others, usual.text_pair_column or "", "text_pair", "sentence2", *others) if pairs else ""
+        label = likely([column for column in others if column != second], usual.label_column, "label", "category")
         updates = {
-            field: gr.update(choices=["", *columns], value=value, visible=bool(columns))
-            for field, value in ((text_column, text), (label_column, label))
+            field: gr.update(
+                choices=["", *columns], value=value, visible=bool(columns) and (pairs or field is not pair_column)
+            )
+            for field, value in ((text_column, text), (label_column, label), (pair_column, second))
         }
         return {status: message, **updates}
 
@@ -168,15 +190,18 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
 
     kept = gr.State(None, time_to_live=KEPT_SECONDS)
     switch.follow(gr.Markdown(limits(FIRST)), lambda language: {"value": limits(language)})
-    pasted = switch.add(gr.Textbox, WORDS, {"label": "pasted"}, value="", lines=4, max_lines=10)
+    caption = {"label": "pasted_pairs" if pairs else "pasted"}
+    pasted = switch.add(gr.Textbox, WORDS, caption, value="", lines=4, max_lines=10)
     file = switch.add(gr.File, WORDS, {"label": "file"}, file_types=KINDS, height=120)
     with gr.Row():
         column = partial(switch.add, gr.Dropdown, WORDS, allow_custom_value=True, visible=False)
         text_column = column({"label": "text_column"}, value=usual.text_column)
+        pair_column = column({"label": "pair_column"}, value=usual.text_pair_column or "")
         label_column = column({"label": "label_column"}, value="")
     with gr.Row():
         go = switch.add(gr.Button, WORDS, {"value": "go"}, variant="primary")
         test = switch.add(gr.Button, WORDS, {"value": "test"}, visible=of_run is not None)
+        stop = switch.add(gr.Button, WORDS, {"value": "stop"}, variant="stop", visible=False)
     status = gr.HTML(elem_id="batch-status", min_height=60)
     summary = gr.HTML(elem_id="batch-summary")
     matrix = gr.HTML(elem_id="batch-matrix", js_on_load=_CHOOSE)
@@ -187,13 +212,17 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
     results = (summary, matrix, differences, classes)
 
     private: dict[str, Any] = {"api_visibility": "private"}
-    inputs = [file, pasted, text_column, label_column]
+    inputs = [file, pasted, text_column, label_column, pair_column]
     drawing = [status, chosen, *results]
-    run = {**private, **ONE_AT_A_TIME, "outputs": [kept, download, *drawing], "show_progress_on": status}
+    run = {**private, **ONE_AT_A_TIME, "outputs": [kept, download, stop, *drawing], "show_progress": "hidden"}
+    running = []
     for button, function, given in ((go, show, [*inputs, switch.language]), (test, show_test, [switch.language])):
         # Remove the last message at once; the progress bar takes its place.
-        button.click(lambda: "", outputs=status, queue=False, **private).then(function, given, **run)
-    file.change(look_into, [file, switch.language], [status, text_column, label_column], **private)
+        cleared = button.click(lambda: "", outputs=status, queue=False, **private)
+        running.append(cleared.then(function, given, **run))
+    # Between two steps, Gradio drops what is running or waiting.
+    stop.click(stopped, switch.language, [status, stop], cancels=running, queue=False, **private)
+    file.change(look_into, [file, switch.language], [status, text_column, label_column, pair_column], **private)
     matrix.click(choose, [kept, switch.language], chosen, **private)
     switch.language.input(drawn, [kept, switch.language], drawing, **private)
     for_programs = gr.JSON(visible=False)

@@ -6,7 +6,8 @@ from typing import Any
 
 import gradio as gr
 from charts.stress import stress_chart
-from core.captions import WITH_NUMBERS, Refused
+from core.captions import EXAMPLES, WITH_NUMBERS, Refused
+from core.kinds import PAIRS
 from core.limits import ONE_AT_A_TIME
 from core.models import Pair
 from core.stress import Trial, resist
@@ -18,6 +19,7 @@ WORDS = {
     "en": {
         "about": "Small changes that a reader hardly notices: which model changes its answer first?",
         "text": "Text",
+        "second": "Second text, which stays as it is",
         "dial": "Changes of each kind, at most",
         "draw": "Seed: another number changes other places",
         "go": "Try",
@@ -25,6 +27,7 @@ WORDS = {
     "mr": {
         "about": "वाचणाऱ्याच्या सहसा लक्षातही न येणारे छोटे बदल: कोणते मॉडेल आधी उत्तर बदलते?",
         "text": "मजकूर",
+        "second": "दुसरा मजकूर, जो बदलत नाही",
         "dial": "प्रत्येक प्रकारचे जास्तीत जास्त बदल",
         "draw": "सोडत: वेगळा क्रमांक वेगळ्या जागी बदल करतो",
         "go": "तपासा",
@@ -40,18 +43,22 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
         switch: The language switch.
     """
 
-    def attempt(text: str, most: int, seed: int) -> list[Trial] | Refused:
+    pairs = pair.kind is PAIRS
+
+    def attempt(text: str, second: str, most: int, seed: int) -> list[Trial] | Refused:
         try:
-            return resist(text, pair, most=most, seed=seed)
+            return resist(text, pair, most=most, seed=seed, second=second if pairs else None)
         except Refused as refused:
             return refused
 
-    def answer(text: str, most: int, seed: int, language: str) -> tuple:
-        trials = attempt(text, int(most), int(seed))
+    def answer(text: str, second: str, most: int, seed: int, language: str) -> tuple:
+        trials = attempt(text, second, int(most), int(seed))
         return trials, stress_chart(trials, language)
 
     switch.add(gr.Markdown, WORDS, {"value": "about"})
     text = switch.add(gr.Textbox, WORDS, {"label": "text"}, value=WITH_NUMBERS, lines=2, max_lines=8)
+    others = {"lines": 2, "max_lines": 8, "visible": pairs}
+    second = switch.add(gr.Textbox, WORDS, {"label": "second"}, value=EXAMPLES[0] if pairs else "", **others)
     with gr.Row():
         dial = switch.add(gr.Slider, WORDS, {"label": "dial"}, minimum=1, maximum=MOST_CHANGES, step=1, value=6)
         draw = switch.add(gr.Slider, WORDS, {"label": "draw"}, minimum=0, maximum=DRAWS, step=1, value=0)
@@ -59,9 +66,9 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
     trials, shown = gr.State(), gr.HTML(elem_id="stress")
     private: dict[str, Any] = {"api_visibility": "private"}
     gr.on(
-        [button.click, text.submit, dial.release, draw.release],
+        [button.click, text.submit, second.submit, dial.release, draw.release],
         answer,
-        [text, dial, draw, switch.language],
+        [text, second, dial, draw, switch.language],
         [trials, shown],
         **private,
         **ONE_AT_A_TIME,

@@ -1,8 +1,8 @@
-"""Tab "One text": the answers of both models to a text, and the endpoint `/compare` with all probabilities."""
+"""Tab "One text": the answers of both models to a text or to two, and the endpoint `/compare` with all numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -11,11 +11,13 @@ import gradio as gr
 import torch
 from charts.compare import in_client, in_curl, in_python, influence_chart, reported, result
 from charts.markup import refusal
+from charts.spans import spans_result
 from core import captions
-from core.captions import EXAMPLES, FIRST, Refused
-from core.compare import Comparison, Influence, check_text, compare, influence
+from core.captions import FIRST, Refused
+from core.compare import Comparison, Influence, check_texts, compare, influence
 from core.limits import ONE_AT_A_TIME, with_gpu
 from core.models import Pair
+from core.spans import SpanComparison, find
 
 from tabs.language import LanguageSwitch
 from trainer_ext import InputError
@@ -23,6 +25,10 @@ from trainer_ext import InputError
 WORDS = {
     "en": {
         "text": "Text",
+        "first": "First text",
+        "second": "Second text",
+        "question": "Question",
+        "context": "Context, which has the answer",
         "go": "Compare",
         "gpu": "Compare on the GPU",
         "examples": "Examples",
@@ -35,6 +41,10 @@ WORDS = {
     },
     "mr": {
         "text": "मजकूर",
+        "first": "पहिला मजकूर",
+        "second": "दुसरा मजकूर",
+        "question": "प्रश्न",
+        "context": "उत्तर असलेला उतारा",
         "go": "तुलना करा",
         "gpu": "GPU वर तुलना करा",
         "examples": "उदाहरणे",
@@ -48,17 +58,19 @@ WORDS = {
 }
 say = partial(captions.say, WORDS)
 
-# Links have the text after the "#", so that it may be long and is not sent to the server, which could log it.
-_READ_LINK = """(text, language) => {
-    const linked = new URLSearchParams(window.location.hash.slice(1)).get("text");
-    return [linked ?? text, language];
+# Links have the texts after the "#", so that they may be long and are not sent to the server, which could log them.
+# Both functions get the text boxes, one or two, and last the language.
+_READ_LINK = """(...given) => {
+    const linked = new URLSearchParams(window.location.hash.slice(1));
+    return given.map((value, index) => (index < given.length - 1 ? linked.get(["text", "text_pair"][index]) : null) ?? value);
 }"""
-_WRITE_LINK = """(text, language) => {
+_WRITE_LINK = """(...given) => {
     const address = new URL(window.location.href);
-    address.hash = new URLSearchParams({text}).toString();
+    const texts = given.slice(0, -1).map((text, index) => [["text", "text_pair"][index], text]);
+    address.hash = new URLSearchParams(texts).toString();
     window.history.replaceState(window.history.state, "", address);
     navigator.clipboard?.writeText(address.href).catch(() => {});
-    return [text, language];
+    return given;
 }"""
 
 
@@ -66,17 +78,23 @@ _WRITE_LINK = """(text, language) => {
 class Shown:
     """What the page shows, kept to show it in the other language; there are no influences until they are computed."""
 
-    text: str
-    outcome: Comparison | Refused
+    texts: tuple[str, ...]
+    outcome: Comparison | SpanComparison | Refused
     influences: dict[str, Influence] = field(default_factory=dict)
 
 
-def attempt(text: str, ask: Callable[[str], Comparison]) -> Shown:
-    """Compare the models on a text, or return why that is not possible."""
+def ask_both(texts: Sequence[str], pair: Pair) -> Comparison | SpanComparison:
+    """Compare the models on the texts of all boxes, as their kind of task asks for."""
+    compared: Callable[..., Comparison | SpanComparison] = find if pair.kind.spans else compare
+    return compared(texts[0], pair, *texts[1:])
+
+
+def attempt(texts: Sequence[str], ask: Callable[[Sequence[str]], Comparison | SpanComparison]) -> Shown:
+    """Compare the models on the texts of all boxes, or return why that is not possible."""
     try:
-        return Shown(text, ask(check_text(text)))
+        return Shown(tuple(texts), ask(check_texts(texts)))
     except Refused as refused:
-        return Shown(text, refused)
+        return Shown(tuple(texts), refused)
 
 
 def draw(shown: Shown | None, pair: Pair, language: str) -> tuple[str, str]:
@@ -85,60 +103,81 @@ def draw(shown: Shown | None, pair: Pair, language: str) -> tuple[str, str]:
         return "", ""
     if isinstance(shown.outcome, Refused):
         return refusal(shown.outcome, language), ""
-    explained = influence_chart(shown.influences, language) if shown.influences else ""
+    if isinstance(shown.outcome, SpanComparison):
+        return spans_result(shown.outcome, pair, language), ""
+    pairs = len(shown.texts) > 1
+    explained = influence_chart(shown.influences, language, pairs=pairs) if shown.influences else ""
     return result(shown.outcome, pair, language), explained
 
 
 def explain(shown: Shown, pair: Pair) -> Shown:
-    """Add the influence of each word, if there is a result."""
-    if isinstance(shown.outcome, Refused):
+    """Add the influence of each word, if there is a result that consists of labels."""
+    if not isinstance(shown.outcome, Comparison):
         return shown
-    return replace(shown, influences={name: influence(shown.text, side) for name, side in pair.sides.items()})
+    return replace(
+        shown,
+        influences={name: influence(shown.texts[0], side, *shown.texts[1:]) for name, side in pair.sides.items()},
+    )
 
 
 def build(pair: Pair, switch: LanguageSwitch) -> None:
-    """Add the text box, both answers, the influence of words, the code for the same result, and the endpoint.
+    """Add the text boxes, both answers, the influence of words, the code for the same result, and the endpoint.
 
     Args:
         pair: The models.
         switch: The language switch.
     """
-    on_cpu = partial(compare, pair=pair)
-    on_gpu = with_gpu(lambda text: compare(text, pair.to("cuda")))
+    kind = pair.kind
+    on_cpu = partial(ask_both, pair=pair)
+    on_gpu = with_gpu(lambda texts: ask_both(texts, pair.to("cuda")))
 
-    def answer(text: str, language: str, request: gr.Request, ask: Callable = on_cpu) -> tuple:
-        shown, address = attempt(text, ask), request.headers.get("origin", "http://127.0.0.1:7860")
-        code = (in_python(text, pair.compressed.name), in_client(text, address), in_curl(text, address))
-        return shown, *draw(shown, pair, language), *code
+    def answer(request: gr.Request, *given: str, ask: Callable = on_cpu) -> tuple:
+        """Answer the texts of the boxes; Gradio gives the request first, and last the language."""
+        *texts, language = given
+        shown, address = attempt(texts, ask), request.headers.get("origin", "http://127.0.0.1:7860")
+        python = in_python(texts, pair.compressed.name, kind.task)
+        return shown, *draw(shown, pair, language), python, in_client(texts, address), in_curl(texts, address)
 
-    def answer_linked(text: str, language: str, request: gr.Request) -> tuple:
-        """Answer the text of the link that opened the page, and return the text too."""
-        return text, *answer(text, language, request)
+    def answer_linked(request: gr.Request, *given: str) -> tuple:
+        """Answer the texts of the link that opened the page, and return them too."""
+        return *given[:-1], *answer(request, *given)
 
-    def answer_on_gpu(text: str, language: str, request: gr.Request) -> tuple:
-        return answer(text, language, request, on_gpu)
+    def answer_on_gpu(request: gr.Request, *given: str) -> tuple:
+        return answer(request, *given, ask=on_gpu)
 
     def explain_shown(shown: Shown, language: str) -> tuple:
         shown = explain(shown, pair)
         return shown, draw(shown, pair, language)[1]
 
-    def tell_linked(text: str, language: str) -> None:
-        gr.Info(say(language, "linked"), title=say(language, "link"))
+    def tell_linked(*given: str) -> None:
+        gr.Info(say(given[-1], "linked"), title=say(given[-1], "link"))
 
-    def compare_api(text: str) -> dict:
-        """Return both models' probabilities of every label, their answers, the largest gap and the time of each."""
+    def asked(*texts: str) -> dict:
         try:
-            return asdict(compare(text, pair))
+            return asdict(ask_both(texts, pair))
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    text = switch.add(gr.Textbox, WORDS, {"label": "text"}, value=EXAMPLES[0], lines=2, max_lines=8)
+    def compare_api(text: str) -> dict:
+        """Return both models' answers to a text with the time of each: the probability of every label and the largest
+        gap, or the position of every entity."""
+        return asked(text)
+
+    def compare_two_api(text: str, text_pair: str) -> dict:
+        """Return both models' answers to two texts with the time of each: the probability of every label and the largest
+        gap, or the position of the answer to a question (the first text) in its context."""
+        return asked(text, text_pair)
+
+    boxes = [
+        switch.add(gr.Textbox, WORDS, {"label": box}, value=value, lines=2, max_lines=8)
+        for box, value in zip(kind.boxes, kind.examples[0], strict=True)
+    ]
     with gr.Row():
         button = switch.add(gr.Button, WORDS, {"value": "go"}, variant="primary", scale=3)
         gpu_button = switch.add(gr.Button, WORDS, {"value": "gpu"}, visible=torch.cuda.is_available())
         link = switch.add(gr.Button, WORDS, {"value": "link"})
     examples = gr.Examples(
-        [[example] for example in EXAMPLES], inputs=text, label=WORDS[FIRST]["examples"], elem_id="examples"
+        [list(example) for example in kind.examples], inputs=boxes, label=WORDS[FIRST]["examples"], elem_id="examples"
     )
     switch.follow(examples.dataset, lambda language: {"label": say(language, "examples")})
     shown, html, why = gr.State(), gr.HTML(elem_id="result"), gr.HTML(elem_id="influence")
@@ -159,12 +198,12 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
     switch.follow(gr.Markdown(reports(FIRST)), lambda language: {"value": reports(language)})
 
     private: dict[str, Any] = {"api_visibility": "private"}
-    typed, results = [text, switch.language], [shown, html, why, *code]
+    typed, results = [*boxes, switch.language], [shown, html, why, *code]
     common = {"inputs": typed, **private, **ONE_AT_A_TIME}
     for answered in (
-        gr.on([button.click, text.submit], answer, outputs=results, **common),
+        gr.on([button.click, *(box.submit for box in boxes)], answer, outputs=results, **common),
         examples.load_input_event.then(answer, outputs=results, **common),
-        switch.opened.then(answer_linked, outputs=[text, *results], js=_READ_LINK, **common),
+        switch.opened.then(answer_linked, outputs=[*boxes, *results], js=_READ_LINK, **common),
         gpu_button.click(answer_on_gpu, outputs=results, **common),
     ):
         answered.then(explain_shown, [shown, switch.language], [shown, why], **private, **ONE_AT_A_TIME)
@@ -176,4 +215,4 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
         **private,
     )
     link.click(tell_linked, typed, js=_WRITE_LINK, **private)
-    gr.api(compare_api, api_name="compare", **ONE_AT_A_TIME)
+    gr.api(compare_api if len(boxes) == 1 else compare_two_api, api_name="compare", **ONE_AT_A_TIME)

@@ -72,18 +72,12 @@ ACTS = {"text": ask_one_text, "batch": compare_a_file, "speed": race, "stress": 
 
 def tabs(page: Page) -> int:
     """Return the number of tabs."""
-    return page.locator(".tab-container.visually-hidden button").count()
+    return page.locator("[role=tab]:visible").count()
 
 
 def open_tab(page: Page, name: str) -> None:
-    """Open a tab; on a phone some tabs are in a menu."""
-    tab = page.locator(f"[role=tab][data-tab-id={name}]")
-    if not tab.is_visible():
-        page.locator(".overflow-menu > button").click()
-        tab = page.locator(".overflow-dropdown button").nth(
-            list(ACTS).index(name) - page.locator("[role=tab]").count()
-        )
-    tab.click()
+    """Open a tab."""
+    page.locator(f"[role=tab][data-tab-id={name}]").click()
     settle(page)
 
 

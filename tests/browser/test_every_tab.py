@@ -40,6 +40,27 @@ def test_every_tab_is_used_and_readable(visit, width, scheme):
         look(page, f"{tab}-{width}-{scheme}-mr")
 
 
+@pytest.mark.parametrize("width", [360, 390])
+def test_a_phone_shows_every_tab_without_a_menu(visit, width):
+    page = visit(width, "dark")
+    assert tabs(page) == len(ACTS)
+    assert page.locator(".overflow-menu:visible").count() == 0
+    for tab in page.locator("[role=tab]").all():
+        box = tab.bounding_box()
+        assert 0 <= box["x"] < box["x"] + box["width"] <= width
+
+
+def test_the_empty_upload_box_is_called_as_its_text_says(visit):
+    """Before a file and after it was taken away."""
+    page = visit()
+    open_tab(page, "batch")
+    look(page, "batch-empty")
+    ACTS["batch"](page)
+    page.locator("[role=tabpanel]:visible button[aria-label=Clear]").first.click()
+    page.locator(".upload-container:visible").wait_for()
+    look(page, "batch-emptied")
+
+
 def test_the_keyboard_reaches_everything_in_order(visit):
     page = visit()
     for tab in ACTS:

@@ -9,13 +9,24 @@ from pathlib import Path
 
 import network_guard
 import pytest
+import transformers
 from core.models import Pair, open_pair
 from core.startup import choose
 
 from recipes.benchmarks import page_process
 from tests.helpers.vocabularies import tokenizer_of
+from trainer_ext.report.io import save
+from trainer_ext.report.schema import CompressionReport, Model
 
 LABELS = ("खेळ", "राजकारण", "<b>tech</b> & more")
+TAGS = ("O", "B-<b>PER", "I-<b>PER", "B-LOC", "I-LOC")
+# The other tasks of the page: head, labels, problem type, and what the recipe of the run says.
+TASKS = {
+    "several": ("ForSequenceClassification", LABELS, "multi_label_classification", {}),
+    "pairs": ("ForSequenceClassification", LABELS, None, {"text_pair_column": "other"}),
+    "tags": ("ForTokenClassification", TAGS, None, {}),
+    "answers": ("ForQuestionAnswering", ("LABEL_0", "LABEL_1"), None, {"doc_stride": 6, "max_answer_length": 4}),
+}
 HEADS, NEURONS = [[], [1, 3]], [[], [0, 5, 9]]  # that are kept in two layers
 
 
@@ -29,6 +40,23 @@ def write_pair(folder: Path, tiny_model, cut) -> Path:
         model = cut(model, HEADS, NEURONS) if name == "compressed" else model
         model.save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
+    return folder
+
+
+def write_task(folder: Path, tiny_model, cut, name: str) -> Path:
+    """Write the same for another task, one of `TASKS`, with the report of its run."""
+    head, labels, problem_type, fields = TASKS[name]
+    tokenizer, auto_class = tokenizer_of("bert"), getattr(transformers, f"AutoModel{head}")
+    for part in ("baseline", "compressed"):
+        model = tiny_model(vocab_size=len(tokenizer), num_labels=len(labels), auto_class=auto_class)
+        model.config.id2label = dict(enumerate(labels))
+        model.config.label2id = {label: index for index, label in enumerate(labels)}
+        model.config.problem_type = problem_type
+        model = cut(model, HEADS, NEURONS) if part == "compressed" else model
+        model.save_pretrained(folder / part)
+        tokenizer.save_pretrained(folder / part)
+    recipe = {"max_length": 32, **fields}
+    save(CompressionReport(created="2026-01-01T00:00:00+00:00", model=Model(labels=[*labels]), recipe=recipe), folder)
     return folder
 
 

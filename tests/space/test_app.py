@@ -85,14 +85,14 @@ def test_the_code_on_a_page_of_the_demo_gives_the_answer(tiny_model, cut, tmp_pa
     text = f"""{MARATHI[0]} 'a' "b" $HOME `c` \\ \n d"""
     command = [sys.executable, "-m", "trainer_ext", "demo", "run"]
     with started(command, cwd=tmp_path, PYTHONPATH=str(space_folder().parent)) as address:
-        by_client = ast.literal_eval(run([sys.executable, "-c"], in_client(text, address)).splitlines()[-1])
-        stream = run(["sh", "-c"], in_curl(text, address)) if shutil.which("curl") else None
+        by_client = ast.literal_eval(run([sys.executable, "-c"], in_client([text], address)).splitlines()[-1])
+        stream = run(["sh", "-c"], in_curl([text], address)) if shutil.which("curl") else None
     assert_answers(by_client, tmp_path / "run", text)
     if stream is not None:
         (by_curl,) = json.loads(re.search(r"^event: complete\ndata: (.*)$", stream, re.MULTILINE).group(1))
         assert_answers(by_curl, tmp_path / "run", text)
     script = f"import sys; sys.path.insert(0, {str(space_folder().parent)!r})\n"
-    script += in_python(text, str(tmp_path / "run/compressed"))
+    script += in_python([text], str(tmp_path / "run/compressed"))
     (alone,) = ast.literal_eval(run([sys.executable, "-c"], script).splitlines()[-1])
     found = {one["label"]: one["score"] for one in alone}
     assert found == pytest.approx(by_client["compressed"]["probabilities"], abs=1e-5)

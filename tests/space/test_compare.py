@@ -191,7 +191,8 @@ def test_models_that_cannot_be_compared_are_refused(run):
     file = run / "baseline/config.json"
     config = json.loads(file.read_text())
     for change, message in (
-        ({"architectures": ["BertForTokenClassification"]}, "compares classifiers of whole texts"),
+        ({"architectures": ["BertForTokenClassification"]}, "is for token-classification, .* for text-classification"),
+        ({"architectures": ["BertForMaskedLM"]}, "compares models that give classes to texts"),
         ({"problem_type": "regression"}, "for regression"),
         ({"id2label": {"0": "x", "1": "y", "2": "z"}}, "compare models with the same labels"),
         ({"model_type": "unknown"}, "cannot be opened"),

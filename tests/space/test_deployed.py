@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from charts import batch as batch_chart, compare as compare_chart, race as race_chart
+from charts import anatomy as anatomy_chart, batch as batch_chart, compare as compare_chart, race as race_chart
 from charts.headline import headline
 from core import batch, compare, deployed, race
+from core.anatomy import anatomy
 from core.batch_input import arguments
 from core.deployed import Deployed, Headline, best_of, measure, open_deployed, with_exports
 
@@ -20,7 +21,18 @@ from tests.helpers.vocabularies import MARATHI
 from trainer_ext.benchmark.targets import BenchmarkEntry
 from trainer_ext.data.records import Example, Examples
 from trainer_ext.export.formats import export
-from trainer_ext.report.schema import CompressionReport, Difference, Export, Latency, Model, Quality, Scores
+from trainer_ext.report.schema import (
+    CompressionReport,
+    Difference,
+    Export,
+    Latency,
+    Model,
+    Pair,
+    Parameters,
+    Quality,
+    Scores,
+    Vocabulary,
+)
 
 TEXTS = MARATHI[:4]
 SCORES = Scores(accuracy=0.9, ci95={"accuracy": (0.85, 0.94)})
@@ -126,6 +138,29 @@ def test_without_a_file_it_says_how_to_make_one_and_shows_the_compressed_model(b
         assert "accuracy" not in headline(replace(bare, report=report), None, MEASURED, "mr")
     agreeing = replace(REPORT, quality=Quality("held-out texts", 40, agreement=0.97, metric="agreement"))
     assert "same answer" in headline(replace(bare, report=agreeing), None, MEASURED, "en")
+
+
+def test_a_baseline_trained_with_fewer_tokens_has_the_size_with_all(bare):
+    """Its folder holds the trimmed model; the report has the size of what was there before."""
+    whole = Parameters(total=50_000_000, encoder=9_000_000, embeddings=40_000_000, head=1_000_000)
+    report = replace(
+        REPORT,
+        vocabulary=Vocabulary(tokens=Pair(250_002, 60), trimmed="before"),
+        bytes=Pair(200_000_000, 1_000_000),
+        parameters=Pair(whole, whole),
+    )
+    trimmed, found = replace(bare, report=report), compare.compare(TEXTS[0], bare)
+    cards = (
+        headline(trimmed, None, MEASURED, "en"),
+        compare_chart.facts(found, trimmed, "en"),
+        anatomy_chart.anatomy_chart(anatomy(trimmed), "en"),
+    )
+    assert all("all 250,002 tokens" in card for card in cards)
+    assert all(size in card for size, card in zip(("200.0 MB", "50,000,000", "50M"), cards, strict=True))
+    assert "200.0 MB" in cards[1]
+    assert anatomy(trimmed).parts["embeddings"].before == whole.embeddings
+    after = replace(report, vocabulary=replace(report.vocabulary, trimmed="after"))
+    assert "200.0 MB" not in headline(replace(bare, report=after), None, MEASURED, "en")
 
 
 def test_the_times_of_the_card_are_measured_for_all(pair):

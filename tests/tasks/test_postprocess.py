@@ -40,6 +40,19 @@ def test_a_word_that_was_cut_off_is_outside(tokenizer):
     assert found == ["B-X" if start >= 0 else "O" for start in encoded[WORD_STARTS][0]]
 
 
+def test_an_answer_has_a_place_and_a_probability(tokenizer):
+    """By hand: start and end logits of three tokens in the context, after one outside of it."""
+    encoded = Dataset.from_dict({ROW: [0], OFFSETS: [[[-1, -1], [0, 2], [3, 5], [6, 9]]]})
+    logits = np.log(np.array([[9.0, 9.0], [2.0, 1.0], [5.0, 3.0], [1.0, 4.0]]))
+    (found,) = postprocess.find_answers([logits], encoded, 1, longest=2)
+    assert (found.start, found.end) == (3, 9)
+    assert found.score == pytest.approx(np.log(20))
+    assert found.probability == pytest.approx(5 / 8 * 4 / 8)
+    (alone,) = postprocess.find_answers([logits], encoded, 1, longest=1)
+    assert (alone.start, alone.end, alone.probability) == (3, 5, pytest.approx(5 / 8 * 3 / 8))
+    assert postprocess.find_answers([], encoded.select([]), 1, longest=1)[0].probability == 0.0
+
+
 @pytest.mark.parametrize("answer", ["भीमा", "काल रात्री", "कृष्णा नदीचे पाणी", "कोयना धरण", "आहे.", "आज"])
 @pytest.mark.parametrize("max_length", [256, 40])
 def test_a_span_comes_back_from_every_piece_that_holds_it(answer, max_length, tokenizer):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 from datasets import Dataset
 
@@ -9,6 +12,24 @@ from ..data.arguments import DataArguments
 from ..data.encoding import OFFSETS, ROW, WORD_STARTS
 
 OUTSIDE = "O"
+THRESHOLD = 0.5  # of the sigmoid, above which one of several classes is predicted
+
+
+@dataclass(frozen=True, order=True)
+class FoundAnswer:
+    """The answer to a question.
+
+    Attributes:
+        score: sum of its start and its end logit.
+        start: its first character in the context.
+        end: the character after its last one.
+        probability: that of its start times that of its end, in its window.
+    """
+
+    score: float
+    start: int
+    end: int
+    probability: float
 
 
 def one_class(logits: list[np.ndarray], *_: object) -> np.ndarray:
@@ -17,8 +38,8 @@ def one_class(logits: list[np.ndarray], *_: object) -> np.ndarray:
 
 
 def classes(logits: list[np.ndarray], *_: object) -> np.ndarray:
-    """Return the predicted classes as booleans `[rows, classes]`: those with a sigmoid above one half."""
-    return np.stack(logits) > 0
+    """Return the predicted classes as booleans `[rows, classes]`: those with a sigmoid above the threshold."""
+    return np.stack(logits) > math.log(THRESHOLD / (1 - THRESHOLD))
 
 
 def number(logits: list[np.ndarray], *_: object) -> np.ndarray:
@@ -57,15 +78,35 @@ def spans(
         names: not used.
         args: has `max_answer_length`.
     """
-    best: dict[int, tuple[float, int, int]] = {}
+    contexts = list(rows["text_pair"])
+    found = find_answers(logits, encoded, len(contexts), longest=args.max_answer_length)
+    return [context[one.start : one.end].strip() for context, one in zip(contexts, found, strict=True)]
+
+
+def find_answers(logits: list[np.ndarray], encoded: Dataset, questions: int, *, longest: int) -> list[FoundAnswer]:
+    """Return where the best answer of each question stands, over all windows.
+
+    Args:
+        logits: `[length, 2]` per window.
+        encoded: the windows.
+        questions: number of questions.
+        longest: largest number of tokens of an answer.
+    """
+    best = dict.fromkeys(range(questions), FoundAnswer(-math.inf, 0, 0, 0.0))
     for row, offsets, scores in zip(encoded[ROW], encoded[OFFSETS], logits, strict=True):
         offsets = np.asarray(offsets)
         outside = np.where(offsets[:, 0] >= 0, 0.0, -np.inf)[: len(scores)]
-        scores = scores[: len(offsets)]
-        score, first, last = best_span(scores[:, 0] + outside, scores[:, 1] + outside, longest=args.max_answer_length)
-        best[row] = max(best.get(row, (-np.inf, 0, 0)), (score, int(offsets[first, 0]), int(offsets[last, 1])))
-    contexts = list(rows["text_pair"])
-    return [contexts[row][best[row][1] : best[row][2]].strip() for row in range(len(contexts))]
+        start, end = (scores[: len(offsets), part] + outside for part in (0, 1))
+        score, first, last = best_span(start, end, longest=longest)
+        sure = _share(start, first) * _share(end, last) if math.isfinite(score) else 0.0
+        best[row] = max(best[row], FoundAnswer(score, int(offsets[first, 0]), int(offsets[last, 1]), sure))
+    return [best[row] for row in range(questions)]
+
+
+def _share(logits: np.ndarray, chosen: int) -> float:
+    """Return the probability of one position; -inf has none."""
+    odds = np.exp(logits - logits.max())
+    return float(odds[chosen] / odds.sum())
 
 
 def best_span(start: np.ndarray, end: np.ndarray, *, longest: int) -> tuple[float, int, int]:
