@@ -50,7 +50,8 @@ offline: $(INSTALLED) browser  ## Run the tests where there is no network but th
 browser:  ## Install Chromium, a font and axe-core for the tests of the page
 	tests/browser/install.sh
 
-screenshots: $(INSTALLED) browser  ## Write what the page looks like to screenshots/
+screenshots: $(INSTALLED) browser  ## Take the pictures of the README from a run, and one of every tab to screenshots/: make screenshots RUN=...
+	$(BIN)/python -m recipes.tools.page_pictures $(RUN)
 	SCREENSHOTS=screenshots $(BIN)/python -m pytest -q tests/browser/test_every_tab.py
 
 faults: $(INSTALLED)  ## Kill 380 runs at random steps and compare how they end (15 minutes): make faults SEED=1
@@ -94,7 +95,7 @@ endurance: $(INSTALLED)  ## Train and serve for an hour, and see whether memory 
 fuzz: $(INSTALLED)  ## Try many more odd inputs on the readers and on trimming: make fuzz EXAMPLES=2000 (about 20 minutes)
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --timeout 7200 tests/inputs -k fuzz
 
-results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md and the picture of the README from the result files
+results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md and results/README.md, and the picture of the README from the result files
 	$(BIN)/python -m recipes.tools.results write
 
 notebooks: $(INSTALLED)  ## Run the notebooks and keep their trimmed outputs

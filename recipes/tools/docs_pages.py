@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 # Pages of the repository, and where they are on the site.
 ELSEWHERE = {
     "recipes/README.md": "results/recipes.md",
+    "recipes/results/README.md": "results/full.md",
     "recipes/benchmarks/README.md": "results/benchmarks.md",
     "recipes/examples/README.md": "guides/examples.md",
     "recipes/notebooks/README.md": "guides/notebooks.md",

@@ -21,7 +21,8 @@ from trainer_ext.errors import InputError
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 SCHEMES = ("light", "dark")
-WIDTH, HEIGHT = 1000, 1060  # of the window: the first card, one text and its answer
+WIDTH, HEIGHT, MARGIN = 1100, 1400, 28  # of the window; the picture ends below the bars of the first answer
+_BOX = "element => element.getBoundingClientRect().toJSON()"
 MOST_BYTES = 150_000
 WAIT_MS = 300_000
 
@@ -40,7 +41,9 @@ def picture(browser: Browser, address: str, scheme: str) -> bytes:
     page.goto(f"{address}/?__theme={scheme}")
     page.locator("#influence dl").wait_for()
     page.wait_for_timeout(1000)  # colours fade in
-    taken = page.screenshot()
+    card, rest = (page.locator(place).evaluate(_BOX) for place in ("#headline", "#result dl"))
+    width = card["width"] + 2 * MARGIN
+    taken = page.screenshot(clip={"x": card["x"] - MARGIN, "y": 0, "width": width, "height": rest["y"]})
     window.close()
     return small(taken)
 

@@ -11,26 +11,19 @@ import json
 import re
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
+from recipes.tools import overview
 
-from trainer_ext.tasks.intervals import bootstrap_interval
-
-RECIPES = Path(__file__).parents[1]
-FOLDER = RECIPES.parent / "docs/pictures"
-ONE_SHOT = RECIPES / "benchmarks/results/one_shot_sst2.json"
-LATENCY = RECIPES / "benchmarks/results/one_shot_sst2_latency.json"
-SWEEP = RECIPES / "results/sweeps/paper_grid-shc@small.json"
+FOLDER = Path(__file__).parents[2] / "docs/pictures"
+SHAPE = "1 x 32"  # texts x tokens
 # Ink, faint lines, and one colour per runtime (Okabe and Ito's, lighter on dark ground).
 THEMES = {
     "light": ("#24292f", "#d0d7de", {"PyTorch fp32": "#0072B2", "OpenVINO int8": "#C2410C"}),
     "dark": ("#e6edf3", "#3d444d", {"PyTorch fp32": "#56B4E9", "OpenVINO int8": "#FFA657"}),
 }
-RUNTIMES = {"torch": "PyTorch fp32", "openvino": "OpenVINO int8"}
-SEED = 17  # of the timed models
-# By the folder of a model: sparsity, epochs of training after it.
-MODELS = {"baseline": (0.0, 0.0), "0.5-0": (0.5, 0.0), "0.75-2": (0.75, 2.0), "0.85-2": (0.85, 2.0)}
+RUNTIMES = {overview.DENSE: "PyTorch fp32", overview.EXPORT: "OpenVINO int8"}
 TITLE = "%: how much of the encoder is gone.  Bars: 95 % intervals; where one crosses 0, no loss can be shown."
 TICKS = (1, 1.5, 2, 3, 4, 6, 8, 12, 16)
 
@@ -56,51 +49,18 @@ class Point:
     high: float
 
 
-def english() -> list[Point]:
-    """Return the points of SST-2: pruned by second order, with paired intervals over test rows."""
-    results = json.loads(ONE_SHOT.read_text(encoding="utf-8"))["results"]
-    known = {(one["sparsity"], one["epochs"]): one["correct"] for one in results if one["seed"] == SEED}
-    right = {
-        (model, name): np.array([letter == "1" for letter in line], dtype=float)
-        for model, key in MODELS.items()
-        for name, line in known[key].items()
-    }
-    found = []
-    for row in json.loads(LATENCY.read_text(encoding="utf-8"))["rows"]:
-        model, runtime = row["entry"]["source"], row["entry"]["runtime"]
-        if model in MODELS and row["batch_size"] == 1:
-            answers = right[model, "torch fp32" if runtime == "torch" else "openvino-int8"]
-            lost = 100 * (answers - right["baseline", "torch fp32"])
-            low, high = bootstrap_interval(np.mean, lost)
-            label = f"{100 * MODELS[model][0]:.0f} %" if MODELS[model][0] else "dense"
-            found.append(Point(RUNTIMES[runtime], label, row["speedup"], float(lost.mean()), low, high))
-    return sorted(found, key=lambda point: point.speedup)
-
-
-def marathi() -> list[Point]:
-    """Return the points of MahaNews headlines: pruned with a teacher, with paired intervals over test rows."""
-    rows = json.loads(SWEEP.read_text(encoding="utf-8"))["rows"]
-    found = []
-    for row in rows:
-        asked = row["settings"]
-        dense = row["name"] == "baseline"
-        if row["runtime"] in RUNTIMES and (
-            dense or (asked["teacher"], asked["precision"]) == ("KD", "fp32") and row["sparsity"]
-        ):
-            change, low, high = (
-                100 * (row[name] or 0.0) for name in ("difference", "difference_low", "difference_high")
-            )
-            label = "dense" if dense else f"{100 * row['sparsity']:.0f} %"
-            found.append(Point(RUNTIMES[row["runtime"]], label, row["speedup"]["1 x 64"], change, low, high))
-    return sorted(found, key=lambda point: point.speedup)
-
-
 def panels() -> dict[str, list[Point]]:
-    """Return the points by the title of their panel."""
+    """Return the points by the title of their panel: the first two tasks of the table at the top of recipes/README.md."""
     return {
-        "English: SST-2, all-MiniLM-L6-v2, 1 x 32 tokens": english(),
-        "Marathi: MahaNews headlines, 1 x 64 tokens": marathi(),
+        title.replace("; ", ", "): sorted(map(_point, outcomes), key=lambda point: point.speedup)
+        for title, outcomes in islice(overview.panels().items(), 2)
     }
+
+
+def _point(one: overview.Outcome) -> Point:
+    label = f"{100 * one.gone:.0f} %" if one.gone else "dense"
+    lost = (100 * value for value in (one.change, one.low, one.high))
+    return Point(RUNTIMES[one.runtime], label, one.speedup[SHAPE], *lost)
 
 
 def digest() -> str:
@@ -182,7 +142,7 @@ def _panel(ax, title: str, points: list[Point], ink: str, faint: str, colours: d
     ax.set_xticks([], minor=True)
     ax.set_xlim(0.85, 24)
     ax.set_ylim(-2.6, 1.6)
-    ax.set_xlabel("speed-up on a processor, one text per call")
+    ax.set_xlabel("speed-up on a processor, one text of 32 tokens per call")
     ax.grid(color=faint, linewidth=0.6, zorder=0)
     ax.spines[["top", "right"]].set_visible(False)
 

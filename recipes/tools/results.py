@@ -1,4 +1,5 @@
-"""Keep results of finished runs and sweeps, and write the tables of recipes/README.md and the picture from them.
+"""Keep results of finished runs and sweeps, and write the tables of recipes/README.md, of results/README.md below it, and
+the picture from them.
 
 `add` copies the report of a run to recipes/results/ (with --full to recipes/results/full/), `add-sweep` the result of a
 sweep to recipes/results/sweeps/. `write` rewrites the tables and the picture, `check` fails if they differ from the result files.
@@ -14,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from recipes.tools import open_question, picture, run_tables, sweep_tables
+from recipes.tools import open_question, overview, picture, run_tables, sweep_tables
 from recipes.tools.markdown import NOT_RUN, replace_part, table, times
 from recipes.tools.run_tables import compressed_of, difference_of, mean_difference
 from recipes.tools.sweep_tables import FULL, SMALL, scale_of
@@ -25,6 +26,10 @@ from trainer_ext.sweep.results import SweepResult
 
 HERE = Path(__file__).parents[1]  # recipes/
 README, FILES = HERE / "README.md", HERE / "results"
+IN_SHORT, IN_FULL = (
+    ("overview", "scales", "question"),
+    ("results", "sweeps"),
+)  # parts of README.md, of results/README.md
 SWEEPS = "sweeps"  # folder in FILES
 # Results that are kept under another name than that of the recipe.
 KEPT_AS = {
@@ -36,11 +41,12 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pret
 
 
 def parts() -> dict[str, str]:
-    """Return the generated parts of the page by the name of their markers."""
+    """Return the generated parts of the pages by the name of their markers."""
     small, full = _reports(FILES), _reports(FILES / FULL)
     sweeps = sweep_tables.load_all(FILES / SWEEPS)
     runs = small | {f"full/{name}": result for name, result in full.items()}
     return {
+        "overview": overview.section(),
         "scales": scales(recipe_files(), small, full, sweeps),
         "question": open_question.section(sweeps),
         "sweeps": sweep_tables.tables(sweeps),
@@ -53,16 +59,19 @@ def recipe_files() -> list[Path]:
     return [*HERE.glob("*.yaml"), HERE / "quickstart" / "quickstart.yaml"]
 
 
-def page() -> str:
-    """Return recipes/README.md with its parts generated from the result files.
+def pages() -> dict[Path, str]:
+    """Return recipes/README.md and results/README.md with their parts generated from the result files.
 
     Raises:
         ValueError: The markers of a part are missing.
     """
-    text = README.read_text(encoding="utf-8")
-    for name, part in parts().items():
-        text = replace_part(text, name, part)
-    return text
+    made, found = parts(), {}
+    for path, names in ((README, IN_SHORT), (FILES / "README.md", IN_FULL)):
+        text = path.read_text(encoding="utf-8")
+        for name in names:
+            text = replace_part(text, name, made[name])
+        found[path] = text
+    return found
 
 
 def scales(
@@ -143,16 +152,18 @@ def add_sweep(
 @app.command()
 def write() -> None:
     """Rewrite the generated tables and the picture from the result files."""
-    README.write_text(page(), encoding="utf-8")
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
     picture.write()
 
 
 @app.command()
 def check() -> None:
     """Exit with status 1 if the generated tables or the picture differ from the result files."""
-    if README.read_text(encoding="utf-8") != page():
-        typer.echo("recipes/README.md differs from the result files; run `make results`.", err=True)
-        raise typer.Exit(1)
+    for path, text in pages().items():
+        if path.read_text(encoding="utf-8") != text:
+            typer.echo(f"{path} differs from the result files; run `make results`.", err=True)
+            raise typer.Exit(1)
     if picture.stale():
         typer.echo(f"{', '.join(picture.stale())} differs from the result files; run `make results`.", err=True)
         raise typer.Exit(1)

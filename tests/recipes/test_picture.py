@@ -1,10 +1,11 @@
 """The picture of the README is drawn from the result files, and a stale one is found."""
 
 import json
+import shutil
 
 import pytest
 
-from recipes.tools import picture
+from recipes.tools import overview, picture
 from tests.helpers.resulting import run
 
 
@@ -15,29 +16,26 @@ def test_the_picture_is_what_the_files_give():
     assert all(file.stat().st_size < 150_000 for file in files)
 
 
-def test_the_points_are_those_of_the_files():
-    row = next(
-        row
-        for row in json.loads(picture.SWEEP.read_text(encoding="utf-8"))["rows"]
-        if row["settings"].get("teacher") == "KD"
-        and row["settings"]["precision"] == "fp32"
-        and row["sparsity"] == 0.5
-        and row["runtime"] == "openvino"
-    )
-    (point,) = [point for point in picture.marathi() if point.label == "50 %" and point.runtime == "OpenVINO int8"]
-    assert point.speedup == row["speedup"]["1 x 64"]
-    assert (point.change, point.low) == pytest.approx((100 * row["difference"], 100 * row["difference_low"]))
-    assert {point.label for point in picture.english()} == {"dense", "50 %", "75 %", "85 %"}
-    assert all(point.low <= point.change <= point.high for points in picture.panels().values() for point in points)
+def test_the_points_are_those_of_the_table():
+    panels = picture.panels()
+    assert len(panels) == 2, "two fit side by side"
+    for title, outcomes in list(overview.panels().items())[:2]:
+        points = panels[title.replace("; ", ", ")]
+        assert [point.speedup for point in points] == sorted(one.speedup["1 x 32"] for one in outcomes)
+        assert {point.label for point in points} >= {"dense", "50 %", "75 %"}
+        half = next(one for one in outcomes if (one.runtime, one.gone) == (overview.EXPORT, 0.5))
+        (point,) = [point for point in points if (point.label, point.runtime) == ("50 %", "OpenVINO int8")]
+        assert (point.change, point.low) == pytest.approx((100 * half.change, 100 * half.low))
+        assert all(point.low <= point.change <= point.high for point in points)
 
 
 def test_another_number_makes_it_stale_until_it_is_drawn_again(copies, monkeypatch):
-    other = copies / "sweep.json"
-    text = picture.SWEEP.read_text(encoding="utf-8")
-    found = json.loads(text)
-    next(row for row in found["rows"] if row["runtime"] == "openvino")["speedup"]["1 x 64"] += 1
+    folder = shutil.copytree(overview.BENCHMARKS, copies / "benchmarks")
+    other = folder / "one_shot_sst2_latency.json"
+    found = json.loads(other.read_text(encoding="utf-8"))
+    next(row for row in found["rows"] if row["entry"]["runtime"] == "openvino")["speedup"] += 1
     other.write_text(json.dumps(found), encoding="utf-8")
-    monkeypatch.setattr(picture, "SWEEP", other)
+    monkeypatch.setattr(overview, "BENCHMARKS", folder)
     assert picture.stale() == ["frontier-light.svg", "frontier-dark.svg"]
     done = run("check")
     assert (done.exit_code, "make results" in done.output) == (1, True)

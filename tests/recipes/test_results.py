@@ -1,4 +1,4 @@
-"""The tables in recipes/README.md are generated from the result files, and changes by hand are found."""
+"""The tables in recipes/README.md and recipes/results/README.md are generated from the result files, and changes by hand are found."""
 
 import math
 from dataclasses import replace
@@ -11,18 +11,20 @@ from trainer_ext import report
 
 
 def test_the_page_is_what_the_files_give():
-    assert results.page() == results.README.read_text(encoding="utf-8"), "run `make results`"
+    for path, text in results.pages().items():
+        assert text == path.read_text(encoding="utf-8"), "run `make results`"
 
 
 def test_a_number_typed_by_hand_is_noticed_and_written_over(copies):
     assert run("check").exit_code == 0
-    text = results.README.read_text(encoding="utf-8")
     first = next(path for path in results.FILES.glob("*.json"))
-    rows = report.load(first).quality.rows
-    results.README.write_text(text.replace(f"{rows:,}", f"{rows + 1:,}"), encoding="utf-8")
-    assert run("check").exit_code == 1
-    assert run("write").exit_code == 0
-    assert results.README.read_text(encoding="utf-8") == text
+    numbers = {results.README: "489 rows", results.FILES / "README.md": f"{report.load(first).quality.rows:,}"}
+    for path, number in numbers.items():
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(number, f"1{number}"), encoding="utf-8")
+        assert run("check").exit_code == 1
+        assert run("write").exit_code == 0
+        assert path.read_text(encoding="utf-8") == text
 
 
 def test_a_run_is_added_under_its_name(copies):
@@ -31,13 +33,13 @@ def test_a_run_is_added_under_its_name(copies):
     folder.mkdir()
     (folder / report.FILE_NAME).write_bytes(source.read_bytes())
     assert run("add", folder, "another").exit_code == 0
-    assert "`another`" in results.README.read_text(encoding="utf-8")
+    assert "`another`" in (results.FILES / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_page_without_markers_is_refused(copies):
     results.README.write_text("no table here", encoding="utf-8")
     with pytest.raises(ValueError, match="the table goes between them"):
-        results.page()
+        results.pages()
 
 
 def test_runs_of_one_recipe_with_several_seeds_share_a_row():

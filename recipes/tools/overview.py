@@ -1,0 +1,166 @@
+"""The table at the top of recipes/README.md: what one would deploy, task by task, from the result files.
+
+Each row is a model as an OpenVINO int8 file beside the dense model in PyTorch fp32: accuracy on the same test rows, the size
+of both files, and the ratio of their times on a processor.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recipes.tools.markdown import difference, number, table, times
+from trainer_ext.sweep.output import read_sweep_json
+from trainer_ext.sweep.results import SweepRow
+from trainer_ext.tasks.intervals import bootstrap_interval
+
+RECIPES = Path(__file__).parents[1]
+BENCHMARKS = RECIPES / "benchmarks/results"
+E5 = RECIPES / "results/sweeps/mahanews_e5_sizes@small.json"
+SHAPES = ("1 x 32", "32 x 32")
+DENSE, EXPORT = "torch fp32", "openvino-int8"
+RUNTIMES = {"torch": DENSE, "openvino": EXPORT}
+TIMED = 17  # seed of the models that were timed
+# By the folder of a timed model: share of the encoder that is gone, and epochs of training after it.
+MODELS = {"baseline": (0.0, 0.0), "0.5-0": (0.5, 0.0), "0.75-2": (0.75, 2.0), "0.85-2": (0.85, 2.0)}
+EPOCHS = 4.0  # of the training after pruning in recipes/mahanews_e5.yaml
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One model in one runtime, beside the dense model in PyTorch fp32.
+
+    Attributes:
+        runtime: `DENSE` or `EXPORT`.
+        gone: share of the encoder's weights that was removed.
+        epochs: of training after that.
+        seeds: number of trainings that the accuracy is the mean of.
+        rows: of the test file.
+        dense: accuracy of the dense model, as a fraction.
+        change: accuracy minus that, with its 95 % interval `low`, `high`: paired over rows, the mean of the seeds.
+        dense_bytes: of the dense model's weights.
+        bytes: of the file.
+        speedup: by shape, texts x tokens.
+    """
+
+    runtime: str
+    gone: float
+    epochs: float
+    seeds: int
+    rows: int
+    dense: float
+    change: float
+    low: float
+    high: float
+    dense_bytes: int
+    bytes: int
+    speedup: dict[str, float]
+
+
+def english(task: str) -> list[Outcome]:
+    """Return the models of a task that were pruned by second order and timed.
+
+    Args:
+        task: `trec6` or `sst2`.
+    """
+    results = _read(BENCHMARKS / f"one_shot_{task}.json")["results"]
+    latency = _read(BENCHMARKS / f"one_shot_{task}_latency.json")["rows"]
+    found = []
+    for folder, (gone, epochs) in MODELS.items():
+        runs = {one["seed"]: one for one in results if (one["sparsity"], one["epochs"]) == (gone, epochs)}
+        dense = {one["seed"]: one for one in results if not one["sparsity"] and one["seed"] in runs}
+        right = [_right(dense[seed], DENSE) for seed in runs]
+        for runtime, name in RUNTIMES.items():
+            rows = [row for row in latency if (row["entry"]["source"], row["entry"]["runtime"]) == (folder, runtime)]
+            speedup = {f"{row['batch_size']} x {row['sequence_length']}": row["speedup"] for row in rows}
+            if not speedup:
+                continue
+            changes = np.mean([_right(runs[s], name) - _right(dense[s], DENSE) for s in runs], axis=0)
+            low, high = bootstrap_interval(np.mean, changes)
+            sizes = [one[TIMED]["bytes"] for one in (dense, runs)]
+            found.append(
+                Outcome(
+                    *(name, gone, epochs, len(runs), len(changes), float(np.mean(right))),
+                    *(float(changes.mean()), low, high, sizes[0][DENSE], sizes[1][name], speedup),
+                )
+            )
+    return found
+
+
+def marathi() -> list[Outcome]:
+    """Return the sizes of multilingual-e5-small on MahaNews headlines; none if they were not run."""
+    if not E5.is_file():
+        return []
+    result = read_sweep_json(E5)
+    whole = next(row for row in result.rows if row.is_baseline)
+    groups: dict[tuple[str, str], list[SweepRow]] = {}
+    for row in result.rows:
+        if row.value is not None:
+            groups.setdefault((row.settings.get("encoder", ""), row.runtime), []).append(row)
+    return [_mean(rows, whole) for rows in groups.values()]
+
+
+def _mean(rows: Sequence[SweepRow], whole: SweepRow) -> Outcome:
+    """Return the mean of models that differ by the seed; of their intervals the mean of either end."""
+
+    def mean(value: Callable[[SweepRow], float | None]) -> float:
+        return statistics.fmean(value(row) or 0.0 for row in rows)  # the baseline has no difference
+
+    speedup = {shape: mean(lambda row, shape=shape: row.speedup[shape]) for shape in rows[0].speedup}  # type: ignore[misc]
+    return Outcome(
+        RUNTIMES[rows[0].runtime],
+        round(mean(lambda row: row.sparsity), 2),
+        EPOCHS if rows[0].sparsity else 0.0,
+        len(rows),
+        rows[0].rows or 0,
+        mean(lambda row: (row.value or 0.0) - (row.difference or 0.0)),
+        *(mean(lambda row, end=end: getattr(row, end)) for end in ("difference", "difference_low", "difference_high")),
+        whole.bytes or 0,
+        round(mean(lambda row: row.bytes)),
+        speedup,
+    )
+
+
+def panels() -> dict[str, list[Outcome]]:
+    """Return the outcomes by task and model; a task without results is left out."""
+    found = {
+        "MahaNews headlines, 12 topics; multilingual-e5-small": marathi(),
+        "SST-2 sentences; all-MiniLM-L6-v2": english("sst2"),
+        "TREC-6 questions; all-MiniLM-L6-v2": english("trec6"),
+    }
+    return {title: outcomes for title, outcomes in found.items() if outcomes}
+
+
+def section() -> str:
+    """Return the table: of each task the exported files."""
+    rows = []
+    for title, outcomes in panels().items():
+        for one in outcomes:
+            if one.runtime == EXPORT:
+                removed = f"{100 * one.gone:.0f} %" if one.gone else "nothing"
+                trained = f", {one.epochs:g} epochs" if one.epochs else ""
+                accuracy = number("accuracy", one.dense), number("accuracy", one.dense + one.change)
+                lost = difference("accuracy", one.change, one.low, one.high)
+                about = f"{one.rows:,} rows, {one.seeds} seed{'s' if one.seeds > 1 else ''}"
+                size = f"{one.dense_bytes / MIB:.1f} → {one.bytes / MIB:.1f}"
+                speeds = [times(one.speedup.get(shape)) for shape in SHAPES]
+                rows.append([title, f"{removed}{trained}", " → ".join(accuracy), lost, about, size, *speeds])
+                title = ""
+    heads = ("task; model", "encoder gone", "accuracy", "change [95 %]", "measured on", "MiB")
+    return table((*heads, *(shape.replace("x", "×") for shape in SHAPES)), rows)
+
+
+def _right(run: dict[str, Any], name: str) -> np.ndarray:
+    """Return 1 for each test row that a model has right, else 0."""
+    return np.array([letter == "1" for letter in run["correct"][name]], dtype=float)
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
