@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from tests.helpers.commands import recipe_fields, run_command, write_recipe, write_task
-from trainer_ext import report
+from trainer_ext import InputError, report
+from trainer_ext.pipeline.recipe import read_recipe
 from trainer_ext.sweep.output import read_sweep_json
+from trainer_ext.sweep.rivals import check_rivals
 from trainer_ext.sweep.storage import SweepDirectory
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # on a busy machine: its fixture starts two searches
@@ -120,16 +122,11 @@ def test_rivals_join_a_finished_search_without_another_run(found, recipe, monkey
 
 
 def test_rivals_are_refused_where_they_cannot_learn(recipe, tmp_path, monkeypatch, capsys):
-    words = (
-        "--smallest-within",
-        "1",
-        "--output_dir",
-        tmp_path / "out",
-        "--problem_type",
-        "multi_label_classification",
-        "--rivals",
-    )
+    task = ("--problem_type", "multi_label_classification")
+    words = ("--smallest-within", "1", "--output_dir", tmp_path / "out", *task, "--rivals")
     status, _, errors = run_command(monkeypatch, capsys, "sweep", recipe, *words)
     assert status == 2
     assert "--rivals: they learn one class per text" in " ".join(errors.split())
+    with pytest.raises(InputError, match="--rivals: they read one text per row, and this recipe has pairs"):
+        check_rivals(read_recipe(recipe, ["--text_pair_column", "question"]))
     assert not (tmp_path / "out").exists()

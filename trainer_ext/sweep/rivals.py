@@ -205,13 +205,15 @@ def check_rivals(recipe: Recipe) -> None:
     """Refuse a recipe that rivals cannot learn.
 
     Raises:
-        InputError: The task is not one class per text.
+        InputError: The task is not one class per text, or the texts are pairs.
     """
     task = task_of(recipe.data)
     if task.right != "accuracy":
         raise InputError(
             f"--rivals: they learn one class per text, and this recipe is for {task.title}; leave it out."
         )
+    if recipe.data.text_pair_column:
+        raise InputError("--rivals: they read one text per row, and this recipe has pairs; leave it out.")
 
 
 def compare_rivals(recipe: Recipe, baseline: Path) -> list[str]:
