@@ -146,10 +146,12 @@ def compare_in_steps(table: Examples, pair: Pair, args: DataArguments, *, name: 
     )
 
 
-def _encoded(side: Side, asked: Dataset, args: DataArguments) -> Dataset:
-    return Dataset.from_dict(
-        encode_texts(asked, side.tokenizer, replace(args, max_length=min(args.max_length, side.max_tokens)))
-    )
+def _encoded(side: Side, asked: Dataset, args: DataArguments) -> tuple[Dataset, np.ndarray]:
+    """Return the tokenized rows, the shortest first, so that few tokens are padding, and where each text is among them."""
+    args = replace(args, max_length=min(args.max_length, side.max_tokens))
+    encoded = Dataset.from_dict(encode_texts(asked, side.tokenizer, args))
+    order = np.argsort([len(ids) for ids in encoded["input_ids"]], kind="stable")
+    return encoded.select(order), np.argsort(order)
 
 
 def _of_file(
@@ -158,22 +160,22 @@ def _of_file(
     """Return the logits of an exported file for each text, in the order of `labels`."""
     side, rows = pair.compressed, []
     order = [side.labels.index(label) for label in labels]
-    encoded = _encoded(side, asked, args)
+    encoded, places = _encoded(side, asked, args)
     for start in range(0, len(encoded), BATCH_SIZE):
         some = encoded[start : start + BATCH_SIZE]
         rows += [*one.logits(dict(side.tokenizer.pad(some, return_tensors="np")))[:, order]]
         yield len(some["input_ids"])
-    return rows
+    return [rows[place] for place in places]
 
 
 def _logits(side: Side, asked: Dataset, labels: list[str], args: DataArguments) -> Generator[int, None, np.ndarray]:
     """Return logits [rows, labels] in the order of `labels`, which may differ from the model's own order."""
-    encoded, rows = _encoded(side, asked, args), []
+    (encoded, places), rows = _encoded(side, asked, args), []
     for start in range(0, len(encoded), BATCH_SIZE):
         some = encoded.select(range(start, min(start + BATCH_SIZE, len(encoded))))
         rows += predict(side.model, some, side.tokenizer, batch_size=BATCH_SIZE)
         yield len(some)
-    return np.stack(rows)[:, [side.labels.index(label) for label in labels]]
+    return np.stack(rows)[places][:, [side.labels.index(label) for label in labels]]
 
 
 def in_words(answers: np.ndarray, labels: Sequence[str]) -> list[str]:

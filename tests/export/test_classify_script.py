@@ -103,8 +103,47 @@ def test_the_class_of_each_text_and_its_probability(folder, without_torch, forma
         shares = output.logits.softmax(-1)[0]
         assert row == [text, NAMES[shares.argmax().item()], f"{shares.max():.4f}"]
     lines = (path / script).read_text(encoding="utf-8").split('"""')[2].splitlines()
-    assert sum(bool(line.strip() and not line.startswith("#")) for line in lines) <= 15
+    assert sum(bool(line.strip() and not line.startswith("#")) for line in lines) <= 20
     assert json.loads((path / format_ / "config.json").read_text(encoding="utf-8"))["max_length"] == 24
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("task", [TEXT, WORD], ids=["texts", "words"])
+def test_texts_of_similar_length_are_computed_together_in_the_order_given(folder, without_torch, task, side):
+    """100 texts of 1 to 8 words in any order: the answers are those of each text alone, and few tokens are padding."""
+    names = {index: f"tag {index}" for index in range(3)}
+    path, model, tokenizer = folder(task, **({"num_labels": 3, "id2label": names} if task is WORD else {}))
+    tokenizer.padding_side = side
+    tokenizer.save_pretrained(path)
+    export(path, ["onnx"])
+    script = path / "onnx" / "classify.py"
+    count = "import atexit\nsizes = []\natexit.register(lambda: print(f'tokens {sum(sizes)}'))\n"
+    text = script.read_text(encoding="utf-8")
+    spied = text.replace("import sys\n", f"import sys\n{count}").replace(
+        "    used = mask[rows].any(0)\n", "    used = mask[rows].any(0)\n    sizes.append(len(rows) * used.sum())\n"
+    )
+    assert spied.count("sizes") == 3
+    script.write_text(spied, encoding="utf-8")
+    draw = np.random.default_rng(0)
+    words = " ".join(TEXTS).replace(",", "").split()
+    texts = [" ".join(draw.choice(words, size)) for size in draw.permutation(np.arange(100) % 8 + 1)]
+    *rows, (computed,) = printed(without_torch(["onnxruntime", "tokenizers"], script, *texts))
+    lengths = [len(tokenizer(one, truncation=True)["input_ids"]) for one in texts]
+    assert sum(lengths) <= int(computed.split()[1]) < 1.25 * sum(lengths) < 0.85 * len(texts) * max(lengths)
+    if task is TEXT:
+        found = logits_of(model, tokenizer, texts, truncation=True)
+        expected = [[text, NAMES[one.logits.argmax().item()]] for text, one in zip(texts, found, strict=True)]
+        assert [row[:2] for row in rows] == expected
+        return
+    expected = []
+    for text in texts:
+        encoded = tokenizer(text.split(), is_split_into_words=True, truncation=True, return_tensors="pt")
+        with torch.inference_mode():
+            best = model(**encoded).logits[0].argmax(-1).tolist()
+        found = encoded.word_ids()
+        expected += [[word, names[best[found.index(i)]]] for i, word in enumerate(text.split()) if i in found]
+    assert rows == expected
 
 
 def test_a_long_text_is_truncated(folder, without_torch):

@@ -94,6 +94,18 @@ def test_a_batch_is_what_the_models_say(batch, pair):
     assert (batch.left_out, batch.repeated) == ({"stray header": 2}, 1)
 
 
+def test_texts_are_computed_by_length_and_answered_in_their_order(batch, pair, args, monkeypatch):
+    widths = []
+    monkeypatch.setattr(flips, "BATCH_SIZE", 2)
+    pair.baseline.model.register_forward_pre_hook(
+        lambda _, given, named: widths.append(named["input_ids"].shape[1]), with_kwargs=True
+    )
+    again = compare_texts(TABLE, pair, args, name="texts.csv")
+    assert widths == sorted(widths)
+    assert len(set(widths)) > 1
+    np.testing.assert_allclose(again.probabilities, batch.probabilities, atol=1e-5)
+
+
 def test_scores_are_those_of_the_package(batch):
     ids = {label: index for index, label in enumerate(LABELS)}
     answers = [[ids[one] for one in side] for side in (*batch.answers, batch.truths)]

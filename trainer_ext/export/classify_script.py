@@ -1,4 +1,4 @@
-"""Write what makes an export usable without torch and transformers: a script of fifteen lines, `classify.py`.
+"""Write what makes an export usable without torch and transformers: a script of twenty lines, `classify.py`.
 
 It reads two of the files beside it (`stock_files.py`): the tokenizer with its truncation and padding, and the names of the
 labels.
@@ -16,18 +16,21 @@ from .source import ExportSource
 from .stock_files import write_stock_files
 
 SCRIPT = "classify.py"
+ROWS = 32  # texts in a batch
 
 # How the script opens a file and computes logits, by suffix of the file.
 _RUNTIMES = {
     ".onnx": {
         "module": "onnxruntime",
-        "runtime": 'session = onnxruntime.InferenceSession(Path(__file__).with_name("{file}"))\n'
-        'logits = session.run(["logits"], {{part.name: columns[part.name] for part in session.get_inputs()}})[0]',
+        "opened": 'session = onnxruntime.InferenceSession(Path(__file__).with_name("{file}"))\n'
+        "names = [part.name for part in session.get_inputs()]",
+        "computed": 'session.run(["logits"], {name: columns[name][rows][:, used] for name in names})[0]',
     },
     ".xml": {
         "module": "openvino",
-        "runtime": 'model = openvino.compile_model(Path(__file__).with_name("{file}"), "CPU"{hint})\n'
-        "logits = model({{part.get_any_name(): columns[part.get_any_name()] for part in model.inputs}})[0]",
+        "opened": 'model = openvino.compile_model(Path(__file__).with_name("{file}"), "CPU"{hint})\n'
+        "names = [part.get_any_name() for part in model.inputs]",
+        "computed": "model({name: columns[name][rows][:, used] for name in names})[0]",
     },
 }
 
@@ -41,6 +44,8 @@ class _Answer:
     words: str = "TEXT ..."
     batch: str = "sys.argv[1:]"
     labels: bool = True
+    shape: str = "(len(mask), len(labels))"  # of the logits
+    place: str = "rows"  # of a batch in them
 
 
 _PAIRS = "list(zip(sys.argv[1::2], sys.argv[2::2]))"
@@ -61,6 +66,7 @@ for text, row in zip({batch}, odds / odds.sum(-1, keepdims=True)):
         """for text, row in zip({batch}, logits):
     print(text, f"{{row[0]:.4f}}", sep="\\t")""",
         labels=False,
+        shape="(len(mask), 1)",
     ),
     "token-classification": _Answer(
         "The tag of each word, that of its first piece; of words beyond the longest text there is none.",
@@ -68,6 +74,8 @@ for text, row in zip({batch}, odds / odds.sum(-1, keepdims=True)):
     first = dict(reversed([*zip(pieces.word_ids, rows)]))
     print(*(f"{{word}}\\t{{labels[str(first[i].argmax())]}}" for i, word in enumerate(text.split()) if i in first), sep="\\n")""",
         batch="[text.split() for text in sys.argv[1:]], is_pretokenized=True",
+        shape="(*mask.shape, len(labels))",
+        place="np.ix_(rows, used)",
     ),
     "question-answering": _Answer(
         "The answer to a question, a piece of the context; a long context is read as far as the model can.",
@@ -79,6 +87,8 @@ print(sys.argv[2][encoded[0].offsets[first][0] : encoded[0].offsets[last][1]])""
         words="QUESTION CONTEXT",
         batch="[(sys.argv[1], sys.argv[2])]",
         labels=False,
+        shape="(*mask.shape, 2)",
+        place="np.ix_(rows, used)",
     ),
 }
 
@@ -104,7 +114,11 @@ def script(source: ExportSource, file: Path) -> str:
         batch=batch,
         labels=answer.labels,
         module=runtime["module"],
-        runtime=runtime["runtime"].format(file=file.name, hint=hint),
+        shape=answer.shape,
+        place=answer.place,
+        rows=ROWS,
+        opened=runtime["opened"].format(file=file.name, hint=hint),
+        computed=runtime["computed"],
         answer=answer.code.format(batch=batch, longest=source.args.max_answer_length - 1),
     )
 
