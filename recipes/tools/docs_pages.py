@@ -39,6 +39,8 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "reference/report.md": docs_tables.report,
     "reference/messages.md": docs_messages.page,
 }
+# How GitHub marks a picture for one colour scheme, and how the site does.
+THEMED = {"#gh-light-mode-only": "#only-light", "#gh-dark-mode-only": "#only-dark"}
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -72,7 +74,7 @@ def _moved(source: str, site: str) -> str:
 
 def _link(found: re.Match[str], source: str, site: str) -> str:
     target = posixpath.normpath(posixpath.join(posixpath.dirname(source), found[1]))
-    anchor = found[2] or ""
+    anchor = THEMED.get(found[2], found[2] or "")
     inside = ELSEWHERE.get(target) or (target.removeprefix("docs/") if target.startswith("docs/") else None)
     if inside is None:
         return "](DEAD)"

@@ -89,4 +89,5 @@ def test_a_page_from_elsewhere_keeps_its_links_within_the_site():
     moved = docs_pages._moved("recipes/README.md", "results/recipes.md")
     assert "](benchmarks.md#outcomes)" in moved
     assert "](quickstart_data.md)" in moved
+    assert "](../pictures/frontier-dark.svg#only-dark)" in moved
     assert "quickstart.yaml)" not in moved
