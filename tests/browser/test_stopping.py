@@ -43,7 +43,9 @@ def test_a_long_batch_stops_and_frees_the_models(chromium, tiny_model, cut, tmp_
         open_tab(page, "batch")
         stop = page.get_by_role("button", name="Stop", exact=True)
         assert not stop.is_visible()
-        page.locator("[role=tabpanel]:visible textarea").first.fill("\n".join(MARATHI[:5] * 1_000))
+        file = {"name": "texts.txt", "mimeType": "text/plain", "buffer": "\n".join(MARATHI[:5] * 1_000).encode()}
+        page.locator("[role=tabpanel]:visible input[type=file]").set_input_files(file)
+        settle(page)
         page.locator("button.primary:visible").click()
         page.wait_for_function("(document.querySelector('#batch-status progress')?.value ?? 0) > 0")
         stop.click()
@@ -54,6 +56,8 @@ def test_a_long_batch_stops_and_frees_the_models(chromium, tiny_model, cut, tmp_
         assert not stop.is_visible()
         assert "Stopped" in page.locator("#batch-status").inner_text()
         assert page.locator("#batch-matrix button").count() == 0
+        page.locator("[role=tabpanel]:visible button[aria-label=Clear]").first.click()
+        settle(page)
         page.locator("[role=tabpanel]:visible textarea").first.fill("\n".join(MARATHI[:2]))
         press_main_button(page, "#batch-matrix")
         numbers = page.locator("#batch-matrix button").all_inner_texts()
