@@ -39,4 +39,5 @@ def test_the_readme_shows_a_small_picture_for_each_scheme():
     for scheme in shown:
         file = FOLDER / f"page-{scheme}.png"
         assert file.stat().st_size <= MOST_BYTES
-        assert Image.open(file).width <= 1280
+        with Image.open(file) as image:
+            assert image.width <= 1280
