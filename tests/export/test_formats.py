@@ -143,8 +143,9 @@ def test_a_file_with_other_logits_is_refused_and_not_kept(run, monkeypatch, caps
     assert files(run) == before
 
 
-def test_a_worse_int8_file_is_refused_unless_forced(run, monkeypatch, capsys):
-    """Negative control of the check in int8: the scales of the tables are random."""
+@pytest.fixture
+def random_scales(monkeypatch):
+    """Tables in int8 get random scales."""
 
     def garbage(table):
         rows, scales = quantise_rows(table)
@@ -152,6 +153,25 @@ def test_a_worse_int8_file_is_refused_unless_forced(run, monkeypatch, capsys):
 
     quantise_rows = onnx.quantise_rows
     monkeypatch.setattr(onnx, "quantise_rows", garbage)
+
+
+@pytest.fixture
+def no_repair(monkeypatch):
+    """Tables are int8 in every file, so that no repair can mend them."""
+    quantise_tables = onnx._quantise_tables
+    monkeypatch.setattr(onnx, "_quantise_tables", lambda library, graph, keep: quantise_tables(library, graph, ()))
+
+
+def test_bad_tables_of_a_run_stay_in_fp32(run, random_scales):
+    (row,) = export(run, ["onnx-int8"])
+    assert row.repair.plain_loss > 0.01
+    assert any("embeddings" in name for name in row.repair.kept_fp32)
+    assert row.difference.accuracy >= -0.01
+    assert report.load(run).exports == [row]
+
+
+def test_a_worse_int8_file_is_refused_unless_forced(run, random_scales, no_repair, monkeypatch, capsys):
+    """Negative control of the check in int8: the scales of the tables are random, and a repair cannot help."""
     before = files(run)
     status, _, err = run_command(monkeypatch, capsys, "export", run, "--format", "onnx-int8")
     assert status == 1
@@ -208,7 +228,7 @@ def test_calibration_batches_have_padding_and_no_test_texts(run, texts):
     ]
 
 
-def test_a_single_model_with_other_predictions_in_int8_is_refused(model, texts, monkeypatch):
+def test_a_single_model_with_other_predictions_in_int8_is_refused(model, texts, no_repair, monkeypatch):
     def opposite(table):
         rows, scales = quantise_rows(table)
         return -rows[::-1], scales

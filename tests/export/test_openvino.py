@@ -14,8 +14,8 @@ from transformers import AutoModelForQuestionAnswering
 
 from tests.helpers.exporting import HEADS, NEURONS, arrays, batches, difference, input_names
 from tests.helpers.masking import every_family
-from trainer_ext.export.openvino import quantise_openvino, quietly, write_openvino
-from trainer_ext.export.traceable import Traceable
+from trainer_ext.export.openvino import int8_nodes, quantise_openvino, quietly, write_openvino
+from trainer_ext.export.traceable import Traceable, belongs
 from trainer_ext.models import outputs
 from trainer_ext.models.runtimes import open_runtime
 from trainer_ext.utils.imports import require
@@ -58,6 +58,27 @@ def test_int8_is_close_and_a_quarter_of_the_size(tiny_model, cut, tmp_path, mode
     errors = np.concatenate([first - second for first, second in zip(expected, found, strict=True)])
     assert 0 < errors.std() <= 0.5 * np.concatenate(expected).std()
     assert small.with_suffix(".bin").stat().st_size < 0.4 * exact.with_suffix(".bin").stat().st_size
+
+
+@pytest.mark.slow
+def test_matrices_that_are_to_stay_in_fp32_are_not_quantized(tiny_model, tmp_path):
+    model, names = tiny_model("bert"), input_names("bert")
+    exact, file = tmp_path / "model.xml", tmp_path / "kept.xml"
+    write_openvino(Traceable(model, names), exact)
+    keep = ["bert.encoder.layer.1.output.dense", "bert.embeddings.word_embeddings"]
+    quantise_openvino(exact, file, [arrays(batch) for batch in batches(model)], keep)
+    nodes = int8_nodes(file)
+    quantised = {
+        operation.get_friendly_name(): operation.input_value(0).get_node().get_type_name() != "Constant"
+        if operation.get_type_name() == "Gather"
+        else operation.input_value(0).get_node().get_type_name() == "FakeQuantize"
+        for operation in require("openvino", extra="export").Core().read_model(file).get_ops()
+        if operation.get_friendly_name() in nodes
+    }
+    for layer, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear) or layer == keep[1]:
+            (found,) = [value for node, value in quantised.items() if belongs(node, [layer])]
+            assert found == (layer not in keep), layer
 
 
 @pytest.mark.parametrize(

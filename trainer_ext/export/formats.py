@@ -7,6 +7,7 @@ To add a format, add a row to `FORMATS`. Its `write` function belongs to the mod
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -29,9 +30,11 @@ from ..report.tables import findings
 from ..utils.files import scratch_in, writing_to
 from ..utils.imports import require
 from ..utils.progress import progress_bar
+from . import onnx, openvino
 from .classify_script import write_usage
 from .onnx import quantise_onnx, write_onnx
 from .openvino import quantise_openvino, quietly, write_openvino
+from .repair import LARGEST_SHARE, fewest, matrices, rank, relative_speed
 from .source import ExportSource, model_folder, open_source
 from .verify import Findings, answers_of, check_exact, check_quality, judged_rows, run_model
 
@@ -44,20 +47,22 @@ class Format:
         name: name on the command line and in reports.
         file: path below the folder of the model.
         needs: modules of optional packages.
-        write: `write(source, file, exact)` writes the model to `file`. Its argument `exact` is the
-            fp32 file to quantize, or `file` itself for an fp32 format.
+        write: `write(source, file, exact, keep)` writes the model to `file`. Its argument `exact` is the
+            fp32 file to quantize, or `file` itself for an fp32 format; `keep` names what stays in fp32.
         exact: name of the format that it is quantized from; None if it is exact itself.
         companions: suffixes of further files that belong to it.
         calibrated: whether quantization needs texts.
+        int8_nodes: names of the nodes of a file that are int8, from which those to keep in fp32 are chosen.
     """
 
     name: str
     file: str
     needs: tuple[str, ...]
-    write: Callable[[ExportSource, Path, Path], None]
+    write: Callable[[ExportSource, Path, Path, Sequence[str]], None]
     exact: str | None = None
     companions: tuple[str, ...] = ()
     calibrated: bool = False
+    int8_nodes: Callable[[Path], list[str]] = lambda file: []
 
     def files(self, folder: Path) -> list[Path]:
         """Return the files of the format below the folder of a model; the one to open is the last."""
@@ -72,33 +77,55 @@ FORMATS = {
             "onnx",
             "onnx/model.onnx",
             ("onnx", "onnxruntime"),
-            lambda source, file, _: write_onnx(source.traceable(), file),
+            lambda source, file, _, keep: write_onnx(source.traceable(), file),
         ),
         Format(
             "onnx-int8",
             "onnx/model_int8.onnx",
             ("onnx", "onnxruntime"),
-            lambda source, file, exact: quantise_onnx(exact, file),
+            lambda source, file, exact, keep: quantise_onnx(exact, file, keep),
             exact="onnx",
+            int8_nodes=onnx.int8_nodes,
         ),
         Format(
             "openvino",
             "openvino/openvino_model.xml",
             ("openvino",),
-            lambda source, file, _: write_openvino(source.traceable(), file),
+            lambda source, file, _, keep: write_openvino(source.traceable(), file),
             companions=(".bin",),
         ),
         Format(
             "openvino-int8",
             "openvino/openvino_model_int8.xml",
             ("openvino", "nncf"),
-            lambda source, file, exact: quantise_openvino(exact, file, source.calibration_batches()),
+            lambda source, file, exact, keep: quantise_openvino(exact, file, source.calibration_batches(), keep),
             exact="openvino",
             companions=(".bin",),
             calibrated=True,
+            int8_nodes=openvino.int8_nodes,
         ),
     )
 }
+
+
+def usable_formats(names: Sequence[str], option: str = "--format") -> list[Format]:
+    """Return the formats with these names.
+
+    Args:
+        names: names of `FORMATS`.
+        option: where they were given, for the error.
+
+    Raises:
+        InputError: A name is unknown or none is given, or a package that writes the format is not installed.
+    """
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown or not names:
+        raise InputError(f"{option} is {listed(unknown) or 'not given'}; it must be one of {listed(FORMATS)}.")
+    chosen = [row for name, row in FORMATS.items() if name in names]
+    with quietly():
+        for module in dict.fromkeys(module for row in chosen for module in row.needs):
+            require(module, extra="export")
+    return chosen
 
 
 def export(
@@ -133,17 +160,11 @@ def export(
         InputError: An argument is invalid; nothing is written.
         ExportRefused: A file does not predict as the model does. It is not kept; the files before it are.
     """
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown or not formats:
-        raise InputError(f"--format is {listed(unknown) or 'not given'}; it must be one of {listed(FORMATS)}.")
+    chosen = usable_formats(formats)
     if not 0 <= max_drop <= 1:
         raise InputError(f"--max-drop must be in [0, 1], a fraction (0.01 is one point); it is {max_drop}.")
     if calibration_rows < 1:
         raise InputError(f"--calibration-rows must be 1 or more; it is {calibration_rows}.")
-    chosen = [row for name, row in FORMATS.items() if name in formats]
-    with quietly():
-        for module in dict.fromkeys(module for row in chosen for module in row.needs):
-            require(module, extra="export")
     source = open_source(path, data_dir=data_dir, calibration=calibration, calibration_rows=calibration_rows)
     if any(row.exact for row in chosen) and not source.calibration:
         raise InputError(
@@ -171,26 +192,92 @@ def _export(
     for format_ in formats:
         bar = progress.add_task(f"{format_.name}: written", total=None)
         file = _write(source, format_, scratch)
-        runtime = open_runtime(file)
         progress.update(bar, description=f"{format_.name}: checked")
 
         advance = partial(progress.advance, bar)
+        repair = None
         if format_.exact:
             if expected is None:
                 expected = answers_of(source, judged_rows(source), run_model(source), on_rows=advance)
-            findings = check_quality(source, runtime, expected, max_drop=max_drop, on_rows=advance)
+            check = partial(_check_int8, source, expected=expected, max_drop=max_drop)
+            findings = check(file, on_rows=advance)
+            if not findings.holds and not force:
+                findings, repair = _repair(source, format_, scratch, findings, check, progress)
         else:
-            findings = check_exact(source, runtime, on_rows=advance)
-        del runtime  # it may keep the file open
+            findings = check_exact(source, open_runtime(file), on_rows=advance)
         if not findings.holds and not (force and format_.exact):
             raise ExportRefused(
                 f"{format_.name} is refused: {findings.reason}."
                 + (" Pass --force to keep it" if format_.exact else "")
                 + ("" if not format_.exact else ", or a larger --max-drop." if findings.quality else ".")
             )
-        rows.append(_keep(source, format_, scratch, findings))
+        rows.append(_keep(source, format_, scratch, findings, repair))
         progress.update(bar, total=findings.rows, completed=findings.rows)
     return rows
+
+
+def _check_int8(
+    source: ExportSource, file: Path, *, expected: list[np.ndarray], max_drop: float, on_rows: Callable[[int], None]
+) -> Findings:
+    return check_quality(source, open_runtime(file), expected, max_drop=max_drop, on_rows=on_rows)
+
+
+def _repair(
+    source: ExportSource,
+    format_: Format,
+    scratch: Path,
+    plain: Findings,
+    check: Callable[..., Findings],
+    progress: Progress,
+) -> tuple[Findings, report.Int8Repair | None]:
+    """Write the file again with as few matrices in fp32 as bring its loss within the bound.
+
+    Returns:
+        What the check of the last file found, and what it cost; if none passes, the plain file stays, with its findings and
+        the smallest loss in the reason.
+    """
+    name, files = format_.name, format_.files(scratch)
+    names = matrices(source.model, format_.int8_nodes(files[-1]))
+    bar = progress.add_task(f"{name} loses too much: matrices ranked", total=len(names))
+    ranked = rank(source, names, on_matrix=partial(progress.advance, bar))
+    found: dict[int, Findings] = {}
+
+    def folder(count: int) -> Path:
+        return scratch / f"{name}-{count}"
+
+    def holds(count: int) -> bool:
+        file = folder(count) / format_.file
+        file.parent.mkdir(parents=True)
+        bar = progress.add_task(f"{name} with {count} of {len(names)} in fp32: written", total=plain.rows)
+        with writing_to(scratch):
+            format_.write(source, file, scratch / FORMATS[format_.exact or name].file, ranked[:count])
+        progress.update(bar, description=f"{name} with {count} of {len(names)} in fp32: checked")
+        found[count] = check(file, on_rows=partial(progress.advance, bar))
+        if not found[count].holds:
+            shutil.rmtree(folder(count))
+        return found[count].holds
+
+    count = fewest(holds, int(LARGEST_SHARE * len(ranked)))
+    if count is None:
+        losses = {count: one.loss for count, one in found.items() if not math.isnan(one.loss)}
+        best = min(losses, key=losses.__getitem__, default=None)
+        ending = (
+            ""
+            if best is None
+            else f"; the least loss is {losses[best]:.4f}, with {best} of {len(names)} matrices in fp32"
+        )
+        return replace(plain, reason=plain.reason + ending), None
+    repaired = format_.files(folder(count))
+    repair = report.Int8Repair(
+        kept_fp32=ranked[:count],
+        matrices=len(names),
+        plain_bytes=sum(file.stat().st_size for file in files),
+        plain_loss=None if math.isnan(plain.loss) else plain.loss,
+        speed=relative_speed(source, open_runtime(files[-1]), open_runtime(repaired[-1])),
+    )
+    for mended, file in zip(repaired, files, strict=True):
+        mended.replace(file)
+    return found[count], repair
 
 
 def _write(source: ExportSource, format_: Format, scratch: Path) -> Path:
@@ -200,11 +287,13 @@ def _write(source: ExportSource, format_: Format, scratch: Path) -> Path:
         file.parent.mkdir(exist_ok=True)
         exact = _write(source, FORMATS[format_.exact], scratch) if format_.exact else file
         with writing_to(scratch):
-            format_.write(source, file, exact)
+            format_.write(source, file, exact, ())
     return file
 
 
-def _keep(source: ExportSource, format_: Format, scratch: Path, findings: Findings) -> report.Export:
+def _keep(
+    source: ExportSource, format_: Format, scratch: Path, findings: Findings, repair: report.Int8Repair | None
+) -> report.Export:
     """Move the files below the folder of the model, add tokenizer and script, and return the row of the report."""
     run, target = source.run, source.folder / format_.file
     copies = [part.with_name(f"{part.name}.kept") for part in format_.files(scratch)]
@@ -227,6 +316,7 @@ def _keep(source: ExportSource, format_: Format, scratch: Path, findings: Findin
         difference=findings.difference,
         agreement=findings.agreement,
         calibration_rows=len(source.calibration) if format_.calibrated else None,
+        repair=repair,
     )
     if run:
         numbers = report.load(run.root)
@@ -250,6 +340,9 @@ def export_table(path: str | Path, rows: Sequence[Export]) -> Table:
     """
     weights = weight_bytes(model_folder(path))
     caption = f"weights: {weights / 2**20:.1f} MiB in its folder; [low, high]: 95 % interval; same: equal predictions"
+    for row in rows:
+        if row.repair:
+            caption += f"\n{row.format} in fp32: {', '.join(row.repair.kept_fp32)}"
     result = Table(title=Text(f"{path}: exports"), title_justify="left", caption=Text(caption), caption_justify="left")
     for heading in HEADINGS:
         result.add_column(

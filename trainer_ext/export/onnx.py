@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import torch
 
 from ..errors import InputError
 from ..utils.imports import require
-from .traceable import Traceable
+from .traceable import Traceable, belongs
 
 OPSET = 17  # the first with LayerNormalization as one operator
 LARGEST = 2**31  # bytes of one ONNX file
 SMALLEST_TABLE = 1024  # numbers; quantizing smaller tables, such as a bias per head, saves nothing
+_INT8 = "_int8"  # end of the name of an int8 table
 
 
 def write_onnx(model: Traceable, file: Path) -> None:
@@ -50,7 +52,7 @@ def write_onnx(model: Traceable, file: Path) -> None:
         )
 
 
-def quantise_onnx(source: Path, target: Path) -> None:
+def quantise_onnx(source: Path, target: Path, keep: Sequence[str] = ()) -> None:
     """Quantize a file: weights to int8 per output channel, activations to uint8 at run time, embedding tables per row.
 
     Weights use 7 bits: processors without VNNI add pairs of products in 16 bits, which would overflow with 8.
@@ -58,6 +60,7 @@ def quantise_onnx(source: Path, target: Path) -> None:
     Args:
         source: a file from `write_onnx`.
         target: the file to write.
+        keep: names of modules of the model whose matrices and tables stay in fp32.
 
     Raises:
         InputError: `onnx` or `onnxruntime` is not installed.
@@ -73,21 +76,34 @@ def quantise_onnx(source: Path, target: Path) -> None:
             simple,
             part,
             op_types_to_quantize=["MatMul"],
+            nodes_to_exclude=_kept_nodes(onnx, simple, keep),
             per_channel=True,
             reduce_range=True,
             weight_type=quantization.QuantType.QInt8,
         )
         model = onnx.load(part)
-    _quantise_tables(onnx, model.graph)
+    _quantise_tables(onnx, model.graph, keep)
     onnx.save(model, target)
 
 
-def _quantise_tables(onnx, graph) -> None:
+def int8_nodes(file: Path) -> list[str]:
+    """Return the names of the int8 products and tables of a file from `quantise_onnx`."""
+    graph = require("onnx", extra="export").load(file).graph
+    products = [node.name for node in graph.node if node.op_type == "MatMulInteger"]
+    return products + [tensor.name.removesuffix(_INT8) for tensor in graph.initializer if tensor.name.endswith(_INT8)]
+
+
+def _kept_nodes(onnx, file: Path, keep: Sequence[str]) -> list[str]:
+    nodes = onnx.load(file).graph.node if keep else ()
+    return [node.name for node in nodes if node.op_type == "MatMul" and belongs(node.name, keep)]
+
+
+def _quantise_tables(onnx, graph, keep: Sequence[str]) -> None:
     """Replace each lookup in an fp32 table by one in an int8 table, multiplied by the scale of the row."""
     tables = {
         tensor.name: onnx.numpy_helper.to_array(tensor)
         for tensor in graph.initializer
-        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2 and not belongs(tensor.name, keep)
     }
     readers = {name: [node for node in graph.node if name in node.input] for name in tables}
     quantised: set[str] = set()
@@ -100,14 +116,14 @@ def _quantise_tables(onnx, graph) -> None:
             continue
         if name not in quantised:
             rows, scales = quantise_rows(table)
-            graph.initializer.append(onnx.numpy_helper.from_array(rows, f"{name}_int8"))
+            graph.initializer.append(onnx.numpy_helper.from_array(rows, f"{name}{_INT8}"))
             graph.initializer.append(onnx.numpy_helper.from_array(scales, f"{name}_scale"))
             quantised.add(name)
         ids, found = node.input[1], node.output[0]
         make = onnx.helper.make_node
         nodes += [
-            make("Gather", [f"{name}_int8", ids], [f"{found}_int8"], axis=0),
-            make("Cast", [f"{found}_int8"], [f"{found}_float"], to=onnx.TensorProto.FLOAT),
+            make("Gather", [f"{name}{_INT8}", ids], [f"{found}{_INT8}"], axis=0),
+            make("Cast", [f"{found}{_INT8}"], [f"{found}_float"], to=onnx.TensorProto.FLOAT),
             make("Gather", [f"{name}_scale", ids], [f"{found}_scale"], axis=0),
             make("Mul", [f"{found}_float", f"{found}_scale"], [found]),
         ]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..utils.imports import no_calls_home, require
-from .traceable import Traceable
+from .traceable import Traceable, belongs
 
 
 def write_openvino(model: Traceable, file: Path) -> None:
@@ -36,7 +36,9 @@ def write_openvino(model: Traceable, file: Path) -> None:
         ov.save_model(converted, file, compress_to_fp16=False)
 
 
-def quantise_openvino(source: Path, target: Path, texts: Sequence[dict[str, np.ndarray]]) -> None:
+def quantise_openvino(
+    source: Path, target: Path, texts: Sequence[dict[str, np.ndarray]], keep: Sequence[str] = ()
+) -> None:
     """Quantize a file: weights, activations and embeddings to int8 with fixed scales.
 
     Args:
@@ -44,6 +46,7 @@ def quantise_openvino(source: Path, target: Path, texts: Sequence[dict[str, np.n
         target: the file to write.
         texts: typical batches, `[rows, length]` per input, to find the range of activations. Some must have padding,
             otherwise the int8 model attends to padding.
+        keep: names of modules of the model whose matrices and tables stay in fp32.
 
     Raises:
         InputError: `openvino` or `nncf` is not installed.
@@ -59,8 +62,19 @@ def quantise_openvino(source: Path, target: Path, texts: Sequence[dict[str, np.n
             nncf.Dataset([{name: text[name] for name in names} for text in texts]),
             model_type=nncf.ModelType.TRANSFORMER,
             subset_size=len(texts),
+            ignored_scope=nncf.IgnoredScope(names=[name for name in _products(model) if belongs(name, keep)]),
         )
         ov.save_model(quantised, target, compress_to_fp16=False)
+
+
+def int8_nodes(file: Path) -> list[str]:
+    """Return the names of the products and lookups of a file from `quantise_openvino`."""
+    with quietly():
+        return _products(require("openvino", extra="export").Core().read_model(file))
+
+
+def _products(model) -> list[str]:
+    return [op.get_friendly_name() for op in model.get_ops() if op.get_type_name() in ("MatMul", "Gather")]
 
 
 @contextlib.contextmanager

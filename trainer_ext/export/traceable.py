@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -65,3 +66,15 @@ def input_names(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> t
     """Return the inputs that the tokenizer makes and the model reads, such as `input_ids` and `attention_mask`."""
     read = inspect.signature(model.forward).parameters
     return tuple(name for name in tokenizer.model_input_names if name in read)
+
+
+def belongs(node: str, modules: Iterable[str]) -> bool:
+    """Return whether a node of an exported graph is part of one of some modules of the model.
+
+    Args:
+        node: its name, such as `/model/bert/pooler/dense/MatMul` in ONNX, `__module.model.bert.pooler.dense/aten::linear/MatMul`
+            in OpenVINO, or the name of its weight.
+        modules: names such as `bert.pooler.dense`.
+    """
+    path = node.removeprefix("__module.").replace("/", ".").strip(".") + "."
+    return any(path.startswith(f"model.{name}.") for name in modules)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,7 @@ class Findings:
         quality: metrics of the file.
         difference: of the main metric of the file from that of the model.
         agreement: fraction of equal predictions.
+        loss: of the main metric, or the fraction of other predictions; NaN if neither is known.
     """
 
     holds: bool
@@ -49,6 +50,7 @@ class Findings:
     quality: Scores | None = None
     difference: Difference | None = None
     agreement: float | None = None
+    loss: float = math.nan
 
 
 @outputs.full_precision()
@@ -65,7 +67,7 @@ def check_exact(source: ExportSource, runtime: Runtime, *, on_rows: Callable[[in
     if source.encoded:
         split, encoded = next(iter(source.encoded.tests.items()))
         spread = np.linspace(0, len(encoded) - 1, min(EXACT_ROWS, len(encoded))).astype(int)
-        batches = list(_batches(source, encoded.select(spread)))
+        batches = list(batches_of(source, encoded.select(spread)))
     else:
         shapes = ((1, 7), (4, 12), (BATCH, 32))
         batches = [outputs.synthetic_batch(source.model, rows=r, length=n, seed=r) for r, n in shapes]
@@ -121,12 +123,15 @@ def check_quality(
         quality=result.compressed,
         difference=result.difference,
         agreement=result.agreement,
+        loss=drop,
     )
 
 
 def _by_agreement(agreement: float | None, rows: int, split: str | None = None) -> Findings:
     reason = f"the fraction of predictions equal to those of the model is {agreement}, below {LEAST_AGREEMENT}"
-    return Findings(agreement is None or agreement >= LEAST_AGREEMENT, reason, rows, split, agreement=agreement)
+    loss = math.nan if agreement is None else 1 - agreement
+    holds = agreement is None or agreement >= LEAST_AGREEMENT
+    return Findings(holds, reason, rows, split, agreement=agreement, loss=loss)
 
 
 def judged_rows(source: ExportSource):
@@ -146,7 +151,7 @@ def answers_of(source: ExportSource, encoded, run: Callable, *, on_rows: Callabl
         on_rows: called with the number of rows after each batch.
     """
     found: list[np.ndarray] = []
-    for batch in _batches(source, encoded):
+    for batch in batches_of(source, encoded):
         rows = run({name: value.numpy() for name, value in batch.items()})
         found += list(rows)
         on_rows(len(rows))
@@ -162,7 +167,13 @@ def run_model(source: ExportSource) -> Callable:
     return run
 
 
-def _batches(source: ExportSource, encoded):
+def batches_of(source: ExportSource, encoded) -> Iterator[dict[str, torch.Tensor]]:
+    """Return tokenized rows in batches, padded to the longest of each.
+
+    Args:
+        source: the exported model.
+        encoded: tokenized rows.
+    """
     collate = DataCollatorWithPadding(source.tokenizer)
     for start in range(0, len(encoded), BATCH):
         rows = [encoded[index] for index in range(start, min(start + BATCH, len(encoded)))]
