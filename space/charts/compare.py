@@ -252,14 +252,16 @@ _ANSWER = """import torch
 
 tokenizer = AutoTokenizer.from_pretrained({model!r})
 model = AutoModelForQuestionAnswering.from_pretrained({model!r}).eval()
-inputs = tokenizer({text!r}, {second!r}, truncation="only_second", return_tensors="pt")
+context = {second!r}
+inputs = tokenizer({text!r}, context, truncation="only_second", return_offsets_mapping=True, return_tensors="pt")
+places = inputs.pop("offset_mapping")[0]
 with torch.inference_mode():
     output = model(**inputs)
 allowed = torch.tensor([part == 1 for part in inputs.sequence_ids(0)])  # the context
 start, end = (logits[0].where(allowed, -torch.inf) for logits in (output.start_logits, output.end_logits))
 spans = torch.ones(len(start), len(start)).triu().tril(29).bool()  # of 30 tokens at most
 first, last = divmod(int((start[:, None] + end).where(spans, -torch.inf).argmax()), len(start))
-print(tokenizer.decode(inputs["input_ids"][0, first : last + 1]))
+print(context[places[first][0] : places[last][1]])
 """
 # By the task: what to import, and how to ask the model; `asked` is one text, or two by name.
 _PYTHON = {

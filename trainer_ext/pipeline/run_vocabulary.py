@@ -33,6 +33,7 @@ from .recipe import Recipe
 
 logger = logging.getLogger(__name__)
 _FILE = "vocabulary.json"
+Order = Literal["before", "after"]
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,13 @@ def open_vocabulary(
     numbers = report.Vocabulary(report.Pair(len(tokenizer), len(trimmed.tokenizer)), held_out_texts=0)
     if held_out:
         numbers = measure_vocabulary(tokenizer, trimmed.tokenizer, held_out)
-    when = recipe.vocabulary.vocab_when or (AFTER if run.baseline.is_dir() else _default_order(recipe, model, trimmed))
+    asked = cast("Order | None", recipe.vocabulary.vocab_when)
+    when = asked or (AFTER if run.baseline.is_dir() else _default_order(recipe, model, trimmed))
     numbers = replace(numbers, corpus_texts=len(texts), trimmed=when)
     return RunVocabulary(trimmed, numbers, count_parameters(model) if when == BEFORE else None)
 
 
-def _default_order(recipe: Recipe, model, trimmed: Trimmed) -> Literal["before", "after"]:
+def _default_order(recipe: Recipe, model, trimmed: Trimmed) -> Order:
     """Return "before" if the run fine-tunes a model of which more than half are embeddings that go."""
     rows, width = model.get_input_embeddings().weight.shape
     gone = width * (rows - len(trimmed.kept_ids))

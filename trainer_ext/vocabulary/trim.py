@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from tokenizers import Tokenizer
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 
 AUTO = "auto"
-BEFORE, AFTER = "before", "after"
+BEFORE: Literal["before"] = "before"
+AFTER: Literal["after"] = "after"
 _PLAIN = {"add_special_tokens": False, "verbose": False}  # and not truncated
 
 
