@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def used_in(process: int) -> float:
 
 
 def test_a_long_batch_stops_and_frees_the_models(chromium, tiny_model, cut, tmp_path):
-    run = write_pair(tmp_path / "run", tiny_model, cut)
+    run = write_pair(tmp_path / "run", partial(tiny_model, intermediate_size=8192), cut)  # wide, so that it takes long
     command = [sys.executable, str(space_folder() / "app.py"), str(run)]
     variables = environment(PYTHONPATH=str(space_folder().parent))
     with page_process.started(command, cwd=tmp_path, environment=variables) as (address, process):
@@ -43,12 +44,15 @@ def test_a_long_batch_stops_and_frees_the_models(chromium, tiny_model, cut, tmp_
         open_tab(page, "batch")
         stop = page.get_by_role("button", name="Stop", exact=True)
         assert not stop.is_visible()
-        file = {"name": "texts.txt", "mimeType": "text/plain", "buffer": "\n".join(MARATHI[:5] * 1_000).encode()}
+        text = "\n".join(f"{number} {' '.join(MARATHI[:6])}" for number in range(5_000))  # as much as the page takes
+        file = {"name": "texts.txt", "mimeType": "text/plain", "buffer": text.encode()}
         page.locator("[role=tabpanel]:visible input[type=file]").set_input_files(file)
         settle(page)
         page.locator("button.primary:visible").click()
         page.wait_for_function("(document.querySelector('#batch-status progress')?.value ?? 0) > 0")
-        stop.click()
+        stop.dispatch_event(
+            "click"
+        )  # `click` waits until the button has stood still, which takes long beside the models
         page.locator("#batch-status", has_text="Stopped").wait_for()
         settle(page)
         time.sleep(1.0)  # a batch of rows that has begun is finished

@@ -143,4 +143,6 @@ def test_a_baseline_is_shared_unless_the_axis_changes_its_training(write):
     other = Job("seed 4", fields={"seed": 4, "prune_sparsity": 0.25})
     assert baseline_fields(common, other)["seed"] == 4
     assert "prune_sparsity" not in baseline_fields(common, other)
+    exported = Job("z", fields={"export_formats": ["onnx"]})
+    assert baseline_fields({**common, "export_formats": ["onnx"]}, exported) == baseline_fields(common, Job("y"))
     assert baseline_fields(common, Job("x", fields={"learning_rate": 1.0})) == baseline_fields(common, Job("y"))

@@ -232,13 +232,13 @@ def recipe_scales(path: Path) -> set[str]:
 # Fields that make another baseline when an axis sets them; all others are about the compression.
 _BASELINE_FIELDS = frozenset(
     {f.name for kind in (ModelArguments, DataArguments, ScratchArguments) for f in dataclasses.fields(kind)}
-    - {"control", "metrics", "latency_batch_sizes", "latency_sequence_length", "measure_energy"}
+    - {"control", "metrics", "export_formats", "latency_batch_sizes", "latency_sequence_length", "measure_energy"}
     - {"energy_country", "energy_seconds"}
 ) | {"seed"}
 # Fields that do not affect the baseline: where results are written, how progress is shown ...
 _NO_EFFECT = frozenset({"output_dir", "disable_tqdm", "log_level", "control"})
 # ... and everything about the compression and its measurement.
-_COMPRESSION_PREFIXES = ("prune_", "distill_", "vocab_", "card_", "latency_", "energy_")
+_COMPRESSION_PREFIXES = ("prune_", "distill_", "vocab_", "card_", "export_", "latency_", "energy_")
 
 
 def common_fields(file: SweepFile, group: str, words: Sequence[str], scale: str | None) -> Fields:
