@@ -51,7 +51,7 @@ def test_every_target_and_file_that_it_names_exists():
     links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
     assert len(links) >= 20
     pictures = re.findall(r'(?:src|srcset)="([^"]+)"', README)
-    assert len(pictures) == 2
+    assert len(pictures) == 4, "the plot and the page, each light and dark"
     assert [link for link in links + pictures if not (ROOT / link).exists()] == []
 
 
