@@ -105,18 +105,24 @@ def headline(pair: Pair, best: Deployed | None, measured: Headline, language: st
 
 
 def _quality_card(quality: Quality, best: Deployed | None, language: str) -> tuple[str, str, tuple[str, str]]:
-    """Return title, change and both values of the main metric; without labels, the share of equal answers."""
+    """Return title, change and both values of the main metric; without labels, the share of equal answers.
+
+    An export was compared with the compressed model on the same rows, not with the baseline: its change has no interval.
+    """
     unknown = say(language, "unmeasured")
     if quality.metric == "agreement":
         return metric_title("agreement"), agreement(quality) or unknown, ("", agreement(quality) or unknown)
     name, checked = quality.metric, best.checked if best is not None else None
     after: Scores | None = quality.compressed if best is None else (checked.quality if checked is not None else None)
-    difference = quality.difference if best is None else (checked.difference if checked is not None else None)
+    both = [side.by_name.get(name) if side is not None else None for side in (quality.baseline, after)]
+    main, bounds = (both[1] - both[0] if both[0] is not None and both[1] is not None else None), None
+    if best is None:
+        main, bounds = (quality.difference.main, quality.difference.ci95) if quality.difference else (None, None)
     change = unknown
-    if difference is not None and difference.main is not None:
-        change = number(name, difference.main, "+z")
+    if main is not None:
+        change = number(name, main, "+z")
         change = say(language, "points", change=change) if is_fraction(name) else change
-        change += f" <small>{interval(name, difference.ci95, '+z')}</small>" if difference.ci95 else ""
+        change += f" <small>{interval(name, bounds, '+z')}</small>" if bounds else ""
     values = [score(side, name) or unknown if side is not None else unknown for side in (quality.baseline, after)]
     return metric_title(name), change, (values[0], values[1])
 
