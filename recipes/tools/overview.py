@@ -19,17 +19,18 @@ from recipes.tools.markdown import difference, number, table, times
 from trainer_ext.sweep.output import read_sweep_json
 from trainer_ext.sweep.results import SweepRow
 from trainer_ext.tasks.intervals import bootstrap_interval
+from trainer_ext.utils.yaml import read_yaml
 
 RECIPES = Path(__file__).parents[1]
 BENCHMARKS = RECIPES / "benchmarks/results"
 E5 = RECIPES / "results/sweeps/mahanews_e5_sizes@small.json"
+E5_RECIPE = RECIPES / "mahanews_e5.yaml"
 SHAPES = ("1 x 32", "32 x 32")
 DENSE, EXPORT = "torch fp32", "openvino-int8"
 RUNTIMES = {"torch": DENSE, "openvino": EXPORT}
 TIMED = 17  # seed of the models that were timed
 # By the folder of a timed model: share of the encoder that is gone, and epochs of training after it.
 MODELS = {"baseline": (0.0, 0.0), "0.5-0": (0.5, 0.0), "0.75-2": (0.75, 2.0), "0.85-2": (0.85, 2.0)}
-EPOCHS = 4.0  # of the training after pruning in recipes/mahanews_e5.yaml
 MIB = 2**20
 
 
@@ -117,7 +118,7 @@ def _mean(rows: Sequence[SweepRow], whole: SweepRow) -> Outcome:
     return Outcome(
         RUNTIMES[rows[0].runtime],
         round(mean(lambda row: row.sparsity), 2),
-        EPOCHS if rows[0].sparsity else 0.0,
+        float(read_yaml(E5_RECIPE)["num_train_epochs"]) if rows[0].sparsity else 0.0,
         len(rows),
         rows[0].rows or 0,
         mean(lambda row: (row.value or 0.0) - (row.difference or 0.0)),

@@ -114,10 +114,11 @@ def _quality_card(quality: Quality, best: Deployed | None, language: str) -> tup
         return metric_title("agreement"), agreement(quality) or unknown, ("", agreement(quality) or unknown)
     name, checked = quality.metric, best.checked if best is not None else None
     after: Scores | None = quality.compressed if best is None else (checked.quality if checked is not None else None)
-    both = [side.by_name.get(name) if side is not None else None for side in (quality.baseline, after)]
-    main, bounds = (both[1] - both[0] if both[0] is not None and both[1] is not None else None), None
     if best is None:
         main, bounds = (quality.difference.main, quality.difference.ci95) if quality.difference else (None, None)
+    else:
+        both = [side.by_name.get(name) if side is not None else None for side in (quality.baseline, after)]
+        main, bounds = (both[1] - both[0] if both[0] is not None and both[1] is not None else None), None
     change = unknown
     if main is not None:
         change = number(name, main, "+z")
