@@ -72,21 +72,24 @@ def _verdict(found: SpanComparison, language: str) -> str:
         return (
             f"<p class='verdict same' role='status'>{say(language, 'same', marked=f'<strong>{marked}</strong>')}</p>"
         )
-    sides = {"baseline": (found.baseline, found.compressed), "compressed": (found.compressed, found.baseline)}
     lines = [
         say(language, f"only_{name}", marked=_named(found.text, only, language))
-        for name, (one, other) in sides.items()
+        for name, (one, other) in _sides(found).items()
         if (only := _only(one, other))
     ]
     return f"<p class='verdict differ' role='status'>{say(language, 'differ')} <span>{' '.join(lines)}</span></p>"
 
 
+def _sides(found: SpanComparison) -> dict[str, tuple[SpanAnswer, SpanAnswer]]:
+    """Return what each model marks, and beside it what the other one does."""
+    return {"baseline": (found.baseline, found.compressed), "compressed": (found.compressed, found.baseline)}
+
+
 def _both(found: SpanComparison, pair: Pair, language: str) -> str:
     """Show the text twice, side by side where there is room, with the parts that each model marks."""
-    sides = {"baseline": (found.baseline, found.compressed), "compressed": (found.compressed, found.baseline)}
     parts = "".join(
         f"<section class='{name}'><h2>{model_name(language, name)}</h2><p>{marked(found.text, one, other)}</p></section>"
-        for name, (one, other) in sides.items()
+        for name, (one, other) in _sides(found).items()
     )
     notes = [say(language, pair.kind.task)]
     if not found.same:
