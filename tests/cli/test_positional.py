@@ -234,7 +234,9 @@ def test_three_sentences_say_what_it_is_what_it_lost_and_what_to_run_next():
     numbers = numbers_with(quality=schema.Quality("test", 500, difference=difference))
     got, lost, then = outcome(numbers, "my runs/small")
     assert "45.0 MB instead of 90.0 MB and 4.0 ms instead of 8.0 ms for a text of 64 tokens (2.00x)" in got
-    assert "accuracy changed by -0.4 points on 500 texts of test (95 % interval [-1.2, +0.4], within noise)" in lost
+    assert lost == (
+        "It lost 0.4 points of accuracy on 500 texts of test (95 % interval of the change [-1.2, +0.4], within noise)."
+    )
     assert "trainer-ext export 'my runs/small' --format onnx-int8" in then
     files = [schema.Export(name, "m", size) for name, size in (("onnx", 45_100_000), ("onnx-int8", 11_400_000))]
     got, _, then = outcome(numbers_with(quality=numbers.quality, exports=files), "small")
@@ -255,9 +257,27 @@ def test_what_lost_more_than_noise_is_told_how_to_lose_less():
 def test_without_labels_the_sentence_is_about_equal_answers():
     quality = schema.Quality("held-out texts", 400, agreement=0.97, agreement_ci95=(0.95, 0.98), metric="agreement")
     lost = outcome(numbers_with(quality=quality), "small")[1]
-    assert "97.0 % of its answers on 400 texts without labels are the same as before" in lost
-    assert "[95.0, 98.0]" in lost
-    assert "not measured" in outcome(numbers_with(), "small")[1]
+    assert lost == (
+        "It gives the same answer as the original on 97.0 % of 400 texts without labels (95 % interval [95.0, 98.0] %)."
+    )
+    assert outcome(numbers_with(), "small")[1] == "What it lost was not measured."
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("accuracy", 0.012, "It gained 1.2 points of accuracy on"),
+        ("accuracy", 0.0, "Its accuracy is the same as the original's on"),
+        ("entity_f1", -0.0004, "Its entity F1 is the same as the original's on"),
+        ("pearson", -0.0123, "It lost 0.0123 of Pearson's r on"),
+        ("rmse", 0.2, "Its RMSE rose by 0.2 on"),
+        ("mae", -0.2, "Its MAE fell by 0.2 on"),
+    ],
+)
+def test_it_lost_something_only_where_something_is_lost(name, change, says):
+    difference = schema.Difference(**{"accuracy" if name == "accuracy" else "value": change})
+    quality = schema.Quality("test", 500, difference=difference, metric=name)
+    assert outcome(numbers_with(quality=quality), "small")[1].startswith(says)
 
 
 def test_numbers_of_a_json_file_are_the_same_columns_in_any_order(tmp_path):

@@ -10,6 +10,8 @@ from ..report.formatting import TITLES, interval, is_fraction, number
 from ..report.schema import CompressionReport, Latency, Pair, Quality
 from ..report.tables import speedup, within_noise
 
+ERRORS = ("rmse", "mae")  # metrics of which less is better
+
 
 def outcome(report: CompressionReport, folder: str | Path) -> list[str]:
     """Return the three sentences.
@@ -44,27 +46,41 @@ def _speed(row: Latency) -> str:
 
 def _lost(quality: Quality | None) -> str:
     if quality is None:
-        return "What it lost: not measured."
-    on = f"{quality.rows:,} texts" + ("" if quality.metric == "agreement" else f" of {quality.split}")
+        return "What it lost was not measured."
     if quality.metric == "agreement":
-        share = quality.agreement or 0.0
+        share = number("agreement", quality.agreement or 0.0)
         bounds = (
             f" (95 % interval {interval('agreement', quality.agreement_ci95)} %)" if quality.agreement_ci95 else ""
         )
-        return f"What it lost: {number('agreement', share)} % of its answers on {on} without labels are the same as before{bounds}."
+        return (
+            f"It gives the same answer as the original on {share} % of {quality.rows:,} texts without labels{bounds}."
+        )
+    on = f"{quality.rows:,} texts of {quality.split}"
     found = quality.difference
     if found is None or found.main is None:
-        return f"What it lost: not measured on {on}."
-    name, unit = quality.metric, " points" if is_fraction(quality.metric) else ""
-    bounds = f"95 % interval {interval(name, found.ci95, '+z')}" if found.ci95 else "no interval"
+        return f"What it lost on {on} was not measured."
+    bounds = (
+        f"95 % interval of the change {interval(quality.metric, found.ci95, '+z')}" if found.ci95 else "no interval"
+    )
     noise = ", within noise" if within_noise(found) else ""
-    return f"What it lost: {TITLES.get(name, name)} changed by {number(name, found.main, '+z')}{unit} on {on} ({bounds}{noise})."
+    return f"{_change(quality.metric, found.main)} on {on} ({bounds}{noise})."
+
+
+def _change(name: str, change: float) -> str:
+    """Say how a metric changed; "lost" only where something is lost."""
+    title = TITLES.get(name, name)
+    amount = number(name, abs(change)) + (" points" if is_fraction(name) else "")
+    if not float(number(name, change)):
+        return f"Its {title} is the same as the original's"
+    if name in ERRORS:
+        return f"Its {title} {'rose' if change > 0 else 'fell'} by {amount}"
+    return f"It {'gained' if change > 0 else 'lost'} {amount} of {title}"
 
 
 def _next(report: CompressionReport, folder: str) -> str:
     quality, lost = report.quality, False
     if quality and quality.difference and quality.difference.main is not None:
-        better = -1 if quality.metric in ("rmse", "mae") else 1
+        better = -1 if quality.metric in ERRORS else 1
         lost = better * quality.difference.main < 0 and not within_noise(quality.difference)
     if lost or (quality and quality.metric == "agreement" and (quality.agreement or 1.0) < 0.9):
         trained = (report.training or Pair()).compressed
