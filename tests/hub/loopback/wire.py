@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 class Origin(ThreadingHTTPServer):
     """A server at `http://127.0.0.1:PORT`; the system chooses the port.
 
+    The storage says `localhost` instead: the client of the Hub before 2.0 tells a storage from the Hub by the name of the
+    host alone, follows an address of the Hub, and misses there what the redirect says.
+
     Args:
         answer: Answers a request.
         faults: The planned faults.
@@ -39,7 +42,7 @@ class Origin(ThreadingHTTPServer):
         self.answer, self.faults, self.record, self.storage = answer, faults, record, storage
         self._connections: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.url = f"http://{'localhost' if storage else '127.0.0.1'}:{self.server_port}"
         # Closing waits for the next poll.
         self._thread = Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
