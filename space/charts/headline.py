@@ -107,15 +107,16 @@ def headline(pair: Pair, best: Deployed | None, measured: Headline, language: st
 def _quality_card(quality: Quality, best: Deployed | None, language: str) -> tuple[str, str, tuple[str, str]]:
     """Return title, change and both values of the main metric; without labels, the share of equal answers.
 
-    An export was compared with the compressed model on the same rows, not with the baseline: its change has no interval.
+    The change of an export has no interval where the report is of a version that compared it with the compressed model only.
     """
     unknown = say(language, "unmeasured")
     if quality.metric == "agreement":
         return metric_title("agreement"), agreement(quality) or unknown, ("", agreement(quality) or unknown)
     name, checked = quality.metric, best.checked if best is not None else None
     after: Scores | None = quality.compressed if best is None else (checked.quality if checked is not None else None)
-    if best is None:
-        main, bounds = (quality.difference.main, quality.difference.ci95) if quality.difference else (None, None)
+    found = quality.difference if best is None else (checked.from_baseline if checked is not None else None)
+    if best is None or found is not None:
+        main, bounds = (found.main, found.ci95) if found else (None, None)
     else:
         both = [side.by_name.get(name) if side is not None else None for side in (quality.baseline, after)]
         main, bounds = (both[1] - both[0] if both[0] is not None and both[1] is not None else None), None

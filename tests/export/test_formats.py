@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 import typer
 from transformers import (
     AutoModelForQuestionAnswering,
@@ -87,6 +88,9 @@ def test_four_formats_of_a_run_and_their_rows_in_the_report(run, monkeypatch, ca
         assert row.quality.accuracy == pytest.approx(numbers.quality.compressed.accuracy + row.difference.accuracy)
         assert row.difference.accuracy >= -0.01
         assert row.agreement > 0.9
+        lost = row.quality.accuracy - numbers.quality.baseline.accuracy
+        assert row.from_baseline.accuracy == pytest.approx(lost), "what one loses who deploys it"
+        assert row.from_baseline.ci95[0] <= lost <= row.from_baseline.ci95[1]
     assert [row.calibration_rows for row in quantised] == [None, 77]
     again = export(run, ["onnx-int8"])
     assert len(report.load(run).exports) == 4
@@ -109,7 +113,19 @@ def test_the_baseline_of_a_run_is_exported_beside_its_compressed_model(run):
     assert [export.path for export in numbers.exports] == ["compressed/onnx/model.onnx", "baseline/onnx/model.onnx"]
     assert numbers.equivalence.shrunk_vs_onnx == first.max_abs_difference
     assert row.split == "test"
+    assert row.from_baseline is None
     assert (run / "baseline/onnx/classify.py").exists()
+
+
+def test_an_int8_file_is_compared_with_the_baseline_too(run):
+    model = AutoModelForSequenceClassification.from_pretrained(run / "baseline")
+    with torch.no_grad():
+        model.classifier.weight.zero_()  # one answer to every text
+    model.save_pretrained(run / "baseline")
+    (row,) = export(run, ["onnx-int8"])
+    assert row.difference.accuracy == pytest.approx(0.0, abs=0.01)
+    assert row.from_baseline.accuracy > 0.3
+    assert row.from_baseline.ci95[0] > 0
 
 
 @pytest.mark.slow

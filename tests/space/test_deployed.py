@@ -123,6 +123,10 @@ def test_the_first_card_goes_from_the_baseline_to_what_one_would_deploy(pair):
     for part in ("6.0x as fast", "2.0 ms", "1.5 MB", "90.0 [85.0, 94.0]", "87.0 [82.0, 92.0]", "-3.0 points"):
         assert part in shown
     assert "A &lt;b&gt;CPU, threads: 2, load 0.2 on" in shown
+    assert "[-6.0, +0.0]" not in shown
+    (best,) = pair.exports
+    told = replace(best.checked, from_baseline=Difference(accuracy=-0.03, ci95=(-0.06, 0.0)))
+    assert "-3.0 points <small>[-6.0, +0.0]" in headline(pair, replace(best, checked=told), MEASURED, "en")
     assert "busy machine" not in shown
     assert "busy machine" in headline(pair, best_of(pair.exports), replace(MEASURED, busy=True), "en")
     assert "trainer-ext export" not in shown

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -36,7 +37,7 @@ from .onnx import quantise_onnx, write_onnx
 from .openvino import quantise_openvino, quietly, write_openvino
 from .repair import LARGEST_SHARE, fewest, matrices, rank, relative_speed
 from .source import ExportSource, model_folder, open_source
-from .verify import Findings, answers_of, check_exact, check_quality, judged_rows, run_model
+from .verify import Findings, answers_of, check_exact, check_quality, first_answers, judged_rows, run_model
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,17 @@ def export(
             progress_bar(*columns, console=console or Console(stderr=True)) as progress,
             scratch_in(source.folder, ".export-") as scratch,
         ):
-            return _export(source, chosen, scratch, progress, max_drop=max_drop, force=force)
+            baseline = None
+            if (
+                source.run
+                and source.folder == source.run.compressed
+                and source.has_labels
+                and any(row.exact for row in chosen)
+            ):
+                dense = open_source(source.run.baseline, data_dir=data_dir)
+                bar = progress.add_task("baseline: the same texts", total=len(judged_rows(dense)))
+                baseline = first_answers(dense, on_rows=partial(progress.advance, bar))
+            return _export(source, chosen, scratch, progress, baseline=baseline, max_drop=max_drop, force=force)
     except OSError as error:
         raise InputError(
             f"Cannot write to {source.folder}: {error.strerror or error}; export a copy in a folder that can be written to."
@@ -185,7 +196,14 @@ def export(
 
 
 def _export(
-    source: ExportSource, formats: Sequence[Format], scratch: Path, progress: Progress, *, max_drop: float, force: bool
+    source: ExportSource,
+    formats: Sequence[Format],
+    scratch: Path,
+    progress: Progress,
+    *,
+    baseline: Any,
+    max_drop: float,
+    force: bool,
 ) -> list[report.Export]:
     rows: list[report.Export] = []
     expected: list[np.ndarray] | None = None
@@ -199,7 +217,7 @@ def _export(
         if format_.exact:
             if expected is None:
                 expected = answers_of(source, judged_rows(source), run_model(source), on_rows=advance)
-            check = partial(_check_int8, source, expected=expected, max_drop=max_drop)
+            check = partial(_check_int8, source, expected=expected, baseline=baseline, max_drop=max_drop)
             findings = check(file, on_rows=advance)
             if not findings.holds and not force:
                 findings, repair = _repair(source, format_, scratch, findings, check, progress)
@@ -216,10 +234,8 @@ def _export(
     return rows
 
 
-def _check_int8(
-    source: ExportSource, file: Path, *, expected: list[np.ndarray], max_drop: float, on_rows: Callable[[int], None]
-) -> Findings:
-    return check_quality(source, open_runtime(file), expected, max_drop=max_drop, on_rows=on_rows)
+def _check_int8(source: ExportSource, file: Path, *, expected: list[np.ndarray], **given: Any) -> Findings:
+    return check_quality(source, open_runtime(file), expected, **given)
 
 
 def _repair(
@@ -314,6 +330,7 @@ def _keep(
         rows=findings.rows,
         quality=findings.quality,
         difference=findings.difference,
+        from_baseline=findings.from_baseline,
         agreement=findings.agreement,
         calibration_rows=len(source.calibration) if format_.calibrated else None,
         repair=repair,

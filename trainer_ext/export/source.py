@@ -56,6 +56,11 @@ class ExportSource:
         """Names of the inputs of the model."""
         return input_names(self.model, self.tokenizer)
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether the first test set of its run has labels."""
+        return self.data is not None and "label" in next(iter(self.data.tests.values())).column_names
+
     def traceable(self) -> Traceable:
         """Return the model for the exporters."""
         return Traceable(self.model, self.inputs)

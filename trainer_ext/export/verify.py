@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +40,7 @@ class Findings:
         max_abs_difference: of logits.
         quality: metrics of the file.
         difference: of the main metric of the file from that of the model.
+        from_baseline: of the main metric of the file from that of the baseline of the run.
         agreement: fraction of equal predictions.
         loss: of the main metric, or the fraction of other predictions; NaN if neither is known.
     """
@@ -49,6 +52,7 @@ class Findings:
     max_abs_difference: float | None = None
     quality: Scores | None = None
     difference: Difference | None = None
+    from_baseline: Difference | None = None
     agreement: float | None = None
     loss: float = math.nan
 
@@ -90,6 +94,7 @@ def check_quality(
     runtime: Runtime,
     expected: Sequence[np.ndarray],
     *,
+    baseline: Any = None,
     max_drop: float,
     on_rows: Callable[[int], None],
 ) -> Findings:
@@ -99,6 +104,7 @@ def check_quality(
         source: the exported model.
         runtime: the opened file.
         expected: logits of the model for each row of `judged_rows`.
+        baseline: answers of the baseline of the run to these rows; None if there is none.
         max_drop: how far the main metric may fall.
         on_rows: called with the number of rows after each batch.
     """
@@ -109,7 +115,8 @@ def check_quality(
     split, texts = next(iter(source.data.tests.items()))
     task, labels = source.task, source.data.labels
     before, after = (task.answer(list(logits), encoded, texts, labels, source.args) for logits in (expected, found))
-    result = compare_on(split, texts, before, after, task=task, args=source.args, labels=labels)
+    compare = partial(compare_on, split, texts, task=task, args=source.args, labels=labels)
+    result = compare(before, after)
     if result.metric == AGREEMENT:
         return _by_agreement(result.agreement, result.rows, split)
     change = result.difference.main if result.difference else None
@@ -122,6 +129,7 @@ def check_quality(
         split,
         quality=result.compressed,
         difference=result.difference,
+        from_baseline=None if baseline is None else compare(baseline, after).difference,
         agreement=result.agreement,
         loss=drop,
     )
@@ -132,6 +140,20 @@ def _by_agreement(agreement: float | None, rows: int, split: str | None = None) 
     loss = math.nan if agreement is None else 1 - agreement
     holds = agreement is None or agreement >= LEAST_AGREEMENT
     return Findings(holds, reason, rows, split, agreement=agreement, loss=loss)
+
+
+def first_answers(source: ExportSource, *, on_rows: Callable[[int], None]) -> Any:
+    """Return the answers of a model of a run to its first test set, as `Task.answer` gives them; None without a run.
+
+    Args:
+        source: the model.
+        on_rows: called with the number of rows after each batch.
+    """
+    encoded, data = judged_rows(source), source.data
+    if data is None:
+        return None
+    logits = answers_of(source, encoded, run_model(source), on_rows=on_rows)
+    return source.task.answer(logits, encoded, next(iter(data.tests.values())), data.labels, source.args)
 
 
 def judged_rows(source: ExportSource):

@@ -236,8 +236,8 @@ class Export:
     """One exported file, compared with the model that it was made from.
 
     `path` begins with `compressed/` or `baseline/`, that model. `bytes` counts all files of the format. Exact formats state
-    `max_abs_difference` of the logits; quantized ones `quality`, its `difference` from that of the model, and `agreement`,
-    the fraction of equal predictions.
+    `max_abs_difference` of the logits; quantized ones `quality`, its `difference` from that of the model, `from_baseline`,
+    its difference from that of the baseline in PyTorch, and `agreement`, the fraction of equal predictions.
     """
 
     format: str
@@ -248,6 +248,7 @@ class Export:
     rows: NonNegativeInt | None = None
     quality: Scores | None = None
     difference: Difference | None = None
+    from_baseline: Difference | None = None
     agreement: Fraction | None = None
     calibration_rows: NonNegativeInt | None = None
     repair: Int8Repair | None = None  # None if plain int8 was good enough

@@ -254,11 +254,14 @@ def _checked(row: Export) -> str:
     if row.quality is None or row.difference is None or row.difference.main is None:
         return f"predictions compared, without labels\n{rows}"
     name = "accuracy" if row.difference.accuracy is not None else next(iter(row.quality.other))
-    bounds = "" if row.difference.ci95 is None else f" {interval(name, row.difference.ci95, '+z')}"
-    return (
-        f"{metric_title(name)} {number(name, row.quality.by_name[name])}\n"
-        f"change {number(name, row.difference.main, '+z')}{bounds}\n{rows}"
-    )
+    changes = {"change": row.difference}
+    if row.from_baseline is not None:
+        changes = {"of int8 alone": row.difference, "from the baseline": row.from_baseline}
+    lines = [f"{metric_title(name)} {number(name, row.quality.by_name[name])}"]
+    for title, found in changes.items():
+        bounds = "" if found.ci95 is None else f" {interval(name, found.ci95, '+z')}"
+        lines.append(f"{title} {_show(found.main, lambda value: number(name, value, '+z'))}{bounds}")
+    return "\n".join([*lines, rows])
 
 
 def _comparison_table(title: str) -> Table:
