@@ -13,6 +13,7 @@ import torch
 from transformers import TrainingArguments
 
 from .pruning.config import PruningSpec
+from .pruning.scores import METHODS
 from .utils.compat import cpu_has_bf16
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ AttentionUnit = Literal["block", "head", "none"]
 FFNUnit = Literal["neuron", "none"]
 BusyMachine = Literal["warn", "refuse"]
 Precision = Literal["float32", "bfloat16", "float16"]
+DEFAULT_METHOD: Method = "obs"  # if a sparsity or a speed-up is given without a method
 CHOICES = {
     "prune_method": get_args(Method),
     "prune_structure": get_args(StructureKind),
@@ -179,7 +181,7 @@ class DistillPruneTrainingArguments(TrainingArguments):
     def __post_init__(self):
         asked = self.prune_sparsity is not None or self.prune_speedup is not None
         if self.prune_method is None:
-            self.prune_method = "obs" if asked else "none"
+            self.prune_method = DEFAULT_METHOD if asked else "none"
         if self.prune_sparsity is None:
             self.prune_sparsity = 0.5
         self.chooses_hidden = self.distill_hidden is None  # the trainer may raise it then
@@ -200,7 +202,7 @@ class DistillPruneTrainingArguments(TrainingArguments):
         if self.prune_method == "none" or (self.prune_sparsity == 0 and self.prune_speedup is None):
             return None
         attention = "none" if self.prune_structure == "plain" else self.prune_attention
-        at_once = self.prune_method == "obs"  # whole heads, at the first step
+        at_once = prunes_at_once(self.prune_method)  # whole heads, at the first step
         return PruningSpec(
             method=cast(str, self.prune_method),
             sparsity=cast(float, self.prune_sparsity),
@@ -227,8 +229,17 @@ class DistillPruneTrainingArguments(TrainingArguments):
                 setattr(self, name, values[name])
         if "prune_method" not in values and self.prune_method == "none":
             if values.keys() & {"prune_sparsity", "prune_speedup"}:
-                self.prune_method = "obs"
+                self.prune_method = DEFAULT_METHOD
         check_compression(self)
+
+
+def prunes_at_once(method: str | None) -> bool:
+    """Return whether a pruning method chooses the structure in one step, before the training and also without one.
+
+    Args:
+        method: its name; None and "none" are no method.
+    """
+    return method in METHODS and METHODS[method].second_order
 
 
 def check_compression(args: DistillPruneTrainingArguments) -> None:

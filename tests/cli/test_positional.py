@@ -13,6 +13,7 @@ from trainer_ext.cli.outcome import outcome
 from trainer_ext.cli.positional import LABEL_NAMES, TEXT_NAMES, fields_for, guess
 from trainer_ext.errors import InputError
 from trainer_ext.pruning.prepare import BUSY
+from trainer_ext.pruning.scores import METHODS, Method
 from trainer_ext.report import schema
 from trainer_ext.utils import yaml
 
@@ -106,6 +107,14 @@ def test_what_is_given_is_kept(tmp_path):
     assert not given.keys() & found.keys()
     assert "test_share" not in found, "the test file is another one"
     assert (found["distill_teacher"], "prune_sparsity" in found) == ("self", False)
+
+
+def test_a_method_of_one_step_goes_without_training_whatever_it_is_called(tmp_path, monkeypatch):
+    write_csv(tmp_path / "data.csv", ROWS)
+    monkeypatch.setitem(METHODS, "another", Method(second_order=True))
+    for name, method in METHODS.items():
+        found = fields_of(fields_for("m", str(tmp_path / "data.csv"), {"prune_method": name})[0])
+        assert ("num_train_epochs" in found) == method.second_order, name
 
 
 def test_texts_without_labels(tmp_path):

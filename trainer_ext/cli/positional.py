@@ -175,9 +175,12 @@ def _parts(name: str) -> list[str]:
 
 def _what_to_do(given: Mapping[str, object]) -> dict[str, str]:
     """Return what to remove, and no training, unless that is said; a training has the model itself as teacher."""
+    from ..training_args import DEFAULT_METHOD, prunes_at_once  # with torch, which a refusal does not need
+
     fields = {} if _REMOVES & given.keys() else {"prune_sparsity": str(SPARSITY)}
-    method = given.get("prune_method") or ("obs" if {"prune_sparsity", "prune_speedup"} & {*given, *fields} else None)
-    if method != "obs":  # the others need a training
+    asked = {"prune_sparsity", "prune_speedup"} & {*given, *fields}
+    method = given.get("prune_method") or (DEFAULT_METHOD if asked else None)
+    if not prunes_at_once(str(method)):  # the others need a training
         return fields
     if not {"num_train_epochs", "max_steps", "prune_recovery_epochs"} & given.keys():
         fields["num_train_epochs"] = "0"

@@ -20,7 +20,7 @@ from ..errors import InputError, one_line
 from ..hub.sanitize import refusal
 from ..tasks.dataset import DataArguments
 from ..tasks.registry import task_of
-from ..training_args import PREFIXES, DistillPruneTrainingArguments
+from ..training_args import PREFIXES, DistillPruneTrainingArguments, prunes_at_once
 from ..utils.distributed import check_one_process
 from ..vocabulary.trim import BEFORE, VocabularyArguments
 from .recipe_file import read_values, read_words
@@ -199,7 +199,7 @@ def read_recipe(path: str | Path | None, overrides: Sequence[str] = (), scale: s
     if training.dense_epochs:
         raise InputError(f"dense_epochs={training.dense_epochs} is for scripts; here give baseline_epochs.")
     _check_ranges(training, _TRAINING)
-    if training.num_train_epochs == 0 and training.max_steps == -1 and training.prune_method != "obs":
+    if training.num_train_epochs == 0 and training.max_steps == -1 and not prunes_at_once(training.prune_method):
         raise InputError(
             f"num_train_epochs=0 trains nothing, and prune_method={training.prune_method} needs a training: give epochs, or "
             "prune_method=obs, which prunes without."
