@@ -17,8 +17,6 @@ from ..models.architectures import stock_type
 from ..utils.files import write_json, write_text
 from .source import ExportSource
 
-FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-
 # Fields of a saved configuration that are not of the stock class, or of this machine.
 _NOT_STOCK = ("auto_map", "compact_linears", "compact_heads", "pruning", "_name_or_path")
 # The name of a tokenizer without rules of its own: it does what tokenizer.json says.
@@ -35,7 +33,7 @@ _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_toke
 
 
 def write_stock_files(source: ExportSource, folder: Path) -> None:
-    """Write `FILES` to the folder of an exported file.
+    """Write `STOCK_FILES` of `models.runtimes` to the folder of an exported file.
 
     Args:
         source: the exported model.

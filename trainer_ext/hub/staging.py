@@ -17,6 +17,7 @@ from huggingface_hub import get_token
 from .. import report
 from ..errors import CheckFailed, InputError, one_line
 from ..models.loading import load_model
+from ..models.runtimes import STOCK_FILES
 from ..pruning.verify import Link, check
 from ..report.run_directory import RunDirectory
 from ..report.schema import CompressionReport
@@ -33,10 +34,9 @@ MODEL_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("chat_template.jinja", "vocab.txt", "vocab.json", "merges.txt", "*.model"),
 )
-_STOCK_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 EXPORTS = {
-    "onnx": ("*.onnx", "*.onnx_data", *_STOCK_FILES, "classify.py"),
-    "openvino": ("*.xml", "*.bin", *_STOCK_FILES, "classify.py"),
+    "onnx": ("*.onnx", "*.onnx_data", *STOCK_FILES, "classify.py"),
+    "openvino": ("*.xml", "*.bin", *STOCK_FILES, "classify.py"),
 }
 CARD, PICTURE = "README.md", "parameters.svg"
 # Fields in which transformers saves the path from which something was loaded.

@@ -12,6 +12,8 @@ from ..errors import InputError
 from ..utils.imports import require
 
 Batch = dict[str, np.ndarray]
+# The files beside an exported one by which other tools open it, as in the folder of a stock model.
+STOCK_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 @dataclass(frozen=True)
