@@ -17,6 +17,8 @@ from core.models import Pair
 from core.spans import SpanComparison
 from huggingface_hub import constants
 
+from charts import exports
+from charts.exports import Exported, exports_table
 from charts.markup import note, table
 from trainer_ext.report.formatting import metric_title, number, percent
 from trainer_ext.report.schema import CompressionReport
@@ -32,7 +34,6 @@ WORDS = {
         "gap": "Largest gap: {points:+.1f} points for {label}.",
         "label": "label",
         "rest": "The other {count} labels are less likely.",
-        "latency": "this text",
         "parameters": "parameters",
         "weights": "weights",
         "fast": "{ratio:.2f}x as fast",
@@ -50,11 +51,9 @@ WORDS = {
         "report_speed": "{ratio:.2f}x as fast at {batch} x {length} tokens ({processor}).",
         "report_busy": "(busy machine: other programs disturbed that timing.)",
         "report_card": "All numbers: the model's card",
-        "export": "exported file",
         "answer": "answer",
         "export_gap": "largest gap",
-        "export_fast": "speed",
-        "export_note": "Gap: in points, to the compressed model. Speed: relative to the baseline.",
+        "export_note": "Gap: in points, to the compressed model.",
     },
     "mr": {
         "same": "दोन्ही मॉडेलचे उत्तर एकच: {label}.",
@@ -63,7 +62,6 @@ WORDS = {
         "gap": "सर्वांत मोठा फरक: {label}, {points:+.1f} टक्के बिंदू.",
         "label": "वर्ग",
         "rest": "उरलेल्या {count} वर्गांची शक्यता याहून कमी आहे.",
-        "latency": "या मजकुराला लागलेला वेळ",
         "parameters": "पॅरामीटर",
         "weights": "मॉडेलचा आकार",
         "fast": "{ratio:.2f} पट वेग",
@@ -81,11 +79,9 @@ WORDS = {
         "report_speed": "{batch} x {length} टोकनसाठी {ratio:.2f} पट वेग ({processor}).",
         "report_busy": "(यंत्र व्यस्त होते: इतर प्रोग्राममुळे ती मोजणी अनिश्चित आहे.)",
         "report_card": "सर्व आकडे: मॉडेलचे माहितीपत्रक",
-        "export": "निर्यात केलेली फाइल",
         "answer": "उत्तर",
         "export_gap": "सर्वांत मोठा फरक",
-        "export_fast": "वेग",
-        "export_note": "फरक: लहान मॉडेलपासून, टक्के बिंदूंत. वेग: मूळ मॉडेलच्या तुलनेत.",
+        "export_note": "फरक: लहान मॉडेलपासून, टक्के बिंदूंत.",
     },
 }
 say = partial(captions.say, WORDS)
@@ -137,7 +133,7 @@ def facts(comparison: Comparison | SpanComparison, pair: Pair, language: str) ->
     if pair.whole:
         parameters, megabytes = pair.whole.parameters.total, pair.whole.megabytes
     cards = [
-        _card(say(language, "latency"), fast, [f"{before:.1f} ms", f"{after:.1f} ms"], language),
+        _card(exports.say(language, "latency"), fast, [f"{before:.1f} ms", f"{after:.1f} ms"], language),
         *(
             _card(say(language, name), f"{100 * (new / old - 1):+.1f} %", [form(old), form(new)], language)
             for name, old, new, form in (
@@ -161,22 +157,16 @@ def result(comparison: Comparison, pair: Pair, language: str) -> str:
 
 def exported(comparison: Comparison, language: str) -> str:
     """Show what each exported file says, how far its probabilities are from the compressed model's, and its time."""
-    rows = ""
+    rows = []
     for name, found in comparison.exports.items():
         label = found.labels or [say(language, "none")]
         probability = f" {100 * found.probabilities[found.labels[0]]:.1f} %" if found.labels else ""
         gap_label, gap = largest_gap(comparison.compressed.probabilities, found.probabilities)
         same = sorted(found.labels) == sorted(comparison.compressed.labels)
-        shown = escape(", ".join(label)) + probability
-        rows += (
-            f"<tr><th scope='row'>{escape(name)}</th><td class='text'>{shown if same else f'<strong>{shown}</strong>'}</td>"
-            f"<td>{100 * gap:+.1f} ({escape(gap_label)})</td><td>{found.milliseconds:.1f}&nbsp;ms</td>"
-            f"<td>{comparison.baseline.milliseconds / found.milliseconds:.2f}x</td></tr>"
-        )
-    if not rows:
-        return ""
-    columns = [say(language, key) for key in ("export", "answer", "export_gap", "latency", "export_fast")]
-    return table("numbers exports", columns, rows) + note(say(language, "export_note"))
+        cells = (f"{100 * gap:+.1f} ({escape(gap_label)})",)
+        rows.append(Exported(name, escape(", ".join(label)) + probability, same, found.milliseconds, cells))
+    columns = [say(language, key) for key in ("answer", "export_gap")]
+    return exports_table(rows, columns, say(language, "export_note"), comparison.baseline.milliseconds, language)
 
 
 def _bar(probability: float) -> str:

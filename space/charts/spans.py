@@ -13,7 +13,8 @@ from core.models import Pair
 from core.spans import SpanAnswer, SpanComparison
 
 from charts.compare import facts
-from charts.markup import note, table
+from charts.exports import Exported, exports_table
+from charts.markup import note
 
 MOST_NAMED = 8  # parts of the text in one sentence
 WORDS = {
@@ -28,11 +29,8 @@ WORDS = {
         "token-classification": "A word is what stands between spaces, as in the training data; put spaces around punctuation "
         "if they are there too.",
         "question-answering": "The percentage is the probability of the answer's first token times that of its last one.",
-        "export": "exported file",
         "answer": "marks",
-        "latency": "this text",
-        "fast": "speed",
-        "export_note": "Bold: not what the compressed model marks. Speed: relative to the baseline.",
+        "export_note": "Bold: not what the compressed model marks.",
     },
     "mr": {
         "same": "दोन्ही मॉडेलची निवड एकच: {marked}.",
@@ -45,11 +43,8 @@ WORDS = {
         "token-classification": "दोन मोकळ्या जागांमधले अक्षरगट म्हणजे एक शब्द, प्रशिक्षणाच्या मजकुराप्रमाणे; तिथे तसे असल्यास "
         "विरामचिन्हांभोवती मोकळी जागा ठेवा.",
         "question-answering": "टक्केवारी म्हणजे उत्तराच्या पहिल्या टोकनची शक्यता गुणिले शेवटच्या टोकनची शक्यता.",
-        "export": "निर्यात केलेली फाइल",
         "answer": "निवड",
-        "latency": "या मजकुराला लागलेला वेळ",
-        "fast": "वेग",
-        "export_note": "ठळक: लहान मॉडेलपेक्षा वेगळी निवड. वेग: मूळ मॉडेलच्या तुलनेत.",
+        "export_note": "ठळक: लहान मॉडेलपेक्षा वेगळी निवड.",
     },
 }
 say = partial(captions.say, WORDS)
@@ -132,13 +127,14 @@ def _named(text: str, spans: Iterable[Span], language: str) -> str:
 
 def _exported(found: SpanComparison, language: str) -> str:
     """Show what each exported file marks, and its time."""
-    rows = ""
-    for name, answer in found.exports.items():
-        shown = _named(found.text, answer.spans, language)
-        rows += (
-            f"<tr><th scope='row'>{escape(name)}</th>"
-            f"<td class='text'>{shown if answer.places == found.compressed.places else f'<strong>{shown}</strong>'}</td>"
-            f"<td>{answer.milliseconds:.1f}&nbsp;ms</td><td>{found.baseline.milliseconds / answer.milliseconds:.2f}x</td></tr>"
+    rows = [
+        Exported(
+            name,
+            _named(found.text, answer.spans, language),
+            answer.places == found.compressed.places,
+            answer.milliseconds,
         )
-    columns = [say(language, key) for key in ("export", "answer", "latency", "fast")]
-    return table("numbers exports", columns, rows) + note(say(language, "export_note")) if rows else ""
+        for name, answer in found.exports.items()
+    ]
+    columns = [say(language, "answer")]
+    return exports_table(rows, columns, say(language, "export_note"), found.baseline.milliseconds, language)
