@@ -191,6 +191,11 @@ def test_a_model_and_a_table_are_enough(finished_run, tmp_path, monkeypatch, cap
     assert status == 0, err
 
 
+def runtimes_of(folder):
+    """Return the runtimes and precisions that the report of a run has times of."""
+    return {(row.runtime, row.precision) for row in report.load(folder).latency}
+
+
 @pytest.mark.slow
 def test_one_command_exports_too_and_a_missing_file_is_made_by_resume(finished_run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -201,14 +206,20 @@ def test_one_command_exports_too_and_a_missing_file_is_made_by_resume(finished_r
     folder = tmp_path / "baseline-small"
     assert [row.format for row in report.load(folder).exports] == ["onnx", "onnx-int8"]
     assert "; as onnx-int8, " in " ".join(out.split())
+    assert {("onnxruntime", "fp32"), ("onnxruntime", "int8")} <= runtimes_of(folder)
     file = folder / "compressed/onnx/model_int8.onnx"
     before = file.read_bytes()
     numbers = report.load(folder)
-    report.save(replace(numbers, exports=numbers.exports[:1]), folder)  # as if it had been stopped between the two
+    stopped = replace(numbers, exports=numbers.exports[:1], latency=numbers.latency[:1])
+    report.save(stopped, folder)  # as if it had been stopped between the two
     status, _, err = run_command(monkeypatch, capsys, *words, "--resume")
     assert status == 0, err
     assert [row.format for row in report.load(folder).exports] == ["onnx", "onnx-int8"]
     assert file.read_bytes() == before
+    assert ("onnxruntime", "int8") in runtimes_of(folder)
+    report.save(replace(numbers, latency=numbers.latency[:1]), folder)  # between the last file and the timing
+    status, _, err = run_command(monkeypatch, capsys, *words, "--resume")
+    assert ("onnxruntime", "int8") in runtimes_of(folder)
 
 
 @pytest.mark.slow
@@ -251,6 +262,25 @@ def test_three_sentences_say_what_it_is_what_it_lost_and_what_to_run_next():
     got, _, then = outcome(numbers_with(quality=numbers.quality, exports=files), "small")
     assert got.endswith("(2.00x); as onnx-int8, 11.4 MB.")
     assert "trainer-ext push small USER/NAME" in then
+
+
+def test_the_exported_file_is_told_with_its_time_and_its_change_from_the_baseline():
+    exported = schema.Export(
+        "onnx-int8",
+        "compressed/onnx/model_int8.onnx",
+        2_000_000,
+        from_baseline=schema.Difference(-0.01, (-0.03, 0.01)),
+    )
+    times = [
+        schema.Latency(runtime, precision, "cpu", "a processor", 2, 1, 32, 12.0, ms, speedup=12.0 / ms)
+        for runtime, precision, ms in (("onnxruntime", "int8", 2.0), ("torch", "fp32", 6.0))
+    ]
+    quality = schema.Quality("test", 500, difference=schema.Difference(0.0, (-0.01, 0.01)))
+    numbers = numbers_with(quality=quality, exports=[exported], latency=times)
+    got = outcome(numbers, "small")[0]
+    assert "6.0 ms instead of 12.0 ms for a text" in got
+    assert "; as onnx-int8, 2.0 MB, 2.0 ms (6.00x), accuracy -1.0 [-3.0, +1.0] from the baseline, within noise." in got
+    assert "(6.00x)" not in outcome(replace(numbers, latency=times[1:]), "small")[0]
 
 
 def test_what_lost_more_than_noise_is_told_how_to_lose_less():

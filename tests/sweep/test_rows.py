@@ -7,7 +7,7 @@ from core import sweep
 
 from tests.helpers.sweeping import SHAPES, example, row
 from trainer_ext.export import FORMATS
-from trainer_ext.sweep.collect import EXPORT_RUNTIMES
+from trainer_ext.report.schema import EXPORT_RUNTIMES
 from trainer_ext.sweep.results import FIRST_COLUMNS, as_csv, frontier, frontiers
 
 

@@ -19,7 +19,7 @@ from ..utils.imports import quiet
 from .app import Debug, app, command_line, err, fail, out
 from .outcome import outcome
 from .positional import fields_for, is_recipe
-from .tools import run_exports
+from .tools import run_exports, time_exports
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -87,6 +87,7 @@ def compress(
     read = read_recipe(recipe, [*given, *words], scale)
     from ..pipeline.compress import compress as run_recipe
     from ..report import load
+    from ..report.schema import EXPORT_RUNTIMES
     from ..report.tables import summary
 
     formats = read.model.export_formats
@@ -104,6 +105,10 @@ def compress(
     out.print(summary(report))
     if missing := [name for name in formats if name not in {row.format for row in report.exports}]:
         run_exports(run.root, missing)
+        report = load(run.root)
+    timed = {(row.runtime, row.precision) for row in report.latency}
+    if any(EXPORT_RUNTIMES[name] not in timed for name in formats):
+        time_exports(run.root, read.model)
         report = load(run.root)
     out.print(Text(f"{run.root}: baseline/, compressed/, compression.json"))
     for sentence in outcome(report, run.root):

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from ..report.formatting import TITLES, interval, is_fraction, number
-from ..report.schema import CompressionReport, Latency, Pair, Quality
+from ..report.schema import EXPORT_RUNTIMES, CompressionReport, Latency, Pair, Quality
 from ..report.tables import speedup, within_noise
 
 ERRORS = ("rmse", "mae")  # metrics of which less is better
@@ -28,12 +28,28 @@ def _got(report: CompressionReport) -> str:
     parts = []
     if size.baseline and size.compressed:
         parts.append(f"{size.compressed / 1e6:.1f} MB instead of {size.baseline / 1e6:.1f} MB")
-    timed = next((row for row in report.latency if row.speedup), None)
+    timed = next((row for row in report.latency if row.speedup and row.runtime == "torch"), None)
     if timed:
         parts.append(_speed(timed))
+    return f"What you got: a model of {' and '.join(parts) or 'unknown size'}{_exported(report)}."
+
+
+def _exported(report: CompressionReport) -> str:
+    """Return size, time and change of the smallest exported file."""
     file = min(report.exports, key=lambda one: one.bytes or math.inf, default=None)
-    exported = f"; as {file.format}, {file.bytes / 1e6:.1f} MB" if file and file.bytes else ""
-    return f"What you got: a model of {' and '.join(parts) or 'unknown size'}{exported}."
+    if not file or not file.bytes:
+        return ""
+    parts = [f"{file.bytes / 1e6:.1f} MB"]
+    runs_in = EXPORT_RUNTIMES.get(file.format)
+    timed = next((row for row in report.latency if row.speedup and (row.runtime, row.precision) == runs_in), None)
+    if timed:
+        parts.append(f"{timed.compressed_ms or 0:.1f} ms ({(speedup(timed) or '').replace(chr(10), ', ')})")
+    found, metric = file.from_baseline, report.quality.metric if report.quality else ""
+    if found and found.main is not None and found.ci95:
+        noise = ", within noise" if within_noise(found) else ""
+        change = f"{number(metric, found.main, '+z')} {interval(metric, found.ci95, '+z')}"
+        parts.append(f"{TITLES.get(metric, metric)} {change} from the baseline{noise}")
+    return f"; as {file.format}, {', '.join(parts)}"
 
 
 def _speed(row: Latency) -> str:

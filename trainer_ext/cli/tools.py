@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -14,6 +14,11 @@ from rich.text import Text
 from ..errors import ExportRefused
 from ..utils.imports import quiet
 from .app import Debug, app, command_line, err, fail, out
+
+if TYPE_CHECKING:
+    from ..pipeline.recipe import ModelArguments
+
+REPEATS = 30  # timed calls of each model
 
 
 @app.command()
@@ -82,6 +87,23 @@ def run_exports(path: Path, formats: list[str], **options: Any) -> None:
     out.print(export_table(path, rows))
 
 
+def time_exports(run: Path, options: ModelArguments) -> None:
+    """Time a run with its exported files on the processor, print the table, and store the times in its report.
+
+    Args:
+        run: a finished run.
+        options: give the shapes.
+    """
+    from ..benchmark.output import write_files
+    from ..benchmark.runner import benchmark as run_benchmark
+    from ..benchmark.tables import tables
+
+    shapes = [(size, options.latency_sequence_length) for size in options.latency_batch_sizes]
+    results = run_benchmark([str(run)], shapes=shapes, repeats=REPEATS, memory=False, console=err)
+    write_files(results, json=None, plot=None, run=run)
+    out.print(tables(results))
+
+
 @app.command()
 def benchmark(
     paths: Annotated[
@@ -109,7 +131,7 @@ def benchmark(
         list[str], typer.Option(help="Precision in PyTorch: fp32, bf16, on CUDA fp16; may be repeated.")
     ] = ["fp32"],  # noqa: B006
     device: Annotated[str, typer.Option(help="cpu or cuda; exported files run on cpu only.")] = "cpu",
-    repeats: Annotated[int, typer.Option(help="Timed calls per model, at least 3.")] = 30,
+    repeats: Annotated[int, typer.Option(help="Timed calls per model, at least 3.")] = REPEATS,
     threads: Annotated[
         int | None, typer.Option(help="Processor threads of every runtime; default: that of torch.")
     ] = None,

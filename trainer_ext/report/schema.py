@@ -220,8 +220,10 @@ class Inference:
 class Int8Repair:
     """What brought an int8 file within the allowed loss, compared with plain int8, where every matrix is int8.
 
-    `kept_fp32` names the modules whose matrices stayed in fp32, the most harmful first, of `matrices` in all. `plain_loss` is
-    that of the main metric, or the fraction of other predictions. `speed` is that of the file where plain int8 is one.
+    `kept_fp32` names the modules whose matrices (of an attention: whose products of two activations) stayed in fp32, the most
+    harmful first, of `matrices` in all. `plain_loss` is that of the main metric, or the fraction of other predictions. `speed`
+    is that of the file where plain int8 is one; `busy` says whether other work disturbed its timing, also when it was
+    repeated, and None that nobody looked, as in older reports.
     """
 
     kept_fp32: list[str]
@@ -229,6 +231,16 @@ class Int8Repair:
     plain_bytes: NonNegativeInt
     plain_loss: float | None = None
     speed: NonNegativeFloat | None = None
+    busy: bool | None = None
+
+
+# Runtime and precision, as `Latency` names them, by format.
+EXPORT_RUNTIMES = {
+    "onnx": ("onnxruntime", "fp32"),
+    "onnx-int8": ("onnxruntime", "int8"),
+    "openvino": ("openvino", "fp32"),
+    "openvino-int8": ("openvino", "int8"),
+}
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from ..models.runtimes import open_runtime
 from ..pipeline.recipe import Recipe
 from ..report.io import decode, encode
 from ..report.run_directory import RunDirectory
-from ..report.schema import CompressionReport, Latency, Quality
+from ..report.schema import EXPORT_RUNTIMES, CompressionReport, Latency, Quality
 from ..tasks.dataset import HOLDOUT
 from ..tasks.evaluate import compare_quality
 from ..utils.files import write_json
@@ -41,12 +41,6 @@ from .results import BASELINE, SweepRow
 from .storage import VARIANTS, SweepDirectory, link_tree
 
 T = TypeVar("T")
-EXPORT_RUNTIMES = {
-    "onnx": ("onnxruntime", "fp32"),
-    "onnx-int8": ("onnxruntime", "int8"),
-    "openvino": ("openvino", "fp32"),
-    "openvino-int8": ("openvino", "int8"),
-}
 MODELS_AT_ONCE = 8  # in memory, the baseline among them
 REPEATS = 30
 

@@ -15,8 +15,9 @@ from ...errors import InputError, one_line
 from ...pipeline.baseline import open_baseline
 from ...pipeline.recipe import recipe_fields
 from ...pipeline.recipe_file import read_values, read_words
+from ...report.schema import EXPORT_RUNTIMES
 from ...utils.imports import require
-from ..collect import EXPORT_RUNTIMES, baseline_rows, required, rows_of
+from ..collect import baseline_rows, required, rows_of
 from ..config import Job, SweepFile
 from ..group import Group
 from ..results import BASELINE, SweepResult, SweepRow, difference_of
