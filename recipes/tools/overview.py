@@ -7,6 +7,7 @@ of both files, and the ratio of their times on a processor.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from recipes.tools.markdown import difference, number, table, times
+from trainer_ext.report.io import load
+from trainer_ext.report.schema import EXPORT_RUNTIMES, CompressionReport
 from trainer_ext.sweep.output import read_sweep_json
 from trainer_ext.sweep.results import SweepRow
 from trainer_ext.tasks.intervals import bootstrap_interval
@@ -25,7 +28,14 @@ RECIPES = Path(__file__).parents[1]
 BENCHMARKS = RECIPES / "benchmarks/results"
 E5 = RECIPES / "results/sweeps/mahanews_e5_sizes@small.json"
 E5_RECIPE = RECIPES / "mahanews_e5.yaml"
-SHAPES = ("1 x 32", "32 x 32")
+TEXTS, TOKENS = (1, 32), 32  # texts at once, and the length of each, of the columns with speed-ups
+# By title: the kept result of a recipe that was run once.
+RESULTS = RECIPES / "results"
+ONCE = {
+    "Hausa headlines, 5 topics; multilingual-e5-small": "hausa_topics",
+    "Yorùbá articles, 5 topics; multilingual-e5-small": "masakhanews_yor",
+    "Marathi named entities, F1; multilingual-e5-small": "mahaner",
+}
 DENSE, EXPORT = "torch fp32", "openvino-int8"
 RUNTIMES = {"torch": DENSE, "openvino": EXPORT}
 TIMED = 17  # seed of the models that were timed
@@ -139,10 +149,37 @@ def panels() -> dict[str, list[Outcome]]:
     return {title: outcomes for title, outcomes in found.items() if outcomes}
 
 
+def once(report: CompressionReport) -> list[Outcome]:
+    """Return the exported file of a run; nothing if it has none, or if that was not compared with the baseline."""
+    file = next((one for one in report.exports if one.format == EXPORT), None)
+    quality, sparsity, size = report.quality, report.sparsity, report.bytes
+    if not file or not file.from_baseline or not quality or not quality.baseline or not sparsity or not size:
+        return []
+    scores, found = quality.baseline.by_name[quality.metric], file.from_baseline
+    low, high = found.ci95 or (math.nan, math.nan)
+    speedup = {
+        f"{row.batch_size} x {row.sequence_length}": row.speedup
+        for row in report.latency
+        if (row.runtime, row.precision) == EXPORT_RUNTIMES[EXPORT] and row.speedup
+    }
+    epochs = float(report.recipe["num_train_epochs"])
+    return [
+        Outcome(
+            *(EXPORT, round(sparsity.achieved, 2), epochs, 1, quality.rows, scores, found.main, low, high),
+            *(size.baseline, file.bytes, speedup),
+        )
+    ]
+
+
 def section() -> str:
     """Return the table: of each task the exported files."""
     rows = []
-    for title, outcomes in panels().items():
+    alone = {
+        title: once(load(RESULTS / f"{name}.json"))
+        for title, name in ONCE.items()
+        if (RESULTS / f"{name}.json").is_file()
+    }
+    for title, outcomes in {**panels(), **alone}.items():
         for one in outcomes:
             if one.runtime == EXPORT:
                 removed = f"{100 * one.gone:.0f} %" if one.gone else "nothing"
@@ -151,11 +188,20 @@ def section() -> str:
                 lost = difference("accuracy", one.change, one.low, one.high)
                 about = f"{one.rows:,} rows, {one.seeds} seed{'s' if one.seeds > 1 else ''}"
                 size = f"{one.dense_bytes / MIB:.1f} → {one.bytes / MIB:.1f}"
-                speeds = [times(one.speedup.get(shape)) for shape in SHAPES]
+                speeds = [speed(one, texts) for texts in TEXTS]
                 rows.append([title, f"{removed}{trained}", " → ".join(accuracy), lost, about, size, *speeds])
                 title = ""
     heads = ("task; model", "encoder gone", "accuracy", "change [95 %]", "measured on", "MiB")
-    return table((*heads, *(shape.replace("x", "×") for shape in SHAPES)), rows)
+    return table((*heads, *(f"{texts} × {TOKENS}" for texts in TEXTS)), rows)
+
+
+def speed(one: Outcome, texts: int) -> str:
+    """Return the speed-up for so many texts at once, with the length of a text if it is not that of the column."""
+    for shape, speedup in one.speedup.items():
+        count, length = shape.split(" x ")
+        if count == str(texts):
+            return times(speedup) + ("" if length == str(TOKENS) else f" at {length} tokens")
+    return times(None)
 
 
 def _right(run: dict[str, Any], name: str) -> np.ndarray:

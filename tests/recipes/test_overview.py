@@ -7,6 +7,7 @@ import pytest
 
 from recipes.tools import overview
 from tests.recipes.test_results_sweeps import QUARTER, made_up_row, made_up_sweep
+from trainer_ext.report import schema
 from trainer_ext.sweep.output import to_json
 
 
@@ -44,3 +45,33 @@ def test_seeds_of_a_sweep_are_one_row(tmp_path, monkeypatch):
     assert half.speedup["32 x 64"] == pytest.approx(7.0)
     assert found[overview.DENSE, 0.0].change == 0
     assert "| 50 %, 4 epochs |" in overview.section().replace("|  |", "|")
+
+
+def test_a_run_is_a_row_if_its_file_was_compared_with_the_baseline():
+    found = schema.Difference(accuracy=-0.01, ci95=(-0.03, 0.01))
+    file = schema.Export(overview.EXPORT, "compressed/openvino/openvino_model_int8.xml", 2**20, from_baseline=found)
+    scores = schema.Scores(accuracy=0.9)
+    latency = [
+        schema.Latency(*runtime, "cpu", "a processor", 2, texts, length, speedup=speedup)
+        for runtime, texts, length, speedup in (
+            (("torch", "fp32"), 1, 32, 1.5),
+            (("openvino", "int8"), 1, 32, 6.0),
+            (("openvino", "int8"), 32, 128, 8.0),
+        )
+    ]
+    made = schema.CompressionReport(
+        created="2031-02-03T00:00:00+00:00",
+        model=schema.Model(),
+        bytes=schema.Pair(8 * 2**20, 4 * 2**20),
+        quality=schema.Quality("clean", 500, scores, scores),
+        sparsity=schema.Sparsity(0.5, 0.503, "obs"),
+        exports=[file],
+        latency=latency,
+        recipe={"num_train_epochs": 4},
+    )
+    (one,) = overview.once(made)
+    assert (one.gone, one.epochs, one.rows, one.dense, one.change, one.low) == (0.5, 4.0, 500, 0.9, -0.01, -0.03)
+    assert (one.dense_bytes, one.bytes) == (8 * 2**20, 2**20)
+    assert overview.speed(one, 1) == "6.00x"
+    assert overview.speed(one, 32) == "8.00x at 128 tokens"
+    assert overview.once(replace(made, exports=[replace(file, from_baseline=None)])) == []
