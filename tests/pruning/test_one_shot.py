@@ -108,6 +108,17 @@ def test_a_speedup_as_target_closes_what_the_times_of_this_machine_say():
         one_shot.choose_structure(layers, curves, replace(spec, speedup=20.0))
 
 
+@pytest.mark.parametrize(("given", "timed"), [(None, 64), (16, 16), (500, 64)])
+def test_layers_are_timed_with_no_more_tokens_than_the_model_reads(given, timed, monkeypatch):
+    def stop(*args, **options):
+        raise RuntimeError(f"timed with {args[3]['sequence_length']} tokens")
+
+    dense = build("bert", max_position_embeddings=64)
+    monkeypatch.setattr(one_shot, "latency_for", stop)
+    with pytest.raises(RuntimeError, match=f"timed with {timed} tokens"):
+        pruned(dense, None, speedup=2.0, max_length=given)
+
+
 def test_a_model_of_ones_own_class(tmp_path):
     torch.manual_seed(0)
     dense = own_classes.Returns(own_classes.bert_config())

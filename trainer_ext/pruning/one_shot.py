@@ -219,7 +219,7 @@ def prune(
         tokenizer: of the model.
         sparsity: fraction of the encoder's attention and feed-forward weights to remove, in (0, 1).
         speedup: instead of it, how many times faster the small model runs on this machine, above 1. The layers are timed
-            first, with `batch_size` texts of `max_length` tokens (128 by default).
+            first, with `batch_size` texts of `max_length` tokens (128 by default), or of as many as the model reads.
         max_length: tokens of a text; longer ones are cut. Defaults to what the model and its tokenizer allow.
         batch_size: texts of a batch.
         progress: whether to show a progress bar on standard error.
@@ -254,13 +254,13 @@ def prune(
     student = copy.deepcopy(model).float()
     with tempfile.TemporaryDirectory() as folder:
         if speedup is not None:
-            length = min(length for length in (LENGTH, longest) if length)
+            length = min(length for length in (max_length or LENGTH, longest) if length)
             place = machine(
                 student,
                 device=str(encoder.device),
                 dtype="float32",
                 batch_size=batch_size,
-                sequence_length=max_length or length,
+                sequence_length=length,
             )
             latency = latency_for(student, student, spec, place, folder=Path(folder), is_main=True, progress=progress)
             spec = replace(spec, latency=latency)
