@@ -2,24 +2,26 @@
 
 import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 from rich.console import Console
 
-from tests.helpers.outliers import outlier_in_attention, outliers_everywhere, texts
+from tests.helpers.outliers import ATTENTION, outlier_in_attention, outlier_in_product, outliers_everywhere, texts
 from tests.helpers.tiny_models import build
 from trainer_ext import report
 from trainer_ext.errors import ExportRefused
 from trainer_ext.export import repair
 from trainer_ext.export.formats import FORMATS, export, export_table
 from trainer_ext.export.onnx import int8_nodes
+from trainer_ext.export.openvino import roundings_of
 from trainer_ext.export.source import open_source
 from trainer_ext.export.traceable import belongs
 from trainer_ext.models.runtimes import open_runtime
 from trainer_ext.pipeline.scratch import train_tokenizer
-from trainer_ext.report.tables import findings
+from trainer_ext.report.tables import BUSY_NOTE, findings
+from trainer_ext.utils.imports import require
 
 
 @pytest.fixture
@@ -75,6 +77,31 @@ def test_only_the_matrices_with_outliers_stay_in_fp32(folder, model_type, layers
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model_type", "change"),
+    [
+        ("bert", outlier_in_product),
+        ("deberta-v2", outlier_in_product),
+        ("modernbert", outlier_in_product),
+        ("bert", outlier_in_attention),
+    ],
+)
+def test_in_openvino_products_of_activations_may_stay_in_fp32_too(folder, model_type, change):
+    model, changed = folder(model_type, lambda model: [change(model, layer) for layer in (0, 1)])
+    if change is outlier_in_attention:  # nncf limits the ranges of rows, so those beside a large one suffer
+        changed = [{name.format(layer) for name in ATTENTION[model_type]} for layer in (0, 1)]
+    row, _ = run(model, "openvino-int8")
+    assert row.agreement >= 0.9
+    assert row.repair.plain_loss > 0.1
+    assert set(row.repair.kept_fp32) <= set.union(*changed)
+    assert row.repair.busy in (True, False)
+    assert {entry.name for entry in model.iterdir() if entry.is_dir()} == {"openvino"}
+    rounded = roundings_of(require("openvino", extra="export").Core().read_model(model / row.path))
+    assert rounded
+    assert not set(row.repair.kept_fp32) & set(rounded)
+
+
+@pytest.mark.slow
 def test_one_matrix_fewer_is_not_enough(folder):
     """Negative control of the search: without the last of the matrices that stay in fp32, the file is refused."""
     model, _ = folder("bert", lambda model: [outlier_in_attention(model, layer) for layer in (0, 1)])
@@ -114,7 +141,7 @@ def test_matrices_are_ranked_by_the_damage_of_their_rounding(folder):
     source = open_source(model, calibration=model.parent / "texts.txt")
     before = {name: value.clone() for name, value in source.model.state_dict().items()}
     layers = [name for name, part in source.model.named_modules() if hasattr(part, "weight") and part.weight.ndim == 2]
-    ranked = repair.rank(source, layers, on_matrix=lambda: None)
+    ranked = repair.rank(repair.damages(source, layers), on_matrix=lambda: None)
     assert ranked[0] == damaged
     assert sorted(ranked) == sorted(layers)
     assert all(torch.equal(value, before[name]) for name, value in source.model.state_dict().items())
@@ -165,6 +192,11 @@ def test_the_table_and_the_card_say_what_a_repair_cost(tmp_path):
     screen = Console(file=io.StringIO(), width=120)
     screen.print(export_table(tmp_path, [ROW]))
     assert "onnx-int8 in fp32: a.b, c" in screen.file.getvalue()
+    assert BUSY_NOTE not in " ".join(screen.file.getvalue().split())
+    disturbed = replace(ROW, repair=replace(ROW.repair, busy=True))
+    assert findings(disturbed).endswith("0.90x the speed of plain int8 (busy machine)")
+    screen.print(export_table(tmp_path, [disturbed]))
+    assert BUSY_NOTE in " ".join(screen.file.getvalue().split())
 
 
 def test_reports_with_and_without_a_repair_open():

@@ -39,6 +39,32 @@ def outlier_in_attention(model, layer, channel=3, scale=SCALE):
     return ATTENTION[model.config.model_type][1].format(layer)
 
 
+# By model type: the attention of a layer, its projections that make queries, and those that make keys.
+PRODUCTS = {
+    "bert": ("bert.encoder.layer.{}.attention.self", ["query"], ["key"]),
+    "deberta-v2": (
+        "deberta.encoder.layer.{}.attention.self",
+        ["query_proj", "pos_query_proj"],
+        ["key_proj", "pos_key_proj"],
+    ),
+    "modernbert": ("model.layers.{}.attn", ["Wqkv"], ["Wqkv"]),
+}
+
+
+@torch.no_grad()
+def outlier_in_product(model, layer, channel=3, scale=SCALE):
+    """Add an outlier to the queries of an attention, which its keys undo; return the names of what may stay in fp32."""
+    path, queries, keys = PRODUCTS[model.config.model_type]
+    attention, joint = model.get_submodule(path.format(layer)), queries == keys
+    # Rotary positions mix the two halves of a head: of a pair of channels both are scaled.
+    rows = [channel, channel + model.config.hidden_size // model.config.num_attention_heads // 2][: 1 + joint]
+    for names, below, factor in ((queries, 0, scale), (keys, model.config.hidden_size * joint, 1 / scale)):
+        for projection in map(attention.get_submodule, names):
+            for parameter in filter(lambda value: value is not None, (projection.weight, projection.bias)):
+                parameter[[row + below for row in rows]] *= factor
+    return {path.format(layer), *(f"{path.format(layer)}.{name}" for name in queries + keys)}
+
+
 def outliers_everywhere(model):
     """Add an outlier to what every matrix of a ModernBERT reads, but those that read the embeddings."""
     for index, layer in enumerate(model.model.layers):

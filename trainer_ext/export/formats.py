@@ -7,7 +7,6 @@ To add a format, add a row to `FORMATS`. Its `write` function belongs to the mod
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -27,15 +26,14 @@ from ..data.records import listed
 from ..errors import ExportRefused, InputError
 from ..models.runtimes import open_runtime
 from ..report.schema import Export
-from ..report.tables import findings
+from ..report.tables import BUSY_NOTE, findings
 from ..utils.files import scratch_in, writing_to
 from ..utils.imports import require
 from ..utils.progress import progress_bar
-from . import onnx, openvino
+from . import onnx, openvino, repair
 from .classify_script import write_usage
 from .onnx import quantise_onnx, write_onnx
 from .openvino import quantise_openvino, quietly, write_openvino
-from .repair import LARGEST_SHARE, fewest, matrices, rank, relative_speed
 from .source import ExportSource, model_folder, open_source
 from .verify import Findings, answers_of, check_exact, check_quality, first_answers, judged_rows, run_model
 
@@ -53,7 +51,8 @@ class Format:
         exact: name of the format that it is quantized from; None if it is exact itself.
         companions: suffixes of further files that belong to it.
         calibrated: whether quantization needs texts.
-        int8_nodes: names of the nodes of a file that are int8, from which those to keep in fp32 are chosen.
+        damages: `damages(source, exact, file)` measures what each int8 matrix of `file` does to the logits: a function
+            by the name of its module. From these names those to keep in fp32 are chosen.
     """
 
     name: str
@@ -63,7 +62,7 @@ class Format:
     exact: str | None = None
     companions: tuple[str, ...] = ()
     calibrated: bool = False
-    int8_nodes: Callable[[Path], list[str]] = lambda file: []
+    damages: Callable[[ExportSource, Path, Path], dict[str, Callable[[], float]]] = lambda source, exact, file: {}
 
     def files(self, folder: Path) -> list[Path]:
         """Return the files of the format below the folder of a model; the one to open is the last."""
@@ -86,7 +85,9 @@ FORMATS = {
             ("onnx", "onnxruntime"),
             lambda source, file, exact, keep: quantise_onnx(exact, file, keep),
             exact="onnx",
-            int8_nodes=onnx.int8_nodes,
+            damages=lambda source, exact, file: repair.damages(
+                source, repair.matrices(source.model, onnx.int8_nodes(file))
+            ),
         ),
         Format(
             "openvino",
@@ -103,7 +104,9 @@ FORMATS = {
             exact="openvino",
             companions=(".bin",),
             calibrated=True,
-            int8_nodes=openvino.int8_nodes,
+            damages=lambda source, exact, file: openvino.damages(
+                exact, source.calibration_batches(), repair.ranking_batches(source)
+            ),
         ),
     )
 }
@@ -213,14 +216,16 @@ def _export(
         progress.update(bar, description=f"{format_.name}: checked")
 
         advance = partial(progress.advance, bar)
-        repair = None
+        cost = None
         if format_.exact:
             if expected is None:
                 expected = answers_of(source, judged_rows(source), run_model(source), on_rows=advance)
             check = partial(_check_int8, source, expected=expected, baseline=baseline, max_drop=max_drop)
             findings = check(file, on_rows=advance)
             if not findings.holds and not force:
-                findings, repair = _repair(source, format_, scratch, findings, check, progress)
+                findings, cost = repair.repair(
+                    source, format_, scratch, scratch / FORMATS[format_.exact].file, findings, check, progress
+                )
         else:
             findings = check_exact(source, open_runtime(file), on_rows=advance)
         if not findings.holds and not (force and format_.exact):
@@ -229,71 +234,13 @@ def _export(
                 + (" Pass --force to keep it" if format_.exact else "")
                 + ("" if not format_.exact else ", or a larger --max-drop." if findings.quality else ".")
             )
-        rows.append(_keep(source, format_, scratch, findings, repair))
+        rows.append(_keep(source, format_, scratch, findings, cost))
         progress.update(bar, total=findings.rows, completed=findings.rows)
     return rows
 
 
 def _check_int8(source: ExportSource, file: Path, *, expected: list[np.ndarray], **given: Any) -> Findings:
     return check_quality(source, open_runtime(file), expected, **given)
-
-
-def _repair(
-    source: ExportSource,
-    format_: Format,
-    scratch: Path,
-    plain: Findings,
-    check: Callable[..., Findings],
-    progress: Progress,
-) -> tuple[Findings, report.Int8Repair | None]:
-    """Write the file again with as few matrices in fp32 as bring its loss within the bound.
-
-    Returns:
-        What the check of the last file found, and what it cost; if none passes, the plain file stays, with its findings and
-        the smallest loss in the reason.
-    """
-    name, files = format_.name, format_.files(scratch)
-    names = matrices(source.model, format_.int8_nodes(files[-1]))
-    bar = progress.add_task(f"{name} loses too much: matrices ranked", total=len(names))
-    ranked = rank(source, names, on_matrix=partial(progress.advance, bar))
-    found: dict[int, Findings] = {}
-
-    def folder(count: int) -> Path:
-        return scratch / f"{name}-{count}"
-
-    def holds(count: int) -> bool:
-        file = folder(count) / format_.file
-        file.parent.mkdir(parents=True)
-        bar = progress.add_task(f"{name} with {count} of {len(names)} in fp32: written", total=plain.rows)
-        with writing_to(scratch):
-            format_.write(source, file, scratch / FORMATS[format_.exact or name].file, ranked[:count])
-        progress.update(bar, description=f"{name} with {count} of {len(names)} in fp32: checked")
-        found[count] = check(file, on_rows=partial(progress.advance, bar))
-        if not found[count].holds:
-            shutil.rmtree(folder(count))
-        return found[count].holds
-
-    count = fewest(holds, int(LARGEST_SHARE * len(ranked)))
-    if count is None:
-        losses = {count: one.loss for count, one in found.items() if not math.isnan(one.loss)}
-        best = min(losses, key=losses.__getitem__, default=None)
-        ending = (
-            ""
-            if best is None
-            else f"; the least loss is {losses[best]:.4f}, with {best} of {len(names)} matrices in fp32"
-        )
-        return replace(plain, reason=plain.reason + ending), None
-    repaired = format_.files(folder(count))
-    repair = report.Int8Repair(
-        kept_fp32=ranked[:count],
-        matrices=len(names),
-        plain_bytes=sum(file.stat().st_size for file in files),
-        plain_loss=None if math.isnan(plain.loss) else plain.loss,
-        speed=relative_speed(source, open_runtime(files[-1]), open_runtime(repaired[-1])),
-    )
-    for mended, file in zip(repaired, files, strict=True):
-        mended.replace(file)
-    return found[count], repair
 
 
 def _write(source: ExportSource, format_: Format, scratch: Path) -> Path:
@@ -308,7 +255,7 @@ def _write(source: ExportSource, format_: Format, scratch: Path) -> Path:
 
 
 def _keep(
-    source: ExportSource, format_: Format, scratch: Path, findings: Findings, repair: report.Int8Repair | None
+    source: ExportSource, format_: Format, scratch: Path, findings: Findings, cost: report.Int8Repair | None
 ) -> report.Export:
     """Move the files below the folder of the model, add tokenizer and script, and return the row of the report."""
     run, target = source.run, source.folder / format_.file
@@ -333,7 +280,7 @@ def _keep(
         from_baseline=findings.from_baseline,
         agreement=findings.agreement,
         calibration_rows=len(source.calibration) if format_.calibrated else None,
-        repair=repair,
+        repair=cost,
     )
     if run:
         numbers = report.load(run.root)
@@ -360,6 +307,7 @@ def export_table(path: str | Path, rows: Sequence[Export]) -> Table:
     for row in rows:
         if row.repair:
             caption += f"\n{row.format} in fp32: {', '.join(row.repair.kept_fp32)}"
+            caption += f"\n{BUSY_NOTE}" if row.repair.busy else ""
     result = Table(title=Text(f"{path}: exports"), title_justify="left", caption=Text(caption), caption_justify="left")
     for heading in HEADINGS:
         result.add_column(
