@@ -146,5 +146,7 @@ def copies(tmp_path, monkeypatch):
     shutil.copytree(results.FILES, files)
     monkeypatch.setattr(results, "README", readme)
     monkeypatch.setattr(results, "FILES", files)
+    benchmarks = shutil.copyfile(results.BENCHMARKS, tmp_path / "benchmarks.md")
+    monkeypatch.setattr(results, "BENCHMARKS", benchmarks)
     monkeypatch.setattr(picture, "FOLDER", shutil.copytree(picture.FOLDER, tmp_path / "pictures"))
     return tmp_path

@@ -1,5 +1,5 @@
 """Keep results of finished runs and sweeps, and write the tables of recipes/README.md, of results/README.md below it, and
-the picture from them.
+the picture from them; also those tables of benchmarks/README.md that are not written by a script of their own.
 
 `add` copies the report of a run to recipes/results/ (with --full to recipes/results/full/), `add-sweep` the result of a
 sweep to recipes/results/sweeps/. `write` rewrites the tables and the picture, `check` fails if they differ from the result files.
@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from recipes.benchmarks import serving_tables
 from recipes.tools import open_question, overview, picture, run_tables, sweep_tables
 from recipes.tools.markdown import NOT_RUN, replace_part, table, times
 from recipes.tools.run_tables import compressed_of, difference_of, mean_difference
@@ -26,6 +27,7 @@ from trainer_ext.sweep.results import SweepResult
 
 HERE = Path(__file__).parents[1]  # recipes/
 README, FILES = HERE / "README.md", HERE / "results"
+BENCHMARKS = HERE / "benchmarks" / "README.md"
 IN_SHORT, IN_FULL = (
     ("overview", "scales", "question"),
     ("results", "sweeps"),
@@ -60,13 +62,14 @@ def recipe_files() -> list[Path]:
 
 
 def pages() -> dict[Path, str]:
-    """Return recipes/README.md and results/README.md with their parts generated from the result files.
+    """Return the three pages with their parts generated from the result files.
 
     Raises:
         ValueError: The markers of a part are missing.
     """
-    made, found = parts(), {}
-    for path, names in ((README, IN_SHORT), (FILES / "README.md", IN_FULL)):
+    measured = serving_tables.parts()
+    made, found = parts() | measured, {}
+    for path, names in ((README, IN_SHORT), (FILES / "README.md", IN_FULL), (BENCHMARKS, measured)):
         text = path.read_text(encoding="utf-8")
         for name in names:
             text = replace_part(text, name, made[name])
