@@ -6,7 +6,8 @@ import pytest
 import yaml as pyyaml
 
 from tests.helpers.commands import recipe_fields as fields_of, write_recipe
-from trainer_ext import InputError
+from trainer_ext import InputError, report
+from trainer_ext.pipeline.compress import compress
 from trainer_ext.pipeline.recipe import read_recipe, recipe_fields
 from trainer_ext.report.run_directory import find_run
 
@@ -105,6 +106,16 @@ def test_words_for_yes_and_no_mean_what_they_meant_in_older_recipes(tmp_path, of
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.yaml").write_text(pyyaml.safe_dump(older), encoding="utf-8")
     assert find_run(tmp_path / "run", read.resolved, resume=True).holds_run
+
+
+def test_a_line_for_a_field_at_its_default_does_not_keep_a_run_from_being_resumed(recipe, tmp_path):
+    older = recipe().resolved
+    report.save(report.CompressionReport(report.utc_now(), report.Model()), tmp_path / "run")
+    write_recipe(tmp_path / "run" / "recipe.yaml", older)
+    now = recipe(energy_seconds=60, metrics=None, max_grad_norm=1.0)
+    assert compress(now, resume=True)[1].root == tmp_path / "run"
+    with pytest.raises(InputError, match="energy_seconds"):
+        compress(recipe(energy_seconds=90), resume=True)
 
 
 def test_changed_training_arguments_are_checked_anew(recipe):

@@ -49,6 +49,15 @@ def test_a_run_does_not_resume_with_other_fields(tmp_path, other, word):
         open_run(tmp_path, {**RECIPE, **other}, resume=True)
 
 
+@pytest.mark.parametrize(("before", "now"), [({}, {"bf16": False}), ({"sizes": [1, 32]}, {}), ({"bf16": None}, {})])
+def test_a_field_at_its_default_is_as_one_that_is_not_given(tmp_path, before, now):
+    defaults = {"bf16": False, "sizes": [1, 32]}
+    open_run(tmp_path, {**RECIPE, **before}, resume=False)
+    assert find_run(tmp_path, {**RECIPE, **now}, resume=True, defaults=defaults).holds_run
+    with pytest.raises(InputError, match="bf16"):
+        find_run(tmp_path, {**RECIPE, "bf16": True}, resume=True, defaults=defaults)
+
+
 def test_results_without_a_recipe_cannot_be_resumed(tmp_path):
     (tmp_path / "compressed").mkdir()
     with pytest.raises(InputError, match=r"no recipe\.yaml"):

@@ -173,7 +173,7 @@ def test_the_study_holds_every_run(swept):
 def test_another_sweep_in_the_same_folder_is_refused(swept, monkeypatch, capsys):
     status, _, words = run_command(monkeypatch, capsys, "sweep", swept["file"], "--num_train_epochs", "4")
     assert status == 2
-    assert "holds another sweep (common differs)" in words
+    assert "holds another sweep (common: num_train_epochs differs)" in words
 
 
 @pytest.mark.parametrize(

@@ -69,3 +69,17 @@ def test_baselines_with_different_fields_have_different_folders(tmp_path):
     place = SweepDirectory(tmp_path)
     assert place.baseline({"seed": 1, "a": 2}).root == place.baseline({"a": 2, "seed": 1}).root
     assert place.baseline({"seed": 1}).root != place.baseline({"seed": 2}).root
+
+
+def test_a_field_at_its_default_is_no_other_sweep(tmp_path):
+    known = {"common": {"seed": 42, "newer": False, "sizes": [1, 32]}, "goal": {"points": None, "newer": 2}}
+    place = SweepDirectory(tmp_path / "out")
+    older = begin(place, {"common": {"seed": 42, "lr": 1}, "goal": {"points": 1.0}}, known)
+    now = {"common": {"lr": 1, "newer": False, "sizes": [1, 32]}, "goal": {"points": 1.0, "newer": 2}, "added": []}
+    assert begin(place, now, known) == older, "the folder keeps what it was begun with"
+    for part, field, value in (("common", "newer", True), ("common", "seed", 1), ("goal", "newer", 3)):
+        other = now | {part: now[part] | {field: value}}
+        with pytest.raises(InputError, match=rf"holds another sweep \({part}: {field} differs\)"):
+            begin(place, other, known)
+    with pytest.raises(InputError, match=r"holds another sweep \(added differs\)"):
+        begin(place, now | {"added": ["onnx"]}, known)

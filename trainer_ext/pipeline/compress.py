@@ -34,7 +34,7 @@ from ..vocabulary.trim import trim_model
 from .baseline import BaselineTrainer, open_baseline
 from .gate import pass_gate
 from .measure_run import run_report
-from .recipe import Recipe, check_strategy
+from .recipe import Recipe, check_strategy, defaults_of, recipe_fields
 from .run_vocabulary import Encodings, RunVocabulary, cut_before, keep_vocabulary, open_vocabulary, reads_trimmed
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,8 @@ def compress(
     """
     console = console or Console(stderr=True)
     check_strategy(recipe)
-    run = find_run(str(recipe.training.output_dir), recipe.resolved, resume=resume)
+    defaults = defaults_of(recipe_fields().values())
+    run = find_run(str(recipe.training.output_dir), recipe.resolved, resume=resume, defaults=defaults)
     if run.report.exists():
         shutil.rmtree(run.root / "checkpoints", ignore_errors=True)  # left if the process was killed after the report
         return report.load(run.root), run

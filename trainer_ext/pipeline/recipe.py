@@ -7,7 +7,7 @@ import difflib
 import json
 import math
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -162,6 +162,15 @@ def recipe_fields() -> dict[str, dataclasses.Field]:
     kinds = (ModelArguments, VocabularyArguments, DataArguments, ScratchArguments, PublishArguments)
     model, vocabulary, data, scratch, card = (list(dataclasses.fields(kind)) for kind in kinds)
     return {f.name: f for f in [*model, *vocabulary, *compression, *data, *scratch, *card, *training]}
+
+
+def defaults_of(fields: Iterable[dataclasses.Field]) -> dict[str, Any]:
+    """Return the default of each field of a dataclass by name; None for those without one."""
+    found = {}
+    for one in fields:
+        made = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
+        found[one.name] = None if made is dataclasses.MISSING else made
+    return found
 
 
 def read_recipe(path: str | Path | None, overrides: Sequence[str] = (), scale: str | None = None) -> Recipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,13 +108,32 @@ class RunDirectory:
         return any(path.exists() for path in (self.recipe, self.report, self.baseline, self.compressed, self.masked))
 
 
-def find_run(root: str | Path, recipe: dict[str, Any], *, resume: bool) -> RunDirectory:
+def differing(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    """Return the names of the fields that differ, sorted. A field that is absent or null has its default.
+
+    Args:
+        before: fields by name, as a file holds them.
+        now: fields by name, as they are given now.
+        defaults: what a field is that is not given; None for those without a default.
+    """
+
+    def plain(fields: Mapping[str, Any], name: str) -> Any:
+        value = fields.get(name)
+        return _plain(defaults.get(name) if value is None else value)
+
+    return sorted(name for name in {*before, *now} if plain(before, name) != plain(now, name))
+
+
+def find_run(
+    root: str | Path, recipe: dict[str, Any], *, resume: bool, defaults: Mapping[str, Any] | None = None
+) -> RunDirectory:
     """Return the folder of a new run, or of one that can be resumed; nothing is written.
 
     Args:
         root: the folder.
         recipe: the resolved fields; a resumed run must have been started with the same ones.
         resume: whether to continue the run in the folder.
+        defaults: what a field is that is not given.
 
     Raises:
         InputError: The folder contains a run and `resume` is False, or the run was started with other fields.
@@ -128,8 +148,7 @@ def find_run(root: str | Path, recipe: dict[str, Any], *, resume: bool) -> RunDi
     if not run.recipe.exists():
         raise InputError(f"{run.root} holds results but no recipe.yaml to continue with; choose another --output_dir.")
     before = yaml.read_yaml(run.recipe)
-    names = {*before, *recipe} - FREE_ON_RESUME
-    changed = sorted(name for name in names if _plain(before.get(name)) != _plain(recipe.get(name)))
+    changed = [name for name in differing(before, recipe, defaults or {}) if name not in FREE_ON_RESUME]
     if changed:
         name = changed[0]
         raise InputError(

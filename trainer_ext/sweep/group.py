@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from ..errors import InputError
 from ..export.formats import FORMATS
 from ..hub.sanitize import fields as publishable_fields
 from ..pipeline.baseline import read_data
-from ..pipeline.recipe import Recipe
+from ..pipeline.recipe import Recipe, defaults_of, recipe_fields
 from ..utils.imports import require
 from .config import Fields, Job, SweepFile, baseline_fields, common_fields, recipe_from, run_fields, write_fields
 from .storage import SweepDirectory, begin
@@ -78,9 +79,20 @@ class Group:
             "export": self.file.export,
         }
 
-    def begin(self, more: Mapping[str, Any] | None = None) -> None:
-        """Create the folder, or check that it holds this very sweep."""
-        begin(self.directory, self.definition() | dict(more or {}))
+    def begin(self, **more: Any) -> None:
+        """Create the folder, or check that it holds this very sweep, and go on with the fields as it was begun with.
+
+        Args:
+            **more: dataclasses on which the results depend too.
+        """
+        defaults = {name: defaults_of(dataclasses.fields(value)) for name, value in more.items()}
+        defaults["common"] = defaults_of(recipe_fields().values())
+        definition = self.definition() | {name: vars(value) for name, value in more.items()}
+        before = begin(self.directory, definition, defaults)["common"]
+        # Fields at their defaults are listed or not as they were, because the names of baselines and studies depend on it.
+        now = publishable_fields(self.common)
+        kept = {name: value for name, value in self.common.items() if name not in now or name in before}
+        self.common = kept | {name: value for name, value in before.items() if name not in now}
 
     @property
     def study_name(self) -> str:

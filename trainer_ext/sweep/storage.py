@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import Busy, InputError
-from ..report.run_directory import RunDirectory
+from ..report.run_directory import RunDirectory, differing
 from ..utils.files import whole_folder, write_json
 from .config import Job
 
@@ -110,8 +110,21 @@ class SweepDirectory:
         return file
 
 
-def begin(directory: SweepDirectory, definition: dict[str, Any]) -> None:
+def begin(
+    directory: SweepDirectory,
+    definition: dict[str, Any],
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Create the folder and record what the sweep is, or check that the folder holds this very sweep.
+
+    Args:
+        directory: of the sweep.
+        definition: everything that a result depends on.
+        defaults: by the name of a part of the definition, what each of its fields is that is not given. So a field that a
+            newer version adds, or that is written out now, makes no other sweep of it.
+
+    Returns:
+        The definition as the folder holds it.
 
     Raises:
         InputError: The folder holds another sweep or other files, or cannot be written.
@@ -130,12 +143,18 @@ def begin(directory: SweepDirectory, definition: dict[str, Any]) -> None:
         raise
     except (OSError, ValueError) as error:
         raise InputError(f"output_dir {root} cannot be used ({error}); name another --output_dir.") from error
-    if before not in (None, definition):
-        changed = min(key for key in {*before, *definition} if before.get(key) != definition.get(key))
-        raise InputError(
-            f"{root} holds another sweep ({changed} differs); continue with the same file and fields, or name "
-            "another --output_dir."
-        )
+    if before is None:
+        return definition
+    for key in sorted({*before, *definition}):
+        old, new, known = before.get(key) or {}, definition.get(key) or {}, (defaults or {}).get(key)
+        fields = [] if known is None else differing(old, new, known)
+        if fields or (known is None and old != new):
+            changed = f"{key}: {fields[0]}" if fields else key
+            raise InputError(
+                f"{root} holds another sweep ({changed} differs); continue with the same file and fields, or name "
+                "another --output_dir."
+            )
+    return before
 
 
 def link_tree(source: Path, target: Path) -> None:

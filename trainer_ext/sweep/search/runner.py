@@ -79,7 +79,7 @@ def search(
     if rivals:
         check_rivals(group.recipe)
     space = _space(group, goal)
-    group.begin({"goal": vars(goal)})
+    group.begin(goal=goal)
     directory = group.directory
     study = open_study(directory, storage, name=group.study_name)
     console.rule(Text(f"{file.path.name}: {goal.words}, at most {most_runs} runs"))
