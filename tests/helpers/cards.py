@@ -150,7 +150,7 @@ def full_report(**changes) -> report.CompressionReport:
         "exports": [
             report.Export("onnx", "compressed/onnx/model.onnx", 1_000_000, 1e-6, rows=64),
             report.Export(
-                "onnx-int8", "compressed/onnx/model_int8.onnx", 300_000, None, "test", 2500, after, quality.difference, 0.99
+                "onnx-int8", "compressed/onnx/model_int8.onnx", 300_000, None, "test", 2500, after, quality.difference, agreement=0.99
             ),
             report.Export("openvino-int8", "baseline/openvino/openvino_model_int8.xml", 300_000),
         ],
