@@ -22,6 +22,7 @@ from .. import report
 from ..errors import one_line
 from ..models.architectures import is_stock
 from ..models.custom import check_publishable, save_custom
+from ..models.loading import save_tokenizer
 from ..utils.checkpoints import begin_checkpoint
 from ..utils.compat import private_repository
 from ..utils.training import call_as_known, plain_model
@@ -219,7 +220,7 @@ class HubMixin:
             save_custom(self.model, folder, state_dict)
             tokenizer = self.processing_class or getattr(self.data_collator, "tokenizer", None)
             if tokenizer is not None:
-                tokenizer.save_pretrained(folder)
+                save_tokenizer(tokenizer, folder)
 
     def _push_from_checkpoint(self, checkpoint_folder):
         # No public hook: Trainer would upload full-size checkpoints to the main branch.

@@ -20,6 +20,7 @@ from typing import Any
 from safetensors import safe_open
 
 from ..errors import InputError, one_line
+from ..utils.files import write_json
 from .architectures import stock_type
 
 logger = logging.getLogger(__name__)
@@ -160,6 +161,32 @@ def load_tokenizer(
     if longest is not None and tokenizer.model_max_length > longest:
         tokenizer.model_max_length = longest
     return tokenizer
+
+
+def save_tokenizer(tokenizer: Any, folder: str | Path) -> None:
+    """Save a tokenizer in words that transformers 4 knows too, so that it gives the same ids there.
+
+    transformers 5 writes `TokenizersBackend` for a tokenizer that does what tokenizer.json says, and extra tokens as a
+    list. It reads the older words as well.
+
+    Args:
+        tokenizer: a tokenizer, or another processor.
+        folder: a folder that exists.
+    """
+    tokenizer.save_pretrained(folder)
+    file = Path(folder, "tokenizer_config.json")
+    if not file.is_file():
+        return
+    values = json.loads(file.read_text(encoding="utf-8"))
+    if values.get("tokenizer_class") == "TokenizersBackend":
+        # The names too: the class of transformers 4 numbers the texts of a pair unless it is told not to.
+        values |= {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_input_names": list(tokenizer.model_input_names),
+        }
+    if isinstance(values.get("extra_special_tokens"), list):
+        values["additional_special_tokens"] = values.pop("extra_special_tokens")
+    write_json(file, values)
 
 
 def check_padding(model, tokenizer: Any) -> None:

@@ -17,7 +17,7 @@ from .. import report
 from ..callbacks import EmissionsCallback
 from ..distillation.collator import TeacherCollator, put_beside
 from ..hub.staging import card_of, write_card
-from ..models.loading import auto_class
+from ..models.loading import auto_class, save_tokenizer
 from ..pruning.prepare import TABLE_NAME
 from ..pruning.verify import CompressionResult
 from ..report.run_directory import RunDirectory, find_run, start_run
@@ -338,4 +338,4 @@ def _train(trainer: Trainer, run: RunDirectory, stage: str, recipe: Recipe, cons
 def _save(model, tokenizer, run: RunDirectory, target: Path) -> None:
     with whole_folder(target) as folder, writing_to(run.root):
         model.to("cpu").save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)

@@ -27,7 +27,7 @@ from ..distillation.teacher_cache import check_folder
 from ..errors import InputError, one_line
 from ..models.architectures import config_of
 from ..models.compact.fresh_process import fresh_logits
-from ..models.loading import load_model
+from ..models.loading import load_model, save_tokenizer
 from ..models.outputs import allowed_difference, full_precision, logits
 from ..pruning.preflight import same_random_state
 from ..pruning.prepare import TABLE_NAME
@@ -204,7 +204,7 @@ def check_reopening(trial: Trial) -> None:
     smaller, folder = copy.deepcopy(trial.smaller).to("cpu").float().eval(), trial.scratch.compressed
     with whole_folder(folder) as part:
         smaller.save_pretrained(part)
-        _small_tokenizer(trial).save_pretrained(part)
+        save_tokenizer(_small_tokenizer(trial), part)
     batch = random_inputs(smaller, 2, sequence_length=min(8, trial.recipe.data.max_length))
     expected = logits(smaller, batch)
     found = [logits(load_model(folder, option="The model", way_out="take another one"), batch)]

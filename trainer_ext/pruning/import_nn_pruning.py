@@ -25,7 +25,7 @@ from transformers.utils import cached_file
 from ..errors import InputError, one_line
 from ..models import outputs
 from ..models.compact.registration import MODEL_TYPES
-from ..models.loading import HEADS, load_tokenizer
+from ..models.loading import HEADS, load_tokenizer, save_tokenizer
 from ..utils.files import whole_folder
 from .shrinking import shrink
 
@@ -79,7 +79,7 @@ def import_nn_pruning(source: str | Path, target: str | Path) -> Imported:
     with whole_folder(target) as folder:
         compact.save_pretrained(folder)
         if _file(source, *_TOKENIZERS):
-            load_tokenizer(source, way_out="save it there", pads=False).save_pretrained(folder)
+            save_tokenizer(load_tokenizer(source, way_out="save it there", pads=False), folder)
         reloaded = type(compact).from_pretrained(folder)
         difference = (outputs.logits(reloaded, batch) - expected).abs().max().item()
         if not difference <= outputs.allowed_difference(expected):

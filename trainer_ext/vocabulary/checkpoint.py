@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoTokenizer
 from ..benchmark.size import evaluating
 from ..data.corpus import hold_out, read_corpus
 from ..errors import InputError
-from ..models.loading import HEADS, load_model, load_tokenizer, rows_of
+from ..models.loading import HEADS, load_model, load_tokenizer, rows_of, save_tokenizer
 from ..models.outputs import full_precision
 from ..report.schema import Pair, Vocabulary
 from ..utils.files import whole_folder
@@ -95,7 +95,7 @@ def trim_checkpoint(
     trim_model(model, trimmed)
     with whole_folder(target) as folder:
         model.save_pretrained(folder)
-        trimmed.tokenizer.save_pretrained(folder)
+        save_tokenizer(trimmed.tokenizer, folder)
         reloaded = type(model).from_pretrained(folder)
         found = _outputs(reloaded, AutoTokenizer.from_pretrained(folder), kept, length)
         difference = max((new - old).abs().max().item() for new, old in zip(found, expected, strict=True))
