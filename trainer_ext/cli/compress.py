@@ -161,6 +161,10 @@ def check(
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run the model's own code file, even if it is not ours.")
     ] = False,
+    transformers: Annotated[
+        str | None,
+        typer.Option(help="Load the model with this release of transformers too: 4.51 or newer, such as 4.57.6."),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Check that shrinking and saving did not change the model.
@@ -169,12 +173,22 @@ def check(
     without this package. For example
 
         trainer-ext check runs/small
+
+        trainer-ext check runs/small --transformers 4.57.6
+
+    With --transformers, the first call installs that release in an environment of its own, which is kept in
+    ~/.cache/trainer_ext and takes torch from this one.
     """
     quiet()
     from ..pruning.verify import check as find_links
 
-    with err.status("comparing logits"):
-        links = find_links(path, trust_remote_code=trust_remote_code)
+    with err.status("comparing logits") as status:
+        links = find_links(
+            path,
+            trust_remote_code=trust_remote_code,
+            transformers=transformers,
+            say=lambda step: status.update(Text(step)),
+        )
     table = Table(title=Text(f"{path}: largest difference of logits"), title_justify="left")
     for heading in ("", "difference", "allowed", "holds"):
         table.add_column(heading, justify="right" if heading else "left")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from ..errors import Diverged, InputError, one_line
+from ..errors import CheckFailed, Diverged, InputError, one_line
 from ..models import outputs
 from ..models.architectures import find_encoder
 from ..models.compact import modeling_compact
@@ -24,6 +24,7 @@ from ..models.compact.fresh_process import fresh_logits
 from ..models.loading import head_of, load_model
 from ..report.run_directory import RunDirectory
 from ..report.schema import Equivalence
+from ..utils.environments import check_release, python_with
 from ..utils.finite import DIVERGED_HINT, check_trained
 from . import masks
 from .config import spec_of
@@ -31,7 +32,10 @@ from .shrinking import in_precision, shrink, shrink_plain
 
 ROWS = 64  # texts that the files of a run are compared on
 # SHA-256 of `modeling_compact.py` as earlier versions saved it beside the weights.
-EARLIER_CODE = ("eb4a0a9164ad8f607fd04ab98c1af102a17afcae18498f090dbabfaad9771520",)
+EARLIER_CODE = (
+    "eb4a0a9164ad8f607fd04ab98c1af102a17afcae18498f090dbabfaad9771520",
+    "de236b087173044b7a9c5e870e44327f3f061d46ca451fa56cb5f50f9868229a",
+)
 SHRINK = {"compact": shrink, "plain": shrink_plain}
 
 
@@ -125,24 +129,37 @@ class Link:
 
 
 @outputs.full_precision()
-def check(path: str | Path, *, trust_remote_code: bool = False, copy: Path | None = None) -> list[Link]:
+def check(
+    path: str | Path,
+    *,
+    trust_remote_code: bool = False,
+    copy: Path | None = None,
+    transformers: str | None = None,
+    say: Callable[[str], None] = lambda step: None,
+) -> list[Link]:
     """Compare every form of a model that a folder holds, on 64 texts of random tokens, in full fp32.
 
     Args:
         path: a run, or the folder of one model (then only the last link can be made).
         trust_remote_code: run the code file of the model even if it differs from the one that this package writes.
         copy: another folder with the same model, which the fresh process loads instead.
+        transformers: a release of transformers, such as "4.57.6", that must load the model too.
+        say: called with each step of what takes long.
 
     Returns:
         The links, in the order of the chain.
 
     Raises:
-        InputError: If there is no model, or if its code file was not written by this package.
+        InputError: If there is no model, if its code file was not written by this package, or if the release of
+            transformers is too old or cannot be installed.
+        CheckFailed: If that release cannot load the model.
     """
+    release = None if transformers is None else check_release(transformers)
     run = RunDirectory(Path(path).expanduser())
     folder = run.compressed if run.compressed.is_dir() else run.root
     if not (folder / "config.json").is_file():
         raise InputError(f"{path} holds no model (no config.json) and no finished run (no compressed/).")
+    recovered = run.recovered  # a recipe that cannot be read is refused before a model is loaded
     if not trust_remote_code:
         for each in filter(None, (folder, copy)):
             _check_code(each)
@@ -152,13 +169,22 @@ def check(path: str | Path, *, trust_remote_code: bool = False, copy: Path | Non
         raise InputError(
             f"{folder} was saved as {reloaded.config.architectures}, which is not a classifier; {way_out}."
         )
+    python = python_with(release, say=say) if release else None
+    say("comparing logits")
     batch = outputs.synthetic_batch(reloaded, rows=ROWS)
     before = _masked_and_shrunk(run.masked, batch) if run.masked.is_dir() else {}
     after = {
         "reloaded here": outputs.logits(reloaded, batch),
         "reloaded in a fresh process": fresh_logits((copy or folder).resolve(), batch, HF_HUB_OFFLINE="1"),
     }
-    if run.recovered:  # recovery changed the weights, so logits before and after it differ
+    if python:
+        say(f"loading the model with transformers {release}")
+        try:
+            found = fresh_logits((copy or folder).resolve(), batch, python=python, HF_HUB_OFFLINE="1")
+        except InputError as error:
+            raise CheckFailed(f"With transformers {release}: {error}") from error
+        after[f"reloaded with transformers {release}"] = found
+    if recovered:  # recovery changed the weights, so logits before and after it differ
         return _chain(before) + _chain(after)
     return _chain(before | after)
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, cast
 
 
-def fresh_logits(name: str | Path, batch, **variables: str):
+def fresh_logits(name: str | Path, batch, *, python: str | Path | None = None, **variables: str):
     """Return the logits of a model loaded in a fresh process, on the device of the batch.
 
     Args:
         name: a folder, or a Hub id.
         batch: inputs by name.
+        python: the Python that loads it; by default this one.
         **variables: environment variables of that process.
 
     Raises:
@@ -31,7 +32,7 @@ def fresh_logits(name: str | Path, batch, **variables: str):
     with tempfile.TemporaryDirectory() as scratch:
         inputs, outputs = Path(scratch) / "batch.safetensors", Path(scratch) / "logits.safetensors"
         save_file({name: value.cpu().contiguous() for name, value in batch.items()}, inputs)
-        command = [sys.executable, "-I", __file__, str(name), str(inputs), str(outputs)]
+        command = [str(python or sys.executable), "-I", __file__, str(name), str(inputs), str(outputs)]
         # A module cache of its own, so that it cannot load a code file cached from another model.
         environment = {**os.environ, **variables, "HF_MODULES_CACHE": scratch, "CUDA_VISIBLE_DEVICES": ""}
         decoded: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"}  # whatever the locale is
