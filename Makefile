@@ -13,11 +13,16 @@ PYTHONS ?= $(PYTHON)
 # A process per core; the tests of a file stay together, because they share what is made once.
 PYTEST := python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 EXAMPLES ?= 2000
+PAIRS ?= low mid new
+ENVIRONMENT_low := .venv-lowest
+ENVIRONMENT_mid := .venv-middle
+ENVIRONMENT_new := .venv-newest
+of_pair = $(or $(ENVIRONMENT_$1),$(error PAIRS knows low, mid and new, not $1))
 # Old releases meet the newest of what they need, which calls them out of date.
 OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: audit browser check clean consumers coverage distributed docs docs-serve endurance faults format fresh fuzz help licences lowest newest notebooks offline quickstart release-check results screenshots test test-all wheel
+.PHONY: audit browser check clean consumers coverage distributed docs docs-serve endurance faults format fresh fuzz help licences lowest newest notebooks offline quickstart release-check results screenshots test test-all versions wheel
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -43,6 +48,9 @@ lowest: .venv-lowest/.installed browser  ## Run the tests with the lowest versio
 
 newest: .venv-newest/.installed browser  ## Run the tests with the newest versions that pyproject.toml allows
 	.venv-newest/bin/$(PYTEST) $(TESTS)
+
+versions: $(foreach pair,$(PAIRS),$(call of_pair,$(pair))/.installed)  ## Run the core tests with the lowest, middle and newest versions: make versions PAIRS=low
+	$(PYTHON) tests/by_hand/versions.py $(foreach pair,$(PAIRS),$(call of_pair,$(pair)))
 
 offline: $(INSTALLED) browser  ## Run the tests where there is no network but the machine's own (Linux, as root)
 	unshare --net sh -c 'ip link set lo up && exec $(BIN)/$(PYTEST) $(TESTS)'
@@ -105,7 +113,7 @@ consumers: $(INSTALLED) .venv-consumers/.installed  ## Open the ONNX exports of 
 	$(BIN)/python tests/by_hand/consumers.py $(RUN) --node .venv-consumers --optimum .venv-consumers/bin/python $(if $(TEXTS),--texts $(TEXTS))
 
 clean:  ## Remove the environments; runs stay
-	rm -rf $(VENV) .venv-lowest .venv-newest .venv-consumers
+	rm -rf $(VENV) .venv-lowest .venv-middle .venv-newest .venv-consumers
 
 # torch first and on its own: asked for by another package, pip may choose a newer build with gigabytes of CUDA.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -124,6 +132,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 		--python .venv-lowest/bin/python --output-file .venv-lowest/lowest.txt
 	.venv-lowest/bin/$(PIP) --constraint .venv-lowest/lowest.txt torch
 	.venv-lowest/bin/$(PIP) --constraint .venv-lowest/lowest.txt --editable '.[dev]'
+	@touch $@
+
+# Between the two, with all that these ask for at its newest.
+.venv-middle/.installed: pyproject.toml
+	test -x .venv-middle/bin/python || $(PYTHON) -m venv .venv-middle
+	.venv-middle/bin/$(PIP) torch==2.11.0
+	.venv-middle/bin/$(PIP) --editable '.[dev]' torch==2.11.0 transformers==5.20.0
 	@touch $@
 
 # Tools that do not know transformers 5, and npm's Transformers.js.

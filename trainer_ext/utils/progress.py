@@ -32,6 +32,9 @@ class _Lines(Progress):
         super().__init__(*columns, **{**options, "auto_refresh": False}, disable=True)
         self._silent, self._told = disable, dict[TaskID, int]()
 
+    def stop(self) -> None:
+        """Nothing was started; older releases of rich end with an empty line even so."""
+
     def advance(self, task_id: TaskID, advance: float = 1) -> None:
         super().advance(task_id, advance)
         self._tell(task_id)
