@@ -43,6 +43,14 @@ def test_the_chain_holds(run, monkeypatch, capsys):
     assert "NO" not in out
 
 
+@pytest.mark.parametrize("recipe", ["[1]", "a: [", "prune_recovery_epochs: many"])
+def test_a_recipe_that_cannot_be_read_is_refused_before_a_model_is_loaded(run, recipe, monkeypatch):
+    (run / "recipe.yaml").write_text(recipe)
+    monkeypatch.setattr(verify, "load_model", lambda *_, **__: pytest.fail("a model is loaded"))
+    with pytest.raises(InputError, match="recipe.yaml"):
+        check(run)
+
+
 @pytest.mark.parametrize("structure", [{}, {"structure": "plain", "attention": "none", "sparsity": 0.3}])
 def test_a_process_with_rounded_products_shrinks_and_checks_in_full_precision(masked, structure):
     with bf16_products():
