@@ -21,6 +21,7 @@ from trainer_ext.tasks.postprocess import find_answers
 from trainer_ext.tasks.registry import SINGLE_LABEL, Task
 
 MULTI_LABEL = "multi_label_classification"
+REGRESSION = "regression"  # which the page refuses
 
 
 @dataclass(frozen=True, order=True)

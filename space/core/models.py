@@ -13,11 +13,11 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from core.kinds import CLASSES, MULTI_LABEL, Kind, kind_of
+from core.kinds import CLASSES, MULTI_LABEL, REGRESSION, Kind, kind_of
 from core.limits import MOST_CHARACTERS
 from core.startup import SIDES
 from trainer_ext.errors import InputError
-from trainer_ext.models.loading import load_model, load_tokenizer, longest_text, rows_of
+from trainer_ext.models.loading import head_of, load_model, load_tokenizer, longest_text, rows_of
 from trainer_ext.report.io import FILE_NAME, load
 from trainer_ext.report.schema import CompressionReport, Parameters
 from trainer_ext.tasks.postprocess import THRESHOLD
@@ -198,6 +198,16 @@ def open_side(name: str, report: CompressionReport | None = None) -> Side:
     model = load_model(name, option="the model", way_out="give a folder or a Hub id that can be read")
     config = model.config
     kind = kind_of(config, report)
+    if (
+        kind is None
+        and head_of(config) == CLASSES.head
+        and (config.problem_type == REGRESSION or config.num_labels == 1)
+    ):
+        raise InputError(
+            f"{name} gives a number for each text (regression), which this page does not show. How well both models do is in "
+            "the run's compression.json and in its model card, compressed/README.md; `trainer-ext compress RECIPE --resume` "
+            "prints it again, and `trainer-ext benchmark RUN` times them."
+        )
     if kind is None:
         raise InputError(
             f"{name} is {config.architectures} for {config.problem_type} with {config.num_labels} label(s); this page "

@@ -193,7 +193,8 @@ def test_models_that_cannot_be_compared_are_refused(run):
     for change, message in (
         ({"architectures": ["BertForTokenClassification"]}, "is for token-classification, .* for text-classification"),
         ({"architectures": ["BertForMaskedLM"]}, "compares models that give classes to texts"),
-        ({"problem_type": "regression"}, "for regression"),
+        ({"problem_type": "regression"}, r"gives a number .* `trainer-ext compress RECIPE --resume` prints it again"),
+        ({"problem_type": "regression"}, "`trainer-ext benchmark RUN` times them"),
         ({"id2label": {"0": "x", "1": "y", "2": "z"}}, "compare models with the same labels"),
         ({"model_type": "unknown"}, "cannot be opened"),
     ):
