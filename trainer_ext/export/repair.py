@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -112,14 +112,12 @@ def repair(
         )
         return replace(plain, reason=plain.reason + ending), None
     repaired = format_.files(folder(count))
-    speed, busy = relative_speed(source, open_runtime(files[-1]), open_runtime(repaired[-1]))
     cost = report.Int8Repair(
         kept_fp32=ranked[:count],
         matrices=len(ranked),
         plain_bytes=sum(file.stat().st_size for file in files),
         plain_loss=None if math.isnan(plain.loss) else plain.loss,
-        speed=speed,
-        busy=busy,
+        **relative_speed(source, open_runtime(files[-1]), open_runtime(repaired[-1])),
     )
     for mended, file in zip(repaired, files, strict=True):
         mended.replace(file)
@@ -216,11 +214,11 @@ def fewest(holds: Callable[[int], bool], most: int) -> int | None:
     return count or None
 
 
-def relative_speed(source: ExportSource, plain: Runtime, repaired: Runtime) -> tuple[float, bool]:
+def relative_speed(source: ExportSource, plain: Runtime, repaired: Runtime) -> dict[str, Any]:
     """Return the speed of a repaired file, where that of plain int8 is one, on the first batch of the compared texts.
 
     Returns:
-        `(speed, busy)`; `busy` says whether other work disturbed the timing, also when it was repeated.
+        The fields `speed`, `busy` and `cpu_speed` of the report.
     """
     batch = {name: value.numpy() for name, value in next(iter(batches_of(source, judged_rows(source)))).items()}
 
@@ -232,4 +230,9 @@ def relative_speed(source: ExportSource, plain: Runtime, repaired: Runtime) -> t
         return take_turns(calls, repeats=TIMED_CALLS, warmup=2, watch=watch)
 
     times, watch = undisturbed(attempt)
-    return statistics.median(times["plain"]) / statistics.median(times["repaired"]), watch.is_busy
+    busy = watch.is_busy
+    return {
+        "speed": statistics.median(times["plain"]) / statistics.median(times["repaired"]),
+        "busy": busy,
+        "cpu_speed": watch.cpu_speedup("plain", "repaired") if busy else None,
+    }

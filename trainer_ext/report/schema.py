@@ -223,7 +223,8 @@ class Int8Repair:
     `kept_fp32` names the modules whose matrices (of an attention: whose products of two activations) stayed in fp32, the most
     harmful first, of `matrices` in all. `plain_loss` is that of the main metric, or the fraction of other predictions. `speed`
     is that of the file where plain int8 is one; `busy` says whether other work disturbed its timing, also when it was
-    repeated, and None that nobody looked, as in older reports.
+    repeated; then `cpu_speed`, the ratio of the CPU times, is the better guess. None means that nobody looked, as in older
+    reports.
     """
 
     kept_fp32: list[str]
@@ -232,6 +233,7 @@ class Int8Repair:
     plain_loss: float | None = None
     speed: NonNegativeFloat | None = None
     busy: bool | None = None
+    cpu_speed: NonNegativeFloat | None = None
 
 
 # Runtime and precision, as `Latency` names them, by format.

@@ -240,7 +240,8 @@ def repaired(row: Export, repair: Int8Repair) -> str:
     """Return how many matrices of an int8 file stayed in fp32, and what that cost."""
     kept = f"{len(repair.kept_fp32)} of {repair.matrices} matrices in fp32"
     costs = [] if row.bytes is None else [f"{100 * (row.bytes / repair.plain_bytes - 1):+z.1f} % bytes"]
-    mark = f" ({BUSY_MACHINE})" if repair.busy else ""
+    cpu = "" if repair.cpu_speed is None else f", CPU time {repair.cpu_speed:.2f}x"
+    mark = f" ({BUSY_MACHINE}{cpu})" if repair.busy else ""
     costs += [] if repair.speed is None else [f"{repair.speed:.2f}x the speed of plain int8{mark}"]
     loss = "" if repair.plain_loss is None else f" (loss before: {100 * repair.plain_loss:.1f} points)"
     return f"{kept}{loss}\n{', '.join(costs)}"
