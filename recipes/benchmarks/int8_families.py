@@ -199,7 +199,9 @@ def main(
             made = time.perf_counter() - start
             about = {"family": title, "load": load, "exports": [judge(one, kind, console) for kind in FORMATS]}
             write_json(one.root / RESULT, about | {"seconds": time.perf_counter() - start})
-            console.print(f"{title}: made in {made:.0f} s, {about['exports']}", highlight=False)
+            console.print(
+                f"{title}: made in {made:.0f} s, judged {time.perf_counter() - start - made:.0f} s", highlight=False
+            )
     files = [output / f"{name}{end}" / RESULT for end in ("", END) for name in family]
     results = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     record = {

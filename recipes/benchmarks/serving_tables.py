@@ -66,8 +66,10 @@ def repaired(found: dict[str, Any]) -> str:
         return "no"
     loss = "" if cost["plain_loss"] is None else f", loss before {100 * cost['plain_loss']:.1f}"
     size = f"{100 * (found['bytes'] / cost['plain_bytes'] - 1):+.0f} % bytes"
-    busy = " (busy machine)" if cost["busy"] else ""
-    return f"{len(cost['kept_fp32'])} of {cost['matrices']} in fp32{loss}, {size}, {cost['speed']:.2f}x{busy}"
+    speed = f"{cost['speed']:.2f}x"
+    if cost["busy"]:  # then the times of a call may be anything
+        speed = f"CPU time {cost['cpu_speed']:.2f}x" if cost.get("cpu_speed") else "speed unknown (busy machine)"
+    return f"{len(cost['kept_fp32'])} of {cost['matrices']} in fp32{loss}, {size}, {speed}"
 
 
 def lengths(record: dict[str, Any]) -> str:

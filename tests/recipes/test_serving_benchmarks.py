@@ -46,6 +46,7 @@ def test_each_family_has_a_small_model_that_computes(family):
 
 def test_the_table_of_families_counts_what_is_within_a_point():
     cost = {"kept_fp32": ["a"], "matrices": 9, "plain_bytes": 100, "plain_loss": 0.25, "speed": 0.9, "busy": True}
+    cost["cpu_speed"] = 0.95
     one = {"format": "onnx-int8", "accuracy": 0.85, "fp32": 0.86, "difference": -0.01, "ci95": (-0.02, 0.0)}
     one |= {"agreement": 0.99, "rows": 489, "bytes": 110, "fp32_bytes": 400, "repair": cost}
     refused = {"format": "openvino-int8", "refused": "it loses 0.03"}
@@ -54,7 +55,7 @@ def test_the_table_of_families_counts_what_is_within_a_point():
     about = {"command": "it", "processor": "one", "cores": 2, "threads": 1, "created": "2026-11-29T20:00:00"}
     written = serving_tables.families({"results": results} | about)
     assert "-1.0 [-2.0, +0.0]" in written
-    assert "1 of 9 in fp32, loss before 25.0, +10 % bytes, 0.90x (busy machine)" in written
+    assert "1 of 9 in fp32, loss before 25.0, +10 % bytes, CPU time 0.95x" in written
     assert "it loses 0.03" in written
     assert "1 of 3 files within one point. n = 489" in written
 
