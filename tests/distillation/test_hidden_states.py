@@ -149,7 +149,7 @@ def test_only_the_layers_asked_for_are_compared(tmp_path):
     assert len(set(found.values())) == 4
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [KIND, *(pytest.param(one, marks=pytest.mark.slow) for one in KINDS if one != KIND)])
 def test_splitting_a_batch_changes_nothing(tmp_path, kind):
     unlabelled = {"rows": TaskRows(10, kind, unlabelled=True)} if kind == KIND else {}
     teacher = model_for(kind, seed=1, **WIDER)

@@ -172,7 +172,7 @@ def test_beside_other_features(tmp_path, fields):
     assert len(logged(other, "loss_relations")) == 4
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [KIND, *(pytest.param(one, marks=pytest.mark.slow) for one in KINDS if one != KIND)])
 def test_splitting_a_batch_changes_nothing(tmp_path, kind):
     teacher = model_for(kind, seed=1, **WIDER)
     whole, *others = (run(tmp_path, kind, split, teacher=teacher, distill_relations=1.0) for split in SPLITS)

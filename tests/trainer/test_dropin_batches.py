@@ -158,7 +158,10 @@ def run(folder, rows, batch_size, steps, **fields):
 
 
 @pytest.mark.parametrize("function", [by_count, by_mean])
-@pytest.mark.parametrize(("rows", "splits"), [(32, [(8, 1), (4, 2)]), (10, [(10, 1), (4, 3), (3, 4)])])
+@pytest.mark.parametrize(
+    ("rows", "splits"),
+    [pytest.param(32, [(8, 1), (4, 2)], marks=pytest.mark.slow), (10, [(10, 1), (4, 3), (3, 4)])],
+)
 def test_a_loss_function_is_the_task_term_however_a_batch_is_split(tmp_path, function, rows, splits):
     """Here it is the loss that the head has anyway, so the run is the one without it."""
     expected, gradients = run(tmp_path, rows, *splits[0])

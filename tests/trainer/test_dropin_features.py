@@ -44,7 +44,7 @@ def run(folder, **fields):
     ],
     ids=["gradient", "gradient, reentrant", "activation"],
 )
-@pytest.mark.parametrize("method", ["movement", "magnitude"])
+@pytest.mark.parametrize("method", ["movement", pytest.param("magnitude", marks=pytest.mark.slow)])
 def test_checkpointing_changes_no_weight(tmp_path, fields, method):
     plain, expected = run(tmp_path, prune_method=method)
     trainer, found = run(tmp_path, prune_method=method, **fields)

@@ -169,6 +169,7 @@ def test_a_structure_that_is_fixed_does_not_ask_the_scores_any_more(masked, valu
 # A search
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_fails_and_the_search_goes_on(tmp_path, caplog):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     rates = [1e30, 1e-3, 2e-3]

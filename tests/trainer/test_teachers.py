@@ -59,11 +59,17 @@ def masked_checkpoint(folder, step, **fields):
     return folder / f"checkpoint-{step}"
 
 
-@pytest.mark.parametrize("method", ["movement", "soft_movement", "magnitude"])
+@pytest.fixture(scope="module", params=["movement", "soft_movement", "magnitude"])
+def pruned(request, tmp_path_factory):
+    """A method, and a checkpoint in which it has closed units; one training for all tests of a method."""
+    return request.param, masked_checkpoint(tmp_path_factory.mktemp("pruned"), 10, prune_method=request.param)
+
+
 @pytest.mark.parametrize("fields", [PRUNE, {"prune_method": "none"}], ids=["prune", "distil only"])
 @pytest.mark.parametrize("names", [{"distill_teacher": "self"}, {"distill_teachers": ["self"]}], ids=str)
-def test_self_is_refused_for_a_model_that_is_already_pruned(tmp_path, method, fields, names):
-    model = load_masked(masked_checkpoint(tmp_path, 10, prune_method=method))
+def test_self_is_refused_for_a_model_that_is_already_pruned(tmp_path, pruned, fields, names):
+    method, checkpoint = pruned
+    model = load_masked(checkpoint)
     if fields is PRUNE:
         fields = {"prune_start": 0.3, **PRUNE, "prune_method": method}
     with pytest.raises(InputError, match=r"'self' .* is already pruned \(sparsity 0\.\d+\).*distill_teacher=.*dense"):
