@@ -11,15 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from transformers import AutoTokenizer
 
 from recipes.benchmarks.peers_training import INT8, TORCH, Setting, costing
 from recipes.tools.markdown import table
 from trainer_ext.export.formats import FORMATS
 from trainer_ext.models.runtimes import open_runtime
-from trainer_ext.sweep.rivals import Rival, milliseconds, train_linear, train_static
-from trainer_ext.tasks.evaluate import predict
+from trainer_ext.sweep.rivals import milliseconds, rivals_of
 from trainer_ext.tasks.intervals import bootstrap_interval
 from trainer_ext.utils.files import write_json
 
@@ -37,18 +35,10 @@ def make_rivals(setting: Setting, folder: Path) -> list[dict]:
     file = folder / FILE
     if file.exists():
         return json.loads(file.read_text(encoding="utf-8"))
-    train, split = setting.data.train, next(iter(setting.encoded.tests))
-    rows = setting.data.tests[split]
-    texts, labels = list(train["text"]), list(train["label"])
-
-    def static() -> Rival:
-        model = setting.dense()
-        logits = torch.tensor(np.stack(predict(model, setting.encoded.train, setting.tokenizer)))
-        return train_static(model, setting.tokenizer, texts, logits, seed=setting.recipe.training.seed)
-
-    found = []
-    for make in (lambda: train_linear(texts, labels), static):
-        rival, cost = costing(make, seed=setting.recipe.training.seed)
+    rows = setting.data.tests[next(iter(setting.encoded.tests))]
+    found, seed = [], setting.recipe.training.seed
+    for make in rivals_of(setting.dense, setting.data.train, setting.encoded.train, setting.tokenizer, seed=seed):
+        rival, cost = costing(make, seed=seed)
         right = rival.predict(list(rows["text"])) == np.array(rows["label"])
         times = {str(count): milliseconds(rival.predict, list(rows["text"][:count])) for count in CALLS}
         correct = "".join("1" if one else "0" for one in right)

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from transformers import BertForSequenceClassification
 
 from trainer_ext.models.architectures import find_encoder
 from trainer_ext.pipeline.scratch import small_bert, train_tokenizer
-from trainer_ext.sweep.rivals import milliseconds, token_vectors, train_linear, train_static
+from trainer_ext.sweep.rivals import milliseconds, rivals_of, token_vectors, train_linear, train_static
+from trainer_ext.tasks.evaluate import predict
 
 WORDS = (["ball", "goal", "team"], ["bread", "soup", "salt"], ["rain", "wind", "snow"])
 FILL = ["the", "a", "of", "and", "to"]
@@ -53,6 +55,28 @@ def test_averaged_token_vectors_learn_the_answers_of_a_model(task):
     assert rival.predict([""]).shape == (1,)
     assert rival.bytes == 2 * (len(tokenizer) * 16 + 3 * 16 + 3)
     assert milliseconds(rival.predict, test, repeats=3) > 0
+
+
+@pytest.mark.slow
+def test_the_rivals_of_a_model_learn_from_its_data_and_open_it_only_for_the_second(task):
+    model, tokenizer, texts, labels, test, expected = task
+    train = Dataset.from_dict({"text": texts, "label": labels})
+    encoded = Dataset.from_dict(dict(tokenizer(texts)))
+    opened = []
+
+    def load():
+        opened.append(model.eval())
+        return model
+
+    linear, static = rivals_of(load, train, encoded, tokenizer, seed=3)
+    first = linear()
+    assert (first.name, opened) == ("linear", [])
+    assert (first.predict(test) == expected).mean() > 0.95
+    second = static()
+    assert (second.name, len(opened)) == ("static", 1)
+    answers = torch.tensor(np.stack(predict(model, encoded, tokenizer)))
+    same = train_static(model, tokenizer, texts, answers, seed=3).predict(test)
+    assert (second.predict(test) == same).all(), "the answers of the model in the order of the texts"
 
 
 @torch.no_grad()

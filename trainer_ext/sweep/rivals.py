@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -216,6 +217,26 @@ def check_rivals(recipe: Recipe) -> None:
         raise InputError("--rivals: they read one text per row, and this recipe has pairs; leave it out.")
 
 
+def rivals_of(load: Callable[[], Any], train, encoded, tokenizer, *, seed: int) -> list[Callable[[], Rival]]:
+    """Return functions that make the two rivals of a model.
+
+    Args:
+        load: loads the fine-tuned model; only the second rival needs it.
+        train: the training set, with `text` and `label`.
+        encoded: the same, tokenized.
+        tokenizer: of the model.
+        seed: of the order of the texts.
+    """
+    texts = list(train["text"])
+
+    def static() -> Rival:
+        model = load()
+        answers = torch.tensor(np.stack(predict(model, encoded, tokenizer)))
+        return train_static(model, tokenizer, texts, answers, seed=seed)
+
+    return [lambda: train_linear(texts, list(train["label"])), static]
+
+
 def compare_rivals(recipe: Recipe, baseline: Path) -> list[str]:
     """Make the rivals from the data of a recipe, and say in a sentence each how they compare with its baseline.
 
@@ -228,14 +249,10 @@ def compare_rivals(recipe: Recipe, baseline: Path) -> list[str]:
     data = load_data(recipe.data, labels=[model.config.id2label[index] for index in range(model.config.num_labels)])
     encoded = tokenize(data, tokenizer, recipe.data)
     split, rows = next(iter(data.tests.items()))
-    texts, classes = list(data.train["text"]), list(data.train["label"])
     dense = np.stack(predict(model, encoded.tests[split], tokenizer)).argmax(-1)
-    answers = torch.tensor(np.stack(predict(model, encoded.train, tokenizer)))
     lines, best = [], -1.0
-    for rival in (
-        train_linear(texts, classes),
-        train_static(model, tokenizer, texts, answers, seed=recipe.training.seed),
-    ):
+    for make in rivals_of(lambda: model, data.train, encoded.train, tokenizer, seed=recipe.training.seed):
+        rival = make()
         found = compare_on(
             split,
             rows,
