@@ -8,7 +8,7 @@ from transformers import AutoModelForTokenClassification
 from tests.helpers.tiny_models import build
 from tests.helpers.vocabularies import tokenizer_of
 from trainer_ext.models.outputs import logits
-from trainer_ext.tasks.evaluate import predict
+from trainer_ext.tasks.evaluate import predict, predict_all
 
 LENGTHS = [9, 2, 30, 2, 17, 5, 30, 1, 12, 3]
 
@@ -39,3 +39,22 @@ def test_logits_per_token_are_those_of_their_own_row():
     model = build("bert", auto_class=AutoModelForTokenClassification)
     for row, one in zip(rows(), predict(model, rows(), tokenizer_of("bert"), batch_size=3), strict=True):
         np.testing.assert_allclose(one[: len(row["input_ids"])], alone(model, row), atol=1e-5)
+
+
+def test_what_stands_in_several_test_sets_is_computed_once(tiny_model):
+    model, read, counts = tiny_model(), [], []
+    model.register_forward_pre_hook(lambda _, args, named: read.append(len(named["input_ids"])), with_kwargs=True)
+    tests = {"clean": rows().select([3, 1, 8]), "official": rows(), "repeated": rows().select([8, 8])}
+    found = predict_all(model, tests, tokenizer_of("bert"), on_rows=counts.append)
+    assert sum(read) == len(LENGTHS)
+    assert sum(counts) == sum(map(len, tests.values())), "the progress bar comes to its end"
+    for test, rows_found in zip(tests.values(), found, strict=True):
+        for row, one in zip(test, rows_found, strict=True):
+            np.testing.assert_allclose(one, alone(model, row), atol=1e-5)
+
+
+def test_rows_of_two_texts_are_equal_only_if_both_are(tiny_model):
+    """The second text of a pair is told by the segment ids alone."""
+    pair = {"input_ids": [[9, 8, 7]] * 2, "attention_mask": [[1] * 3] * 2, "token_type_ids": [[0, 0, 1], [0, 1, 1]]}
+    both = predict(tiny_model(), datasets.Dataset.from_dict(pair), tokenizer_of("bert"))
+    assert not np.allclose(both[0], both[1])

@@ -24,7 +24,7 @@ from ..pruning import masks
 from ..pruning.verify import as_equivalence, check, smaller_of
 from ..report.run_directory import RunDirectory
 from ..tasks.dataset import Data
-from ..tasks.evaluate import compare_on, predict
+from ..tasks.evaluate import compare_on, predict_all
 from ..tasks.registry import task_of
 from ..utils.progress import progress_bar
 from .recipe import Recipe
@@ -140,11 +140,16 @@ def _qualities(
 ) -> list[report.Quality]:
     task, found = task_of(recipe.data), []
     tokenizers = [AutoTokenizer.from_pretrained(folder) for folder in (run.baseline, run.compressed)]
+    both = vars(encodings).values()
+    logits = [
+        dict(zip(encoded.tests, predict_all(model, encoded.tests, tokenizer, on_rows=on_rows), strict=True))
+        for model, tokenizer, encoded in zip(models.values(), tokenizers, both, strict=True)
+    ]
     for name, rows in data.tests.items():
-        answers = []
-        for model, tokenizer, encoded in zip(models.values(), tokenizers, vars(encodings).values(), strict=True):
-            logits = predict(model, encoded.tests[name], tokenizer, on_rows=on_rows)
-            answers.append(task.answer(logits, encoded.tests[name], rows, data.labels, recipe.data))
+        answers = [
+            task.answer(given[name], encoded.tests[name], rows, data.labels, recipe.data)
+            for given, encoded in zip(logits, both, strict=True)
+        ]
         found.append(
             compare_on(
                 name,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from numbers import Real
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
@@ -37,7 +38,8 @@ def predict(
 ) -> list[np.ndarray]:
     """Return the fp32 logits of each row: `[labels]`, or `[length, labels]` with padding.
 
-    Rows of similar length are computed together, so that few of their tokens are padding.
+    Rows of similar length are computed together, so that few of their tokens are padding, and equal rows once: test sets
+    overlap where one is the other without repeats.
 
     Args:
         model: a model with a head.
@@ -50,7 +52,13 @@ def predict(
         Diverged: A logit is NaN.
     """
     inputs = encoded.select_columns([name for name in tokenizer.model_input_names if name in encoded.column_names])
-    order = np.argsort([len(ids) for ids in encoded["input_ids"]], kind="stable")
+    known: dict[tuple, int] = {}  # by the values of a row
+    rows = zip(*(map(tuple, inputs[name]) for name in inputs.column_names), strict=True)
+    same = [known.setdefault(row, len(known)) for row in rows]
+    inputs = inputs.select(np.unique(same, return_index=True)[1])
+    if on_rows is not None and len(inputs) < len(encoded):
+        on_rows(len(encoded) - len(inputs))
+    order = np.argsort([len(ids) for ids in inputs["input_ids"]], kind="stable")
     found = []
     for batch in DataLoader(
         inputs, sampler=order.tolist(), batch_size=batch_size, collate_fn=DataCollatorWithPadding(tokenizer)
@@ -61,7 +69,27 @@ def predict(
         found += list(rows)
         if on_rows is not None:
             on_rows(len(rows))
-    return [found[place] for place in np.argsort(order)]
+    places = np.argsort(order)
+    return [found[places[number]] for number in same]
+
+
+def predict_all(
+    model, tests: Mapping[str, Dataset], tokenizer: PreTrainedTokenizerBase, *, on_rows=None
+) -> list[list[np.ndarray]]:
+    """Return what `predict` returns, for each test set; a row that several of them hold is computed once.
+
+    Args:
+        model: as for `predict`.
+        tests: tokenized rows by the name of the test set, with the same columns.
+        tokenizer: as for `predict`.
+        on_rows: as for `predict`.
+    """
+    columns = [
+        name for name in tokenizer.model_input_names if all(name in test.column_names for test in tests.values())
+    ]
+    together = concatenate_datasets([test.select_columns(columns) for test in tests.values()])
+    found = iter(predict(model, together, tokenizer, on_rows=on_rows))
+    return [list(islice(found, len(test))) for test in tests.values()]
 
 
 def compare_on(
