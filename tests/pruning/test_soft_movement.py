@@ -195,14 +195,21 @@ def test_without_its_penalty_the_schedule_is_missed(tmp_path):
     assert max(watch.rows[-1][1]) < 0.2
 
 
-@pytest.mark.parametrize("checkpoint", [2, 6, 10, 12, 14])
-@pytest.mark.parametrize("structure", ["compact", "plain"])
-def test_resuming_at_any_step_gives_the_same_bits(tmp_path, structure, checkpoint):
-    fields = {**SOFT, "prune_structure": structure, "prune_sparsity": 0.4, "prune_score_lr": 0.5, "max_steps": 16}
+@pytest.fixture(scope="module", params=["compact", "plain"])
+def whole(request, tmp_path_factory):
+    """A run that was never interrupted, with a checkpoint at every second step, and its fields."""
+    fields = {**SOFT, "prune_structure": request.param, "prune_sparsity": 0.4, "prune_score_lr": 0.5, "max_steps": 16}
     fields |= {"save_strategy": "steps", "save_steps": 2, "distill_teacher": "self"}
-    whole, resumed = (make_trainer(tmp_path, **fields) for _ in range(2))
-    whole.train()
-    resumed.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{checkpoint}"))
+    trainer = make_trainer(tmp_path_factory.mktemp("whole"), **fields)
+    trainer.train()
+    return trainer, fields
+
+
+@pytest.mark.parametrize("checkpoint", [2, 6, 10, 12, 14])
+def test_resuming_at_any_step_gives_the_same_bits(tmp_path, whole, checkpoint):
+    whole, fields = whole
+    resumed = make_trainer(tmp_path, **fields)
+    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-{checkpoint}")
     assert differing(whole.model.state_dict(), resumed.model.state_dict()) == []
     assert whole.compression == resumed.compression
     assert logged(whole, "loss_penalty") == logged(resumed, "loss_penalty")
