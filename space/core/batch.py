@@ -81,13 +81,18 @@ def compare_texts(
         on_rows: Called with the number of rows of each batch.
     """
     steps = compare_in_steps(table, pair, args, name=name)
-    while True:
-        try:
-            count = next(steps)
-        except StopIteration as end:
-            return end.value
+    while not isinstance(found := advance(steps), Batch):
         if on_rows is not None:
-            on_rows(count)
+            on_rows(found)
+    return found
+
+
+def advance(steps: Steps) -> int | Batch:
+    """Do the next step: return the number of its rows, or the result if there is no further one."""
+    try:
+        return next(steps)
+    except StopIteration as end:
+        return end.value
 
 
 def compare_in_steps(table: Examples, pair: Pair, args: DataArguments, *, name: str) -> Steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Generator
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 import gradio as gr
 from charts import batch as charts
 from charts.markup import refusal
-from core.batch import Batch, Steps, as_csv, as_json, compare_in_steps, compare_texts
+from core.batch import Batch, Steps, advance, as_csv, as_json, compare_in_steps
 from core.batch_input import (
     KINDS,
     MOST_BYTES,
@@ -97,10 +98,10 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
         done, total = 0, (2 + len(pair.exports)) * rows
         while True:
             yield {status: charts.reading(done, total, language)}
-            try:
-                done += next(steps)
-            except StopIteration as end:
-                return end.value
+            found = advance(steps)
+            if isinstance(found, Batch):
+                return found
+            done += found
 
     def drawn(batch: Batch | None, language: str) -> dict:
         """Return the updates of all parts of the result."""
@@ -154,11 +155,16 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
     def stopped(language: str) -> dict:
         return {status: charts.stopped(language), stop: gr.update(visible=False)}
 
-    def compare_batch(file=None, texts="", text_column="", label_column="", text_pair_column="") -> dict:
+    async def compare_batch(file=None, texts="", text_column="", label_column="", text_pair_column="") -> dict:
         """Return both models' probabilities of every label for every text, the flips, and with labels the scores."""
+        # A program that cancels its job stops it there, as the button does: the step that runs is the last one.
         try:
-            table, args, name = read(file, texts, text_column, label_column, text_pair_column)
-            return as_json(compare_texts(table, pair, args, name=name))
+            given = (file, texts, text_column, label_column, text_pair_column)
+            table, args, name = await asyncio.to_thread(read, *given)
+            steps = compare_in_steps(table, pair, args, name=name)
+            while not isinstance(found := await asyncio.to_thread(advance, steps), Batch):
+                pass
+            return await asyncio.to_thread(as_json, found)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

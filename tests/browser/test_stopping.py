@@ -1,34 +1,20 @@
 """A long comparison is stopped by its button: nothing runs any more, and the next one starts at once."""
 
-import os
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from recipes.benchmarks import page_process
 from tests.browser.driving import open_tab, press_main_button, settle
-from tests.helpers.paging import environment, write_pair
+from tests.helpers.paging import environment, used_in, write_pair
 from tests.helpers.vocabularies import MARATHI
 from trainer_ext.hub.space import space_folder
 
 pytestmark = pytest.mark.slow
 
 WATCHED_S = 2.0
-
-
-def processor_seconds(process: int) -> float:
-    """Return the processor time of all threads of a process (proc(5), fields 14 and 15 of stat)."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
-
-
-def used_in(process: int) -> float:
-    before = processor_seconds(process)
-    time.sleep(WATCHED_S)
-    return processor_seconds(process) - before
 
 
 def test_a_long_batch_stops_and_frees_the_models(chromium, tiny_model, cut, tmp_path):
@@ -56,7 +42,7 @@ def test_a_long_batch_stops_and_frees_the_models(chromium, tiny_model, cut, tmp_
         page.locator("#batch-status", has_text="Stopped").wait_for()
         settle(page)
         time.sleep(1.0)  # a batch of rows that has begun is finished
-        assert used_in(process) < 0.25 * WATCHED_S, "the models must not go on"
+        assert used_in(process, seconds=WATCHED_S) < 0.25 * WATCHED_S, "the models must not go on"
         assert not stop.is_visible()
         assert "Stopped" in page.locator("#batch-status").inner_text()
         assert page.locator("#batch-matrix button").count() == 0

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import network_guard
@@ -120,6 +121,19 @@ def started(command: list[str], *, cwd: Path, **variables: str):
     """Run a page, and yield its address."""
     with page_process.started(command, cwd=cwd, environment=environment(**variables)) as (address, _):
         yield address
+
+
+def processor_seconds(process: int) -> float:
+    """Return the processor time of all threads of a process (proc(5), fields 14 and 15 of stat)."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def used_in(process: int, *, seconds: float) -> float:
+    """Return the processor time that a process uses in the next seconds."""
+    before = processor_seconds(process)
+    time.sleep(seconds)
+    return processor_seconds(process) - before
 
 
 def ask(address: str, *texts: str) -> list:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from core import batch_input, models, startup
 from core.batch import compare_texts
 from core.batch_input import arguments
 
+from recipes.benchmarks import page_process
 from tests.helpers.commands import recipe_fields, write_recipe
-from tests.helpers.paging import LABELS, environment, started, write_pair
+from tests.helpers.paging import LABELS, environment, started, used_in, write_pair
 from tests.helpers.vocabularies import MARATHI
 from trainer_ext.hub.space import space_folder
 from trainer_ext.pipeline.compress import compress
@@ -98,6 +100,44 @@ def test_a_page_answers_many_texts_and_refuses_what_it_cannot_read(tiny_model, c
     for found in (unlabelled, pasted):
         assert [row["baseline"] for row in found["rows"]] == [row["baseline"] for row in first["rows"]]
     assert list(pasted["rows"][0]["compressed"]["probabilities"]) == list(LABELS)
+
+
+CANCEL = """
+import concurrent.futures, json, sys, time
+from gradio_client import Client
+client = Client(sys.argv[1], verbose=False, analytics_enabled=False)
+job = client.submit(texts=sys.stdin.readline().replace("|", "\\n"), api_name="/compare_batch")
+while job.status().code.name != "PROCESSING":
+    time.sleep(0.05)
+time.sleep(1)
+assert not job.done(), "too short to be cancelled"
+job.cancel()
+try:
+    print(json.dumps(bool(job.result())), flush=True)
+except (concurrent.futures.CancelledError, KeyError):  # or the stream ends first, with an empty message
+    print(json.dumps("cancelled"), flush=True)
+sys.stdin.readline()
+print(json.dumps(client.predict(texts="a", api_name="/compare_batch")), flush=True)
+"""
+
+
+def test_a_program_can_cancel_its_job_and_the_models_stop(tiny_model, cut, tmp_path):
+    run = write_pair(tmp_path / "run", partial(tiny_model, intermediate_size=8192), cut)  # wide, so that it takes long
+    command = [sys.executable, str(space_folder() / "app.py"), str(run)]
+    variables = environment(PYTHONPATH=str(space_folder().parent))
+    client = [sys.executable, "-c", CANCEL]
+    with page_process.started(command, cwd=tmp_path, environment=variables) as (address, process):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with subprocess.Popen([*client, address], env=environment(), **pipes) as asking:
+            asking.stdin.write("|".join(f"{number} {' '.join(MARATHI[:6])}" for number in range(5_000)) + "\n")
+            asking.stdin.flush()
+            assert json.loads(asking.stdout.readline()) == "cancelled"
+            # A batch of rows that has begun is finished; all of them would take minutes.
+            assert any(used_in(process, seconds=2.0) < 0.1 for _ in range(10)), "the models must not go on"
+            asking.stdin.write("\n")
+            asking.stdin.flush()
+            assert len(json.loads(asking.stdout.readline())["rows"]) == 1, "the next one is answered"
+    assert "Traceback" not in (tmp_path / "page.log").read_text()
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no MahaNews headlines in {DATA}")
