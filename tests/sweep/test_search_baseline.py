@@ -10,7 +10,7 @@ from trainer_ext.pipeline.recipe import read_recipe
 from trainer_ext.pipeline.scratch import train_tokenizer
 from trainer_ext.sweep.search.goal import Goal
 from trainer_ext.sweep.search.planner import space_for
-from trainer_ext.sweep.search.space import WHOLE, facts_of
+from trainer_ext.sweep.search.space import FEW_CHANGED, WHOLE, facts_of
 from trainer_ext.tasks.dataset import load_data
 from trainer_ext.vocabulary.trim import tokens_in_use, trim_tokenizer
 
@@ -56,14 +56,18 @@ def test_parameters_are_counted(found):
     assert whole == sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_the_tokens_in_use_are_tried_first_and_change_no_training_text(found):
+def test_the_smallest_size_that_changes_few_new_texts_is_tried_first(found):
     facts, _ = found()
     sizes = [level.tokens for level in facts.vocabulary]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[facts.first] < 0.9 * facts.tokens
-    assert [level.alike for level in facts.vocabulary] == [number <= facts.first for number in range(len(sizes))]
     changed = [level.changed for level in facts.vocabulary]
     assert changed == sorted(changed)
+    assert changed[facts.first] <= FEW_CHANGED < changed[facts.first + 1]
+    alike = [level.alike for level in facts.vocabulary]
+    assert alike == sorted(alike, reverse=True), "the tokens in use and more change no training text"
+    assert any(alike)
+    assert not all(alike)
     assert min(space_for(Goal("smallest", points=1), facts).levels) == WHOLE
 
 

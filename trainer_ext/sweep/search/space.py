@@ -33,7 +33,9 @@ DEPTH_SHARE = 0.75  # beyond it, share of the removed weights that goes with who
 HIDDEN_FROM = 0.5  # strength from which hidden states are distilled too, because logits are not enough
 LONGER = 2  # factor of the epochs in the family `longer`
 WHOLE = -99  # vocabulary level: all tokens stay
-VOCABULARY_SHARES = (1.5, 1.0, 0.75, 0.5)  # sizes to try, as shares of the tokens in use
+# Sizes to try, as shares of the tokens in use: new texts need more than those, which pruning harder may pay for.
+VOCABULARY_SHARES = (2.5, 2.0, 1.5, 1.0, 0.75, 0.5)
+FEW_CHANGED = 0.1  # the smallest size that tokenizes at most this share of held-out texts differently is tried first
 SMALL_ENOUGH = 0.9  # a vocabulary with more than this share of its tokens is not worth a level
 HEADER_BYTES = 20_000  # of a safetensors file
 # Measured on all-MiniLM: an int8 file needs a byte per weight, and this much for scales and the graph.
@@ -196,7 +198,7 @@ def _vocabulary_levels(recipe: Recipe, model, tokenizer, data: Data) -> tuple[tu
                 tokenizer, trimmed, texts_of(data.tests.get(HOLDOUT, data.train))
             ).changed_share
             found.append(VocabularyLevel(size, changed or 0.0, alike))
-    return tuple(found), sum(used < level.tokens < tokens for level in found)
+    return tuple(found), max((index for index, level in enumerate(found) if level.changed <= FEW_CHANGED), default=0)
 
 
 @dataclass(frozen=True)
