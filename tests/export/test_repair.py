@@ -178,6 +178,12 @@ def test_the_search_finds_the_smallest_number_in_few_steps(most):
         ),
         ("model.bert.embeddings.word_embeddings.weight", "bert.embeddings.word_embeddings", True),
         ("/model/bert/encoder/layer.1/attention/output/dense/MatMul", "bert.encoder.layer.1.output.dense", False),
+        (
+            "/model/albert/albert_layers.0/attention/dense_1/MatMul_quant",
+            "albert.albert_layers.0.attention.dense",
+            True,
+        ),
+        ("/model/albert/albert_layers.0/ffn_output_1/MatMul_quant", "albert.albert_layers.0.ffn", False),
     ],
 )
 def test_nodes_are_found_by_the_module_they_come_from(node, name, expected):

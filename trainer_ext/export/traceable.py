@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Iterable
 
 import torch
@@ -71,10 +72,12 @@ def input_names(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> t
 def belongs(node: str, modules: Iterable[str]) -> bool:
     """Return whether a node of an exported graph is part of one of some modules of the model.
 
+    In ONNX each further use of a module, as in ALBERT, has a number behind its name: `ffn_1` is the second use of `ffn`.
+
     Args:
         node: its name, such as `/model/bert/pooler/dense/MatMul` in ONNX, `__module.model.bert.pooler.dense/aten::linear/MatMul`
             in OpenVINO, or the name of its weight.
         modules: names such as `bert.pooler.dense`.
     """
     path = node.removeprefix("__module.").replace("/", ".").strip(".") + "."
-    return any(path.startswith(f"model.{name}.") for name in modules)
+    return any(re.match(rf"model\.{re.escape(name)}(_\d+)?\.", path) for name in modules)
