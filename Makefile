@@ -27,11 +27,11 @@ OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarni
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi classifier (about 10 minutes, no network)
+quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi classifier (about 8 minutes, no network)
 	$(BIN)/python recipes/quickstart/corpus.py runs/quickstart-data
 	$(BIN)/trainer-ext compress recipes/quickstart/quickstart.yaml --output_dir $(RUN) --resume
 
-test: $(INSTALLED)  ## Run the tests but the slow ones (about 8 minutes on two cores)
+test: $(INSTALLED)  ## Run the tests but the slow ones (about 9 minutes on two cores)
 	$(BIN)/$(PYTEST) -m "not slow" $(TESTS)
 
 test-all: $(INSTALLED) browser  ## Run all tests, the slow ones too (about half an hour)
