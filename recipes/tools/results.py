@@ -34,11 +34,7 @@ IN_SHORT, IN_FULL = (
 )  # parts of README.md, of results/README.md
 SWEEPS = "sweeps"  # folder in FILES
 # Results that are kept under another name than that of the recipe.
-KEPT_AS = {
-    "sst2_minilm": "sst2",
-    "trec6_minilm": "trec6-movement",
-    "yoruba_topics": "masakhanews_yor",
-}
+KEPT_AS = {"yoruba_topics": "masakhanews_yor"}
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 
 
