@@ -253,6 +253,7 @@ def fine_tuned(task, folder, model, **changes):
     return {name: value for name, value in fields.items() if not name.startswith("scratch_")}
 
 
+@pytest.mark.slow
 def test_trimmed_before_the_baseline_and_its_teacher_read_the_kept_tokens(finished, task, tmp_path):
     """By default where most parameters go with the tokens; sizes are those of the model that was given."""
     many, whole = encoder_with_many_tokens(finished, tmp_path)
@@ -271,6 +272,7 @@ def made_tokens(folder):
     return AutoTokenizer.from_pretrained(folder).get_vocab()
 
 
+@pytest.mark.slow
 def test_the_order_is_by_size_and_can_be_said(finished, task, tmp_path):
     run, _ = finished
     many, whole = encoder_with_many_tokens(finished, tmp_path)
