@@ -53,8 +53,8 @@ def predict(
     """
     inputs = encoded.select_columns([name for name in tokenizer.model_input_names if name in encoded.column_names])
     known: dict[tuple, int] = {}  # by the values of a row
-    rows = zip(*(map(tuple, inputs[name]) for name in inputs.column_names), strict=True)
-    same = [known.setdefault(row, len(known)) for row in rows]
+    values = zip(*(map(tuple, inputs[name]) for name in inputs.column_names), strict=True)
+    same = [known.setdefault(row, len(known)) for row in values]
     inputs = inputs.select(np.unique(same, return_index=True)[1])
     if on_rows is not None and len(inputs) < len(encoded):
         on_rows(len(encoded) - len(inputs))
