@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from itertools import islice
 from numbers import Real
 from typing import Any
@@ -52,9 +53,9 @@ def predict(
         Diverged: A logit is NaN.
     """
     inputs = encoded.select_columns([name for name in tokenizer.model_input_names if name in encoded.column_names])
-    known: dict[tuple, int] = {}  # by the values of a row
-    values = zip(*(map(tuple, inputs[name]) for name in inputs.column_names), strict=True)
-    same = [known.setdefault(row, len(known)) for row in values]
+    known: dict[bytes, int] = {}  # number of a row by the digest of its values, all columns of which are equally long
+    values = zip(*(inputs[name] for name in inputs.column_names), strict=True)
+    same = [known.setdefault(blake2b(np.array(row, dtype=np.int64).tobytes()).digest(), len(known)) for row in values]
     inputs = inputs.select(np.unique(same, return_index=True)[1])
     if on_rows is not None and len(inputs) < len(encoded):
         on_rows(len(encoded) - len(inputs))
