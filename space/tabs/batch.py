@@ -227,7 +227,9 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
         cleared = button.click(lambda: "", outputs=status, queue=False, **private)
         running.append(cleared.then(function, given, **run))
     # Between two steps, Gradio drops what is running or waiting.
-    stop.click(stopped, switch.language, [status, stop], cancels=running, queue=False, **private)
+    told = {"fn": stopped, "inputs": switch.language, "outputs": [status, stop], **private}
+    # At once; and through the queue once more, behind a count of rows that was on its way to the page.
+    stop.click(**told, cancels=running, queue=False).then(**told, show_progress="hidden")
     file.change(look_into, [file, switch.language], [status, text_column, label_column, pair_column], **private)
     matrix.click(choose, [kept, switch.language], chosen, **private)
     switch.language.input(drawn, [kept, switch.language], drawing, **private)
