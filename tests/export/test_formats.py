@@ -6,16 +6,14 @@ import shutil
 import numpy as np
 import pytest
 import torch
-import typer
 from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
-from typer.testing import CliRunner
 
 from recipes.benchmarks import pruned_int8
-from tests.helpers.commands import recipe_fields, run_command, write_recipe, write_task
+from tests.helpers.commands import recipe_fields, run_command, run_script, write_recipe, write_task
 from tests.helpers.tiny_models import SPEC, build
 from trainer_ext import report
 from trainer_ext.errors import ExportRefused, InputError
@@ -131,10 +129,7 @@ def test_an_int8_file_is_compared_with_the_baseline_too(run):
 @pytest.mark.slow
 def test_int8_without_pruning_is_compared_with_int8_after_pruning(run, tmp_path):
     words = [f"half={run}", "--batch", "1x8", "--repeats", 3, "--output", tmp_path / "out"]
-    app = typer.Typer()
-    app.command()(pruned_int8.main)
-    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
+    run_script(pruned_int8.main, *words)
     found = json.loads((tmp_path / "out.json").read_text())["results"]
     rows = [(row["arm"], row["runtime"]) for row in found]
     assert rows == [(arm, runtime) for arm in ("dense", "half") for runtime in ("torch fp32", "openvino-int8")]

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 import yaml
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from trainer_ext.cli import main
 from trainer_ext.utils.checkpoints import last_checkpoint
@@ -130,3 +132,12 @@ def assert_same_weights(first: Path, second: Path):
         assert ours.keys() == theirs.keys()
         for key in ours:
             assert torch.equal(ours[key], theirs[key]), f"{name}: {key}"
+
+
+def run_script(main, *words):
+    """Run the function of a script as its command line does; return what it prints. It must end well."""
+    app = typer.Typer()
+    app.command()(main)
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from recipes.benchmarks import (
     against_nn_pruning,
@@ -15,44 +14,34 @@ from recipes.benchmarks import (
     speed_target,
     step_time,
 )
-from tests.helpers.commands import TOPICS, write_task
+from tests.helpers.commands import TOPICS, run_script, write_task
 from trainer_ext.pipeline.scratch import small_bert, train_tokenizer
 from trainer_ext.tasks.dataset import DataArguments, load_data
 
 pytestmark = pytest.mark.slow
 
 
-def run(main, *words):
-    import typer
-
-    app = typer.Typer()
-    app.command()(main)
-    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
-
-
 def test_import_time():
-    assert "target: at most +0.3 s" in run(import_time.main, "--runs", 1)
+    assert "target: at most +0.3 s" in run_script(import_time.main, "--runs", 1)
 
 
 def test_step_time():
     smallest = ("--layers", 1, "--batch-size", 2, "--tokens", 8, "--rounds", 1, "--steps", 1)
-    out = run(step_time.main, *smallest)
+    out = run_script(step_time.main, *smallest)
     for name in step_time.TRAINERS:
         assert name in out
 
 
 def test_speed_target():
     smallest = ("--target", 1.1, "--layers", 1, "--batch-size", 1, "--tokens", 8, "--repeats", 3)
-    out = run(speed_target.main, *smallest)
+    out = run_script(speed_target.main, *smallest)
     assert "1.1x" in out
 
 
 def test_serving(tmp_path):
     smallest = ("--layers", 1, "--batch", "1x8", "--share", "dense", "--share", "quarter", "--format", "onnx-int8")
     options = ("--repeats", 3, "--no-memory", "--uneven", "--output", tmp_path / "out")
-    out = run(serving.main, *smallest, *options)
+    out = run_script(serving.main, *smallest, *options)
     found = json.loads((tmp_path / "out.json").read_text())
     assert [(row["entry"]["name"], row["entry"]["runtime"], row["entry"]["precision"]) for row in found["rows"]] == [
         (name, *runtime)
@@ -68,7 +57,7 @@ def test_small_files(tmp_path):
     lines = [f"{first}{second} {second}{first}" for first in "abcdefgh" for second in ("mango", "iron", "river")]
     (tmp_path / "lines.txt").write_text("\n".join(lines), encoding="utf-8")
     smallest = ("--layers", 1, "--own", 60, "--whole", 900, "--size", 300)
-    out = run(small_files.main, tmp_path / "lines.txt", *smallest)
+    out = run_script(small_files.main, tmp_path / "lines.txt", *smallest)
     assert all(word in out for word in ("muril", "xlm-r", "half", "quarter", "ONNX"))
 
 
@@ -98,7 +87,7 @@ def test_against_nn_pruning(task, match):
     out, options = task / "out.json", ("--epochs", 8, "--batch-size", 8, "--max-length", 16, "--block-size", 8)
     options += ("--score-lr", 0.1, "--penalty", 0.002)  # so few steps would close nothing at the usual rate
     words = (task / "model", task / "data", *options, "--match", match, "--output", out)
-    table = run(against_nn_pruning.main, *words)
+    table = run_script(against_nn_pruning.main, *words)
     found = json.loads(out.read_text())
     dense, theirs, ours = found["results"]
     assert [row["name"] for row in found["results"]] == ["dense", "nn_pruning", "trainer_ext"]

@@ -3,25 +3,15 @@
 import json
 
 import pytest
-import typer
 from transformers import AutoModelForSequenceClassification
-from typer.testing import CliRunner
 
 from recipes.benchmarks import int8_families, lengths, serving_tables
-from tests.helpers.commands import write_task
+from tests.helpers.commands import run_script, write_task
 from trainer_ext.errors import InputError
 from trainer_ext.models.architectures import ARCHITECTURES
 from trainer_ext.pipeline.scratch import train_tokenizer
 
 WORDS = ["the cat sat on a mat", "a mat", "why is it so late", "who"]
-
-
-def call(main, *words):
-    app = typer.Typer()
-    app.command()(main)
-    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
 
 
 def test_by_length_no_text_is_lost_and_fewer_tokens_are_computed():
@@ -68,7 +58,7 @@ def test_a_table_without_results_says_so(tmp_path):
 def test_int8_families(tmp_path):
     write_task(tmp_path / "data")
     words = (tmp_path / "data", "--output", tmp_path / "out", "--family", "bert", "--epochs", 1)
-    assert "| bert | openvino-int8 |" in call(int8_families.main, *words, "--keep", tmp_path / "kept.json")
+    assert "| bert | openvino-int8 |" in run_script(int8_families.main, *words, "--keep", tmp_path / "kept.json")
     plain, outlier = json.loads((tmp_path / "kept.json").read_text())["results"]
     assert (plain["family"], outlier["family"]) == ("bert", "bert, outlier")
     for result in (plain, outlier):
@@ -76,18 +66,18 @@ def test_int8_families(tmp_path):
     assert plain["exports"][0].get("fp32") == outlier["exports"][0].get("fp32"), "in fp32 nothing changes"
     file = tmp_path / "out/bert/result.json"
     file.write_text(file.read_text().replace('"bert"', '"again"'))
-    assert "| again | onnx-int8 |" in call(int8_families.main, *words), "a finished family is not made again"
+    assert "| again | onnx-int8 |" in run_script(int8_families.main, *words), "a finished family is not made again"
 
 
 @pytest.mark.slow
 def test_lengths(run, tmp_path):
     (tmp_path / "texts.csv").write_text("text,label\n" + "".join(f'"{text}",x\n' for text in WORDS * 5))
     words = (run, tmp_path / "texts.csv", "--batch", 4, "--repeats", 3, "--output", tmp_path / "out.json")
-    call(lengths.main, *words, "--format", "torch")
+    run_script(lengths.main, *words, "--format", "torch")
     record = json.loads((tmp_path / "out.json").read_text())
     (row,) = record["rows"]
     assert record["texts"] == 20
     assert record["tokens"] <= row["by_length"] < row["in_order"]
     assert [len(values) for values in row["seconds"].values()] == [3, 3]
     with pytest.raises(InputError, match="is missing; make it with trainer-ext export RUN --format onnx-int8"):
-        call(lengths.main, *words, "--format", "onnx-int8")
+        run_script(lengths.main, *words, "--format", "onnx-int8")
