@@ -7,7 +7,7 @@ from functools import partial
 from html import escape
 
 from core.batch import Batch, by_change, differing, flip_matrix, largest_gaps, most_flipped, outcome, rows_of_cell
-from core.captions import say
+from core.captions import model_name, say, shared
 
 from charts.markup import note, table
 from trainer_ext.report.formatting import metric_title, score
@@ -28,8 +28,6 @@ WORDS = {
         "repeated": "{count:,} repeated",
         "repeats": "{count:,} texts are repeated; they count, as in the “official” scores of the command line.",
         "measure": "measure",
-        "baseline": "baseline",
-        "compressed": "compressed",
         "agreement": "same answer",
         "lost": "lost",
         "won": "won",
@@ -49,7 +47,6 @@ WORDS = {
         "text": "text",
         "answers": "baseline → compressed",
         "change": "change",
-        "label": "label",
         "points": "{points:+.1f} points",
         "more": "and {count:,} more in the download",
         "classes": "By class",
@@ -57,7 +54,6 @@ WORDS = {
         "texts": "texts",
         "given": "answers",
         "f1": "F1",
-        "none": "none of the labels",
         "export_same": "the same answer as the compressed model to {share:.1f} % of the texts; {count:,} differ.",
     },
     "mr": {
@@ -74,8 +70,6 @@ WORDS = {
         "repeated": "{count:,} पुन्हा आलेले",
         "repeats": "{count:,} मजकूर आधी आलेले आहेत; कमांड लाइनच्या “official” आकड्यांप्रमाणे तेही मोजले आहेत.",
         "measure": "मोजमाप",
-        "baseline": "मूळ",
-        "compressed": "लहान",
         "agreement": "तेच उत्तर",
         "lost": "गमावले",
         "won": "मिळवले",
@@ -95,7 +89,6 @@ WORDS = {
         "text": "मजकूर",
         "answers": "मूळ → लहान",
         "change": "बदल",
-        "label": "लेबल",
         "points": "{points:+.1f} अंक",
         "more": "आणि आणखी {count:,} उतरवलेल्या फाइलमध्ये",
         "classes": "वर्गानुसार",
@@ -103,11 +96,11 @@ WORDS = {
         "texts": "मजकूर",
         "given": "उत्तरे",
         "f1": "F1 गुण",
-        "none": "एकही लेबल नाही",
         "export_same": "{share:.1f} % मजकुरांना लहान मॉडेलसारखेच उत्तर; {count:,} उत्तरे वेगळी.",
     },
 }
 MOST_ANSWERS, MOST_TEXTS, MOST_CHARACTERS, FEWEST_TEXTS = 16, 50, 300, 5
+SIDES = ("baseline", "compressed")
 _REASONS = {"empty": "empty rows"}
 
 
@@ -130,7 +123,7 @@ def summary(batch: Batch, language: str) -> str:
             f"<td>{score(after, name)}</td></tr>"
             for name in before.by_name
         )
-        scores = table("batch scores", [tell("measure"), tell("baseline"), tell("compressed")], metrics)
+        scores = table("batch scores", [tell("measure"), *(model_name(language, side) for side in SIDES)], metrics)
     facts = "".join(f"<tr><th scope='row'>{tell(key)}</th><td>{value}</td></tr>" for key, value in lines)
     small_print = (note(" ".join(notes)) if notes else "") + _exported(batch, language)
     kind = "differ" if count else "same"
@@ -145,7 +138,7 @@ def _exported(batch: Batch, language: str) -> str:
         changed = [row for row in both if row[1] != row[2]]
         share = 100 * (1 - len(changed) / len(both))
         shown = "".join(
-            f"<li>{escape(text[:MOST_CHARACTERS])}: {escape(before or tell('none'))} → {escape(after or tell('none'))}</li>"
+            f"<li>{escape(text[:MOST_CHARACTERS])}: {_word(language, before)} → {_word(language, after)}</li>"
             for text, before, after in changed[:FEWEST_TEXTS]
         )
         told = tell("export_same", share=share, count=len(changed))
@@ -183,15 +176,15 @@ def matrix(batch: Batch, language: str) -> str:
         if not count:
             return "<td></td>"
         shade = "" if before == after else f" style='--share: {5 + 30 * count / most:.0f}%'"
-        title = _cell_title(tell, count, before, after)
+        title = _cell_title(language, count, before, after)
         return (
             f"<td class='{'kept' if before == after else 'flip'}'{shade}><button type='button' aria-label='{title}' "
             f"data-before='{escape(before)}' data-after='{escape(after)}'>{count:,}</button></td>"
         )
 
-    head = "".join(f"<th scope='col'><span>{_word(tell, name)}</span></th>" for name in names)
+    head = "".join(f"<th scope='col'><span>{_word(language, name)}</span></th>" for name in names)
     body = "".join(
-        f"<tr><th scope='row'>{_word(tell, before)}</th>{''.join(cell(before, after) for after in names)}</tr>"
+        f"<tr><th scope='row'>{_word(language, before)}</th>{''.join(cell(before, after) for after in names)}</tr>"
         for before in names
     )
     others = len({answer for both in flips for answer in both}) - len(names)
@@ -206,8 +199,7 @@ def matrix(batch: Batch, language: str) -> str:
 def cell_texts(batch: Batch, language: str, before: str, after: str) -> str:
     """Show the texts of one cell of the matrix."""
     rows = rows_of_cell(batch, before, after)
-    tell = partial(say, WORDS, language)
-    return f"<div role='status'><h2>{_cell_title(tell, len(rows), before, after)}</h2></div>{_texts(batch, language, rows)}"
+    return f"<div role='status'><h2>{_cell_title(language, len(rows), before, after)}</h2></div>{_texts(batch, language, rows)}"
 
 
 def differences(batch: Batch, language: str) -> str:
@@ -224,8 +216,8 @@ def classes(batch: Batch, language: str) -> str:
     given = [Counter(answers) for answers in batch.answers]
     scored = {one.label: one for one in batch.quality.per_class} if batch.quality else {}
     head = [tell("class"), *([tell("texts")] if scored else [])]
-    head += [f"{tell('given')}, {tell(side)}" for side in ("baseline", "compressed")]
-    head += [f"{tell('f1')}, {tell(side)}" for side in ("baseline", "compressed")] if scored else []
+    head += [f"{tell('given')}, {model_name(language, side)}" for side in SIDES]
+    head += [f"{tell('f1')}, {model_name(language, side)}" for side in SIDES] if scored else []
     body = ""
     for label in batch.labels:
         cells = [f"{scored[label].support:,}"] if scored else []
@@ -248,9 +240,9 @@ def _texts(batch: Batch, language: str, rows: list[int]) -> str:
         )
         truth = "".join(f"<p class='second'>{escape(text)}</p>" for text in second)
         if batch.truths is not None:
-            named = _word(tell, batch.truths[row])
-            truth += f"<small>{tell('label')}: {named} · {tell(outcome(batch, row))}</small>"
-        before, after = (_word(tell, answers[row]) for answers in batch.answers)
+            named = _word(language, batch.truths[row])
+            truth += f"<small>{shared(language, 'label')}: {named} · {tell(outcome(batch, row))}</small>"
+        before, after = (_word(language, answers[row]) for answers in batch.answers)
         label, (first, then) = labels[row], 100 * batch.probabilities[:, row, labels[row]]
         return (
             f"<tr><td>{escape(shown)}{truth}</td><td>{before} → {after}</td><td>"
@@ -263,10 +255,10 @@ def _texts(batch: Batch, language: str, rows: list[int]) -> str:
     return table("batch changes", [tell("text"), tell("answers"), tell("change")], body) + more
 
 
-def _cell_title(tell: partial[str], count: int, before: str, after: str) -> str:
-    return tell("cell", count=count, before=_word(tell, before), after=_word(tell, after))
+def _cell_title(language: str, count: int, before: str, after: str) -> str:
+    return say(WORDS, language, "cell", count=count, before=_word(language, before), after=_word(language, after))
 
 
-def _word(tell: partial[str], answer: str) -> str:
+def _word(language: str, answer: str) -> str:
     """Return an answer as HTML; a multi-label model may predict no label."""
-    return escape(answer) if answer else tell("none")
+    return escape(answer) if answer else shared(language, "none")

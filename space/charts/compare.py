@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 from core import captions
-from core.captions import model_name
+from core.captions import model_name, shared
 from core.compare import Comparison, Influence, largest_gap
 from core.kinds import MULTI_LABEL
 from core.models import Pair
@@ -30,9 +30,7 @@ WORDS = {
     "en": {
         "same": "Both say {label}.",
         "differ": "They differ: {before} before, {after} after compression.",
-        "none": "none of the labels",
         "gap": "Largest gap: {points:+.1f} points for {label}.",
-        "label": "label",
         "rest": "The other {count} labels are less likely.",
         "parameters": "parameters",
         "weights": "weights",
@@ -58,9 +56,7 @@ WORDS = {
     "mr": {
         "same": "दोन्ही मॉडेलचे उत्तर एकच: {label}.",
         "differ": "उत्तरे वेगळी आहेत: मूळ मॉडेल {before}, लहान मॉडेल {after}.",
-        "none": "एकही वर्ग नाही",
         "gap": "सर्वांत मोठा फरक: {label}, {points:+.1f} टक्के बिंदू.",
-        "label": "वर्ग",
         "rest": "उरलेल्या {count} वर्गांची शक्यता याहून कमी आहे.",
         "parameters": "पॅरामीटर",
         "weights": "मॉडेलचा आकार",
@@ -90,7 +86,7 @@ say = partial(captions.say, WORDS)
 def verdict(comparison: Comparison, language: str) -> str:
     """Say in a sentence whether the models agree, and which label differs most."""
     before, after = (
-        f"<strong>{escape(', '.join(answer.labels)) or say(language, 'none')}</strong>"
+        f"<strong>{escape(', '.join(answer.labels)) or shared(language, 'none')}</strong>"
         for answer in (comparison.baseline, comparison.compressed)
     )
     kind = "same" if comparison.same else "differ"
@@ -117,7 +113,7 @@ def butterfly(comparison: Comparison, language: str, threshold: float | None = N
         f"<tr>{_bar(before[label])}<th scope='row'>{escape(label)}</th>{_bar(after[label])}</tr>" for label in shown
     )
     rest = len(ranked) - len(shown)
-    names = (model_name(language, "baseline"), say(language, "label"), model_name(language, "compressed"))
+    names = (model_name(language, "baseline"), shared(language, "label"), model_name(language, "compressed"))
     notes = [say(language, "rest", count=rest)] if rest else []
     notes += [say(language, "threshold", percent=100 * threshold)] if threshold else []
     kind = "butterfly" if threshold is None else "butterfly several"
@@ -159,7 +155,7 @@ def exported(comparison: Comparison, language: str) -> str:
     """Show what each exported file says, how far its probabilities are from the compressed model's, and its time."""
     rows = []
     for name, found in comparison.exports.items():
-        label = found.labels or [say(language, "none")]
+        label = found.labels or [shared(language, "none")]
         probability = f" {100 * found.probabilities[found.labels[0]]:.1f} %" if found.labels else ""
         gap_label, gap = largest_gap(comparison.compressed.probabilities, found.probabilities)
         same = sorted(found.labels) == sorted(comparison.compressed.labels)

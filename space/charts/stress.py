@@ -7,7 +7,7 @@ from functools import partial
 from html import escape
 
 from core import captions
-from core.captions import Refused, model_name
+from core.captions import Refused, model_name, shared
 from core.stress import ZERO_WIDTH_JOINER, Trial, first_to_turn
 
 from charts.markup import note, refusal, table
@@ -23,7 +23,6 @@ WORDS = {
         "somebody": "Changes its answer first: the baseline in {before} of {kinds} kinds, the compressed model in {after}.",
         "stays": "never: {label}",
         "turns": "at {changes}: {label}",
-        "none": "no label",
         "nowhere": "nothing to change",
         "kind": "change",
         "tried": "tried",
@@ -43,7 +42,6 @@ WORDS = {
         "somebody": "आधी उत्तर बदलणारे: {kinds} प्रकारांपैकी {before} मध्ये मूळ मॉडेल, {after} मध्ये लहान मॉडेल.",
         "stays": "बदलत नाही: {label}",
         "turns": "{changes} बदलांवर: {label}",
-        "none": "एकही वर्ग नाही",
         "nowhere": "बदलण्यासारखे काही नाही",
         "kind": "बदलाचा प्रकार",
         "tried": "केलेले बदल",
@@ -133,7 +131,7 @@ def _texts(trial: Trial, language: str) -> str:
 
 
 def _labels(labels: list[str], language: str) -> str:
-    return escape(", ".join(labels)) or say(language, "none")
+    return escape(", ".join(labels)) or shared(language, "none")
 
 
 def _row(cells: list[str]) -> str:

@@ -11,10 +11,10 @@ LANGUAGES = {"en": "English", "mr": "मराठी"}
 FIRST = "en"
 Table = dict[str, dict[str, str]]
 
-# Names of the two models, which most modules need.
+# What several modules say: the names of the two models, and of their answers.
 WORDS: Table = {
-    "en": {"baseline": "baseline", "compressed": "compressed"},
-    "mr": {"baseline": "मूळ मॉडेल", "compressed": "लहान मॉडेल"},
+    "en": {"baseline": "baseline", "compressed": "compressed", "label": "label", "none": "none of the labels"},
+    "mr": {"baseline": "मूळ मॉडेल", "compressed": "लहान मॉडेल", "label": "वर्ग", "none": "एकही वर्ग नाही"},
 }
 
 EXAMPLES = (
@@ -60,7 +60,12 @@ def say(table: Table, language: str, key: str, **values: object) -> str:
 
 def model_name(language: str, side: str) -> str:
     """Return the name of a model, "baseline" or "compressed", in a language."""
-    return say(WORDS, language, side)
+    return shared(language, side)
+
+
+def shared(language: str, key: str) -> str:
+    """Return a caption that several modules have in common."""
+    return say(WORDS, language, key)
 
 
 class Refused(InputError):

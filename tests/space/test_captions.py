@@ -75,6 +75,19 @@ def test_every_caption_is_there_in_both_languages(module):
     assert faults(MODULES[module]) == []
 
 
+def test_what_several_modules_say_is_written_once():
+    common = MODULES["core/captions.py"]
+    again = {
+        (module, language, key)
+        for module, table in MODULES.items()
+        if table is not common
+        for language, words in table.items()
+        for key, text in words.items()
+        if text in common[language].values() and key in common[language]
+    }
+    assert again == set()
+
+
 @pytest.mark.parametrize(
     "table",
     [
