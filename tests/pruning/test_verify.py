@@ -1,6 +1,7 @@
 """Verify: the chain holds for a finished run, and breaks if one form of the model is another function."""
 
 import hashlib
+import json
 import shutil
 
 import pytest
@@ -10,8 +11,10 @@ from tests.helpers.commands import run_command
 from tests.helpers.precision import bf16_products
 from trainer_ext.errors import InputError
 from trainer_ext.pruning import masks, verify
+from trainer_ext.pruning.scores import METHODS, Method
 from trainer_ext.pruning.shrinking import shrink
 from trainer_ext.pruning.verify import check, shrink_and_verify
+from trainer_ext.report.run_directory import RunDirectory
 
 
 @pytest.fixture
@@ -49,6 +52,16 @@ def test_a_recipe_that_cannot_be_read_is_refused_before_a_model_is_loaded(run, r
     monkeypatch.setattr(verify, "load_model", lambda *_, **__: pytest.fail("a model is loaded"))
     with pytest.raises(InputError, match="recipe.yaml"):
         check(run)
+
+
+@pytest.mark.parametrize("name", [*METHODS, "a new one"])
+def test_the_table_of_methods_says_whether_the_training_follows_the_pruning(name, tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "a new one", Method(second_order=True))
+    (tmp_path / "masked").mkdir()
+    (tmp_path / "masked" / "config.json").write_text(json.dumps({"pruning": {"method": name}}))
+    for fields, trains in (("num_train_epochs: 0", False), ("num_train_epochs: 1", True), ("max_steps: 2", True)):
+        (tmp_path / "recipe.yaml").write_text(fields)
+        assert verify._is_recovered(RunDirectory(tmp_path)) == (trains and METHODS[name].second_order)
 
 
 @pytest.mark.parametrize("structure", [{}, {"structure": "plain", "attention": "none", "sparsity": 0.3}])

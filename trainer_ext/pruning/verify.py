@@ -24,10 +24,12 @@ from ..models.compact.fresh_process import fresh_logits
 from ..models.loading import head_of, load_model
 from ..report.run_directory import RunDirectory
 from ..report.schema import Equivalence
+from ..utils import yaml
 from ..utils.environments import check_release, python_with
 from ..utils.finite import DIVERGED_HINT, check_trained
 from . import masks
 from .config import spec_of
+from .scores import METHODS
 from .shrinking import in_precision, shrink, shrink_plain
 
 ROWS = 64  # texts that the files of a run are compared on
@@ -159,7 +161,7 @@ def check(
     folder = run.compressed if run.compressed.is_dir() else run.root
     if not (folder / "config.json").is_file():
         raise InputError(f"{path} holds no model (no config.json) and no finished run (no compressed/).")
-    recovered = run.recovered  # a recipe that cannot be read is refused before a model is loaded
+    recovered = _is_recovered(run)  # a recipe that cannot be read is refused before a model is loaded
     if not trust_remote_code:
         for each in filter(None, (folder, copy)):
             _check_code(each)
@@ -216,6 +218,38 @@ def _masked_and_shrunk(folder: Path, batch) -> dict[str, torch.Tensor]:
             "start the run again."
         ) from error
     return {"masked": before, "shrunk": outputs.logits(smaller, batch)}
+
+
+def _is_recovered(run: RunDirectory) -> bool:
+    """Return whether the shrunk model of a run was trained further, so that its logits differ from those of the masked one."""
+    if not run.recipe.exists():
+        return False
+    fields = yaml.read_yaml(run.recipe)
+    if _number(run, fields, "prune_recovery_epochs") > 0:
+        return True
+    method = METHODS.get(_pruned_by(run.masked))
+    if method is None or not method.second_order:
+        return False
+    # It prunes before the training.
+    epochs = _number(run, {"num_train_epochs": 3, **fields}, "num_train_epochs")
+    return _number(run, fields, "max_steps") > 0 or epochs > 0
+
+
+def _pruned_by(masked: Path) -> str:
+    """Return the method that a folder with masks names; empty if there is none."""
+    try:
+        config = json.loads((masked / "config.json").read_text(encoding="utf-8"))
+        return str(config["pruning"]["method"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""  # opening the model says what is wrong
+
+
+def _number(run: RunDirectory, fields: Mapping[str, Any], name: str) -> float:
+    value = fields.get(name)
+    try:
+        return float(value or 0)
+    except (TypeError, ValueError):
+        raise InputError(f"{run.recipe}: {name} is {value!r}, which is not a number.") from None
 
 
 def _check_code(folder: Path) -> None:

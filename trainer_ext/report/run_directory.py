@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,36 +70,6 @@ class RunDirectory:
     def checkpoints(self, stage: str) -> Path:
         """Return the folder of the checkpoints of a stage."""
         return self.root / "checkpoints" / stage
-
-    @property
-    def recovered(self) -> bool:
-        """Whether the shrunk model was trained further, so that its logits differ from those of the masked model."""
-        if not self.recipe.exists():
-            return False
-        fields = yaml.read_yaml(self.recipe)
-        if self._number(fields, "prune_recovery_epochs") > 0:
-            return True
-        if not (self.masked / "config.json").is_file() or self._pruned_by() != "obs":
-            return False
-        # It prunes before the training.
-        return (
-            self._number(fields, "max_steps") > 0
-            or self._number({"num_train_epochs": 3, **fields}, "num_train_epochs") > 0
-        )
-
-    def _pruned_by(self) -> str | None:
-        try:
-            config = json.loads((self.masked / "config.json").read_text(encoding="utf-8"))
-            return config["pruning"]["method"]
-        except (ValueError, KeyError, TypeError):
-            return None  # opening the model says what is wrong
-
-    def _number(self, fields: dict[str, Any], name: str) -> float:
-        value = fields.get(name)
-        try:
-            return float(value or 0)
-        except (TypeError, ValueError):
-            raise InputError(f"{self.recipe}: {name} is {value!r}, which is not a number.") from None
 
     @property
     def holds_run(self) -> bool:
