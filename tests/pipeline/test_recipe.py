@@ -192,3 +192,20 @@ def test_dense_epochs_are_for_scripts(tmp_path):
     path = write_recipe(tmp_path / "r.yaml", fields_of(tmp_path, tmp_path / "run", dense_epochs=1, prune_sparsity=0.5))
     with pytest.raises(InputError, match=r"dense_epochs=1.* is for scripts; here give baseline_epochs"):
         read_recipe(path)
+
+
+LISTS = [name for name, field in recipe_fields().items() if str(field.type).startswith("list[")]
+
+
+def test_a_list_without_anything_is_refused_with_what_to_write(tmp_path):
+    assert {"metrics", "train_files", "prune_layer_ids", "label_columns"} <= {*LISTS}
+    for name in LISTS:
+        recipe = write_recipe(tmp_path / "r.yaml", {"model_name_or_path": "m", name: []})
+        for path, words in ((recipe, ()), (None, ("--model_name_or_path", "m", f"--{name}"))):
+            with pytest.raises(InputError) as refused:
+                read_recipe(path, words)
+            told = f"{name} is an empty list; give at least one value, or leave it out (or write {name}: null) for "
+            assert str(refused.value).startswith(told)
+    for name, end in (("metrics", "for none."), ("latency_batch_sizes", "for the default, 1 32."), ("seed", ", 42.")):
+        with pytest.raises(InputError, match=f"{end}$"):
+            read_recipe(write_recipe(tmp_path / "r.yaml", {"model_name_or_path": "m", name: []}))

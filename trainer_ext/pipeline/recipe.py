@@ -192,6 +192,8 @@ def read_recipe(path: str | Path | None, overrides: Sequence[str] = (), scale: s
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "see `trainer-ext compress --fields`."
             raise InputError(f"Unknown field {name!r}; {hint}")
+        if isinstance(value, list) and not value:
+            raise InputError(f"{name} is an empty list; {_to_write(known[name])}")
         if name == "label_column" and isinstance(value, list):
             raise InputError(
                 f"label_column is one column, got {', '.join(map(repr, value))}; for one column of 0 and 1 per class, give "
@@ -229,6 +231,14 @@ def read_recipe(path: str | Path | None, overrides: Sequence[str] = (), scale: s
             "--baseline_epochs, or vocab_when=after."
         )
     return Recipe(model, vocabulary, scratch, data, training, given)
+
+
+def _to_write(field: dataclasses.Field) -> str:
+    """Say what stands in a recipe in place of an empty list."""
+    default = defaults_of([field])[field.name]
+    shown = " ".join(map(str, default)) if isinstance(default, list) else str(default or "")
+    instead = "none" if default == [] else f"the default{shown and f', {shown}'}"
+    return f"give at least one value, or leave it out (or write {field.name}: null) for {instead}."
 
 
 class _Parser(HfArgumentParser):

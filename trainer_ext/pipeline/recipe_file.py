@@ -65,6 +65,8 @@ def as_words(values: Mapping[str, Any], known: Fields) -> dict[str, Any]:
 def read_words(words: Sequence[str], known: Fields) -> dict[str, Any]:
     """Return the fields of `["--field", "value", ...]`. A flag alone is true, one word is a value, several are a list.
 
+    A field that is a list is one with a single word too, and with none.
+
     Args:
         words: the words of a command line.
         known: all fields, for their types.
@@ -87,9 +89,11 @@ def read_words(words: Sequence[str], known: Fields) -> dict[str, Any]:
 
 
 def _value(words: list, field: dataclasses.Field | None) -> Any:
+    if field is not None and "list[" in str(field.type):
+        return words
     if not words:
         return True
-    return words if len(words) > 1 or (field is not None and "list[" in str(field.type)) else words[0]
+    return words if len(words) > 1 else words[0]
 
 
 def _number_or_word(word: str) -> int | float | str:
