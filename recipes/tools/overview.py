@@ -54,10 +54,12 @@ class Outcome:
         seeds: number of trainings that the accuracy is the mean of.
         rows: of the test file.
         dense: accuracy of the dense model, as a fraction.
-        change: accuracy minus that, with its 95 % interval `low`, `high`: paired over rows, the mean of the seeds.
+        change: accuracy minus that, the mean of the seeds, with its 95 % interval `low`, `high`, paired over rows.
         dense_bytes: of the dense model's weights.
         bytes: of the file.
         speedup: by shape, texts x tokens.
+        is_range: whether `low`, `high` are the smallest and the largest change of the seeds instead: of several trainings
+            whose answers to each row were not kept, there is no common interval.
     """
 
     runtime: str
@@ -72,6 +74,7 @@ class Outcome:
     dense_bytes: int
     bytes: int
     speedup: dict[str, float]
+    is_range: bool = False
 
 
 def english(task: str) -> list[Outcome]:
@@ -118,12 +121,16 @@ def marathi() -> list[Outcome]:
 
 
 def _mean(rows: Sequence[SweepRow], whole: SweepRow) -> Outcome:
-    """Return the mean of models that differ by the seed; of their intervals the mean of either end."""
+    """Return the mean of models that differ by the seed, with the range of their changes; one alone keeps its interval."""
 
     def mean(value: Callable[[SweepRow], float | None]) -> float:
         return statistics.fmean(value(row) or 0.0 for row in rows)  # the baseline has no difference
 
     speedup = {shape: mean(lambda row, shape=shape: row.speedup[shape]) for shape in rows[0].speedup}  # type: ignore[misc]
+    changes = [row.difference or 0.0 for row in rows]
+    ends = min(changes), max(changes)
+    if len(rows) == 1:
+        ends = rows[0].difference_low or 0.0, rows[0].difference_high or 0.0
     return Outcome(
         RUNTIMES[rows[0].runtime],
         round(mean(lambda row: row.sparsity), 2),
@@ -131,10 +138,8 @@ def _mean(rows: Sequence[SweepRow], whole: SweepRow) -> Outcome:
         len(rows),
         rows[0].rows or 0,
         mean(lambda row: (row.value or 0.0) - (row.difference or 0.0)),
-        *(mean(lambda row, end=end: getattr(row, end)) for end in ("difference", "difference_low", "difference_high")),
-        whole.bytes or 0,
-        round(mean(lambda row: row.bytes)),
-        speedup,
+        *(statistics.fmean(changes), *ends, whole.bytes or 0, round(mean(lambda row: row.bytes)), speedup),
+        is_range=len(rows) > 1,
     )
 
 
@@ -184,7 +189,7 @@ def section() -> str:
                 removed = f"{100 * one.gone:.0f} %" if one.gone else "nothing"
                 trained = f", {one.epochs:g} epochs" if one.epochs else ""
                 accuracy = number("accuracy", one.dense), number("accuracy", one.dense + one.change)
-                lost = difference("accuracy", one.change, one.low, one.high)
+                lost = _lost(one)
                 about = f"{one.rows:,} rows, {one.seeds} seed{'s' if one.seeds > 1 else ''}"
                 size = f"{one.dense_bytes / MIB:.1f} → {one.bytes / MIB:.1f}"
                 speeds = [speed(one, texts) for texts in TEXTS]
@@ -192,6 +197,14 @@ def section() -> str:
                 title = ""
     heads = ("task; model", "encoder gone", "accuracy", "change [95 %]", "measured on", "MiB")
     return table((*heads, *(f"{texts} × {TOKENS}" for texts in TEXTS)), rows)
+
+
+def _lost(one: Outcome) -> str:
+    """Return the change with its interval, or with the range over the seeds."""
+    if not one.is_range:
+        return difference("accuracy", one.change, one.low, one.high)
+    change, low, high = (number("accuracy", value, "+") for value in (one.change, one.low, one.high))
+    return f"{change}, seeds {low} to {high}"
 
 
 def speed(one: Outcome, texts: int) -> str:

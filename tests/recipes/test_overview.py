@@ -42,6 +42,14 @@ def test_seeds_of_a_sweep_are_one_row(tmp_path, monkeypatch):
     half = found[overview.EXPORT, 0.5]
     assert (half.seeds, half.rows) == (2, 1234)
     assert 100 * half.change == pytest.approx(-0.2)
+    assert [100 * end for end in (half.low, half.high)] == pytest.approx([-0.5, 0.1]), (
+        "the range, no mean of intervals"
+    )
+    (alone,) = (one for one in overview.marathi() if (one.runtime, one.gone) == (overview.DENSE, 0.5))
+    one_row = next(row for row in made.rows if row.runtime == "torch" and not row.is_baseline)
+    assert (alone.low, alone.high) == (one_row.difference_low, one_row.difference_high)
+    assert (half.is_range, alone.is_range) == (True, False)
+    assert "| -0.2, seeds -0.5 to +0.1 |" in overview.section()
     assert half.speedup["32 x 64"] == pytest.approx(7.0)
     assert found[overview.DENSE, 0.0].change == 0
     assert "| 50 %, 4 epochs |" in overview.section().replace("|  |", "|")
