@@ -1,6 +1,7 @@
 """The sweep command in real processes: started twice on one folder and killed in the middle, it repeats and loses nothing,
 shares the baseline and the teacher cache, and reports a failed run without stopping the others."""
 
+import contextlib
 import csv
 import json
 import os
@@ -33,12 +34,19 @@ GRID = {
 }
 
 
-def start(file: Path, *words: str) -> subprocess.Popen:
-    """The command in a process and a session of its own."""
-    command = [sys.executable, "-m", "trainer_ext", "sweep", str(file), *words]
-    return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+@pytest.fixture(scope="module")
+def start():
+    """`start(file, *words)`: the command in a process of its own; one that is left over is ended, and fails no other test."""
+    with contextlib.ExitStack() as left:
+
+        def run(file: Path, *words: str) -> subprocess.Popen:
+            command = [sys.executable, "-m", "trainer_ext", "sweep", str(file), *words]
+            pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+            process = left.enter_context(subprocess.Popen(command, **pipes, text=True))
+            left.callback(process.kill)
+            return process
+
+        yield run
 
 
 def children(pid: int, about: str = "") -> list[int]:
@@ -65,7 +73,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory):
+def swept(start, tmp_path_factory):
     """A grid of three runs, of which one cannot work, started twice at once. When one of the two that can was finished, the
     command that worked on the other was killed, and a third one joined the one that was left; at the end it was started
     once more."""
@@ -79,6 +87,7 @@ def swept(tmp_path_factory):
 
     def finished_and_at_work():
         """The run that ended first, and the command that works on the other; they go on side by side."""
+        assert any(command.poll() is None for command in both), both[0].stdout.read()
         for first, other in ((jobs[0], jobs[1]), (jobs[1], jobs[0])):
             if place.is_finished(first) and place.is_busy(other.folder):
                 for command in both:
@@ -216,7 +225,7 @@ def test_a_recipe_is_not_a_sweep_file(swept, monkeypatch, capsys):
     assert (status, "is a recipe; give a sweep file" in words) == (2, True)
 
 
-def test_of_two_searches_one_continues_what_the_killed_one_has_left(swept):
+def test_of_two_searches_one_continues_what_the_killed_one_has_left(start, swept):
     folder = swept["folder"]
     file = folder / "ranges.yaml"
     ranges = {"prune_sparsity": [0.2, 0.8], "prune_method": ["movement", "magnitude"]}
@@ -224,7 +233,12 @@ def test_of_two_searches_one_continues_what_the_killed_one_has_left(swept):
     place = SweepDirectory(folder / "ranged")
     words = ("--output_dir", str(place.root), "--storage", f"sqlite:///{folder / 'study.db'}")
     both = [start(file, *words), start(file, *words)]
-    wait_for(lambda: any(place.is_busy(name) for name in ("trial-0", "trial-1")))
+
+    def at_work():
+        assert any(command.poll() is None for command in both), both[0].stdout.read()
+        return any(place.is_busy(name) for name in ("trial-0", "trial-1"))
+
+    wait_for(at_work)
     os.kill(both[0].pid, signal.SIGKILL)
     both[0].communicate()
     said, _ = both[1].communicate(timeout=600)
