@@ -273,6 +273,12 @@ def layers_of(model) -> list[EncoderLayer]:
     return layers
 
 
+def layer_modules(model) -> list[nn.Module]:
+    """Return the modules of the layers of `layers_of`, in the same order."""
+    _, base = find_encoder(model)
+    return [layer for _, layer in _numbered(base, architecture_of(base.config).layers)]
+
+
 def prunable_weights(layers: list[EncoderLayer]) -> int:
     """Return the number of weights that pruning may remove: attention and feed-forward matrices, without biases."""
     return sum(layer.heads * layer.head_cost + layer.neurons * layer.neuron_cost for layer in layers)

@@ -4,7 +4,8 @@
    what errors there do to the answers.
 2. `second_order` ranks the heads and neurons of each block, and says what removing them costs.
 3. `budget` chooses how many stay in each block, so that the sum of the costs is smallest.
-4. Those that stay make up for the others, by least squares, and `shrinking` cuts the others out.
+4. `closing` closes the others layer by layer, those that stay make up for them by least squares, and `shrinking` cuts
+   the others out.
 
 `prune` does this for a model and a list of texts; `prune_for_training` for a model with masks and the data of a training, where
 `prune_method="obs"` prunes.
@@ -28,7 +29,7 @@ from rich.progress import Progress, TaskID
 
 from ..errors import InputError, one_line
 from ..models.architectures import find_encoder, layers_of, prunable_weights
-from ..models.layers import EncoderLayer, LinearView
+from ..models.layers import EncoderLayer
 from ..models.loading import longest_text, rows_of
 from ..models.outputs import answers, full_precision
 from ..utils.finite import check_given
@@ -37,12 +38,13 @@ from ..utils.training import known_arguments
 from . import masks
 from .budget import Levels, choose
 from .calibration import FEWEST_TEXTS, Batch, Statistics, collect, encode, matrices_of, spread, training_batches
+from .closing import close_in_turn
 from .config import PruningSpec
 from .latency_table import corrected_structure, machine
 from .latency_target import LatencyTable
 from .preflight import same_random_state
 from .prepare import latency_for
-from .second_order import Curve, compensated, removal_curve, with_bias
+from .second_order import Curve, removal_curve, with_bias
 from .selection import Structure, whole_vectors
 from .shrinking import in_precision
 from .structure import select_structure
@@ -116,30 +118,6 @@ def _neuron_counts(layer: EncoderLayer, spec: PruningSpec) -> list[int]:
 
 
 @torch.no_grad()
-def close(layers: Sequence[EncoderLayer], statistics: Sequence[Statistics], structure: Structure) -> None:
-    """Close the heads and neurons that go, and let those that stay make up for them, in place.
-
-    Args:
-        layers: the layers of the model.
-        statistics: of the inputs of `matrices_of`.
-        structure: what stays.
-    """
-    for index, (matrix, found) in enumerate(zip(matrices_of(layers), statistics, strict=True)):
-        layer, is_ffn = layers[index // 2], index % 2
-        kept = (structure.neurons if is_ffn else structure.heads)[index // 2]
-        if not is_ffn:
-            kept = [head * layer.head_size + row for head in kept for row in range(layer.head_size)]
-        _set_weight(matrix, compensated(with_bias(matrix.weight, matrix.bias), found.moments, kept))
-
-
-def _set_weight(matrix: LinearView, weight: torch.Tensor) -> None:
-    """Write a weight with its bias, `[outputs, inputs + 1]`, into a matrix; without a bias, that column is 0."""
-    matrix.original.copy_(weight[:, :-1])
-    if matrix.bias is not None:
-        matrix.bias.copy_(weight[:, -1])
-
-
-@torch.no_grad()
 @full_precision()
 def prune_masked(model, batches: Sequence[Batch], *, folder: str | Path, is_main: bool, progress: bool) -> None:
     """Choose the final structure of a model with masks by second order, and let what stays make up for the rest.
@@ -164,7 +142,9 @@ def prune_masked(model, batches: Sequence[Batch], *, folder: str | Path, is_main
         task = bar.add_task("blocks", total=2 * len(layers))
         curves = list(_counted(curves_of(layers, statistics), bar, task))
     structure = corrected_structure(model, partial(choose_structure, layers, curves), folder=folder, is_main=is_main)
-    close(layers, statistics, structure)
+    with bar:
+        task = bar.add_task("layers", total=len(layers))
+        close_in_turn(model, batches, statistics, structure, advance=lambda: bar.advance(task))
     # Devices round differently, and DistributedDataParallel does not compare weights.
     for matrix in matrices_of(layers):
         broadcast([matrix.original] if matrix.bias is None else [matrix.original, matrix.bias])
