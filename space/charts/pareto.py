@@ -22,6 +22,10 @@ WORDS = {
     "en": {
         "title": "Accuracy against speed-up of {count} models; a larger circle is a larger model",
         "accuracy": "accuracy, %",
+        "agreement": "same answer, %",
+        "agreed_title": "Same answer as the baseline against speed-up of {count} models; a larger circle is a larger model",
+        "agreed_means": "Best: no other model both answers more texts as the baseline does and is faster. The texts had no "
+        "labels. Lines are 95 % intervals.",
         "speedup": "speed-up",
         "model": "model",
         "best": "best",
@@ -34,6 +38,10 @@ WORDS = {
     "mr": {
         "title": "{count} मॉडेलची अचूकता आणि वेगवाढ; मोठे वर्तुळ म्हणजे मोठे मॉडेल",
         "accuracy": "अचूकता, %",
+        "agreement": "तेच उत्तर, %",
+        "agreed_title": "{count} मॉडेलची मूळ मॉडेलसारखी उत्तरे आणि वेगवाढ; मोठे वर्तुळ म्हणजे मोठे मॉडेल",
+        "agreed_means": "सर्वोत्तम: मूळ मॉडेलसारखी अधिक उत्तरे देणारे आणि वेगवान असे दुसरे नाही. मजकुरांना लेबले नव्हती. रेषा "
+        "म्हणजे 95 % अंतराल.",
         "speedup": "वेगवाढ",
         "model": "मॉडेल",
         "best": "सर्वोत्तम",
@@ -81,9 +89,14 @@ def pareto(points: list[Point], language: str, chosen: int | None = None) -> str
         _name(points[index], places[index][0], height, index, chosen=index == chosen)
         for index, height in zip(labelled, heights, strict=True)
     )
-    title = say(language, "title", count=len(points))
+    agreed = any(point.is_agreement for point in points)
+    title = say(language, "agreed_title" if agreed else "title", count=len(points))
     folders = [point.folder for point in points if point.folder]
-    notes = ["best_means"] + ["open"] * bool(folders) + ["exported"] * (len(set(folders)) < len(folders))
+    notes = (
+        ["agreed_means" if agreed else "best_means"]
+        + ["open"] * bool(folders)
+        + ["exported"] * (len(set(folders)) < len(folders))
+    )
     rows = _table(points, language)
     if many:
         rows = f"<details><summary>{say(language, 'all', count=len(points))}</summary>{rows}</details>"
@@ -163,14 +176,19 @@ def _axes(points: list[Point], across: Scale, up: Scale, language: str) -> str:
     return (
         f"<line class='axis' x1='{LEFT - 4}%' x2='100%' y1='{BOTTOM + 6}' y2='{BOTTOM + 6}'/>{speeds}{accuracies}"
         f"<text x='{(LEFT + RIGHT) / 2}%' y='{HEIGHT - 4}' text-anchor='middle'>{say(language, 'speedup')}</text>"
-        f"<text x='0' y='14'>{say(language, 'accuracy')}</text>"
+        f"<text x='0' y='14'>{say(language, _measure(points))}</text>"
     )
+
+
+def _measure(points: list[Point]) -> str:
+    """Return the key of what is compared: the accuracy, or without labels how often a model answers as the baseline."""
+    return "agreement" if any(point.is_agreement for point in points) else "accuracy"
 
 
 def _table(points: list[Point], language: str) -> str:
     """Return everything that the picture shows as a table."""
     best = {id(point) for point in frontier(points)}
-    columns = [say(language, key) for key in ("model", "accuracy", "speedup", "best")]
+    columns = [say(language, key) for key in ("model", _measure(points), "speedup", "best")]
     rows = "".join(
         f"<tr><th scope='row'>{escape(point.name)}</th><td>{100 * point.accuracy:.1f} "
         f"[{100 * point.accuracy_low:.1f},&nbsp;{100 * point.accuracy_high:.1f}]</td><td>{point.speedup:.2f}x</td>"

@@ -9,6 +9,8 @@ Each row is a run, or a file that was exported from a run. The columns, in any o
     speedup         median time of the baseline divided by that of the compressed model
     megabytes       size of its weights in units of 10^6 bytes
     folder          folder of the run, relative to the file; empty if the models were not kept
+    metric          optional: "agreement" if the texts had no labels; `accuracy` is then the share of texts that the model
+                    answers as the baseline does
 
 A row with an empty number was not measured, and is left out.
 """
@@ -21,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer_ext import InputError
+from trainer_ext.report.schema import AGREEMENT
 
 FILE_NAME = "sweep.csv"
 NUMBERS = ("accuracy", "accuracy_low", "accuracy_high", "speedup", "megabytes")
@@ -39,6 +42,7 @@ class Point:
     speedup: float
     megabytes: float
     folder: Path | None
+    is_agreement: bool = False  # whether `accuracy` is the share of texts that are answered as by the baseline
 
 
 def find_sweep(compressed: str) -> Path | None:
@@ -104,4 +108,5 @@ def _point(row: dict[str, str], line: int, file: Path) -> Point:
     if ".." in folder.parts[len(file.parent.parts) :] or not folder.is_relative_to(file.parent):
         raise InputError(f"{file.name}, line {line}: the folder {row['folder']!r} is outside the folder of the sweep.")
     kept = bool(row["folder"]) and all((folder / name).is_dir() for name in ("baseline", "compressed"))
-    return Point(row["name"] or "", **numbers, folder=folder if kept else None)
+    agreed = row.get("metric") == AGREEMENT
+    return Point(row["name"] or "", **numbers, folder=folder if kept else None, is_agreement=agreed)

@@ -25,7 +25,6 @@ from trainer_ext.pipeline.compress import _warn_if_far, compress
 from trainer_ext.pipeline.recipe import read_recipe
 from trainer_ext.pruning.calibration import FEWEST_TEXTS as FEWEST_CALIBRATION
 from trainer_ext.report.tables import summary
-from trainer_ext.sweep.config import recipe_from
 from trainer_ext.tasks.dataset import FEWEST_TEXTS, HELD_OUT, MOST_HELD_OUT, ONE_IN, load_data
 
 TEXTS = [
@@ -248,11 +247,6 @@ def test_what_is_done_with_a_run_works_on_this_one(made, tmp_path, monkeypatch, 
     )
     assert status == 0, err
     assert report.load(run).quality == made[0].quality
-
-
-def test_a_sweep_says_that_it_needs_labels():
-    with pytest.raises(InputError, match="a sweep compares models by the labels"):
-        recipe_from({"model_name_or_path": "m", "texts": "texts.txt", "prune_sparsity": 0.5})
 
 
 @pytest.mark.slow

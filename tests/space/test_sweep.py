@@ -100,6 +100,19 @@ def test_the_picture_escapes_names_and_says_the_same_as_its_table(run):
     assert "लहान" in pareto.pareto(points, "mr")
 
 
+def test_without_labels_the_page_says_how_often_the_answer_is_the_same(tmp_path):
+    file = tmp_path / "sweep.csv"
+    file.write_text(HEADER.replace("\n", ",metric\n") + ROW.replace("\n", ",agreement\n"))
+    for language, measure, means in (("en", "same answer, %", "had no labels"), ("mr", "तेच उत्तर, %", "लेबले नव्हती")):
+        shown = pareto.pareto(sweep.read_sweep(file), language)
+        assert shown.count(measure) == 2  # in the picture and in its table
+        assert means in shown
+        assert "accura" not in shown
+        assert "अचूक" not in shown
+    file.write_text(HEADER.replace("\n", ",metric\n") + ROW.replace("\n", ",accuracy\n"))
+    assert pareto.pareto(sweep.read_sweep(file), "en").count("accuracy, %") == 2
+
+
 def test_many_points_have_names_on_the_frontier_and_where_chosen():
     points = [point(f"name {place}", accuracy=0.9 - 0.01 * (place % 4), speedup=1 + place / 10) for place in range(48)]
     best = [place for place, one in enumerate(points) if one in sweep.frontier(points)]

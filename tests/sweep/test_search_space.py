@@ -8,11 +8,21 @@ import pytest
 
 from tests.helpers.searching import MINILM
 from trainer_ext.errors import InputError
+from trainer_ext.pruning import scores
 from trainer_ext.sweep.search.goal import Goal
 from trainer_ext.sweep.search.planner import space_for
-from trainer_ext.sweep.search.space import FINE_STRENGTHS, MAIN, WHOLE, Space, VocabularyLevel, candidate, families
+from trainer_ext.sweep.search.space import (
+    FINE_STRENGTHS,
+    MAIN,
+    METHODS,
+    WHOLE,
+    Space,
+    VocabularyLevel,
+    candidate,
+    families,
+)
 from trainer_ext.sweep.search.surrogate import Surrogate, predicted_speedup
-from trainer_ext.training_args import DistillPruneTrainingArguments, check_compression
+from trainer_ext.training_args import DEFAULT_METHOD, DistillPruneTrainingArguments, check_compression
 
 SMALL = Goal("smallest", points=1)
 # recipes/benchmarks/README.md, "Pruned int8" (all-MiniLM, two classes): MiB in PyTorch and in OpenVINO int8; speed-up in
@@ -116,3 +126,16 @@ def test_chances_before_any_run_are_wide_and_fall_with_the_strength():
     assert chances == sorted(chances, reverse=True)
     assert 0.4 < chances[3] < 0.8  # half of the encoder
     assert chances[-1] < 0.1
+
+
+def test_every_pruning_method_is_a_family_the_default_one_first():
+    assert sorted(METHODS) == sorted(scores.METHODS)
+    assert METHODS[0] == DEFAULT_METHOD
+
+
+def test_a_recipe_that_trains_nothing_has_no_candidate_that_needs_a_training():
+    facts = replace(MINILM, method="obs", epochs=0.0, trains=False)
+    found = space_for(Goal("smallest", points=1), facts).candidates.values()
+    assert {one.fields["prune_method"] for one in found} == {"obs"}
+    trained = space_for(Goal("smallest", points=1), replace(MINILM, method="obs")).candidates.values()
+    assert {one.fields["prune_method"] for one in trained} > {"obs", "none"}

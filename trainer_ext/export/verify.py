@@ -14,13 +14,12 @@ from transformers import DataCollatorWithPadding
 
 from ..models import outputs
 from ..models.runtimes import Runtime
-from ..report.schema import Difference, Scores
-from ..tasks.evaluate import AGREEMENT, compare_on
+from ..report.schema import AGREEMENT, LEAST_AGREEMENT, Difference, Scores
+from ..tasks.evaluate import compare_on
 from .source import ExportSource
 
 BATCH = 8  # texts of several lengths in one batch, so that there is padding
 EXACT_ROWS = 64  # texts that fp32 files are compared on
-LEAST_AGREEMENT = 0.9  # of an int8 file, if there are no labels to compute a metric
 # Predictions of logits, for tasks where they are not the largest of the last axis.
 DECISIONS = {
     "multi_label_classification": lambda logits: logits > 0,

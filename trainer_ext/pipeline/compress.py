@@ -21,8 +21,8 @@ from ..models.loading import auto_class, save_tokenizer
 from ..pruning.prepare import TABLE_NAME
 from ..pruning.verify import CompressionResult
 from ..report.run_directory import RunDirectory, find_run, start_run
+from ..report.schema import AGREEMENT, LEAST_AGREEMENT
 from ..tasks.dataset import Data, tokenize
-from ..tasks.evaluate import AGREEMENT
 from ..tasks.registry import task_of
 from ..trainer import DistillPruneTrainer
 from ..training_args import DistillPruneTrainingArguments
@@ -38,7 +38,6 @@ from .recipe import Recipe, check_strategy, defaults_of, recipe_fields
 from .run_vocabulary import Encodings, RunVocabulary, cut_before, keep_vocabulary, open_vocabulary, reads_trimmed
 
 logger = logging.getLogger(__name__)
-LEAST_AGREEMENT = 0.9  # of the two models on texts without labels; below it a warning
 
 
 def compress(

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 SCHEMA_VERSION = 1
+AGREEMENT = "agreement"  # the metric of rows without labels
+LEAST_AGREEMENT = 0.9  # of a model with its baseline on such rows, or of an int8 file; less is warned of, or refused
 T = TypeVar("T")
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Interval = tuple[float, float]  # lower and upper end

@@ -31,9 +31,9 @@ from ..models.runtimes import open_runtime
 from ..pipeline.recipe import Recipe
 from ..report.io import decode, encode
 from ..report.run_directory import RunDirectory
-from ..report.schema import EXPORT_RUNTIMES, CompressionReport, Latency, Quality
+from ..report.schema import AGREEMENT, EXPORT_RUNTIMES, CompressionReport, Latency, Quality
 from ..tasks.dataset import HOLDOUT
-from ..tasks.evaluate import compare_quality
+from ..tasks.evaluate import compare_on
 from ..utils.files import write_json
 from ..utils.progress import progress_bar
 from .config import Job
@@ -87,15 +87,14 @@ def evaluate_exports(
     first = next(iter(data.tests))
     splits = [first, *(name for name in data.tests if name == HOLDOUT and name != first)]
     expected = {split: _predictions(baseline, split, run_model(baseline), on_rows) for split in splits}
-    compare = partial(compare_quality, task=source.task, args=source.args, labels=data.labels)
+    compare = partial(compare_on, task=source.task, args=source.args, labels=data.labels)
     found = []
     for name in formats:
         runtime = open_runtime(source.folder / FORMATS[name].file)
         qualities = []
         for split in splits:
             predictions = _predictions(source, split, runtime.run, on_rows)
-            references = source.task.references(list(data.tests[split]["label"]), data.labels)
-            qualities.append(compare(split, expected[split], predictions, references))
+            qualities.append(compare(split, data.tests[split], expected[split], predictions))
         files = FORMATS[name].files(source.folder)
         path = str(files[-1].relative_to(run.root))
         found.append(JudgedExport(name, part, path, sum(file.stat().st_size for file in files), qualities))
@@ -275,16 +274,10 @@ def baseline_rows(directory: SweepDirectory, job: Job) -> dict[str, SweepRow]:
         ideal_speedup=dict.fromkeys(shapes, 1.0),
     )
     quality = required(numbers.quality, "quality")
-    scores = required(quality.baseline, "quality")
-    low, high = scores.ci95.get(quality.metric, (None, None))
+    own = quality.metric == AGREEMENT  # without labels: it agrees with itself
+    value, low, high = (1.0, 1.0, 1.0) if own else _scored(quality, quality.baseline)
     in_torch = replace(
-        row,
-        split=quality.split,
-        rows=quality.rows,
-        metric=quality.metric,
-        value=scores.by_name[quality.metric],
-        low=low,
-        high=high,
+        row, split=quality.split, rows=quality.rows, metric=quality.metric, value=value, low=low, high=high
     )
     return {str(run.baseline): in_torch} | _exported_rows(run, "baseline", row)
 
@@ -296,14 +289,15 @@ def with_times(row: SweepRow, times: Times | None) -> SweepRow:
 
 
 def objectives(directory: SweepDirectory, job: Job) -> list[float]:
-    """Return what Optuna maximizes: quality on the held-out rows (or else the test set), and the last speed-up."""
+    """Return what Optuna maximizes: quality on the held-out rows (or else the test set), and the last speed-up.
+
+    Without labels, quality is the agreement with the baseline.
+    """
     numbers = report.load(directory.run(job).root)
     quality = required(numbers.quality, "quality")
     judged = {part.split: part for part in (quality, *numbers.other_quality)}.get(HOLDOUT, quality)
-    return [
-        required(judged.compressed, "quality").by_name[judged.metric],
-        required(numbers.latency[-1].speedup, "speed-up"),
-    ]
+    value, _, _ = _scored(judged, judged.compressed)
+    return [value, required(numbers.latency[-1].speedup, "speed-up")]
 
 
 def write_latency(directory: SweepDirectory, job: Job, rows: Sequence[Latency]) -> None:
@@ -325,8 +319,9 @@ def summary_line(numbers: CompressionReport) -> str:
     quality, speed = required(numbers.quality, "quality"), numbers.latency[-1]
     row = _with_quality(SweepRow(""), [quality])
     interval = "" if row.difference_low is None else f" [{row.difference_low:+.3f}, {row.difference_high:+.3f}]"
-    change = f"{quality.metric} {row.value:.3f}, {row.difference:+.3f}{interval}"
-    return f"{change} on {quality.rows:,} {quality.split} rows; {speed.speedup:.2f}x"
+    change = "" if row.difference is None else f", {row.difference:+.3f}{interval}"
+    rows = quality.split if row.is_agreement else f"{quality.split} rows"
+    return f"{quality.metric} {row.value:.3f}{change} on {quality.rows:,} {rows}; {speed.speedup:.2f}x"
 
 
 def _by_shape(numbers: CompressionReport, name: str) -> dict[str, float]:
@@ -349,8 +344,8 @@ def _exported_rows(run: RunDirectory, part: str, row: SweepRow) -> dict[str, Swe
 def _with_quality(row: SweepRow, qualities: Sequence[Quality]) -> SweepRow:
     """Return a row with its quality: the first split, and the held-out rows if they are among the splits."""
     first = qualities[0]
-    scores, difference = required(first.compressed, "quality"), required(first.difference, "difference")
-    low, high = scores.ci95.get(first.metric, (None, None))
+    value, low, high = _scored(first, first.compressed)
+    difference = report.Difference() if first.metric == AGREEMENT else required(first.difference, "difference")
     worse, better = difference.ci95 or (None, None)
     holdout = None
     held = {one.split: one for one in qualities}.get(HOLDOUT)
@@ -363,7 +358,7 @@ def _with_quality(row: SweepRow, qualities: Sequence[Quality]) -> SweepRow:
         split=first.split,
         rows=first.rows,
         metric=first.metric,
-        value=scores.by_name[first.metric],
+        value=value,
         low=low,
         high=high,
         difference=difference.main,
@@ -371,3 +366,11 @@ def _with_quality(row: SweepRow, qualities: Sequence[Quality]) -> SweepRow:
         difference_high=better,
         holdout=holdout,
     )
+
+
+def _scored(quality: Quality, scores: report.Scores | None) -> tuple[float, float | None, float | None]:
+    """Return the main metric of one of the models with its interval; without labels how often both models agree."""
+    if quality.metric == AGREEMENT:
+        return required(quality.agreement, "agreement"), *(quality.agreement_ci95 or (None, None))
+    scores = required(scores, "quality")
+    return scores.by_name[quality.metric], *scores.ci95.get(quality.metric, (None, None))

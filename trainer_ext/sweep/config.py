@@ -39,6 +39,7 @@ from ..export.formats import FORMATS
 from ..pipeline.recipe import ModelArguments, Recipe, read_recipe, recipe_fields
 from ..pipeline.recipe_file import as_words, read_values, read_words
 from ..pipeline.scratch import ScratchArguments
+from ..training_args import DEFAULT_METHOD
 from ..utils import yaml
 from ..utils.files import write_text
 from ..vocabulary.trim import BEFORE
@@ -239,6 +240,8 @@ _BASELINE_FIELDS = frozenset(
 _NO_EFFECT = frozenset({"output_dir", "disable_tqdm", "log_level", "control"})
 # ... and everything about the compression and its measurement.
 _COMPRESSION_PREFIXES = ("prune_", "distill_", "vocab_", "card_", "export_", "latency_", "energy_")
+# A compression that needs neither a training nor labels, for the recipe of a baseline without these fields.
+_NO_TRAINING = {"prune_method": DEFAULT_METHOD, "num_train_epochs": 0, "max_steps": -1}
 
 
 def common_fields(file: SweepFile, group: str, words: Sequence[str], scale: str | None) -> Fields:
@@ -284,7 +287,7 @@ def run_fields(common: Mapping[str, Any], job: Job, folder: Path, teacher_cache:
     """
     fields = {**common, **job.fields, "output_dir": str(folder)}
     asked = fields.get("prune_sparsity") is not None or fields.get("prune_speedup")
-    prunes = fields.get("prune_method", "obs" if asked else "none") != "none" and (
+    prunes = fields.get("prune_method", DEFAULT_METHOD if asked else "none") != "none" and (
         float(fields.get("prune_sparsity", 0.5) or 0) > 0 or fields.get("prune_speedup")
     )
     drops = fields.get("prune_layers") or fields.get("prune_layer_ids") or fields.get("vocab_size") is not None
@@ -312,6 +315,8 @@ def baseline_fields(common: Mapping[str, Any], job: Job) -> Fields:
     }
     if common.get("measure_energy") and "energy_country" in common:
         fields["energy_country"] = common["energy_country"]
+    if fields.get("texts") is not None or fields.get("num_train_epochs") in (0, "0"):
+        fields |= _NO_TRAINING
     return fields | {"latency_sequence_length": 1}
 
 
@@ -319,12 +324,8 @@ def recipe_from(fields: Mapping[str, Any]) -> Recipe:
     """Return the recipe with these fields.
 
     Raises:
-        InputError: A field is unknown, or a value is out of range, or there are texts without labels.
+        InputError: A field is unknown, or a value is out of range.
     """
-    if fields.get("texts") is not None:
-        raise InputError(
-            "texts: a sweep compares models by the labels of test files; leave it out, and give data_dir."
-        )
     with tempfile.TemporaryDirectory() as folder:
         return read_recipe(write_fields(Path(folder) / "recipe.yaml", fields))
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..report.formatting import is_fraction
+from ..report.schema import AGREEMENT, LEAST_AGREEMENT
 
 BASELINE = "baseline"
 # The columns of sweep.csv: first those that the demo page reads (space/core/sweep.py), then the settings of the sweep, then
@@ -40,7 +41,8 @@ class SweepRow:
     value: float | None = None  # of the metric, with its 95 % interval `low`, `high`
     low: float | None = None
     high: float | None = None
-    # `value` minus that of the baseline on the same rows, with its paired 95 % interval
+    # `value` minus that of the baseline on the same rows, with its paired 95 % interval; None without labels, where the
+    # metric is the agreement with the baseline
     difference: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
@@ -83,6 +85,11 @@ class SweepRow:
     def metric_name(self) -> str:
         """The main metric; accuracy where none is named."""
         return self.metric or "accuracy"
+
+    @property
+    def is_agreement(self) -> bool:
+        """Whether there were no labels, so that the metric is the share of answers that are those of the baseline."""
+        return self.metric == AGREEMENT
 
 
 @dataclass(frozen=True)
@@ -147,9 +154,14 @@ def frontiers(rows: Sequence[SweepRow], shape: str | None = None) -> dict[str, l
 
 
 def difference_of(row: SweepRow) -> tuple[float, float, float] | None:
-    """Return the difference and its interval that models are chosen by: held-out rows if there are any, else the test set."""
+    """Return the difference and its interval that models are chosen by: held-out rows if there are any, else the test set.
+
+    Without labels, it is minus the share of answers that differ from those of the baseline.
+    """
     if row.holdout is not None:
         return row.holdout["difference"], row.holdout["low"], row.holdout["high"]
+    if row.is_agreement and row.value is not None and row.low is not None and row.high is not None:
+        return row.value - 1, row.low - 1, row.high - 1  # the baseline agrees with itself
     if row.difference is None or row.difference_low is None or row.difference_high is None:
         return None
     return row.difference, row.difference_low, row.difference_high
@@ -158,7 +170,8 @@ def difference_of(row: SweepRow) -> tuple[float, float, float] | None:
 def choose(rows: Sequence[SweepRow], shape: str | None = None) -> tuple[SweepRow, str] | None:
     """Return the best model and why: the fastest that is not worse than the baseline beyond noise.
 
-    If every model is worse beyond noise, the one that loses least is returned.
+    If every model is worse beyond noise, the one that loses least is returned. Without labels, it is the fastest with the
+    `LEAST_AGREEMENT`, or else the one that agrees most.
 
     Args:
         rows: of a sweep.
@@ -179,11 +192,21 @@ def choose(rows: Sequence[SweepRow], shape: str | None = None) -> tuple[SweepRow
     if any(row.holdout for row, _ in known):
         where = "on the rows held out to choose by"
     good = [row for row, (_, _, high) in known if high >= 0]
+    merit, fault = "is not worse than the baseline beyond noise", "is worse than the baseline beyond noise"
+    least = "loses least"
+    if all(row.is_agreement for row, _ in known):
+        share = f"{100 * LEAST_AGREEMENT:.0f} % of the texts"
+        good = [row for row, _ in known if (row.value or 0.0) >= LEAST_AGREEMENT]
+        merit, fault = (
+            f"answers at least {share} as the baseline does",
+            f"answers less than {share} as the baseline does",
+        )
+        least, where = "agrees most", "on the texts of this table, which makes its number a little optimistic"
     if not good:
         row, _ = max(known, key=lambda one: one[1][0])
-        return row, f"every model is worse than the baseline beyond noise; this one loses least; chosen {where}"
+        return row, f"every model {fault}; this one {least}; chosen {where}"
     row = max(good, key=lambda row: row.speedup[shape])
-    return row, f"the fastest at {shape} that is not worse than the baseline beyond noise; chosen {where}"
+    return row, f"the fastest at {shape} that {merit}; chosen {where}"
 
 
 def as_csv(rows: Sequence[SweepRow], shape: str | None = None) -> str:

@@ -206,9 +206,13 @@ def check_rivals(recipe: Recipe) -> None:
     """Refuse a recipe that rivals cannot learn.
 
     Raises:
-        InputError: The task is not one class per text, or the texts are pairs.
+        InputError: The task is not one class per text, or the texts are pairs, or have no labels.
     """
     task = task_of(recipe.data)
+    if recipe.data.texts is not None:
+        raise InputError(
+            "--rivals: they learn from labels, and texts has none: leave it out, or give data_dir instead."
+        )
     if task.right != "accuracy":
         raise InputError(
             f"--rivals: they learn one class per text, and this recipe is for {task.title}; leave it out."

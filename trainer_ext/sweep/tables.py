@@ -156,7 +156,11 @@ def legend(result: SweepResult) -> list[str]:
         lines.append(
             f"On the frontier, where no row is better in one and as good in the other: quality and {letters}."
         )
-    lines.append(f"[low, high]: 95 % interval; differences are paired, {NOISE}: the interval contains 0.")
+    if any(row.is_agreement for row in result.rows):
+        lines.append(f"{_capital(metric_title(result))}: texts without labels that the baseline answers alike.")
+        lines.append("[low, high]: 95 % interval.")
+    else:
+        lines.append(f"[low, high]: 95 % interval; differences are paired, {NOISE}: the interval contains 0.")
     if shapes:
         lines.append(f"Speed-up over the baseline in torch fp32, texts x tokens per call: {', '.join(shapes)}.")
     return lines

@@ -18,7 +18,7 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 from ..data.arguments import DataArguments
 from ..errors import Diverged, InputError, one_line
 from ..models.outputs import logits
-from ..report.schema import ClassPair, ClassScores, Difference, Quality, Scores
+from ..report.schema import AGREEMENT, ClassPair, ClassScores, Difference, Quality, Scores
 from ..utils.finite import DIVERGED_HINT
 from .intervals import bootstrap_interval, paired_difference_interval, wilson_interval
 from .metrics import Statistics
@@ -26,7 +26,6 @@ from .registry import Task
 
 logger = logging.getLogger(__name__)
 
-AGREEMENT = "agreement"  # the metric of rows without labels
 # By whether the answers are classes: metrics of the evaluate library that can be computed from answers alone.
 USUAL_METRICS = {
     True: ("accuracy", "macro_f1", "f1", "precision", "recall", "matthews_correlation"),

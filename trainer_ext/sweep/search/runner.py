@@ -73,9 +73,14 @@ def search(
     require("optuna", extra=EXTRA)
     known = recipe_fields()
     own = read_values(Path(recipe), known, scale) | read_words(words, known)
-    fields = {} if own.get("holdout_share") else {"holdout_share": HOLDOUT_SHARE}
+    fields = {} if own.get("holdout_share") or own.get("texts") else {"holdout_share": HOLDOUT_SHARE}
     file = SweepFile(Path(recipe), Path(recipe), fields=fields, export=[_int8_format()])
     group = Group(file, "", words, scale, command, console)
+    if group.recipe.data.texts is not None and group.recipe.data.data_dir:
+        raise InputError(
+            f"{OPTIONS[kind]} with texts judges by the answers to texts that are held out, never by a test set: leave data_dir and "
+            "test_file out; or leave texts out, and give a data_dir with labelled train files."
+        )
     if rivals:
         check_rivals(group.recipe)
     space = _space(group, goal)
@@ -97,6 +102,10 @@ def search(
     console.print(Text(f"Stopped: {step.reason}"))
     done = [job for job in jobs if directory.is_finished(job)]
     notes = [f"{OPTIONS[kind]} {value:g}: stopped after {len(jobs)} runs: {step.reason}"]
+    if group.recipe.data.texts is not None:
+        notes.append(
+            "There were no labels: the points are those of held-out texts that are answered as by the baseline."
+        )
 
     def choice(rows: Sequence[SweepRow]) -> tuple[SweepRow, str] | None:
         return _chosen(step, rows)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from datasets import Dataset
+
 from ...benchmark.size import count_parameters
 from ...data.encoding import encode_texts
 from ...errors import InputError
@@ -19,13 +21,15 @@ from ...models.architectures import architecture_of, layers_of, prunable_weights
 from ...models.loading import rows_of
 from ...pipeline.recipe import Recipe
 from ...pipeline.run_vocabulary import asked_size, corpus_of, embeddings_of, texts_of
+from ...pruning import scores
 from ...pruning.selection import floor_of
-from ...tasks.dataset import HOLDOUT, Data
+from ...tasks.dataset import HELD_OUT, HOLDOUT, Data
 from ...tasks.registry import task_of
+from ...training_args import DEFAULT_METHOD, prunes_at_once
 from ...vocabulary.trim import measure_vocabulary, tokens_in_use, trim_tokenizer
 
 MAIN = "main"
-METHODS = ("obs", "movement", "soft_movement", "magnitude")
+METHODS = (DEFAULT_METHOD, *(name for name in scores.METHODS if name != DEFAULT_METHOD))  # the main line's first
 STRENGTHS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.92, 0.95)
 FINE_STRENGTHS = tuple(number / 20 for number in range(20))  # to reach a speed-up without going far beyond it
 WIDTH_ONLY = 0.5  # largest strength that removes width alone, where scores are learned
@@ -75,13 +79,14 @@ class Facts:
     first: int = 0  # index of the size to try first: all tokens in use, or the size in the recipe
     trimmed: bool = False  # whether the recipe gives a size
     runtimes: tuple[str, ...] = ("torch",)  # in which every candidate is measured
-    method: str = "obs"  # of the recipe
+    method: str = DEFAULT_METHOD  # of the recipe
     structure: str = "compact"  # of the recipe
     prunes_heads: bool = True  # whether the recipe prunes heads
     drops_layers: bool = True  # whether layers can be dropped (not if they share their weights)
     teacher: bool = True  # whether the recipe names one; otherwise the baseline is the teacher
     hidden_states: bool = True  # whether hidden states can be distilled if student and teacher read the same tokens
     epochs: float | None = None  # of the recipe; None if it counts steps
+    trains: bool = True  # whether the recipe trains at all
     uses: int = 1  # how often a forward pass runs each listed layer
     rows: int | None = None  # number of held-out rows, if known
 
@@ -109,7 +114,7 @@ class Facts:
 
     @property
     def main_method(self) -> str:
-        """The pruning method of the main line: that of the recipe, or obs if it prunes nothing."""
+        """The pruning method of the main line: that of the recipe, or the default one if it prunes nothing."""
         return METHODS[0] if self.method == "none" else self.method
 
     def level(self, number: int) -> VocabularyLevel:
@@ -165,8 +170,9 @@ def facts_of(model, tokenizer, data: Data, recipe: Recipe, *, runtimes: Sequence
         drops_layers=architecture.droppable_from is not None,
         teacher=bool(args.teacher_names),
         epochs=args.num_train_epochs if args.max_steps <= 0 else None,
+        trains=args.num_train_epochs > 0 or args.max_steps > 0,
         uses=first.uses,
-        rows=len(data.tests[HOLDOUT]) if HOLDOUT in data.tests else None,
+        rows=None if (held_out := _held_out(data)) is None else len(held_out),
     )
 
 
@@ -194,11 +200,16 @@ def _vocabulary_levels(recipe: Recipe, model, tokenizer, data: Data) -> tuple[tu
             continue
         alike = not measure_vocabulary(tokenizer, trimmed, texts).changed_share
         if asked or alike or not per_token:
-            changed = measure_vocabulary(
-                tokenizer, trimmed, texts_of(data.tests.get(HOLDOUT, data.train))
-            ).changed_share
+            held_out = _held_out(data)
+            unseen = texts_of(data.train if held_out is None else held_out)
+            changed = measure_vocabulary(tokenizer, trimmed, unseen).changed_share
             found.append(VocabularyLevel(size, changed or 0.0, alike))
     return tuple(found), max((index for index, level in enumerate(found) if level.changed <= FEW_CHANGED), default=0)
+
+
+def _held_out(data: Data) -> Dataset | None:
+    """Return the rows that models are chosen by, with labels or without; None if none were held out."""
+    return data.tests.get(HOLDOUT, data.tests.get(HELD_OUT))
 
 
 @dataclass(frozen=True)
@@ -276,6 +287,8 @@ def candidate(facts: Facts, family: str, strength: float, level: int) -> Candida
     }
     if inner < 0.005:  # too little to learn scores for
         fields["prune_method"] = "none"
+    if not (facts.trains or prunes_at_once(fields["prune_method"])):
+        return None
     if size is not None:
         fields["vocab_size"] = size
     if not facts.teacher:
@@ -333,7 +346,7 @@ def _dropped_layers(facts: Facts, family: str, strength: float) -> int | None:
     """Return the number of layers to drop, or None if the family has no such candidate."""
     mixed = min(facts.layers - 1, int(facts.layers * strength), int(facts.layers * strength * DEPTH_SHARE + 0.5))
     mixed *= facts.drops_layers
-    deep = strength > WIDTH_ONLY and (facts.main_method != "obs" or not facts.heads_may_go)
+    deep = strength > WIDTH_ONLY and not (prunes_at_once(facts.main_method) and facts.heads_may_go)
     usual, other = (mixed, 0) if deep else (0, mixed)
     if family == "layers":
         whole = round(facts.layers * strength)
