@@ -26,8 +26,8 @@ from .calibration import Batch, Statistics, matrices_of
 from .second_order import compensated, damped, with_bias
 from .selection import Structure
 
-TOKENS = 12 * 1024  # about the most that `close_in_turn` reads: each layer runs four times
-HELD_OUT = 4  # every fourth row is not fitted to, and chooses the penalty
+TOKENS = 16 * 1024  # about the most that `close_in_turn` reads: each layer runs four times
+HELD_OUT = 4  # every fourth row is not fitted to until it has chosen the penalty
 PENALTIES = (1e-3, 1e-2, 1e-1)  # share of the mean second moment
 
 
@@ -90,22 +90,25 @@ def correction(fitted: Products, held_out: Products, columns: Sequence[int], *, 
 
     Args:
         fitted: the sums that the regression is fitted to.
-        held_out: those that choose its penalty; if none lowers the squared error there, the result is 0.
+        held_out: those that choose its penalty; then it is fitted to both. If no penalty lowers the squared error there,
+            the result is 0.
         columns: the inputs that may be used; the constant may be too if there is a bias.
         has_bias: whether the matrix has a bias.
     """
     ids = torch.tensor([*columns, *([fitted.inputs.shape[1] - 1] if has_bias else [])], dtype=torch.long)
     errors, target = (each.errors.double().cpu()[:, ids] for each in (fitted, held_out))
     inputs = held_out.inputs.double().cpu()[ids][:, ids]
-    best, found = 0.0, torch.zeros_like(errors)
+    best, chosen = 0.0, None
     for penalty in PENALTIES if len(ids) else ():
         moments = damped(fitted.inputs, penalty)[ids][:, ids]
         change = torch.linalg.solve(moments, errors, left=False)
         gain = (2 * (change * target).sum() - (change @ inputs * change).sum()).item()
         if gain > best:
-            best, found = gain, change
+            best, chosen = gain, penalty
     result = torch.zeros(fitted.errors.shape, dtype=torch.float64)
-    result[:, ids] = found
+    if chosen is not None:
+        moments = damped(fitted.inputs + held_out.inputs, chosen)[ids][:, ids]
+        result[:, ids] = torch.linalg.solve(moments, errors + target, left=False)
     return result
 
 
@@ -133,9 +136,10 @@ def close_in_turn(
         Whether the layers were closed in turn.
     """
     layers, modules = layers_of(model), layer_modules(model)
-    step = -(-sum(batch["input_ids"].numel() for batch in batches if "input_ids" in batch) // TOKENS)
+    tokens = sum(batch["input_ids"].numel() for batch in batches if "input_ids" in batch)
+    count = max(1, min(len(batches), len(batches) * TOKENS // max(1, tokens)))
     with evaluating(model):
-        passes = _passes(model, batches[:: max(1, step)], modules)
+        passes = _passes(model, [batches[number * len(batches) // count] for number in range(count)], modules)
         if passes is None:
             close(layers, statistics, structure)
             return False
