@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from recipes.benchmarks import page_process
-from tests.browser.driving import open_tab, press_main_button, settle
+from tests.browser.driving import open_tab, settle
 from tests.helpers.paging import environment, used_in, write_pair
 from tests.helpers.vocabularies import MARATHI
 from trainer_ext.hub.space import space_folder
@@ -18,7 +18,7 @@ WATCHED_S = 2.0
 
 
 def test_a_long_batch_stops_and_frees_the_models(chromium, tiny_model, cut, tmp_path):
-    run = write_pair(tmp_path / "run", partial(tiny_model, intermediate_size=8192), cut)  # wide, so that it takes long
+    run = write_pair(tmp_path / "run", partial(tiny_model, intermediate_size=32768), cut)  # wide: it must take long
     command = [sys.executable, str(space_folder() / "app.py"), str(run)]
     variables = environment(PYTHONPATH=str(space_folder().parent))
     with page_process.started(command, cwd=tmp_path, environment=variables) as (address, process):
@@ -49,7 +49,9 @@ def test_a_long_batch_stops_and_frees_the_models(chromium, tiny_model, cut, tmp_
         page.locator("[role=tabpanel]:visible button[aria-label=Clear]").first.click()
         settle(page)
         page.locator("[role=tabpanel]:visible textarea").first.fill("\n".join(MARATHI[:2]))
-        press_main_button(page, "#batch-matrix")
+        page.locator("button.primary:visible").click()
+        page.locator("#batch-matrix button").first.wait_for()
+        settle(page)
         numbers = page.locator("#batch-matrix button").all_inner_texts()
         assert sum(int(number) for number in numbers) == 2
     assert "Traceback" not in (tmp_path / "page.log").read_text()
