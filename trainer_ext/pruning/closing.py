@@ -4,8 +4,8 @@
 small model gets what the smaller layers before it make, and their errors add up. So `close_in_turn` closes layer after layer,
 with the inputs that it really gets: each block then also corrects what the blocks before it changed. Its target is the
 stream of the dense model, that is the output of the block plus the input that goes around it. This is a ridge regression for
-each matrix (as in K-prune, Park, Choi and Kang 2024, arXiv 2308.03449, section 4.3, there without a penalty), whose penalty is
-chosen on rows that it does not see. If no penalty helps there, the matrix stays as `close` leaves it.
+each matrix (as in K-prune, Park, Choi and Kang 2024, arXiv 2308.03449, section 4.3, there without a penalty). Its penalty is
+chosen on rows that are held out, and it is then fitted to all. If no penalty helps on those, the matrix stays as `close` leaves it.
 """
 
 from __future__ import annotations
