@@ -103,7 +103,7 @@ endurance: $(INSTALLED)  ## Train and serve for an hour, and see whether memory 
 fuzz: $(INSTALLED)  ## Try many more odd inputs on the readers and on trimming: make fuzz EXAMPLES=2000 (about 20 minutes)
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --timeout 7200 tests/inputs -k fuzz
 
-results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md and results/README.md, and the picture of the README from the result files
+results: $(INSTALLED)  ## Rewrite the tables in recipes/README.md and results/README.md, and the pictures of the READMEs from the result files
 	$(BIN)/python -m recipes.tools.results write
 
 notebooks: $(INSTALLED)  ## Run the notebooks and keep their trimmed outputs

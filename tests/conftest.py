@@ -138,8 +138,8 @@ def forks():
 
 @pytest.fixture
 def copies(tmp_path, monkeypatch):
-    """The results page, the picture and the result files as they are, where they may be changed."""
-    from recipes.tools import picture, results
+    """The results page, the pictures and the result files as they are, where they may be changed."""
+    from recipes.tools import drawing, results
 
     readme, files = tmp_path / "README.md", tmp_path / "results"
     readme.write_bytes(results.README.read_bytes())
@@ -148,5 +148,5 @@ def copies(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "FILES", files)
     benchmarks = shutil.copyfile(results.BENCHMARKS, tmp_path / "benchmarks.md")
     monkeypatch.setattr(results, "BENCHMARKS", benchmarks)
-    monkeypatch.setattr(picture, "FOLDER", shutil.copytree(picture.FOLDER, tmp_path / "pictures"))
+    monkeypatch.setattr(drawing, "FOLDER", shutil.copytree(drawing.FOLDER, tmp_path / "pictures"))
     return tmp_path

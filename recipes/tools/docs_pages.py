@@ -39,8 +39,13 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "reference/report.md": docs_tables.report,
     "reference/messages.md": docs_messages.page,
 }
-# How GitHub marks a picture for one colour scheme, and how the site does.
-THEMED = {"#gh-light-mode-only": "#only-light", "#gh-dark-mode-only": "#only-dark"}
+# A picture for each colour scheme, as GitHub has it.
+THEMED = re.compile(
+    r"<picture>\s*"
+    r'<source media="\(prefers-color-scheme: dark\)" srcset="(?P<dark>[^"]+)">\s*'
+    r'<img alt="(?P<alt>[^"]+)" src="(?P<light>[^"]+)"[^>]*>\s*'
+    r"</picture>"
+)
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -67,18 +72,21 @@ def pages() -> dict[str, str]:
 
 def _moved(source: str, site: str) -> str:
     """Return a page of the repository as it stands on the site; a link to what is not there becomes a name."""
-    return _without_dead(
-        LINK.sub(lambda found: _link(found, source, site), (ROOT / source).read_text(encoding="utf-8"))
-    )
+    text = _switched((ROOT / source).read_text(encoding="utf-8"))
+    return _without_dead(LINK.sub(lambda found: _link(found, source, site), text))
+
+
+def _switched(text: str) -> str:
+    """Return a page whose pictures follow the switch of the site, rather than what the browser prefers."""
+    return THEMED.sub(r"![\g<alt>](\g<light>#only-light)\n![\g<alt>](\g<dark>#only-dark)", text)
 
 
 def _link(found: re.Match[str], source: str, site: str) -> str:
     target = posixpath.normpath(posixpath.join(posixpath.dirname(source), found[1]))
-    anchor = THEMED.get(found[2], found[2] or "")
     inside = ELSEWHERE.get(target) or (target.removeprefix("docs/") if target.startswith("docs/") else None)
     if inside is None:
         return "](DEAD)"
-    return f"]({posixpath.relpath(inside, posixpath.dirname(site))}{anchor})"
+    return f"]({posixpath.relpath(inside, posixpath.dirname(site))}{found[2] or ''})"
 
 
 def _without_dead(text: str) -> str:

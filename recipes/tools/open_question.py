@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recipes.tools.markdown import UNKNOWN, difference, per_cent, table, times
-from recipes.tools.sweep_tables import published
+from recipes.tools.sweep_tables import is_second_order, published
 from trainer_ext.report.formatting import TITLES
 from trainer_ext.sweep.results import SweepResult, SweepRow
 
@@ -137,7 +137,7 @@ def _asked(rows: Sequence[SweepRow], paper: Mapping[str, Any]) -> list[SweepRow]
 
 
 def _of(rows: Sequence[SweepRow], reading: Reading, paper: Mapping[str, Any]) -> list[SweepRow]:
-    """Return the rows of a reading with the paper's teacher in fp32; for nothing removed, the int8 baselines."""
+    """Return the rows of a reading as the paper pruned, with its teacher, in fp32; for nothing removed, the int8 baselines."""
     if not reading.gone:
         return [row for row in rows if row.name == "baseline" and not row.is_baseline and row.value is not None]
     return [
@@ -148,4 +148,5 @@ def _of(rows: Sequence[SweepRow], reading: Reading, paper: Mapping[str, Any]) ->
         and abs(row.sparsity - reading.gone) < NEAR
         and paper["teacher"] in row.settings.values()
         and "mixed" not in row.settings.values()
+        and not is_second_order(row)
     ]

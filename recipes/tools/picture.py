@@ -1,30 +1,25 @@
 """Draw the picture of the README: accuracy lost against speed-up, from the result files, on light and on dark ground.
 
 `python -m recipes.tools.picture` writes docs/pictures/frontier-light.svg and frontier-dark.svg; `make results` does so too.
-Each file names the numbers that it was drawn from by a digest, so that a test finds a stale one whatever matplotlib's version.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import re
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import islice
-from pathlib import Path
 
-from recipes.tools import overview
+from recipes.tools import drawing, overview
 
-FOLDER = Path(__file__).parents[2] / "docs/pictures"
+NAME = "frontier"
 SHAPE = "1 x 32"  # texts x tokens
-# Ink, faint lines, and one colour per runtime (Okabe and Ito's, lighter on dark ground).
-THEMES = {
-    "light": ("#24292f", "#d0d7de", {"PyTorch fp32": "#0072B2", "OpenVINO int8": "#C2410C"}),
-    "dark": ("#e6edf3", "#3d444d", {"PyTorch fp32": "#56B4E9", "OpenVINO int8": "#FFA657"}),
+# One colour per runtime and ground (Okabe and Ito's, lighter on dark ground).
+COLOURS = {
+    "light": {"PyTorch fp32": "#0072B2", "OpenVINO int8": "#C2410C"},
+    "dark": {"PyTorch fp32": "#56B4E9", "OpenVINO int8": "#FFA657"},
 }
 RUNTIMES = {overview.DENSE: "PyTorch fp32", overview.EXPORT: "OpenVINO int8"}
-TITLE = (
+TITLE = "Accuracy lost against speed-up"
+NOTE = (
     "%: how much of the encoder is gone.  Bars: 95 % intervals, where 0 is inside no loss can be shown; "
     "of MahaNews pruned, the range of two seeds."
 )
@@ -68,21 +63,28 @@ def _point(one: overview.Outcome) -> Point:
 
 def digest() -> str:
     """Return what the numbers of the picture are called."""
-    text = json.dumps({title: [vars(point) for point in points] for title, points in panels().items()})
-    return sha256(text.encode()).hexdigest()[:16]
+    return drawing.digest({title: [vars(point) for point in points] for title, points in panels().items()})
 
 
 def stale() -> list[str]:
     """Return the files that were not drawn from the result files as they are, or are missing."""
-    files = [FOLDER / f"frontier-{theme}.svg" for theme in THEMES]
-    return [file.name for file in files if not file.is_file() or digest() not in file.read_text(encoding="utf-8")]
+    return drawing.stale(NAME, digest())
 
 
 def write() -> None:
     """Write both pictures."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for theme in THEMES:
-        (FOLDER / f"frontier-{theme}.svg").write_text(draw(theme), encoding="utf-8")
+    drawing.write(NAME, draw)
+
+
+def description() -> str:
+    """Return in words what the picture shows."""
+    lines = [
+        f"{title}, {point.runtime}, {point.label}: {point.speedup:.1f} times as fast, "
+        f"{point.change:+.1f} points [{point.low:+.1f}, {point.high:+.1f}]."
+        for title, points in panels().items()
+        for point in points
+    ]
+    return " ".join([NOTE, *lines])
 
 
 def draw(theme: str) -> str:
@@ -91,31 +93,19 @@ def draw(theme: str) -> str:
     Args:
         theme: `light` or `dark`.
     """
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    ink, faint, colours = THEMES[theme]
-    settings = {
-        "font.size": 10,
-        "font.family": "sans-serif",
-        "svg.fonttype": "none",
-        "svg.hashsalt": "trainer_ext",
-        **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), ink),
-        "axes.edgecolor": faint,
-    }
-    with rc_context(settings):
+    with drawing.settings(theme) as ground:
         figure = Figure(figsize=(10, 4.1), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
         for ax, (title, points) in zip(axes, panels().items(), strict=True):
-            _panel(ax, title, points, ink, faint, colours)
+            _panel(ax, title, points, ground.ink, ground.faint, COLOURS[theme])
         axes[0].set_ylabel("accuracy, change in points")
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(
-            handles, labels, loc="outside lower center", ncols=2, frameon=False, title=TITLE, title_fontsize=9.5
+            handles, labels, loc="outside lower center", ncols=2, frameon=False, title=NOTE, title_fontsize=9.5
         )
-        made = io.StringIO()
-        figure.savefig(made, format="svg", transparent=True, metadata={"Date": None, "Description": digest()})
-    return re.sub(r"[ \t]+$", "", made.getvalue(), flags=re.MULTILINE)
+        return drawing.svg(figure, title=TITLE, description=description(), digest=digest())
 
 
 def _panel(ax, title: str, points: list[Point], ink: str, faint: str, colours: dict[str, str]) -> None:

@@ -1,8 +1,8 @@
 """Keep results of finished runs and sweeps, and write the tables of recipes/README.md, of results/README.md below it, and
-the picture from them; also those tables of benchmarks/README.md that are not written by a script of their own.
+the pictures from them; also those tables of benchmarks/README.md that are not written by a script of their own.
 
 `add` copies the report of a run to recipes/results/ (with --full to recipes/results/full/), `add-sweep` the result of a
-sweep to recipes/results/sweeps/. `write` rewrites the tables and the picture, `check` fails if they differ from the result files.
+sweep to recipes/results/sweeps/. `write` rewrites the tables and the pictures, `check` fails if they differ from the result files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from recipes.benchmarks import serving_tables
-from recipes.tools import open_question, overview, picture, run_tables, sweep_tables
+from recipes.tools import grid_picture, open_question, overview, picture, run_tables, sweep_tables
 from recipes.tools.markdown import NOT_RUN, replace_part, table, times
 from recipes.tools.run_tables import compressed_of, difference_of, mean_difference
 from recipes.tools.sweep_tables import FULL, SMALL, scale_of
@@ -150,21 +150,22 @@ def add_sweep(
 
 @app.command()
 def write() -> None:
-    """Rewrite the generated tables and the picture from the result files."""
+    """Rewrite the generated tables and the pictures from the result files."""
     for path, text in pages().items():
         path.write_text(text, encoding="utf-8")
     picture.write()
+    grid_picture.write(sweep_tables.load_all(FILES / SWEEPS))
 
 
 @app.command()
 def check() -> None:
-    """Exit with status 1 if the generated tables or the picture differ from the result files."""
+    """Exit with status 1 if the generated tables or a picture differ from the result files."""
     for path, text in pages().items():
         if path.read_text(encoding="utf-8") != text:
             typer.echo(f"{path} differs from the result files; run `make results`.", err=True)
             raise typer.Exit(1)
-    if picture.stale():
-        typer.echo(f"{', '.join(picture.stale())} differs from the result files; run `make results`.", err=True)
+    if old := [*picture.stale(), *grid_picture.stale(sweep_tables.load_all(FILES / SWEEPS))]:
+        typer.echo(f"{', '.join(old)}: not drawn from the result files as they are; run `make results`.", err=True)
         raise typer.Exit(1)
 
 

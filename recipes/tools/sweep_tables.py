@@ -17,11 +17,17 @@ from trainer_ext.utils.yaml import read_yaml
 PUBLISHED = Path(__file__).parents[1] / "results" / "published.yaml"
 NOT_PUBLISHED = "not published"
 FULL, SMALL = "full", "small"
+SECOND_ORDER = "second order"  # in a label: what goes was chosen by second order, which the paper has not
 
 
 def scale_of(result: SweepResult) -> str:
     """Return the scale of a sweep; without `--scale` it is "full"."""
     return result.scale or FULL
+
+
+def is_second_order(row: SweepRow) -> bool:
+    """Return whether second order chose what was removed; a row says so in one of its labels only."""
+    return any(SECOND_ORDER in label for label in row.settings.values())
 
 
 def load_all(folder: Path) -> dict[str, SweepResult]:
@@ -138,9 +144,9 @@ def _titles(scales: Mapping[str, SweepResult], *, files: bool) -> list[str]:
 
 
 def _paper(row: SweepRow, recipe: str) -> str:
-    """Return the only published number of the paper for the rows that it may belong to; a dash in other sweeps."""
+    """Return the only published number of the paper for the rows that it may belong to; a dash for what the paper has not."""
     known = published()["paper"]
-    if recipe != known["recipe"]:
+    if recipe != known["recipe"] or is_second_order(row):
         return "–"
     if row.is_baseline:
         return NOT_PUBLISHED

@@ -89,5 +89,8 @@ def test_a_page_from_elsewhere_keeps_its_links_within_the_site():
     moved = docs_pages._moved("recipes/README.md", "results/recipes.md")
     assert "](benchmarks.md#outcomes)" in moved
     assert "](quickstart_data.md)" in moved
-    assert "](../pictures/frontier-dark.svg#only-dark)" in moved
+    for picture in ("frontier", "grid"):
+        assert f"](../pictures/{picture}-light.svg#only-light)\n![" in moved
+        assert f"](../pictures/{picture}-dark.svg#only-dark)\n" in moved
+    assert "<picture>" not in moved, "the site has a switch, which a browser's preference does not follow"
     assert "quickstart.yaml)" not in moved

@@ -5,13 +5,13 @@ import shutil
 
 import pytest
 
-from recipes.tools import overview, picture
+from recipes.tools import drawing, overview, picture
 from tests.helpers.resulting import run
 
 
 def test_the_picture_is_what_the_files_give():
     assert picture.stale() == [], "run `make results`"
-    files = sorted(picture.FOLDER.glob("frontier-*.svg"))
+    files = sorted(drawing.FOLDER.glob("frontier-*.svg"))
     assert [file.stem for file in files] == ["frontier-dark", "frontier-light"]
     assert all(file.stat().st_size < 150_000 for file in files)
 

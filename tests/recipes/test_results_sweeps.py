@@ -5,71 +5,9 @@ from dataclasses import replace
 import pytest
 
 from recipes.tools import open_question, results, sweep_tables
-from tests.helpers.resulting import run
+from tests.helpers.resulting import KEPT, QUARTER, made_up_row, made_up_sweep, run
 from trainer_ext import InputError
 from trainer_ext.sweep.output import to_json
-from trainer_ext.sweep.results import BASELINE, SweepResult, SweepRow
-
-SHAPES = ("1 x 64", "32 x 64")
-QUARTER, KEPT = "25 % removed (75 % kept)", "75 % removed (25 % kept)"
-
-
-def made_up_row(name, gone, lost, speed, **changes):
-    """Return a row with made-up numbers: share removed, loss in points, speed-up at 32 texts."""
-    settings = (
-        {} if name == BASELINE else dict(zip(("sparsity", "teacher", "precision"), name.split(", "), strict=True))
-    )
-    row = SweepRow(
-        name=name,
-        settings=settings,
-        seed=17,
-        split="clean",
-        rows=1234,
-        metric="accuracy",
-        value=0.7 + lost / 100,
-        low=0.68 + lost / 100,
-        high=0.72 + lost / 100,
-        difference=lost / 100,
-        difference_low=lost / 100 - 0.005,
-        difference_high=lost / 100 + 0.005,
-        sparsity=gone,
-        parameters=1000,
-        bytes=4_000_000,
-        speedup=dict(zip(SHAPES, (speed * 0.75, speed), strict=True)),
-        ideal_speedup=dict.fromkeys(SHAPES, 1 / (1 - gone)),
-        median_ms=dict.fromkeys(SHAPES, 12.5),
-        memory_mib=321.0,
-        train_seconds=77.7,
-        train_kwh=0.00123,
-        train_g=0.877,
-        kwh_per_1000=0.0000456,
-        g_per_1000=0.0325,
-    )
-    return replace(row, **changes)
-
-
-def made_up_sweep(*rows, **changes):
-    """Return a sweep with a baseline, its int8 file, both readings with a teacher, and one in mixed precision."""
-    quarter = made_up_row(f"{QUARTER}, KD, fp32", 0.25, -0.2, 1.28)
-    rows = rows or (
-        made_up_row(BASELINE, 0.0, 0.0, 1.0),
-        made_up_row(BASELINE, 0.0, -0.1, 2.9, runtime="openvino", precision="int8"),
-        made_up_row("0 %, none, fp32", 0.0, 0.4, 1.0),
-        quarter,
-        replace(quarter, runtime="onnxruntime", precision="int8", speedup={"1 x 64": 2.0, "32 x 64": 2.71}),
-        made_up_row(f"{QUARTER}, KD, mixed", 0.25, -0.3, 1.27),
-        made_up_row(f"{KEPT}, KD, fp32", 0.75, -4.0, 3.1),
-        made_up_row(f"{QUARTER}, none, fp32", 0.25, -1.5, 1.29),
-    )
-    result = SweepResult(
-        created="2031-02-03T00:00:00+00:00",
-        command="trainer-ext sweep paper_grid.yaml --scale small",
-        recipe="paper_grid.yaml",
-        scale="small",
-        machine="a made-up processor, 2 threads",
-        rows=list(rows),
-    )
-    return replace(result, **changes)
 
 
 def cells(text, start):
@@ -170,6 +108,25 @@ def test_the_words_of_the_open_question_follow_the_numbers():
 def test_a_sweep_about_something_else_does_not_answer_the_question():
     other = made_up_sweep(made_up_row("40 % removed, KD, fp32", 0.4, 0.0, 1.6))
     assert "Ours is not run" in open_question.section({"grid": other})
+
+
+def test_second_order_is_not_taken_for_the_papers_pruning_but_may_be_the_fastest():
+    second = made_up_row("25 % removed by second order, KD, fp32", 0.25, 0.3, 2.6)
+    sweep = made_up_sweep(*made_up_sweep().rows, second)
+    text = open_question.section({"grid": sweep})
+    readings = [line for line in text.splitlines() if line.startswith("| grid | 25 % removed | torch")]
+    assert len(readings) == 1
+    assert "1.28x" in readings[0]
+    assert "pruning alone reaches 2.56x: at most 3.10x" in text
+    assert "3 of 8 models and files" in text
+    only = made_up_sweep(
+        replace(second, speedup={"32 x 64": 9.0}), made_up_row(f"{QUARTER}, KD, fp32", 0.25, -0.2, 1.3)
+    )
+    assert "the fastest 9.00x (25 % removed by second order, KD, fp32)" in open_question.section({"grid": only})
+    assert "pruning alone does not reach 2.56x: at most 1.30x" in open_question.section({"grid": only})
+    table = sweep_tables.tables({"grid@small": sweep})
+    assert cells(table, "25 % removed by second order, KD, fp32")[1] == "–", "the paper has no second order"
+    assert cells(table, f"{QUARTER}, KD, fp32")[1] == "2.56x at baseline accuracy"
 
 
 def test_every_recipe_has_a_row_with_both_scales():
