@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -93,6 +94,32 @@ def advance(steps: Steps) -> int | Batch:
         return next(steps)
     except StopIteration as end:
         return end.value
+
+
+class Ending:
+    """How a comparison ends: with its result or stopped by its visitor, whichever comes first."""
+
+    def __init__(self) -> None:
+        self._end = ""
+        self._lock = threading.Lock()  # the button is not in the queue
+
+    def by_result(self) -> bool:
+        """End with the result; returns False if it was stopped before."""
+        return self._first("result")
+
+    def by_stop(self) -> bool:
+        """End because the visitor stops it; returns False if the result came before."""
+        return self._first("stop")
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the visitor stopped it."""
+        return self._end == "stop"
+
+    def _first(self, end: str) -> bool:
+        with self._lock:
+            self._end = self._end or end
+            return self._end == end
 
 
 def compare_in_steps(table: Examples, pair: Pair, args: DataArguments, *, name: str) -> Steps:

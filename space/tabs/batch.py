@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 from charts import batch as charts
 from charts.markup import refusal
-from core.batch import Batch, Steps, advance, as_csv, as_json, compare_in_steps
+from core.batch import Batch, Ending, Steps, advance, as_csv, as_json, compare_in_steps
 from core.batch_input import (
     KINDS,
     MOST_BYTES,
@@ -93,15 +93,16 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
             args = replace(args, text_pair_column=pair_column or usual.text_pair_column)
         return read_texts_of(path, pasted or "", args), args, path.name if path else PASTED.name
 
-    def followed(steps: Steps, rows: int, language: str) -> Generator[dict, None, Batch]:
-        """Show how far the models are after each batch of rows; there, Gradio can stop it."""
+    def followed(steps: Steps, rows: int, ending: Ending, language: str) -> Generator[dict, None, Batch | None]:
+        """Show how far the models are after each batch of rows; returns None if it is stopped there."""
         done, total = 0, (2 + len(pair.exports)) * rows
-        while True:
+        while not ending.is_stopped:
             yield {status: charts.reading(done, total, language)}
             found = advance(steps)
             if isinstance(found, Batch):
                 return found
             done += found
+        return None
 
     def drawn(batch: Batch | None, language: str) -> dict:
         """Return the updates of all parts of the result."""
@@ -118,24 +119,28 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
         file.write_bytes(as_csv(batch))
         return {kept: batch, download: gr.update(value=file, visible=True), **drawn(batch, language)}
 
-    def show(file, pasted, text_column, label_column, pair_column, language) -> Generator:
+    def show(file, pasted, text_column, label_column, pair_column, language, ending) -> Generator:
         """Yield the progress and then the result, or the reason why there is none; the last result stays."""
         try:
             table, args, name = read(file, pasted, text_column, label_column, pair_column)
-            yield from compared(table, args, name, language)
+            yield from compared(table, args, name, ending, language)
         except InputError as error:
             yield {status: refusal(error, language), stop: gr.update(visible=False)}
 
     def compared(
-        table: Examples, args: DataArguments, name: str, language: str, *, of_test: bool = False
+        table: Examples, args: DataArguments, name: str, ending: Ending, language: str, *, of_test: bool = False
     ) -> Generator:
         yield {stop: gr.update(visible=True)}
-        batch = yield from followed(compare_in_steps(table, pair, args, name=name), len(table.rows), language)
+        batch = yield from followed(compare_in_steps(table, pair, args, name=name), len(table.rows), ending, language)
+        if batch is None:
+            return
         if of_test:
             test_batch.append(batch)
-        yield {stop: gr.update(visible=False), **finished(batch, language)}
+        result = finished(batch, language)
+        if ending.by_result():
+            yield {stop: gr.update(visible=False), **result}
 
-    def show_test(language: str) -> Generator:
+    def show_test(language: str, ending: Ending) -> Generator:
         """Yield the progress and then the result of the run's own test split."""
         try:
             if test_batch:
@@ -148,12 +153,14 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
                     label_column=of_run.label_column,
                     text_pair_column=of_run.text_pair_column,
                 )
-                yield from compared(table, args, name, language, of_test=True)
+                yield from compared(table, args, name, ending, language, of_test=True)
         except InputError as error:
             yield {status: refusal(error, language), stop: gr.update(visible=False)}
 
-    def stopped(language: str) -> dict:
-        return {status: charts.stopped(language), stop: gr.update(visible=False)}
+    def stopped(language: str, ending: Ending) -> dict:
+        """Say that it was stopped, or leave the result that came before."""
+        said = charts.stopped(language) if ending.by_stop() else gr.skip()
+        return {status: said, stop: gr.update(visible=False)}
 
     async def compare_batch(file=None, texts="", text_column="", label_column="", text_pair_column="") -> dict:
         """Return both models' probabilities of every label for every text, the flips, and with labels the scores."""
@@ -195,6 +202,7 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
         return say(WORDS, language, "limits", rows=MOST_ROWS, megabytes=MOST_BYTES / 1e6)
 
     kept = gr.State(None, time_to_live=KEPT_SECONDS)
+    ending = gr.State(None, time_to_live=KEPT_SECONDS)
     switch.follow(gr.Markdown(limits(FIRST)), lambda language: {"value": limits(language)})
     caption = {"label": "pasted_pairs" if pairs else "pasted"}
     pasted = switch.add(gr.Textbox, WORDS, caption, value="", lines=4, max_lines=10)
@@ -222,12 +230,12 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
     drawing = [status, chosen, *results]
     run = {**private, **ONE_AT_A_TIME, "outputs": [kept, download, stop, *drawing], "show_progress": "hidden"}
     running = []
-    for button, function, given in ((go, show, [*inputs, switch.language]), (test, show_test, [switch.language])):
+    for button, function, given in ((go, show, inputs), (test, show_test, [])):
         # Remove the last message at once; the progress bar takes its place.
-        cleared = button.click(lambda: "", outputs=status, queue=False, **private)
-        running.append(cleared.then(function, given, **run))
-    # Between two steps, Gradio drops what is running or waiting.
-    told = {"fn": stopped, "inputs": switch.language, "outputs": [status, stop], **private}
+        cleared = button.click(lambda: ("", Ending()), outputs=[status, ending], queue=False, **private)
+        running.append(cleared.then(function, [*given, switch.language, ending], **run))
+    # Between two steps, Gradio drops what is running or waiting; a result that is made meanwhile is dropped by `ending`.
+    told = {"fn": stopped, "inputs": [switch.language, ending], "outputs": [status, stop], **private}
     # At once; and through the queue once more, behind a count of rows that was on its way to the page.
     stop.click(**told, cancels=running, queue=False).then(**told, show_progress="hidden")
     file.change(look_into, [file, switch.language], [status, text_column, label_column, pair_column], **private)

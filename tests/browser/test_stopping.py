@@ -1,4 +1,7 @@
-"""A long comparison is stopped by its button: nothing runs any more, and the next one starts at once."""
+"""A long comparison is stopped by its button: nothing runs any more, and the next one starts at once.
+
+Near its end, either the button wins or the result, never both.
+"""
 
 import sys
 import time
@@ -15,6 +18,19 @@ from trainer_ext.hub.space import space_folder
 pytestmark = pytest.mark.slow
 
 WATCHED_S = 2.0
+# Press Stop as soon as this share of the readings is shown, in the page itself: a test that asks from outside is too slow.
+_STOP_LATE = """share => new Promise((done) => {
+    const look = () => {
+        const bar = document.querySelector("#batch-status progress");
+        const ended = document.querySelector("#batch-matrix button") !== null;
+        if (!ended && !(bar && bar.value / bar.max >= share)) return;
+        clearInterval(timer);
+        const stop = [...document.querySelectorAll("button")].find((one) => one.innerText.trim() === "Stop");
+        stop?.click();
+        done(stop !== undefined);
+    };
+    const timer = setInterval(look, 2);
+})"""
 
 
 def test_a_long_batch_stops_and_frees_the_models(chromium, tiny_model, cut, tmp_path):
@@ -55,3 +71,33 @@ def test_a_long_batch_stops_and_frees_the_models(chromium, tiny_model, cut, tmp_
         numbers = page.locator("#batch-matrix button").all_inner_texts()
         assert sum(int(number) for number in numbers) == 2
     assert "Traceback" not in (tmp_path / "page.log").read_text()
+
+
+def test_a_stop_near_the_end_leaves_the_result_or_no_result(chromium, tiny_model, cut, tmp_path):
+    run = write_pair(tmp_path / "run", tiny_model, cut)
+    command = [sys.executable, str(space_folder() / "app.py"), str(run)]
+    variables = environment(PYTHONPATH=str(space_folder().parent))
+    text = "\n".join(f"{number} {' '.join(MARATHI[:6])}" for number in range(1_500))
+    file = {"name": "texts.txt", "mimeType": "text/plain", "buffer": text.encode()}
+    pressed = 0
+    with page_process.started(command, cwd=tmp_path, environment=variables) as (address, _):
+        page = chromium.new_context().new_page()
+        page.set_default_timeout(120_000)
+        for share in (0.5, 0.75, 0.8, 0.85, 0.9):
+            page.goto(address)
+            page.locator("#result .verdict").wait_for()
+            settle(page)
+            open_tab(page, "batch")
+            page.locator("[role=tabpanel]:visible input[type=file]").set_input_files(file)
+            settle(page)
+            page.locator("button.primary:visible").click()
+            pressed += page.evaluate(_STOP_LATE, share)
+            page.wait_for_function(
+                "document.querySelector('#batch-matrix button') !== null"
+                " || document.querySelector('#batch-status').innerText.includes('Stopped')"
+            )
+            time.sleep(1.0)  # what is on its way arrives
+            settle(page)
+            stopped = "Stopped" in page.locator("#batch-status").inner_text()
+            assert stopped != (page.locator("#batch-matrix button").count() > 0), f"at {share:.0%}"
+    assert pressed, "the button was never there in time"

@@ -13,7 +13,7 @@ import torch
 from charts import batch as batch_charts
 from charts.batch import WORDS
 from core import batch as flips, batch_input, compare, models, startup
-from core.batch import as_csv, as_json, compare_texts, in_words, neutral
+from core.batch import Ending, as_csv, as_json, compare_texts, in_words, neutral
 from core.batch_input import arguments
 from hypothesis import given, strategies as st
 
@@ -172,6 +172,12 @@ def test_progress_counts_every_row_twice(pair, args):
     seen = []
     compare_texts(TABLE, pair, args, name="x", on_rows=seen.append)
     assert sum(seen) == 2 * len(TEXTS)
+
+
+def test_what_ends_a_comparison_first_stays_its_end():
+    stopped, finished = Ending(), Ending()
+    assert stopped.by_stop() and not stopped.by_result() and stopped.by_stop() and stopped.is_stopped
+    assert finished.by_result() and not finished.by_stop() and not finished.is_stopped
 
 
 def test_texts_are_cut_where_the_run_cut_them(pair, args, batch):
