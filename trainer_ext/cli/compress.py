@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -20,6 +20,9 @@ from .app import Debug, app, command_line, err, fail, out
 from .outcome import outcome
 from .positional import fields_for, is_recipe
 from .tools import run_exports, time_exports
+
+if TYPE_CHECKING:
+    from ..tasks.evaluate import Answers
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -98,13 +101,14 @@ def compress(
 
     shown = names if recipe is None else [Path(recipe).name]
     command = command_line("compress", [*shown, *(("--scale", scale) if scale else ()), *words])
+    answers: Answers = {}
     try:
-        report, run = run_recipe(read, resume=resume, command=command, force=force, console=err)
+        report, run = run_recipe(read, resume=resume, command=command, force=force, console=err, answers=answers)
     except CheckFailed as error:
         fail(error, 1)
     out.print(summary(report))
     if missing := [name for name in formats if name not in {row.format for row in report.exports}]:
-        run_exports(run.root, missing)
+        run_exports(run.root, missing, answers=answers)
         report = load(run.root)
     timed = {(row.runtime, row.precision) for row in report.latency}
     if any(EXPORT_RUNTIMES[name] not in timed for name in formats):

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -25,8 +24,10 @@ from ..benchmark.size import weight_bytes
 from ..data.records import listed
 from ..errors import ExportRefused, InputError
 from ..models.runtimes import open_runtime
+from ..report.run_directory import RunDirectory
 from ..report.schema import Export
 from ..report.tables import BUSY_NOTE, findings
+from ..tasks.evaluate import Answers
 from ..utils.files import scratch_in, writing_to
 from ..utils.imports import require
 from ..utils.progress import progress_bar
@@ -35,7 +36,7 @@ from .classify_script import write_usage
 from .onnx import quantise_onnx, write_onnx
 from .openvino import quantise_openvino, quietly, write_openvino
 from .source import ExportSource, model_folder, open_source
-from .verify import Findings, answers_of, check_exact, check_quality, first_answers, judged_rows, run_model
+from .verify import Findings, check_exact, check_quality, judged_answers, judged_rows, judged_split, run_model
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ def export(
     max_drop: float = 0.01,
     force: bool = False,
     console: Console | None = None,
+    answers: Answers | None = None,
 ) -> list[report.Export]:
     """Export a model below its folder, check each file, and add the results to the report of the run.
 
@@ -156,6 +158,8 @@ def export(
         max_drop: how far the main metric of an int8 file may fall below that of the model, as a fraction.
         force: whether to keep an int8 file that falls further.
         console: for progress; standard error by default.
+        answers: those of the run that are known, as `compress` gave them; the ones that are computed here are added. None to
+            compute all. Not with `data_dir`, whose texts may be others.
 
     Returns:
         One row of the report per format; `path` is relative to the folder of the run or of the single model.
@@ -163,7 +167,12 @@ def export(
     Raises:
         InputError: An argument is invalid; nothing is written.
         ExportRefused: A file does not predict as the model does. It is not kept; the files before it are.
+        ValueError: `answers` and `data_dir` are both given.
     """
+    if answers is not None and data_dir is not None:
+        raise ValueError(
+            "Can't take both answers and data_dir: the texts of data_dir may be others. Give one of them."
+        )
     chosen = usable_formats(formats)
     if not 0 <= max_drop <= 1:
         raise InputError(f"--max-drop must be in [0, 1], a fraction (0.01 is one point); it is {max_drop}.")
@@ -175,6 +184,7 @@ def export(
             f"{source.folder} is a model without a run, so there are no texts to quantize with; "
             "give a file of one text per line with --calibration."
         )
+    known: Answers = answers if answers is not None and source.run else {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with (
@@ -188,14 +198,24 @@ def export(
                 and source.has_labels
                 and any(row.exact for row in chosen)
             ):
-                dense = open_source(source.run.baseline, data_dir=data_dir)
-                bar = progress.add_task("baseline: the same texts", total=len(judged_rows(dense)))
-                baseline = first_answers(dense, on_rows=partial(progress.advance, bar))
-            return _export(source, chosen, scratch, progress, baseline=baseline, max_drop=max_drop, force=force)
+                baseline = _baseline_answers(source, source.run, data_dir, known, progress)
+            return _export(source, chosen, scratch, progress, known, baseline=baseline, max_drop=max_drop, force=force)
     except OSError as error:
         raise InputError(
             f"Cannot write to {source.folder}: {error.strerror or error}; export a copy in a folder that can be written to."
         ) from error
+
+
+def _baseline_answers(
+    source: ExportSource, run: RunDirectory, data_dir: str | None, answers: Answers, progress: Progress
+) -> Any:
+    """Return what the baseline of a run answers to the first test set; it is opened only if that is not known."""
+    key = (run.baseline.name, judged_split(source))
+    if key not in answers:
+        dense = open_source(run.baseline, data_dir=data_dir)
+        bar = progress.add_task("baseline: the same texts", total=len(judged_rows(dense)))
+        answers[key] = judged_answers(dense, run_model(dense), on_rows=partial(progress.advance, bar))
+    return answers[key]
 
 
 def _export(
@@ -203,13 +223,14 @@ def _export(
     formats: Sequence[Format],
     scratch: Path,
     progress: Progress,
+    answers: Answers,
     *,
     baseline: Any,
     max_drop: float,
     force: bool,
 ) -> list[report.Export]:
     rows: list[report.Export] = []
-    expected: list[np.ndarray] | None = None
+    model = (source.folder.name, judged_split(source))
     for format_ in formats:
         bar = progress.add_task(f"{format_.name}: written", total=None)
         file = _write(source, format_, scratch)
@@ -218,9 +239,9 @@ def _export(
         advance = partial(progress.advance, bar)
         cost = None
         if format_.exact:
-            if expected is None:
-                expected = answers_of(source, judged_rows(source), run_model(source), on_rows=advance)
-            check = partial(_check_int8, source, expected=expected, baseline=baseline, max_drop=max_drop)
+            if model not in answers:
+                answers[model] = judged_answers(source, run_model(source), on_rows=advance)
+            check = partial(_check_int8, source, expected=answers[model], baseline=baseline, max_drop=max_drop)
             findings = check(file, on_rows=advance)
             if not findings.holds and not force:
                 findings, cost = repair.repair(
@@ -234,12 +255,15 @@ def _export(
                 + (" Pass --force to keep it" if format_.exact else "")
                 + ("" if not format_.exact else ", or a larger --max-drop." if findings.quality else ".")
             )
-        rows.append(_keep(source, format_, scratch, findings, cost))
+        row = _keep(source, format_, scratch, findings, cost)
+        if findings.answers is not None:
+            answers[row.path, model[1]] = findings.answers
+        rows.append(row)
         progress.update(bar, total=findings.rows, completed=findings.rows)
     return rows
 
 
-def _check_int8(source: ExportSource, file: Path, *, expected: list[np.ndarray], **given: Any) -> Findings:
+def _check_int8(source: ExportSource, file: Path, *, expected: Any, **given: Any) -> Findings:
     return check_quality(source, open_runtime(file), expected, **given)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -42,6 +42,7 @@ class Findings:
         from_baseline: of the main metric of the file from that of the baseline of the run.
         agreement: fraction of equal predictions.
         loss: of the main metric, or the fraction of other predictions; NaN if neither is known.
+        answers: of the file to all rows of the split, as `Task.answer` gives them.
     """
 
     holds: bool
@@ -54,6 +55,7 @@ class Findings:
     from_baseline: Difference | None = None
     agreement: float | None = None
     loss: float = math.nan
+    answers: Any = field(default=None, repr=False, compare=False)
 
 
 @outputs.full_precision()
@@ -91,7 +93,7 @@ def check_exact(source: ExportSource, runtime: Runtime, *, on_rows: Callable[[in
 def check_quality(
     source: ExportSource,
     runtime: Runtime,
-    expected: Sequence[np.ndarray],
+    expected: Any,
     *,
     baseline: Any = None,
     max_drop: float,
@@ -102,22 +104,19 @@ def check_quality(
     Args:
         source: the exported model.
         runtime: the opened file.
-        expected: logits of the model for each row of `judged_rows`.
+        expected: what `judged_answers` returns for the model.
         baseline: answers of the baseline of the run to these rows; None if there is none.
         max_drop: how far the main metric may fall.
         on_rows: called with the number of rows after each batch.
     """
-    encoded = judged_rows(source)
-    found = answers_of(source, encoded, runtime.run, on_rows=on_rows)
+    found = judged_answers(source, runtime.run, on_rows=on_rows)
     if not source.data:
-        return _by_agreement(_agreement(source, encoded, expected, found), len(encoded))
+        return _by_agreement(_agreement(source, source.calibration, expected, found), len(source.calibration))
     split, texts = next(iter(source.data.tests.items()))
-    task, labels = source.task, source.data.labels
-    before, after = (task.answer(list(logits), encoded, texts, labels, source.args) for logits in (expected, found))
-    compare = partial(compare_on, split, texts, task=task, args=source.args, labels=labels)
-    result = compare(before, after)
+    compare = partial(compare_on, split, texts, task=source.task, args=source.args, labels=source.data.labels)
+    result = compare(expected, found)
     if result.metric == AGREEMENT:
-        return _by_agreement(result.agreement, result.rows, split)
+        return replace(_by_agreement(result.agreement, result.rows, split), answers=found)
     change = result.difference.main if result.difference else None
     drop = math.nan if change is None else -change
     reason = f"{result.metric} falls by {drop:.4f} on {split}, more than {max_drop:g}"
@@ -128,9 +127,10 @@ def check_quality(
         split,
         quality=result.compressed,
         difference=result.difference,
-        from_baseline=None if baseline is None else compare(baseline, after).difference,
+        from_baseline=None if baseline is None else compare(baseline, found).difference,
         agreement=result.agreement,
         loss=drop,
+        answers=found,
     )
 
 
@@ -141,18 +141,42 @@ def _by_agreement(agreement: float | None, rows: int, split: str | None = None) 
     return Findings(holds, reason, rows, split, agreement=agreement, loss=loss)
 
 
-def first_answers(source: ExportSource, *, on_rows: Callable[[int], None]) -> Any:
-    """Return the answers of a model of a run to its first test set, as `Task.answer` gives them; None without a run.
+def judged_answers(source: ExportSource, run: Callable, *, on_rows: Callable[[int], None]) -> Any:
+    """Return the answers of a model or file to the first test set of its run; without a run, logits of `judged_rows`.
 
     Args:
         source: the model.
+        run: it, or a file of it, as a function from a batch of arrays to logits.
         on_rows: called with the number of rows after each batch.
     """
-    encoded, data = judged_rows(source), source.data
-    if data is None:
-        return None
-    logits = answers_of(source, encoded, run_model(source), on_rows=on_rows)
-    return source.task.answer(logits, encoded, next(iter(data.tests.values())), data.labels, source.args)
+    if source.data is None:
+        return answers_of(source, judged_rows(source), run, on_rows=on_rows)
+    return answers_to(source, judged_split(source), run, on_rows=on_rows)
+
+
+def answers_to(source: ExportSource, split: str, run: Callable, *, on_rows: Callable[[int], None]) -> Any:
+    """Return the answers of a model or file to a test set of its run, one per text, as `Task.answer` gives them.
+
+    Args:
+        source: the model.
+        split: the name of the test set.
+        run: the model, or a file of it, as a function from a batch of arrays to logits.
+        on_rows: called with the number of rows after each batch.
+
+    Raises:
+        ValueError: The model has no run.
+    """
+    data = source.data
+    if data is None or source.encoded is None:
+        raise ValueError(f"{source.folder} is a model without a run, so it has no test set {split!r}.")
+    encoded = source.encoded.tests[split]
+    logits = answers_of(source, encoded, run, on_rows=on_rows)
+    return source.task.answer(logits, encoded, data.tests[split], data.labels, source.args)
+
+
+def judged_split(source: ExportSource) -> str:
+    """Return the name of the test set that int8 files are checked on; empty for a model without a run."""
+    return next(iter(source.data.tests)) if source.data else ""
 
 
 def judged_rows(source: ExportSource):

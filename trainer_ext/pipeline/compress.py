@@ -23,6 +23,7 @@ from ..pruning.verify import CompressionResult
 from ..report.run_directory import RunDirectory, find_run, start_run
 from ..report.schema import AGREEMENT, LEAST_AGREEMENT
 from ..tasks.dataset import Data, tokenize
+from ..tasks.evaluate import Answers
 from ..tasks.registry import task_of
 from ..trainer import DistillPruneTrainer
 from ..training_args import DistillPruneTrainingArguments
@@ -48,6 +49,7 @@ def compress(
     inference_energy: bool = True,
     force: bool = False,
     console: Console | None = None,
+    answers: Answers | None = None,
 ) -> tuple[report.CompressionReport, RunDirectory]:
     """Run a recipe.
 
@@ -60,6 +62,8 @@ def compress(
         force: whether `prune_speedup` may build on times that other programs disturbed. Else that is refused before
             anything is trained, unless the recipe says `prune_latency_busy`.
         console: for headings and progress; standard error by default.
+        answers: a dict that gets the answers of both models to the test sets, for `export`. It gets none of a run that was
+            finished before, and no numbers (regression).
 
     Returns:
         `(report, run)`: the numbers, and the folder of the run.
@@ -98,6 +102,7 @@ def compress(
             command=command,
             inference_energy=inference_energy and recipe.model.measure_energy,
             console=console,
+            answers=answers,
         )
         write_card(run.compressed, card_of(numbers, run.compressed.name), None)
         report.save(numbers, run.root)  # last: a run with a report is finished

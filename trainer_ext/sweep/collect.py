@@ -24,8 +24,8 @@ from ..benchmark.tables import machine, merged, report_rows
 from ..callbacks import training_energy
 from ..errors import InputError
 from ..export.formats import FORMATS
-from ..export.source import ExportSource, open_source
-from ..export.verify import answers_of, run_model
+from ..export.source import open_source
+from ..export.verify import answers_to, judged_split, run_model
 from ..models.loading import load_model
 from ..models.runtimes import open_runtime
 from ..pipeline.recipe import Recipe
@@ -33,7 +33,7 @@ from ..report.io import decode, encode
 from ..report.run_directory import RunDirectory
 from ..report.schema import AGREEMENT, EXPORT_RUNTIMES, CompressionReport, Latency, Quality
 from ..tasks.dataset import HOLDOUT
-from ..tasks.evaluate import compare_on
+from ..tasks.evaluate import Answers, compare_on
 from ..utils.files import write_json
 from ..utils.progress import progress_bar
 from .config import Job
@@ -70,7 +70,12 @@ class JudgedExport:
 
 
 def evaluate_exports(
-    run: RunDirectory, part: str, formats: Sequence[str], on_rows: Callable[[int], None]
+    run: RunDirectory,
+    part: str,
+    formats: Sequence[str],
+    on_rows: Callable[[int], None],
+    *,
+    answers: Answers | None = None,
 ) -> list[JudgedExport]:
     """Compare the exported files of a model with the baseline of its run, row by row.
 
@@ -78,33 +83,37 @@ def evaluate_exports(
         run: a finished run with these exports.
         part: `compressed` or `baseline`.
         formats: names of `export.FORMATS`.
-        on_rows: called with the number of rows after each batch.
+        on_rows: called with the number of rows after each batch that is computed.
+        answers: those of the run that are known, as `compress` and `export` gave them; those of the baseline that are
+            computed here are added. None to compute all.
     """
     if not formats:
         return []
-    baseline, source = open_source(run.baseline), open_source(run.root / part)
+    known: Answers = {} if answers is None else answers
+    source = open_source(run.root / part)
     data = required(source.data, "data")
-    first = next(iter(data.tests))
+    first = judged_split(source)
     splits = [first, *(name for name in data.tests if name == HOLDOUT and name != first)]
-    expected = {split: _predictions(baseline, split, run_model(baseline), on_rows) for split in splits}
+    missing = [split for split in splits if (run.baseline.name, split) not in known]
+    baseline = open_source(run.baseline) if missing and part != run.baseline.name else source
+    for split in missing:
+        known[run.baseline.name, split] = answers_to(baseline, split, run_model(baseline), on_rows=on_rows)
     compare = partial(compare_on, task=source.task, args=source.args, labels=data.labels)
     found = []
     for name in formats:
-        runtime = open_runtime(source.folder / FORMATS[name].file)
-        qualities = []
-        for split in splits:
-            predictions = _predictions(source, split, runtime.run, on_rows)
-            qualities.append(compare(split, data.tests[split], expected[split], predictions))
         files = FORMATS[name].files(source.folder)
         path = str(files[-1].relative_to(run.root))
+        own = {split: known[path, split] for split in splits if (path, split) in known}
+        if len(own) < len(splits):
+            runtime = open_runtime(files[-1])
+            own |= {
+                split: answers_to(source, split, runtime.run, on_rows=on_rows) for split in splits if split not in own
+            }
+        qualities = [
+            compare(split, data.tests[split], known[run.baseline.name, split], own[split]) for split in splits
+        ]
         found.append(JudgedExport(name, part, path, sum(file.stat().st_size for file in files), qualities))
     return found
-
-
-def _predictions(source: ExportSource, split: str, run: Callable, on_rows: Callable[[int], None]):
-    data, encoded = required(source.data, "data"), required(source.encoded, "data").tests[split]
-    logits = answers_of(source, encoded, run, on_rows=on_rows)
-    return source.task.answer(logits, encoded, data.tests[split], data.labels, source.args)
 
 
 def write_variants(file: Path, variants: Sequence[JudgedExport]) -> None:

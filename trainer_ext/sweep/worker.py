@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -32,6 +32,7 @@ from ..export.formats import export
 from ..pipeline.compress import compress, train_baseline, try_before_training
 from ..pipeline.recipe import read_recipe
 from ..report.run_directory import RunDirectory, start_run
+from ..tasks.evaluate import Answers
 from ..utils.files import write_bytes, write_json
 from ..utils.imports import quiet
 from .collect import evaluate_exports, time_variants, write_variants
@@ -75,13 +76,15 @@ def run_job(job: ChildJob) -> None:
         start_run(run, recipe.resolved)
         link_tree(baseline.baseline, run.baseline)
         write_bytes(run.log("baseline"), baseline.log("baseline").read_bytes())
-        compress(recipe, resume=True, command=job.command, inference_energy=False, force=True, console=console)
+        answers: Answers = {}
+        options: dict[str, Any] = {"force": True, "console": console, "answers": answers}
+        compress(recipe, resume=True, command=job.command, inference_energy=False, **options)
         variants = []
         for part in ("compressed", "baseline") if job.export_baseline else ("compressed",):
             if job.export:
                 # The table shows what int8 loses; a large loss is no reason to refuse the file.
-                export(run.root / part, job.export, max_drop=1.0, force=True, console=console)
-                variants += evaluate_exports(run, part, job.export, on_rows=lambda rows: None)
+                export(run.root / part, job.export, max_drop=1.0, **options)
+                variants += evaluate_exports(run, part, job.export, on_rows=lambda rows: None, answers=answers)
         if job.timed:
             variants = time_variants(run, recipe, variants, console=console)
         write_variants(run.root / VARIANTS, variants)

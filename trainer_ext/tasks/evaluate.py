@@ -26,6 +26,9 @@ from .registry import Task
 
 logger = logging.getLogger(__name__)
 
+# What models and exported files of one run answer to its test sets, as `Task.answer` gives it: by their path relative to the
+# folder of the run, such as "compressed", and the name of the split. It is handed on, so that nothing is computed twice.
+Answers = dict[tuple[str, str], Any]
 # By whether the answers are classes: metrics of the evaluate library that can be computed from answers alone.
 USUAL_METRICS = {
     True: ("accuracy", "macro_f1", "f1", "precision", "recall", "matthews_correlation"),
