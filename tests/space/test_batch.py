@@ -176,8 +176,10 @@ def test_progress_counts_every_row_twice(pair, args):
 
 def test_what_ends_a_comparison_first_stays_its_end():
     stopped, finished = Ending(), Ending()
-    assert stopped.by_stop() and not stopped.by_result() and stopped.by_stop() and stopped.is_stopped
-    assert finished.by_result() and not finished.by_stop() and not finished.is_stopped
+    assert [stopped.by_stop(), stopped.by_result(), stopped.by_stop()] == [True, False, True]
+    assert stopped.is_stopped
+    assert [finished.by_result(), finished.by_stop()] == [True, False]
+    assert not finished.is_stopped
 
 
 def test_texts_are_cut_where_the_run_cut_them(pair, args, batch):

@@ -43,16 +43,16 @@ class Curve:
         return sorted(self.order[len(self.order) - count :])
 
 
-def damped(moments: torch.Tensor, share: float | None = None) -> torch.Tensor:
+def damped(moments: torch.Tensor, share: float = DAMPING) -> torch.Tensor:
     """Return second moments with a small multiple of the identity added, except for the constant input.
 
     Args:
         moments: `[inputs + 1, inputs + 1]`, the last input is the constant 1.
-        share: of the mean second moment, which is added to each one; `DAMPING` by default.
+        share: of the mean second moment, which is added to each one.
     """
     result = moments.double().cpu().clone()
     diagonal = result.diagonal()[:-1]
-    diagonal += (DAMPING if share is None else share) * diagonal.mean().clamp(min=torch.finfo(torch.float32).tiny)
+    diagonal += share * diagonal.mean().clamp(min=torch.finfo(torch.float32).tiny)
     return result
 
 
