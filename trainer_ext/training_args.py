@@ -276,7 +276,7 @@ def _check_pruning(args: DistillPruneTrainingArguments) -> None:
     if args.prune_method != "none" and args.prune_attention == args.prune_ffn == "none":
         raise ValueError("prune_attention and prune_ffn are both 'none': nothing is left to prune.")
     if args.prune_speedup is not None and args.prune_method == "none":
-        raise ValueError(f"prune_speedup={args.prune_speedup} needs a prune_method, such as movement.")
+        raise ValueError(f"prune_speedup={args.prune_speedup} needs a prune_method, such as obs.")
     drops = args.prune_layers or args.prune_layer_ids
     if args.dense_epochs and not (args.pruning_spec or drops or args.teacher_names):
         raise ValueError(

@@ -4,7 +4,7 @@ Some tokens are learned from the text by byte pair encoding; random words in oth
 of learned tokens decides how much a smaller vocabulary can lose, because the text uses these often. The same text gives the
 same tokenizer.
 
-    lines = read_corpus(["../shared/data/marathi_unlabelled"])
+    lines = read_corpus(["marathi_unlabelled"])
     tokenizer = muril_like(lines)
 """
 

@@ -2,10 +2,11 @@
 
 The shapes are those of MuRIL and XLM-R, with random weights and tokenizers of their size made from the text (see
 multilingual_shapes.py). Each vocabulary is trimmed to one language by `trainer-ext trim`, half and a quarter of heads and
-neurons are kept by `shrink`, and the model is written in int8 by `trainer-ext export`. Only the sizes are meaningful. Targets: at most 58 MiB at half, 38 MiB at a quarter, from 906 MiB (MuRIL) and 1,061 MiB (XLM-R).
+neurons are kept by `shrink`, and the model is written in int8 by `trainer-ext export`. Only the sizes are meaningful.
+Targets: at most 58 MiB at half, 38 MiB at a quarter, from 906 MiB (MuRIL) and 1,061 MiB (XLM-R).
 Outcomes are in recipes/benchmarks/README.md.
 
-    python -m recipes.benchmarks.small_files ../shared/data/marathi_unlabelled
+    python -m recipes.benchmarks.small_files CORPUS
 """
 
 from pathlib import Path

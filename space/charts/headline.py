@@ -99,7 +99,7 @@ def headline(pair: Pair, best: Deployed | None, measured: Headline, language: st
     if measured.busy:
         lines.append(f"<strong>{say(language, 'busy')}</strong>")
     if best is None:
-        command = "<code>trainer-ext export RUN --format onnx-int8</code>"
+        command = "<code>trainer-ext export RUN --format openvino-int8</code>"
         lines.append(say(language, "none", command=command))
     return f"<h2>{title}</h2><dl class='cards'>{html}</dl>{note(' '.join(lines))}"
 

@@ -109,12 +109,15 @@ def test_what_is_given_is_kept(tmp_path):
     assert (found["distill_teacher"], "prune_sparsity" in found) == ("self", False)
 
 
-def test_a_method_of_one_step_goes_without_training_whatever_it_is_called(tmp_path, monkeypatch):
+def test_only_a_method_of_one_step_goes_without_training_and_teacher(tmp_path, monkeypatch):
     write_csv(tmp_path / "data.csv", ROWS)
     monkeypatch.setitem(METHODS, "another", Method(second_order=True))
     for name, method in METHODS.items():
         found = fields_of(fields_for("m", str(tmp_path / "data.csv"), {"prune_method": name})[0])
         assert ("num_train_epochs" in found) == method.second_order, name
+        assert (found.get("distill_teacher") == "self") != method.second_order, name
+    for untouched in ({"prune_method": "none"}, {"vocab_size": 5000}):
+        assert "distill_teacher" not in fields_of(fields_for("m", str(tmp_path / "data.csv"), untouched)[0])
 
 
 def test_texts_without_labels(tmp_path):
@@ -257,7 +260,7 @@ def test_three_sentences_say_what_it_is_what_it_lost_and_what_to_run_next():
     assert lost == (
         "It lost 0.4 points of accuracy on 500 texts of test (95 % interval of the change [-1.2, +0.4], within noise)."
     )
-    assert "trainer-ext export 'my runs/small' --format onnx-int8" in then
+    assert "trainer-ext export 'my runs/small' --format openvino-int8" in then
     files = [schema.Export(name, "m", size) for name, size in (("onnx", 45_100_000), ("onnx-int8", 11_400_000))]
     got, _, then = outcome(numbers_with(quality=numbers.quality, exports=files), "small")
     assert got.endswith("(2.00x); as onnx-int8, 11.4 MB.")

@@ -134,7 +134,7 @@ def test_the_first_card_goes_from_the_baseline_to_what_one_would_deploy(pair):
 
 def test_without_a_file_it_says_how_to_make_one_and_shows_the_compressed_model(bare):
     shown = headline(bare, None, replace(MEASURED, load=None), "en")
-    assert "trainer-ext export RUN --format onnx-int8" in shown
+    assert "trainer-ext export RUN --format openvino-int8" in shown
     assert "2.0x as fast" in shown
     assert "88.0" in shown
     assert "load unknown" in shown

@@ -108,6 +108,6 @@ def _next(report: CompressionReport, folder: str) -> str:
     if report.exports:
         return f"Next: trainer-ext demo {folder} shows where both models differ; trainer-ext push {folder} USER/NAME publishes it."
     return (
-        f"Next: trainer-ext export {folder} --format onnx-int8 makes a file of about a quarter of the size that runs without torch; "
+        f"Next: trainer-ext export {folder} --format openvino-int8 makes a file of about a quarter of the size that runs without torch; "
         f"trainer-ext demo {folder} shows where both models differ."
     )

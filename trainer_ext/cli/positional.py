@@ -180,9 +180,10 @@ def _what_to_do(given: Mapping[str, object]) -> dict[str, str]:
     fields = {} if _REMOVES & given.keys() else {"prune_sparsity": str(SPARSITY)}
     asked = {"prune_sparsity", "prune_speedup"} & {*given, *fields}
     method = given.get("prune_method") or (DEFAULT_METHOD if asked else None)
-    if not prunes_at_once(str(method)):  # the others need a training
+    if method in (None, "none"):
         return fields
-    if not {"num_train_epochs", "max_steps", "prune_recovery_epochs"} & given.keys():
+    lengths = {"num_train_epochs", "max_steps", "prune_recovery_epochs"}
+    if prunes_at_once(str(method)) and not lengths & given.keys():  # the others need a training
         fields["num_train_epochs"] = "0"
     elif given.get("num_train_epochs") != 0 and not {"distill_teacher", "distill_teachers"} & given.keys():
         fields["distill_teacher"] = "self"

@@ -85,8 +85,8 @@ def push(
 ) -> None:
     """Publish a run on the Hugging Face Hub.
 
-    Uploads the small model with its tokenizer, exports, compression.json and model card; never a pickle, a token, a path
-    of this machine or the full-size weights. Before that the files are loaded in a fresh process and must give the same
+    Uploads the small model with its tokenizer, exports, compression.json and model card; never a pickle, a token or a path
+    of this machine. The baseline goes along only with --space, which shows both models. Before that the files are loaded in a fresh process and must give the same
     logits. What you write into the card yourself is kept the next time.
 
         trainer-ext push RUN me/topics-small --space me/topics-demo --license apache-2.0 --language mr
