@@ -22,7 +22,7 @@ of_pair = $(or $(ENVIRONMENT_$1),$(error PAIRS knows low, mid and new, not $1))
 OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: audit browser check clean consumers coverage distributed docs docs-serve endurance faults format fresh fuzz help licences lowest newest notebooks offline quickstart release-check results screenshots test test-all versions wheel
+.PHONY: audit browser check clean consumers coverage distributed docs docs-serve endurance faults format fresh fuzz help licences lowest neighbours newest notebooks offline quickstart release-check results screenshots test test-all versions wheel
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -51,6 +51,9 @@ newest: .venv-newest/.installed browser  ## Run the tests with the newest versio
 
 versions: $(foreach pair,$(PAIRS),$(call of_pair,$(pair))/.installed)  ## Run the core tests with the lowest, middle and newest versions: make versions PAIRS=low
 	$(PYTHON) tests/by_hand/versions.py $(foreach pair,$(PAIRS),$(call of_pair,$(pair)))
+
+neighbours: .venv-neighbours/bin/uv  ## Ask which releases of optimum, model2vec and others a resolver takes beside this package
+	$(PYTHON) tests/by_hand/neighbours.py --uv .venv-neighbours/bin/uv
 
 offline: $(INSTALLED) browser  ## Run the tests where there is no network but the machine's own (Linux, as root)
 	unshare --net sh -c 'ip link set lo up && exec $(BIN)/$(PYTEST) $(TESTS)'
@@ -113,7 +116,7 @@ consumers: $(INSTALLED) .venv-consumers/.installed  ## Open the ONNX exports of 
 	$(BIN)/python tests/by_hand/consumers.py $(RUN) --node .venv-consumers --optimum .venv-consumers/bin/python $(if $(TEXTS),--texts $(TEXTS))
 
 clean:  ## Remove the environments; runs stay
-	rm -rf $(VENV) .venv-lowest .venv-middle .venv-newest .venv-consumers
+	rm -rf $(VENV) .venv-lowest .venv-middle .venv-newest .venv-consumers .venv-neighbours
 
 # torch first and on its own: asked for by another package, pip may choose a newer build with gigabytes of CUDA.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -148,6 +151,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	.venv-consumers/bin/$(PIP) 'optimum-onnx[onnxruntime]' 'transformers<4.58'
 	npm install --silent --ignore-scripts --prefix .venv-consumers @huggingface/transformers@4  # scripts fetch CUDA
 	@touch $@
+
+.venv-neighbours/bin/uv:
+	test -x .venv-neighbours/bin/python || $(PYTHON) -m venv .venv-neighbours
+	.venv-neighbours/bin/$(PIP) uv
 
 .venv-newest/.installed: pyproject.toml
 	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
