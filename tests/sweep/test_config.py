@@ -9,6 +9,7 @@ from trainer_ext.sweep.config import (
     baseline_fields,
     common_fields,
     is_sweep_file,
+    only_groups,
     read_sweep_file,
     recipe_from,
     run_fields,
@@ -109,6 +110,19 @@ def test_later_fields_win(write):
     assert common_fields(file, "A", [], "small")["num_train_epochs"] == 2
     assert common_fields(file, "A", ["--num_train_epochs", "1"], "small")["num_train_epochs"] == 1
     assert common_fields(file, "B", [], "tiny")["max_length"] == 8  # a scale of the recipe
+
+
+def test_some_groups_of_a_file(write):
+    file = read_sweep_file(write(groups={"A": {"max_length": 32}, "B": {}, "C": {}}))
+    assert only_groups(file, []) == file
+    some = only_groups(file, ["C", "A"])
+    assert list(some.groups) == ["C", "A"]
+    assert common_fields(some, "A", [], None)["max_length"] == 32
+    with pytest.raises(InputError, match=r"grid.yaml: there is no group 'D'; it has the groups A, B, C\."):
+        only_groups(file, ["A", "D"])
+    for name in ("", "A"):
+        with pytest.raises(InputError, match=f"no group {name!r}; it has no groups; leave --group out"):
+            only_groups(read_sweep_file(write()), [name])
 
 
 def test_an_unknown_scale_and_a_varied_field_are_refused(write):

@@ -97,6 +97,7 @@ def test_int8_of_the_baseline_and_of_every_run_is_judged_and_timed(found):
         (["--best-at", "2", "--sure"], "--best-at"),
         (["--fastest-within", "nan"], "--fastest-within must be a number"),
         (["--smallest-within", "1", "--workers", "2"], "--workers: a search needs the result of each run"),
+        (["--smallest-within", "1", "--group", "SHC"], "--group chooses groups of a sweep file"),
         (["--sure"], "--sure needs --smallest-within"),
         (["--smallest-within", "1", "--max-runs", "0"], "--max-runs must be 1 or more"),
         (["--smallest-within", "1", "--holdout_share", "0.9"], "holdout_share"),

@@ -24,6 +24,9 @@ def sweep(
         Path, typer.Argument(help="A sweep file; for a search with a goal, a recipe.", show_default=False)
     ],
     scale: Annotated[str | None, typer.Option(help="One of the file's scales, such as small.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="Only this one of the file's groups; may be repeated.", metavar="NAME")
+    ] = None,
     workers: Annotated[
         int, typer.Option(help="Number of runs at once. The same command, started elsewhere, joins in too.")
     ] = 1,
@@ -91,7 +94,11 @@ def sweep(
         raise InputError("--workers: a search needs the result of each run to choose the next one; leave it out.")
     if sure and not given:
         raise InputError("--sure needs --smallest-within or --fastest-within; give one of them.")
-    from ..sweep.config import is_sweep_file, read_sweep_file
+    if given and group:
+        raise InputError(
+            "--group chooses groups of a sweep file, and a search with a goal takes a recipe; leave it out."
+        )
+    from ..sweep.config import is_sweep_file, only_groups, read_sweep_file
     from ..sweep.tables import Summary
 
     shown = [file.name if word == str(file) else word for word in sys.argv[2:]]
@@ -125,7 +132,7 @@ def sweep(
                 f"{file.name} is a recipe; give a sweep file (with base and axes), or a goal such as --smallest-within."
             )
         results = run_sweep(
-            read_sweep_file(file),
+            only_groups(read_sweep_file(file), group or ()),
             words=context.args,
             scale=scale,
             workers=workers,

@@ -177,6 +177,20 @@ def read_sweep_file(path: str | Path) -> SweepFile:
     return found
 
 
+def only_groups(file: SweepFile, names: Sequence[str]) -> SweepFile:
+    """Return a sweep file with some of its groups; with all of them if none is named.
+
+    Raises:
+        InputError: There is no such group.
+    """
+    known = [name for name in file.groups if name]
+    for name in names:
+        if name not in known:
+            has = f"has the groups {', '.join(known)}" if known else "has no groups; leave --group out"
+            raise InputError(f"{file.path.name}: there is no group {name!r}; it {has}.")
+    return dataclasses.replace(file, groups={name: file.groups[name] for name in names}) if names else file
+
+
 def _labels(path: Path, axis: str, labels: Any) -> dict[str, Fields]:
     """Return the labels of an axis and the fields that each sets; a list is short for one field of that name."""
     if isinstance(labels, list) and labels:
