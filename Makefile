@@ -27,7 +27,7 @@ OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarni
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi classifier (about 8 minutes, no network)
+quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi classifier (about 3 minutes, no network)
 	$(BIN)/python recipes/quickstart/corpus.py runs/quickstart-data
 	$(BIN)/trainer-ext compress recipes/quickstart/quickstart.yaml --output_dir $(RUN) --resume
 

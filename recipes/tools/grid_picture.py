@@ -31,7 +31,10 @@ ORDER = {
     "paper_grid-lpc@full": "MahaNews paragraphs",
     "paper_grid-lpc@small": "MahaNews paragraphs",
 }
-HINT = "KD: the baseline is the teacher. Bars: paired 95 % intervals, where 0 is inside no loss can be shown."
+HINT = (
+    "Trained in mixed precision, hollow marks in fp32. KD: the baseline is the teacher.\n"
+    "Bars: paired 95 % intervals, where 0 is inside no loss can be shown."
+)
 SHARES = (0, 25, 50, 75)  # per cent of the encoder, as the axis names them
 GROUP = 25  # per cent of the axis that belong to each
 APART = 5  # per cent of the axis, from one method to the next beside it
@@ -46,7 +49,7 @@ class Method:
         words: as the legend has it.
         second_order: whether second order chose what goes, rather than movement.
         teacher: whether the baseline taught it.
-        mixed: whether it was trained in mixed precision.
+        mixed: whether it was trained in mixed precision; else its marks are hollow.
         marker: of matplotlib.
         colours: by theme.
     """
@@ -64,12 +67,15 @@ class Method:
         return self.second_order, self.teacher, self.mixed
 
 
-# Blue and orange are those of the first picture; green and purple are Okabe and Ito's, darker on light ground.
+# Blue and orange are those of the first picture; green is Okabe and Ito's, darker on light ground.
+_BLUE = {"light": "#0072B2", "dark": "#56B4E9"}
+_GREEN = {"light": "#007A5A", "dark": "#3DD6A3"}
 METHODS = (
-    Method("pruning alone", False, False, False, "o", {"light": "#0072B2", "dark": "#56B4E9"}),
-    Method("+ KD", False, True, False, "s", {"light": "#007A5A", "dark": "#3DD6A3"}),
-    Method("+ KD, mixed precision", False, True, True, "D", {"light": "#A0458A", "dark": "#E8A2D0"}),
-    Method("second order + KD, mixed precision", True, True, True, "^", {"light": "#C2410C", "dark": "#FFA657"}),
+    Method("movement, fp32", False, False, False, "o", _BLUE),
+    Method("movement", False, False, True, "o", _BLUE),
+    Method("movement + KD, fp32", False, True, False, "s", _GREEN),
+    Method("movement + KD", False, True, True, "s", _GREEN),
+    Method("second order + KD", True, True, True, "^", {"light": "#C2410C", "dark": "#FFA657"}),
 )
 
 
@@ -184,7 +190,7 @@ def description(found: Grid) -> str:
         for point in found.points
     ]
     start = f"Change of {found.metric.removesuffix(' %')} in points against the baseline of {found.baseline:.1f} %."
-    return " ".join([start, *lines, HINT, found.note])
+    return " ".join([start, *lines, HINT.replace("\n", " "), found.note])
 
 
 def signed(points: float) -> str:
@@ -226,7 +232,7 @@ def figure(found: Grid, theme: str) -> Figure:
     """Return the picture as a figure; it is to be made and drawn within `drawing.settings` of the theme."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
     ax = figure.subplots()
     shown = [method for method in METHODS if any(point.method == method.words for point in found.points)]
     places = dict(zip(found.points, abscissas(found.points), strict=True))
@@ -268,7 +274,13 @@ def _series(ax: Axes, method: Method, points: Sequence[Point], *, x: Sequence[fl
     """Draw the models of a method, each with its change at the end of its interval."""
     reach = [[point.change - point.low for point in points], [point.high - point.change for point in points]]
     ax.plot(
-        x, [point.change for point in points], method.marker, color=colour, label=method.words, markersize=7, zorder=3
+        *(x, [point.change for point in points], method.marker),
+        color=colour,
+        markerfacecolor=colour if method.mixed else "none",
+        markeredgewidth=1.6,
+        label=method.words,
+        markersize=7,
+        zorder=3,
     )
     ax.errorbar(
         *(x, [point.change for point in points], reach),

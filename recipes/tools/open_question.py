@@ -99,7 +99,7 @@ def _sentences(name: str, one: SweepResult, paper: Mapping[str, Any]) -> list[st
         most = max(alone, key=_fastest)
         verb = "reaches" if _fastest(most) >= paper["speedup"] else "does not reach"
         lines.append(
-            f"**{name}**, pruning alone {verb} {paper['speedup']}x: at most {times(_fastest(most))} ({most.title}; {_lost(most)})."
+            f"**{name}**, pruning without int8 {verb} {paper['speedup']}x: at most {times(_fastest(most))} ({most.title}; {_lost(most)})."
         )
     fast = (row for row in one.rows if _keeps(row) and _fastest(row) >= paper["speedup"])
     met = sorted(fast, key=_fastest, reverse=True)
@@ -137,16 +137,19 @@ def _asked(rows: Sequence[SweepRow], paper: Mapping[str, Any]) -> list[SweepRow]
 
 
 def _of(rows: Sequence[SweepRow], reading: Reading, paper: Mapping[str, Any]) -> list[SweepRow]:
-    """Return the rows of a reading as the paper pruned, with its teacher, in fp32; for nothing removed, the int8 baselines."""
+    """Return the rows of a reading as the paper pruned, with its teacher; for nothing removed, the int8 baselines.
+
+    Those that were trained in fp32, or if there are none, those in mixed precision.
+    """
     if not reading.gone:
         return [row for row in rows if row.name == "baseline" and not row.is_baseline and row.value is not None]
-    return [
+    found = [
         row
         for row in rows
         if row.value is not None
         and row.sparsity is not None
         and abs(row.sparsity - reading.gone) < NEAR
         and paper["teacher"] in row.settings.values()
-        and "mixed" not in row.settings.values()
         and not is_second_order(row)
     ]
+    return [row for row in found if "mixed" not in row.settings.values()] or found

@@ -151,8 +151,7 @@ def _paper(row: SweepRow, recipe: str) -> str:
     if row.is_baseline:
         return NOT_PUBLISHED
     words, label = " ".join(row.settings.values()), f"{known['label']} %"
-    plain = "mixed" not in row.settings.values()
-    return known["words"] if plain and label in words and known["teacher"] in row.settings.values() else NOT_PUBLISHED
+    return known["words"] if label in words and known["teacher"] in row.settings.values() else NOT_PUBLISHED
 
 
 def _shapes(scales: Mapping[str, SweepResult]) -> list[str]:

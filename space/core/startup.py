@@ -69,7 +69,7 @@ def ensure(run: Path, *, checkout: Path) -> None:
     if all((run / name).is_dir() for name in SIDES) or not recipe.is_dir():
         return
     sys.stderr.write(
-        f"No run in {run} yet: making it takes about ten minutes. If you stop it, it continues next time.\n"
+        f"No run in {run} yet: making it takes about five minutes. If you stop it, it continues next time.\n"
     )
     for command in commands(recipe, run):
         if status := subprocess.run(command, stdin=subprocess.DEVNULL).returncode:
