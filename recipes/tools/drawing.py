@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FOLDER = Path(__file__).parents[2] / "docs/pictures"
@@ -83,6 +84,29 @@ def settings(theme: str) -> Iterator[Theme]:
     plain = {"font.size": 10, "font.family": "sans-serif", "svg.fonttype": "none", "svg.hashsalt": "trainer_ext"}
     with rc_context(plain | inked | {"axes.edgecolor": colours.faint}):
         yield colours
+
+
+def label(ax: Axes, text: str, at: tuple[float, float], *, above: bool, gap: float, size: float, colour: str) -> None:
+    """Write beyond one end of a bar.
+
+    Args:
+        ax: where.
+        text: what.
+        at: the end, in data.
+        above: whether it is the upper one.
+        gap: between the two, in points.
+        size: of the type, in points.
+        colour: of the text.
+    """
+    ax.annotate(
+        *(text, at),
+        xytext=(0, gap if above else -gap),
+        textcoords="offset points",
+        ha="center",
+        va="bottom" if above else "top",
+        fontsize=size,
+        color=colour,
+    )
 
 
 def svg(figure: Figure, *, title: str, description: str, digest: str) -> str:

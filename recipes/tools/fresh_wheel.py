@@ -29,7 +29,7 @@ def main(
     torch: Annotated[
         str, typer.Option(help="Requirement that pip installs first, to choose the build of torch.")
     ] = "torch",
-    full: Annotated[bool, typer.Option(help="Run the whole quickstart, about 4 minutes.")] = False,
+    full: Annotated[bool, typer.Option(help="Run the whole quickstart.")] = False,
     wheel: Annotated[Path | None, typer.Option(help="A wheel that is built already.")] = None,
 ) -> None:
     """Build, install and run; print versions and results."""

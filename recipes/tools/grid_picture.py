@@ -293,16 +293,8 @@ def _series(ax: Axes, method: Method, points: Sequence[Point], *, x: Sequence[fl
     )
     for place, point in zip(x, points, strict=True):
         above = point.high >= 0  # so that no number stands on the line at 0
-        ax.annotate(
-            signed(point.change),
-            (place, point.high if above else point.low),
-            xytext=(0, 4 if above else -4),
-            textcoords="offset points",
-            ha="center",
-            va="bottom" if above else "top",
-            fontsize=9.5,
-            color=colour,
-        )
+        end = (place, point.high if above else point.low)
+        drawing.label(ax, signed(point.change), end, above=above, gap=4, size=9.5, colour=colour)
 
 
 def _axes(ax: Axes, found: Grid, ground: drawing.Theme) -> None:

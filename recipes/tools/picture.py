@@ -119,16 +119,8 @@ def _panel(ax, title: str, points: list[Point], ink: str, faint: str, colours: d
         )
         for number, point in enumerate(own):
             above = number % 2 == 0  # neighbours would overlap
-            ax.annotate(
-                point.label,
-                (point.speedup, point.high if above else point.low),
-                xytext=(0, 5 if above else -5),
-                textcoords="offset points",
-                ha="center",
-                va="bottom" if above else "top",
-                fontsize=10,
-                color=colour,
-            )
+            end = (point.speedup, point.high if above else point.low)
+            drawing.label(ax, point.label, end, above=above, gap=5, size=10, colour=colour)
     ax.set_title(title, loc="left", fontsize=10.5)
     ax.set_xscale("log")
     ax.set_xticks(TICKS, [f"{tick:g}x" for tick in TICKS])

@@ -136,9 +136,8 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
             return
         if of_test:
             test_batch.append(batch)
-        result = finished(batch, language)
         if ending.by_result():
-            yield {stop: gr.update(visible=False), **result}
+            yield {stop: gr.update(visible=False), **finished(batch, language)}
 
     def show_test(language: str, ending: Ending) -> Generator:
         """Yield the progress and then the result of the run's own test split."""
