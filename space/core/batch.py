@@ -97,11 +97,19 @@ def advance(steps: Steps) -> int | Batch:
 
 
 class Ending:
-    """How a comparison ends: with its result or stopped by its visitor, whichever comes first."""
+    """How a comparison ends: with its result or stopped by its visitor, whichever comes first. It starts once."""
 
     def __init__(self) -> None:
         self._end = ""
+        self._has_started = False
         self._lock = threading.Lock()  # the button is not in the queue
+
+    def start(self) -> bool:
+        """Start the comparison; returns False if it has started, or was stopped before."""
+        with self._lock:
+            starts = not (self._has_started or self._end)
+            self._has_started = True
+            return starts
 
     def by_result(self) -> bool:
         """End with the result; returns False if it was stopped before."""
@@ -110,6 +118,11 @@ class Ending:
     def by_stop(self) -> bool:
         """End because the visitor stops it; returns False if the result came before."""
         return self._first("stop")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has started and not ended."""
+        return self._has_started and not self._end
 
     @property
     def is_stopped(self) -> bool:

@@ -130,14 +130,18 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
     def compared(
         table: Examples, args: DataArguments, name: str, ending: Ending, language: str, *, of_test: bool = False
     ) -> Generator:
-        yield {stop: gr.update(visible=True)}
-        batch = yield from followed(compare_in_steps(table, pair, args, name=name), len(table.rows), ending, language)
-        if batch is None:
+        if not ending.start():
             return
-        if of_test:
-            test_batch.append(batch)
-        if ending.by_result():
-            yield {stop: gr.update(visible=False), **finished(batch, language)}
+        steps = compare_in_steps(table, pair, args, name=name)
+        try:
+            yield {stop: gr.update(visible=True)}
+            batch = yield from followed(steps, len(table.rows), ending, language)
+            if of_test and batch is not None:
+                test_batch.append(batch)
+            if batch is not None and ending.by_result():
+                yield {stop: gr.update(visible=False), **finished(batch, language)}
+        finally:
+            ending.by_stop()  # so that the next one starts, also after an error
 
     def show_test(language: str, ending: Ending) -> Generator:
         """Yield the progress and then the result of the run's own test split."""
@@ -155,6 +159,10 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
                 yield from compared(table, args, name, ending, language, of_test=True)
         except InputError as error:
             yield {status: refusal(error, language), stop: gr.update(visible=False)}
+
+    def begin(before: Ending | None) -> tuple[Any, Ending]:
+        """Remove the last message at once; a second click leaves what runs as it is."""
+        return (gr.skip(), before) if before is not None and before.is_running else ("", Ending())
 
     def stopped(language: str, ending: Ending) -> dict:
         """Say that it was stopped, or leave the result that came before."""
@@ -230,9 +238,8 @@ def build(pair: Pair, switch: LanguageSwitch) -> None:
     run = {**private, **ONE_AT_A_TIME, "outputs": [kept, download, stop, *drawing], "show_progress": "hidden"}
     running = []
     for button, function, given in ((go, show, inputs), (test, show_test, [])):
-        # Remove the last message at once; the progress bar takes its place.
-        cleared = button.click(lambda: ("", Ending()), outputs=[status, ending], queue=False, **private)
-        running.append(cleared.then(function, [*given, switch.language, ending], **run))
+        begun = button.click(begin, ending, [status, ending], queue=False, **private)
+        running.append(begun.then(function, [*given, switch.language, ending], **run))
     # Between two steps, Gradio drops what is running or waiting; a result that is made meanwhile is dropped by `ending`.
     told = {"fn": stopped, "inputs": [switch.language, ending], "outputs": [status, stop], **private}
     # At once; and through the queue once more, behind a count of rows that was on its way to the page.

@@ -182,6 +182,15 @@ def test_what_ends_a_comparison_first_stays_its_end():
     assert not finished.is_stopped
 
 
+def test_a_comparison_starts_once_and_not_after_its_end():
+    twice, stopped = Ending(), Ending()
+    assert [twice.start(), twice.start()] == [True, False]
+    assert [stopped.by_stop(), stopped.start()] == [True, False]
+    assert [twice.is_running, stopped.is_running, Ending().is_running] == [True, False, False]
+    twice.by_result()
+    assert not twice.is_running
+
+
 def test_texts_are_cut_where_the_run_cut_them(pair, args, batch):
     found = compare_texts(TABLE, pair, replace(args, max_length=4), name="x")
     assert np.abs(found.probabilities - batch.probabilities).max() > 0.01
