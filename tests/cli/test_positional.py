@@ -296,6 +296,25 @@ def test_what_lost_more_than_noise_is_told_how_to_lose_less():
     assert "--num_train_epochs" not in outcome(trained, "small")[2]
 
 
+def test_a_gain_over_a_baseline_of_fewer_epochs_is_not_sold_as_the_methods():
+    trained = schema.Pair(schema.TrainingCost(), schema.TrainingCost())
+    epochs = {"baseline_epochs": 8, "num_train_epochs": 4.5}
+    longer = "Part of that may be longer training: --baseline_epochs 12.5 gives a baseline with as many epochs."
+
+    def says(change, interval, **changes):
+        difference = schema.Difference(accuracy=change, ci95=interval)
+        quality = schema.Quality("test", 500, difference=difference)
+        fields = {"quality": quality, "recipe": epochs, "training": trained, **changes}
+        return longer in outcome(numbers_with(**fields), "small")[1]
+
+    assert says(0.03, (0.01, 0.05))
+    assert not says(0.03, (-0.01, 0.07)), "noise"
+    assert not says(-0.03, (-0.05, -0.01)), "a loss"
+    assert not says(0.03, (0.01, 0.05), recipe={**epochs, "num_train_epochs": 0}), "pruned without training"
+    assert not says(0.03, (0.01, 0.05), training=schema.Pair(None, schema.TrainingCost())), "fine-tuned elsewhere"
+    assert not says(0.03, (0.01, 0.05), training=None)
+
+
 def test_without_labels_the_sentence_is_about_equal_answers():
     quality = schema.Quality("held-out texts", 400, agreement=0.97, agreement_ci95=(0.95, 0.98), metric="agreement")
     lost = outcome(numbers_with(quality=quality), "small")[1]

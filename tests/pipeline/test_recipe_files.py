@@ -24,7 +24,6 @@ from trainer_ext.utils.yaml import read_yaml
 FILES = [path for path in results.recipe_files() if path.stem != "quickstart"]
 RECIPES = [path for path in FILES if not is_sweep_file(path)]
 SWEEPS = [path for path in FILES if is_sweep_file(path)]
-OLDER = {"xquad"}  # not every value says where it is from
 
 
 def says_where_from(line):
@@ -59,7 +58,7 @@ def test_a_recipe_is_read_at_every_scale(path):
             compress(recipe)
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.stem not in OLDER], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_value_says_where_it_is_from(path, tmp_path):
     assert unannotated(path) == []
     spoilt = tmp_path / path.name

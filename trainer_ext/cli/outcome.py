@@ -20,7 +20,7 @@ def outcome(report: CompressionReport, folder: str | Path) -> list[str]:
         report: the numbers of a finished run.
         folder: of the run, for the commands.
     """
-    return [_got(report), _lost(report.quality), _next(report, shlex.quote(str(folder)))]
+    return [_got(report), _lost(report.quality) + _longer(report), _next(report, shlex.quote(str(folder)))]
 
 
 def _got(report: CompressionReport) -> str:
@@ -80,6 +80,24 @@ def _lost(quality: Quality | None) -> str:
     )
     noise = ", within noise" if within_noise(found) else ""
     return f"{_change(quality.metric, found.main)} on {on} ({bounds}{noise})."
+
+
+def _longer(report: CompressionReport) -> str:
+    """Return a warning if the compressed model is better than a baseline that had fewer epochs; else nothing."""
+    before, after = (float(report.recipe.get(name) or 0) for name in ("baseline_epochs", "num_train_epochs"))
+    if report.training is None or report.training.baseline is None or not (before and after) or not _gained(report.quality):
+        return ""
+    return (
+        f" Part of that may be longer training: --baseline_epochs {before + after:g} gives a baseline with as many epochs."
+    )
+
+
+def _gained(quality: Quality | None) -> bool:
+    """Whether the compressed model is better by more than noise."""
+    found = quality.difference if quality else None
+    if quality is None or found is None or found.main is None or within_noise(found):
+        return False
+    return (-found.main if quality.metric in ERRORS else found.main) > 0
 
 
 def _change(name: str, change: float) -> str:
