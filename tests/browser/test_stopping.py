@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from recipes.benchmarks import page_process
-from tests.browser.driving import open_tab, settle
+from tests.browser.driving import CELLS, open_tab, settle
 from tests.helpers.paging import environment, used_in, write_pair
 from tests.helpers.vocabularies import MARATHI
 from trainer_ext.hub.space import space_folder
@@ -18,7 +18,6 @@ from trainer_ext.hub.space import space_folder
 pytestmark = pytest.mark.slow
 
 WATCHED_S = 2.0
-CELLS = "#batch-matrix button[data-before]"  # Gradio has a hidden button of its own there
 # Press Stop as soon as this share of the readings is shown, and before that the button that starts, if there are more
 # clicks; in the page itself: a test that asks from outside is too slow.
 _STOP_LATE = """([share, clicks]) => new Promise((done) => {

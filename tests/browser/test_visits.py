@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.driving import ACTS, CSV, TEXT, open_tab, press_main_button, settle
+from tests.browser.driving import ACTS, CELLS, CSV, TEXT, open_tab, press_main_button, settle
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ def test_all_texts_are_counted_and_can_be_downloaded(visit):
     page = visit()
     open_tab(page, "batch")
     ACTS["batch"](page)
-    numbers = page.locator("#batch-matrix button").all_inner_texts()
+    numbers = page.locator(CELLS).all_inner_texts()
     assert sum(int(number or 0) for number in numbers) == CSV.count("\n") - 1
     with page.expect_download() as download:
         page.locator(
