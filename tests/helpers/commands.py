@@ -15,7 +15,9 @@ import yaml
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from tests.helpers.tiny_models import build
 from trainer_ext.cli import main
+from trainer_ext.pipeline.scratch import train_tokenizer
 from trainer_ext.utils.checkpoints import last_checkpoint
 
 TOPICS = {
@@ -45,6 +47,16 @@ def write_task(folder: Path) -> Path:
     texts = [(f.format(word), topic) for topic, words in TOPICS.items() for word in words for f in FRAMES]
     write_csv(folder / "train.csv", [row for index, row in enumerate(texts) if index % 7 != 3])
     write_csv(folder / "test.csv", [row for index, row in enumerate(texts) if index % 7 == 3])
+    return folder
+
+
+def write_classifier(folder: Path, texts) -> Path:
+    """Save a random BERT of `TOPICS` whose tokenizer knows the texts; its answers depend on all of its weights."""
+    tokenizer = train_tokenizer(texts, vocab_size=300, max_length=32)
+    names = dict(enumerate(TOPICS))
+    labels = {"id2label": names, "label2id": {name: index for index, name in names.items()}}
+    build("bert", vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **labels).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

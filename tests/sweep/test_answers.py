@@ -9,16 +9,23 @@ import pytest
 import torch
 import yaml
 
-from tests.helpers.commands import FRAMES, TOPICS, recipe_fields, run_command, write_csv, write_recipe, write_task
+from tests.helpers.commands import (
+    FRAMES,
+    TOPICS,
+    recipe_fields,
+    run_command,
+    write_classifier,
+    write_csv,
+    write_recipe,
+    write_task,
+)
 from tests.helpers.publishing import QUIET
-from tests.helpers.tiny_models import build
 from trainer_ext import report
 from trainer_ext.export.formats import FORMATS, export
 from trainer_ext.export.source import open_source
 from trainer_ext.export.verify import answers_to, run_model
 from trainer_ext.pipeline.compress import compress
 from trainer_ext.pipeline.recipe import read_recipe
-from trainer_ext.pipeline.scratch import train_tokenizer
 from trainer_ext.report.run_directory import RunDirectory
 from trainer_ext.sweep.collect import evaluate_exports, read_variants
 from trainer_ext.sweep.config import read_sweep_file
@@ -57,15 +64,8 @@ def readings(read, folder) -> dict[str, set[int]]:
 
 def recipe_for(folder, **changes) -> Path:
     """The recipe of a run that prunes a random classifier, whose answers depend on all of its weights."""
-    tokenizer = train_tokenizer(TEXTS, vocab_size=300, max_length=32)
-    names = dict(enumerate(TOPICS))
-    labels = {"id2label": names, "label2id": {name: index for index, name in names.items()}}
-    build("bert", vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **labels).save_pretrained(
-        folder / "m"
-    )
-    tokenizer.save_pretrained(folder / "m")
     fields = {
-        "model_name_or_path": str(folder / "m"),
+        "model_name_or_path": str(write_classifier(folder / "m", TEXTS)),
         "data_dir": str(write_task(folder / "data")),
         "holdout_share": 0.2,
         "prune_method": "obs",

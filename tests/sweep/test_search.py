@@ -101,6 +101,10 @@ def test_int8_of_the_baseline_and_of_every_run_is_judged_and_timed(found):
         (["--sure"], "--sure needs --smallest-within"),
         (["--smallest-within", "1", "--max-runs", "0"], "--max-runs must be 1 or more"),
         (["--smallest-within", "1", "--holdout_share", "0.9"], "holdout_share"),
+        (
+            ["--smallest-within", "1", "--vocab_size", "60", "--vocab_when", "before"],
+            "tries sizes of the vocabulary against one baseline",
+        ),
     ],
 )
 def test_bad_input_is_one_line(recipe, monkeypatch, capsys, tmp_path, words, told):

@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.helpers.commands import FRAMES, TOPICS, run_command, write_csv, write_recipe
+from tests.helpers.commands import FRAMES, TOPICS, run_command, write_classifier, write_csv, write_recipe
 from tests.helpers.publishing import QUIET
 from tests.helpers.sweeping import result, row
-from tests.helpers.tiny_models import build
 from trainer_ext import InputError, report
 from trainer_ext.export.source import open_source
 from trainer_ext.export.verify import answers_of, run_model
 from trainer_ext.pipeline.recipe import read_recipe
-from trainer_ext.pipeline.scratch import train_tokenizer
 from trainer_ext.sweep import runner
 from trainer_ext.sweep.collect import objectives, summary_line
 from trainer_ext.sweep.config import Job, baseline_fields, read_sweep_file, recipe_from
@@ -36,12 +34,7 @@ AGREED = {"metric": "agreement", "split": HELD_OUT, "rows": 100}
 @pytest.fixture(scope="module")
 def dense(tmp_path_factory):
     """The folder of a random classifier, whose answers depend on all of its weights."""
-    folder, tokenizer = tmp_path_factory.mktemp("dense"), train_tokenizer(TEXTS, vocab_size=300, max_length=32)
-    names = dict(enumerate(TOPICS))
-    labels = {"id2label": names, "label2id": {name: index for index, name in names.items()}}
-    build("bert", vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **labels).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return write_classifier(tmp_path_factory.mktemp("dense"), TEXTS)
 
 
 def fields_for(folder, model, **changes):

@@ -85,11 +85,10 @@ def _lost(quality: Quality | None) -> str:
 def _longer(report: CompressionReport) -> str:
     """Return a warning if the compressed model is better than a baseline that had fewer epochs; else nothing."""
     before, after = (float(report.recipe.get(name) or 0) for name in ("baseline_epochs", "num_train_epochs"))
-    if report.training is None or report.training.baseline is None or not (before and after) or not _gained(report.quality):
+    tuned = report.training is not None and report.training.baseline is not None
+    if not (tuned and before and after and _gained(report.quality)):
         return ""
-    return (
-        f" Part of that may be longer training: --baseline_epochs {before + after:g} gives a baseline with as many epochs."
-    )
+    return f" Part of that may be longer training: --baseline_epochs {before + after:g} gives a baseline with as many epochs."
 
 
 def _gained(quality: Quality | None) -> bool:

@@ -126,8 +126,8 @@ def train_baseline(recipe: Recipe, run: RunDirectory, *, console: Console) -> No
     """Run the first stage of `compress` alone, for runs that share their baseline; a finished one is kept.
 
     Args:
-        recipe: only its fields about the model, the data and the training count.
-        run: where `baseline/` and its log go.
+        recipe: only its fields about the model, the data, the training and a vocabulary that is cut before it count.
+        run: where `baseline/`, its log and that vocabulary go.
         console: for headings and progress.
 
     Raises:
@@ -136,9 +136,12 @@ def train_baseline(recipe: Recipe, run: RunDirectory, *, console: Console) -> No
     if run.baseline.is_dir():
         return
     model, tokenizer, data, epochs = open_baseline(recipe)
+    vocabulary = open_vocabulary(run, recipe, data, model, tokenizer)
+    tokenizer, _ = cut_before(vocabulary, model, tokenizer)
     encoded = tokenize(data, tokenizer, recipe.data)
     start_run(run, recipe.resolved)
     with room_in(run.root):
+        keep_vocabulary(run, vocabulary)
         _train_baseline(run, recipe, model, tokenizer, encoded, epochs, console)
 
 
@@ -154,7 +157,7 @@ def try_before_training(recipe: Recipe, run: RunDirectory, *, console: Console) 
         InputError: Something in the recipe cannot work.
     """
     model, tokenizer, data, _ = open_baseline(recipe)
-    vocabulary = open_vocabulary(run, recipe, data, model, tokenizer)
+    tokenizer, vocabulary = cut_before(open_vocabulary(run, recipe, data, model, tokenizer), model, tokenizer)
     encodings = _encodings(recipe, data, tokenizer, vocabulary)
     _pass_gate(recipe, run, data, model, tokenizer, encodings, vocabulary, console, force=True)
 

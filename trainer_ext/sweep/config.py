@@ -296,8 +296,6 @@ def run_fields(common: Mapping[str, Any], job: Job, folder: Path, teacher_cache:
         folder: of the run.
         teacher_cache: the folder of the cached logits.
 
-    Raises:
-        InputError: The vocabulary is to be cut before the baseline is trained, which the runs share.
     """
     fields = {**common, **job.fields, "output_dir": str(folder)}
     asked = fields.get("prune_sparsity") is not None or fields.get("prune_speedup")
@@ -308,11 +306,6 @@ def run_fields(common: Mapping[str, Any], job: Job, folder: Path, teacher_cache:
     teaches = fields.get("distill_teacher") or fields.get("distill_teachers")
     if not (prunes or drops or teaches):
         fields["control"] = True
-    if fields.get("vocab_when") == BEFORE:
-        raise InputError(
-            "vocab_when=before: the runs of a sweep share a baseline with all tokens; leave it out, or make a smaller model "
-            "with `trainer-ext trim` and give that as model_name_or_path."
-        )
     hidden = fields.get("distill_hidden") or fields.get("distill_relations")  # needed at every step, so never cached
     if teaches and not hidden and not fields.get("distill_cache_dir"):
         fields["distill_cache_dir"] = str(teacher_cache)
@@ -320,13 +313,20 @@ def run_fields(common: Mapping[str, Any], job: Job, folder: Path, teacher_cache:
 
 
 def baseline_fields(common: Mapping[str, Any], job: Job) -> Fields:
-    """Return the fields that the baseline of a run is trained with, without those about the compression."""
+    """Return the fields that the baseline of a run is trained with, without those about the compression.
+
+    With vocab_when=before they say which tokens are kept: runs that keep the same ones share a baseline.
+    """
+    given = {**common, **job.fields}
+    cuts = given.get("vocab_when") == BEFORE
     own = {name: value for name, value in job.fields.items() if name in _BASELINE_FIELDS}
     fields = {
         name: value
         for name, value in {**common, **own}.items()
         if name not in _NO_EFFECT and not name.startswith(_COMPRESSION_PREFIXES)
     }
+    if cuts:
+        fields |= {name: value for name, value in given.items() if name.startswith("vocab_")}
     if common.get("measure_energy") and "energy_country" in common:
         fields["energy_country"] = common["energy_country"]
     if fields.get("texts") is not None or fields.get("num_train_epochs") in (0, "0"):

@@ -75,6 +75,8 @@ def run_job(job: ChildJob) -> None:
         baseline = _train_baseline(directory, job, console)
         start_run(run, recipe.resolved)
         link_tree(baseline.baseline, run.baseline)
+        if baseline.vocabulary.is_dir():  # cut before the training of the baseline
+            link_tree(baseline.vocabulary, run.vocabulary)
         write_bytes(run.log("baseline"), baseline.log("baseline").read_bytes())
         answers: Answers = {}
         options: dict[str, Any] = {"force": True, "console": console, "answers": answers}

@@ -17,6 +17,7 @@ from ...pipeline.recipe import recipe_fields
 from ...pipeline.recipe_file import read_values, read_words
 from ...report.schema import EXPORT_RUNTIMES
 from ...utils.imports import require
+from ...vocabulary.trim import BEFORE
 from ..collect import baseline_rows, required, rows_of
 from ..config import Job, SweepFile
 from ..group import Group
@@ -80,6 +81,11 @@ def search(
         raise InputError(
             f"{OPTIONS[kind]} with texts judges by the answers to texts that are held out, never by a test set: leave data_dir and "
             "test_file out; or leave texts out, and give a data_dir with labelled train files."
+        )
+    if group.common.get("vocab_when") == BEFORE:
+        raise InputError(
+            f"vocab_when=before: {OPTIONS[kind]} tries sizes of the vocabulary against one baseline with all tokens; leave it out, or "
+            "make a smaller model with `trainer-ext trim` and give that as model_name_or_path."
         )
     if rivals:
         check_rivals(group.recipe)
