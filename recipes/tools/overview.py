@@ -33,7 +33,11 @@ TEXTS, TOKENS = (1, 32), 32  # texts at once, and the length of each, of the col
 RESULTS = RECIPES / "results"
 ONCE = {
     "MahaNews headlines, all in one command; multilingual-e5-small": "mahanews_e5",
+    "MahaNews paragraphs, 12 topics; multilingual-e5-small": "mahanews_lpc",
+    "MahaSent film reviews, 3 classes; multilingual-e5-small": "mahasent",
+    "MahaNER entities, F1; multilingual-e5-small": "mahaner",
     "Hausa headlines, 5 topics; multilingual-e5-small": "hausa_topics",
+    "MasakhaNEWS articles in Yorùbá, 5 topics; multilingual-e5-small": "yoruba_topics",
 }
 DENSE, EXPORT = "torch fp32", "openvino-int8"
 RUNTIMES = {"torch": DENSE, "openvino": EXPORT}
