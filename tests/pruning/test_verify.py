@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from tests.helpers.commands import run_command
@@ -20,8 +21,6 @@ from trainer_ext.report.run_directory import RunDirectory
 @pytest.fixture
 def run(tmp_path, tiny_model, make_spec):
     """A finished run: the masked checkpoint and the shrunk model."""
-    import torch
-
     model = masks.attach(tiny_model("bert"), make_spec())
     with torch.no_grad():
         for group in model.pruning.groups.values():
@@ -32,10 +31,10 @@ def run(tmp_path, tiny_model, make_spec):
     return tmp_path
 
 
-def _change(file, key_end):
+def _change(file, key_end, by=0.01):
     state = load_file(file)
     key = next(key for key in state if key.endswith(key_end))
-    state[key] = state[key] + 0.01
+    state[key] = state[key] + by
     save_file(state, file, metadata={"format": "pt"})
 
 
@@ -79,6 +78,71 @@ def test_a_process_with_rounded_products_finds_the_same_links(run):
     with bf16_products():
         assert check(run) == expected
         assert not all(link.holds for link in check.__wrapped__(run))  # the control
+
+
+def rounding(masked, offset):
+    """A model with masks whose feed-forward layers add the same to all numbers, which the norms behind them take off again.
+
+    That changes nothing, but in fp32 the sums lose digits, others with other neurons.
+    """
+    model = masked(config={"intermediate_size": 3000})
+    for path, linear in model.named_modules():
+        if path.endswith("output.dense") and "attention" not in path:
+            linear.parametrizations.weight.original.data += offset
+    return model
+
+
+def refused(model):
+    try:
+        shrink_and_verify(model)
+    except RuntimeError:
+        return True
+    return False
+
+
+@pytest.fixture
+def offset(masked, monkeypatch):
+    """An offset with which fp32 alone would refuse the shrunk model, by a little."""
+    with monkeypatch.context() as fp32_alone:
+        fp32_alone.setattr(verify, "ROUNDED", 0)
+        return next(one for one in (0.25, 0.5, 1.0, 2.0, 4.0) if refused(rounding(masked, one)))
+
+
+def test_where_fp32_rounds_too_much_fp64_decides(masked, offset, monkeypatch):
+    assert not refused(rounding(masked, offset))
+
+    def wrong(model):
+        smaller, *rest = right(model)
+        with torch.no_grad():
+            smaller.classifier.bias += 1e-4
+        return smaller, *rest
+
+    right = verify.SHRINK["compact"]
+    monkeypatch.setitem(verify.SHRINK, "compact", wrong)
+    with pytest.raises(RuntimeError, match="differs from the masked one by 1.0e-04"):
+        shrink_and_verify(rounding(masked, offset))
+
+
+def test_where_fp32_rounds_too_much_the_files_are_compared_in_fp64(masked, offset, tmp_path, monkeypatch):
+    model = rounding(masked, offset)
+    masks.freeze_structure(model)
+    model.save_pretrained(tmp_path / "masked")
+    shrink(masks.merge(model))[0].save_pretrained(tmp_path / "compressed")
+    assert all(link.holds for link in check(tmp_path))
+    monkeypatch.setattr(verify, "ROUNDED", 0)
+    assert [link.holds for link in check(tmp_path)] == [False, True, True], "in fp32 alone"
+
+
+def test_what_cannot_compute_in_fp64_is_judged_in_fp32():
+    class Narrow(torch.nn.Linear):
+        def forward(self, x):
+            return {"logits": super().forward(x) @ torch.eye(3)}
+
+    model, batch = Narrow(2, 3), {"x": torch.ones(4, 2)}
+    assert verify._difference_in_fp64(model, model, batch) == float("inf")
+    assert model.weight.dtype == torch.float32
+    plain = torch.nn.Linear(2, 3)
+    assert verify._difference_in_fp64(plain, plain, {"input": batch["x"]}) == 0.0
 
 
 @pytest.mark.parametrize("part", ["compressed", "masked"])

@@ -86,7 +86,7 @@ def check_exact(source: ExportSource, runtime: Runtime, *, on_rows: Callable[[in
         difference, allowed = max(difference, worst), max(allowed, outputs.allowed_difference(expected))
         rows += len(expected)
         on_rows(len(expected))
-    reason = f"its logits differ by {difference:.1e} from those of the model, above {allowed:.0e}"
+    reason = f"its logits differ by {difference:.1e} from those of the model, above {allowed:.1e}"
     return Findings(difference <= allowed, reason, rows, split, max_abs_difference=difference)
 
 

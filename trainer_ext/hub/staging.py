@@ -313,5 +313,5 @@ def _require_equality(links: list[Link]) -> None:
         if not link.holds:
             raise CheckFailed(
                 f"Nothing was published: {link.name} does not hold, logits differ by {link.difference:.1e}, "
-                f"above {link.allowed:.0e}."
+                f"above {link.allowed:.1e}."
             )

@@ -63,10 +63,10 @@ def run_report(
         CheckFailed: Masked, shrunk and reloaded model do not compute the same.
     """
     links = check(run.root)
-    if not all(link.holds for link in links):
-        worst = max(links, key=lambda link: link.difference)
+    if broken := [link for link in links if not link.holds]:
+        worst = max(broken, key=lambda link: link.difference)
         raise CheckFailed(
-            f"{worst.name} does not hold: logits differ by {worst.difference:.1e}, above {worst.allowed:.0e}."
+            f"{worst.name} does not hold: logits differ by {worst.difference:.1e}, above {worst.allowed:.1e}."
         )
     task = task_of(recipe.data)
     models = {
