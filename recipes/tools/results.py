@@ -33,8 +33,6 @@ IN_SHORT, IN_FULL = (
     ("results", "sweeps"),
 )  # parts of README.md, of results/README.md
 SWEEPS = "sweeps"  # folder in FILES
-# Results that are kept under another name than that of the recipe.
-KEPT_AS = {"yoruba_topics": "masakhanews_yor"}
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 
 
@@ -96,8 +94,7 @@ def scales(
 
 
 def _runs(stem: str, reports: Mapping[str, CompressionReport]) -> str | None:
-    name = KEPT_AS.get(stem, stem)
-    found = [report for kept, report in sorted(reports.items()) if kept.partition("@")[0] == name]
+    found = [report for kept, report in sorted(reports.items()) if kept.partition("@")[0] == stem]
     if not found:
         return None
     first = found[0]

@@ -16,7 +16,7 @@ COUNTS = {
     "trec6": ("trec6", 5380, {"clean": 489, "official": 500}, 6),
     "sst2": ("sst2_sentences", 6911, {"clean": 1819, "official": 1821}, 2),
     "mahaner": ("mahaner_iob", 1500, {"clean": 1998, "official": 1999}, 15),
-    "xquad": ("xquad", 896, {"clean": 289, "official": 291}, 0),
+    "xquad": ("xquad", 894, {"clean": 289, "official": 291}, 0),
     "mahasent": ("mahasent_mr", 12000, {"test": 1500}, 3),
     "masakhanews_yor": ("masakhanews_yor", 1433, {"test": 411}, 5),
     "mahanews": (".", 4834, {"clean": 2332, "official": 2761, "lpc_test": 2302}, 12),
