@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import threading
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -288,8 +289,8 @@ def outcome(batch: Batch, row: int) -> str:
 
 def neutral(cell: str) -> str:
     """Return a cell of a CSV file, with an apostrophe in front if a spreadsheet would take it for a formula."""
-    text = cell.lstrip("\ufeff\u200b\u200c\u200d \t\r\n")
-    return f"'{cell}" if cell.startswith(("\t", "\r", "\n")) or text.startswith(_FORMULA) else cell
+    first = next((one for one in cell if unicodedata.category(one)[0] not in "CZ"), "")  # neither control nor space
+    return f"'{cell}" if cell.startswith(("\t", "\r", "\n")) or first in _FORMULA else cell
 
 
 def as_csv(batch: Batch) -> bytes:

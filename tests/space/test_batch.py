@@ -206,11 +206,16 @@ def test_the_largest_change_comes_first(batch):
     assert all(len(flips.rows_of_cell(batch, *cell)) == count for cell, count in cells.items())
 
 
-@given(st.text() | st.builds("{}{}{}".format, st.sampled_from(" \t\n\u200d"), st.sampled_from("=+-@＝－"), st.text()))
+@given(
+    st.text()
+    | st.builds(
+        "{}{}{}".format, st.sampled_from(" \t\n\f\x1f\x85\xa0\u200d\u2060"), st.sampled_from("=+-@＝－"), st.text()
+    )
+)
 def test_no_cell_is_a_formula(text):
     cell = neutral(text)
     assert cell in (text, f"'{text}")
-    assert not re.match(r"[\s\u200b-\u200d\ufeff]*[=+\-@＝＋－＠]", cell)
+    assert not re.match(r"[\s\u200b-\u200d\u2060\ufeff]*[=+\-@＝＋－＠]", cell)
     assert not cell.startswith(("\t", "\r", "\n"))
 
 
