@@ -21,7 +21,7 @@ from tests.helpers.metering import fake_codecarbon
 from tests.helpers.tiny_models import SPEC, build
 from tests.hub.loopback import LoopbackHub
 from trainer_ext.models import outputs
-from trainer_ext.pruning import masks
+from trainer_ext.pruning import masks, verify
 from trainer_ext.pruning.selection import Structure
 from trainer_ext.pruning.shrinking import shrink
 
@@ -71,6 +71,18 @@ def masked(tiny_model, make_spec):
         return model
 
     return make
+
+
+@pytest.fixture
+def shrink_wrongly(monkeypatch):
+    """`shrink_wrongly()`: from now on each shrunk model has logits that are wrong by 1e-4."""
+
+    def wrong(model, right=verify.SHRINK["compact"]):
+        smaller, *rest = right(model)
+        smaller.classifier.bias.data += 1e-4
+        return smaller, *rest
+
+    return lambda: monkeypatch.setitem(verify.SHRINK, "compact", wrong)
 
 
 @pytest.fixture

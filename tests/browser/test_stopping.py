@@ -20,11 +20,11 @@ pytestmark = pytest.mark.slow
 WATCHED_S = 2.0
 # Press Stop as soon as this share of the readings is shown, and before that the button that starts, if there are more
 # clicks; in the page itself: a test that asks from outside is too slow.
-_STOP_LATE = """([share, clicks]) => new Promise((done) => {
+_STOP_LATE = """([share, clicks, cells]) => new Promise((done) => {
     const button = (words) => [...document.querySelectorAll("button")].find((one) => one.innerText.trim() === words);
     const look = () => {
         const bar = document.querySelector("#batch-status progress");
-        const ended = document.querySelector("#batch-matrix button[data-before]") !== null;
+        const ended = document.querySelector(cells) !== null;
         for (; bar && !ended && clicks > 1; clicks -= 1) button("Compare all").click();
         if (!ended && !(bar && bar.value / bar.max >= share)) return;
         clearInterval(timer);
@@ -94,7 +94,7 @@ def test_a_stop_near_the_end_leaves_the_result_or_no_result(chromium, tiny_model
             page.locator("[role=tabpanel]:visible input[type=file]").set_input_files(file)
             settle(page)
             page.locator("button.primary:visible").click()
-            pressed += page.evaluate(_STOP_LATE, [share, clicks])
+            pressed += page.evaluate(_STOP_LATE, [share, clicks, CELLS])
             page.wait_for_function(
                 f"document.querySelector('{CELLS}') !== null"
                 " || document.querySelector('#batch-status').innerText.includes('Stopped')"

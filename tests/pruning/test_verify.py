@@ -31,10 +31,10 @@ def run(tmp_path, tiny_model, make_spec):
     return tmp_path
 
 
-def _change(file, key_end, by=0.01):
+def _change(file, key_end):
     state = load_file(file)
     key = next(key for key in state if key.endswith(key_end))
-    state[key] = state[key] + by
+    state[key] = state[key] + 0.01
     save_file(state, file, metadata={"format": "pt"})
 
 
@@ -108,17 +108,9 @@ def offset(masked, monkeypatch):
         return next(one for one in (0.25, 0.5, 1.0, 2.0, 4.0) if refused(rounding(masked, one)))
 
 
-def test_where_fp32_rounds_too_much_fp64_decides(masked, offset, monkeypatch):
+def test_where_fp32_rounds_too_much_fp64_decides(masked, offset, shrink_wrongly):
     assert not refused(rounding(masked, offset))
-
-    def wrong(model):
-        smaller, *rest = right(model)
-        with torch.no_grad():
-            smaller.classifier.bias += 1e-4
-        return smaller, *rest
-
-    right = verify.SHRINK["compact"]
-    monkeypatch.setitem(verify.SHRINK, "compact", wrong)
+    shrink_wrongly()
     with pytest.raises(RuntimeError, match="differs from the masked one by 1.0e-04"):
         shrink_and_verify(rounding(masked, offset))
 

@@ -145,17 +145,8 @@ def test_shrinking_can_be_asked_for_without_training(tmp_path):
     assert trainer.evaluate()["eval_loss"] > 0
 
 
-def test_a_shrunk_model_that_differs_is_refused(tmp_path, monkeypatch):
-    from trainer_ext.pruning import verify
-
-    def wrong(model):
-        smaller, *rest = right(model)
-        with torch.no_grad():
-            smaller.classifier.bias += 1e-4
-        return smaller, *rest
-
-    right = verify.SHRINK["compact"]
-    monkeypatch.setitem(verify.SHRINK, "compact", wrong)
+def test_a_shrunk_model_that_differs_is_refused(tmp_path, shrink_wrongly):
+    shrink_wrongly()
     trainer = make_trainer(tmp_path, **PRUNE, max_steps=2)
     with pytest.raises(RuntimeError, match="differs from the masked one by 1.0e-04"):
         trainer.train()

@@ -86,17 +86,17 @@ def _longer(report: CompressionReport) -> str:
     """Return a warning if the compressed model is better than a baseline that had fewer epochs; else nothing."""
     before, after = (float(report.recipe.get(name) or 0) for name in ("baseline_epochs", "num_train_epochs"))
     tuned = report.training is not None and report.training.baseline is not None
-    if not (tuned and before and after and _gained(report.quality)):
+    if not (tuned and before and after and _gain(report.quality) > 0):
         return ""
     return f" Part of that may be longer training: --baseline_epochs {before + after:g} gives a baseline with as many epochs."
 
 
-def _gained(quality: Quality | None) -> bool:
-    """Whether the compressed model is better by more than noise."""
+def _gain(quality: Quality | None) -> float:
+    """Return by how much the compressed model is better, negative if it is worse; 0 within noise, or if nobody knows."""
     found = quality.difference if quality else None
     if quality is None or found is None or found.main is None or within_noise(found):
-        return False
-    return (-found.main if quality.metric in ERRORS else found.main) > 0
+        return 0.0
+    return -found.main if quality.metric in ERRORS else found.main
 
 
 def _change(name: str, change: float) -> str:
@@ -111,11 +111,8 @@ def _change(name: str, change: float) -> str:
 
 
 def _next(report: CompressionReport, folder: str) -> str:
-    quality, lost = report.quality, False
-    if quality and quality.difference and quality.difference.main is not None:
-        better = -1 if quality.metric in ERRORS else 1
-        lost = better * quality.difference.main < 0 and not within_noise(quality.difference)
-    if lost or (quality and quality.metric == "agreement" and (quality.agreement or 1.0) < 0.9):
+    quality = report.quality
+    if _gain(quality) < 0 or (quality and quality.metric == "agreement" and (quality.agreement or 1.0) < 0.9):
         trained = (report.training or Pair()).compressed
         more = "--prune_sparsity 0.25 removes less"
         if trained is None or "num_train_epochs" in report.recipe and not float(report.recipe["num_train_epochs"]):

@@ -295,7 +295,6 @@ def run_fields(common: Mapping[str, Any], job: Job, folder: Path, teacher_cache:
         job: the run.
         folder: of the run.
         teacher_cache: the folder of the cached logits.
-
     """
     fields = {**common, **job.fields, "output_dir": str(folder)}
     asked = fields.get("prune_sparsity") is not None or fields.get("prune_speedup")
@@ -318,14 +317,13 @@ def baseline_fields(common: Mapping[str, Any], job: Job) -> Fields:
     With vocab_when=before they say which tokens are kept: runs that keep the same ones share a baseline.
     """
     given = {**common, **job.fields}
-    cuts = given.get("vocab_when") == BEFORE
     own = {name: value for name, value in job.fields.items() if name in _BASELINE_FIELDS}
     fields = {
         name: value
         for name, value in {**common, **own}.items()
         if name not in _NO_EFFECT and not name.startswith(_COMPRESSION_PREFIXES)
     }
-    if cuts:
+    if given.get("vocab_when") == BEFORE:
         fields |= {name: value for name, value in given.items() if name.startswith("vocab_")}
     if common.get("measure_energy") and "energy_country" in common:
         fields["energy_country"] = common["energy_country"]
