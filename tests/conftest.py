@@ -16,6 +16,7 @@ import pytest
 import torch
 from guarding import no_network  # noqa: F401  a fixture of every test
 
+from tests.helpers.isolation import leaves_no_trace  # noqa: F401  a fixture of every test
 from tests.helpers.masking import choose, scramble
 from tests.helpers.metering import fake_codecarbon
 from tests.helpers.tiny_models import SPEC, build
