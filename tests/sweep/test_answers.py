@@ -53,7 +53,9 @@ def read():
     handle = torch.nn.modules.module.register_module_forward_hook(count, with_kwargs=True)
     yield counts
     handle.remove()
-    torch.nn.modules.module._global_forward_hooks_with_kwargs.pop(handle.id, None)  # remove() of PyTorch 2.13 leaves it
+    torch.nn.modules.module._global_forward_hooks_with_kwargs.pop(
+        handle.id, None
+    )  # remove() of PyTorch 2.13 leaves it
 
 
 def readings(read, folder) -> dict[str, set[int]]:
