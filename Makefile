@@ -22,7 +22,7 @@ of_pair = $(or $(ENVIRONMENT_$1),$(error PAIRS knows low, mid and new, not $1))
 OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
 .DEFAULT_GOAL := help
-.PHONY: audit browser check clean consumers coverage distributed docs docs-serve endurance faults format fresh fuzz help licences lowest neighbours newest notebooks offline quickstart release-check results screenshots test test-all versions wheel
+.PHONY: audit browser check clean consumers coverage distributed docs docs-serve endurance faults format fresh fuzz help licences lowest neighbours newest notebooks offline quickstart release-check results screenshots test test-all test-slow versions wheel
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -34,7 +34,10 @@ quickstart: $(INSTALLED)  ## Train, compress, check and measure a small Marathi 
 test: $(INSTALLED)  ## Run the tests but the slow ones (about 9 minutes on two cores)
 	$(BIN)/$(PYTEST) -m "not slow" $(TESTS)
 
-test-all: $(INSTALLED) browser  ## Run all tests, the slow ones too (about half an hour)
+test-slow: $(INSTALLED) browser  ## Run the slow tests alone (about half an hour)
+	$(BIN)/$(PYTEST) -m slow $(TESTS)
+
+test-all: $(INSTALLED) browser  ## Run all tests, the slow ones too (about 40 minutes)
 	$(BIN)/$(PYTEST) $(TESTS)
 
 coverage: $(INSTALLED) browser  ## Run all tests and show which lines of the package they reach: make coverage TESTS="-m 'not slow'"
