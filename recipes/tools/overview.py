@@ -34,6 +34,7 @@ RESULTS = RECIPES / "results"
 ONCE = {
     "MahaNews headlines, all in one command; multilingual-e5-small": "mahanews_e5",
     "MahaNews paragraphs, 12 topics; multilingual-e5-small": "mahanews_lpc",
+    "MahaNews paragraphs, trained with the headlines; multilingual-e5-small": "mahanews_both",
     "MahaSent film reviews, 3 classes; multilingual-e5-small": "mahasent",
     "MahaNER entities, F1; multilingual-e5-small": "mahaner",
     "Hausa headlines, 5 topics; multilingual-e5-small": "hausa_topics",
