@@ -5,14 +5,13 @@ import pkgutil
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import network_guard
 import pytest
 
 import trainer_ext
+from tests.helpers.own_pytest import own_pytest
 
-ROOT = Path(__file__).parents[2]
 OUTSIDE = "192.0.2.1"  # reserved for documentation: no machine has it
 ASK = f"import socket; socket.create_connection(('{OUTSIDE}', 80), timeout=1)"
 
@@ -63,25 +62,12 @@ def test_a_process_that_a_test_starts_is_guarded(log):
     assert log.read_text() == f"socket.getaddrinfo {OUTSIDE}\n"
 
 
-def test_a_refusal_that_is_passed_over_fails_the_test(pytester_run):
-    told, untold = pytester_run(f"try:\n        {ASK}\n    except OSError: pass"), pytester_run("pass")
+def test_a_refusal_that_is_passed_over_fails_the_test(tmp_path):
+    told = own_pytest(tmp_path, "guarding", [f"try:\n        {ASK}\n    except OSError: pass"])
+    untold = own_pytest(tmp_path, "guarding", ["pass"])
     assert told.returncode == 1
     assert f"asked the network: socket.getaddrinfo {OUTSIDE}" in told.stdout
     assert untold.returncode == 0
-
-
-@pytest.fixture
-def pytester_run(tmp_path):
-    """Run one test of these lines in a pytest of its own, with the guard that this suite has."""
-
-    def run(lines):
-        (tmp_path / "conftest.py").write_text("from guarding import *\n")
-        (tmp_path / "test_it.py").write_text(f"def test_it():\n    {lines}\n")
-        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path]
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests/offline'}{os.pathsep}{ROOT / 'tests'}"}
-        return subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True, cwd=tmp_path)
-
-    return run
 
 
 @pytest.mark.slow

@@ -53,9 +53,8 @@ def read():
     handle = torch.nn.modules.module.register_module_forward_hook(count, with_kwargs=True)
     yield counts
     handle.remove()
-    torch.nn.modules.module._global_forward_hooks_with_kwargs.pop(
-        handle.id, None
-    )  # remove() of PyTorch 2.13 leaves it
+    # PyTorch 2.13 does not remove that it was a hook with keywords.
+    torch.nn.modules.module._global_forward_hooks_with_kwargs.pop(handle.id, None)
 
 
 def readings(read, folder) -> dict[str, set[int]]:
