@@ -17,7 +17,10 @@ PAIRS ?= low mid new
 ENVIRONMENT_low := .venv-lowest
 ENVIRONMENT_mid := .venv-middle
 ENVIRONMENT_new := .venv-newest
-of_pair = $(or $(ENVIRONMENT_$1),$(error PAIRS knows low, mid and new, not $1))
+ENVIRONMENT_3.12 := .venv-python3.12
+ENVIRONMENT_3.13 := .venv-python3.13
+ENVIRONMENT_3.14 := .venv-python3.14
+of_pair = $(or $(ENVIRONMENT_$1),$(error PAIRS knows low, mid, new, 3.12, 3.13 and 3.14, not $1))
 # Old releases meet the newest of what they need, which calls them out of date.
 OLD_WARNINGS := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
@@ -52,7 +55,7 @@ lowest: .venv-lowest/.installed browser  ## Run the tests with the lowest versio
 newest: .venv-newest/.installed browser  ## Run the tests with the newest versions that pyproject.toml allows
 	.venv-newest/bin/$(PYTEST) $(TESTS)
 
-versions: $(foreach pair,$(PAIRS),$(call of_pair,$(pair))/.installed)  ## Run the core tests with the lowest, middle and newest versions: make versions PAIRS=low
+versions: $(foreach pair,$(PAIRS),$(call of_pair,$(pair))/.installed)  ## Run the core tests with the lowest, middle and newest versions, or another Python: make versions PAIRS="low 3.13"
 	$(PYTHON) tests/by_hand/versions.py $(foreach pair,$(PAIRS),$(call of_pair,$(pair)))
 
 neighbours: .venv-neighbours/bin/uv  ## Ask which releases of optimum, model2vec and others a resolver takes beside this package
@@ -119,7 +122,7 @@ consumers: $(INSTALLED) .venv-consumers/.installed  ## Open the ONNX exports of 
 	$(BIN)/python tests/by_hand/consumers.py $(RUN) --node .venv-consumers --optimum .venv-consumers/bin/python $(if $(TEXTS),--texts $(TEXTS))
 
 clean:  ## Remove the environments; runs stay
-	rm -rf $(VENV) .venv-lowest .venv-middle .venv-newest .venv-consumers .venv-neighbours
+	rm -rf $(VENV) .venv-lowest .venv-middle .venv-newest .venv-python3.* .venv-consumers .venv-neighbours
 
 # torch first and on its own: asked for by another package, pip may choose a newer build with gigabytes of CUDA.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -145,6 +148,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x .venv-middle/bin/python || $(PYTHON) -m venv .venv-middle
 	.venv-middle/bin/$(PIP) torch==2.11.0
 	.venv-middle/bin/$(PIP) --editable '.[dev]' torch==2.11.0 transformers==5.20.0
+	@touch $@
+
+# The pinned versions with another Python, whose name says which: python3.13.
+.venv-python3.%/.installed: pyproject.toml constraints.txt
+	test -x .venv-python3.$*/bin/python || python3.$* -m venv .venv-python3.$*
+	.venv-python3.$*/bin/$(PIP) --constraint constraints.txt torch
+	.venv-python3.$*/bin/$(PIP) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 # Tools that do not know transformers 5, and npm's Transformers.js.

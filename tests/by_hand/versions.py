@@ -1,4 +1,4 @@
-"""Run the core tests in several environments, one after the other: `make versions`, or for one pair `make versions PAIRS=low`.
+"""Run the core tests in several environments, one after the other: `make versions`, or for some `make versions PAIRS="low 3.13"`.
 
 Core is what depends on the versions of torch, transformers and the Hub's client; the page, the exports and the recipes are
 tested by `make lowest` and `make newest`. Exit status 1 if a test fails in one of them. It needs only the standard library.
@@ -18,7 +18,8 @@ ROOMS = [f"tests/{room}" for room in ("models pruning distillation trainer hub v
 # Old releases meet the newest of what they need, which calls them out of date.
 OLD = [f"-Wignore::{name}" for name in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")]
 TELL = (
-    "from importlib.metadata import version as v; print(*(v(n) for n in ('torch', 'transformers', 'huggingface_hub')))"
+    "import platform; from importlib.metadata import version as v; "
+    "print(platform.python_version(), *(v(n) for n in ('torch', 'transformers', 'huggingface_hub')))"
 )
 
 
@@ -50,9 +51,9 @@ def main(words: list[str]) -> int:
         python = environment / "bin/python"
         told = subprocess.run([python, "-c", TELL], capture_output=True, text=True, check=True).stdout.split()
         rows.append((told, tested(python, asked.tests, *asked.options.split())))
-    print(f"\n{'torch':14}{'transformers':14}{'hub':10}{'passed':>8}{'failed':>8}{'skipped':>9}")
-    for (torch, transformers, hub), counts in rows:
-        print(f"{torch:14}{transformers:14}{hub:10}{counts['passed']:8}{counts['failed']:8}{counts['skipped']:9}")
+    print(f"\n{'Python':9}{'torch':14}{'transformers':14}{'hub':10}{'passed':>8}{'failed':>8}{'skipped':>9}")
+    for (version, torch, transformers, hub), counts in rows:
+        print(f"{version:9}{torch:14}{transformers:14}{hub:10}{counts['passed']:8}{counts['failed']:8}{counts['skipped']:9}")
     return int(any(counts["failed"] for _, counts in rows))
 
 

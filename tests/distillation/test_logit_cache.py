@@ -83,6 +83,23 @@ def test_what_is_no_store_is_refused_in_one_line(tmp_path, content):
         LogitCache(path)
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the open files of a process are read from /proc")
+def test_a_file_that_is_refused_is_closed(tmp_path):
+    def is_open(path):
+        return str(path) in [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+
+    sound, damaged = tmp_path / "sound.sqlite", tmp_path / "damaged.sqlite"
+    damaged.write_text("no database at all" * 40)
+    store = LogitCache(sound)
+    with pytest.raises(InputError) as caught:  # which keeps what it was raised in
+        LogitCache(damaged)
+    assert caught.value.__cause__ is not None
+    assert is_open(sound)
+    assert not is_open(damaged)
+    store.close()
+    assert not is_open(sound)
+
+
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be kept in"):

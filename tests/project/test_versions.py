@@ -26,4 +26,4 @@ def test_a_row_for_each_environment(what, status, counts, tmp_path):
     done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True)
     rows = [line.split() for line in done.stdout.splitlines()[-2:]]
     assert done.returncode == status, done.stdout + done.stderr
-    assert [row[3:] for row in rows] == [counts, counts], done.stdout
+    assert [row[4:] for row in rows] == [counts, counts], done.stdout

@@ -182,10 +182,12 @@ class LogitCache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._rows = sqlite3.connect(path, timeout=_TIMEOUT, isolation_level=None)
-            _set_up(self._rows)
             self.close = weakref.finalize(self, self._rows.close)
             self.close.atexit = False  # a fork of this process must leave the file alone when it exits
+            _set_up(self._rows)
         except (OSError, sqlite3.Error) as error:
+            if hasattr(self, "close"):
+                self.close()
             raise _cannot_keep(path, error) from error
 
     def get(self, keys: Sequence[bytes]) -> list[dict[str, torch.Tensor]] | None:
