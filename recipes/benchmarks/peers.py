@@ -50,6 +50,7 @@ def main(
     ] = [17],  # noqa: B006
     recipe: Annotated[Path, typer.Option(help="Fields that all arms share.")] = HERE.parent / "trec6_minilm.yaml",
     scale: Annotated[str, typer.Option(help="A scale of that recipe, if it has one of that name.")] = "small",
+    epochs: Annotated[float | None, typer.Option(help="Epochs of all arms; default: the recipe's.")] = None,
     training: Annotated[bool, typer.Option(help="Train missing arms; else leave them out.")] = True,
     timing: Annotated[bool, typer.Option(help="Time all models at the end and compare.")] = True,
     batch: Annotated[list[str], typer.Option(help="Texts x tokens; may be repeated.")] = ["1x32", "32x32"],  # noqa: B006
@@ -64,6 +65,7 @@ def main(
     scaled = scale if scale in recipe_scales(recipe) else None
     for number in seed:
         fields = {"data_dir": data, "model_name_or_path": model, "output_dir": output / "trainer", "seed": number}
+        fields |= {} if epochs is None else {"num_train_epochs": epochs}
         asked = read_recipe(
             recipe, [word for name, value in fields.items() for word in (f"--{name}", str(value))], scaled
         )
@@ -76,6 +78,7 @@ def main(
         finished = [folder for folder in folders if (folder / "result.json").exists()]
         if BASELINE not in {folder.name for folder in finished}:
             raise InputError(f"There is no finished baseline in {output}; run without --no-training.")
+        record["epochs"] = asked.training.num_train_epochs
         record |= measure(finished, shapes, repeats=repeats, threads=threads, console=console)
         setting = open_setting(asked, output / BASELINE)
         record["rivals"] = make_rivals(setting, output)

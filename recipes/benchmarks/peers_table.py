@@ -174,9 +174,10 @@ def verdicts(compared: dict[View, dict[str, list[Comparison]]]) -> str:
 
 
 def about(record: dict[str, Any]) -> str:
-    """Return the number of rows and the machine."""
-    result = record["results"][0]
-    return f"n = {result['rows']:,} ({result['split']}), {result['train_rows']:,} train texts; {record['machine']}"
+    """Return the number of rows and of epochs, and the machine."""
+    result, epochs = record["results"][0], f"{record['epochs']:g} epochs; " if "epochs" in record else ""
+    rows = f"n = {result['rows']:,} ({result['split']}), {result['train_rows']:,} train texts"
+    return f"{rows}; {epochs}{record['machine']}"
 
 
 def page(text: str, record: dict[str, Any]) -> str:

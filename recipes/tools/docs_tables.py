@@ -12,7 +12,7 @@ import typer
 
 from trainer_ext.cli import main as _commands  # noqa: F401  (registers the commands)
 from trainer_ext.cli.app import app
-from trainer_ext.pipeline.recipe import ModelArguments, PublishArguments, recipe_fields
+from trainer_ext.pipeline.recipe import ModelArguments, PublishArguments, meaning_of, recipe_fields
 from trainer_ext.pipeline.scratch import ScratchArguments
 from trainer_ext.report import schema
 from trainer_ext.tasks.dataset import DataArguments
@@ -59,7 +59,7 @@ def recipe() -> str:
         "",
     ]
     for heading, names in _parts(fields).items():
-        rows = [(f"`{name}`", _of_field(fields[name]), _default_of(fields[name])) for name in names]
+        rows = [(f"`{name}`", meaning_of(fields[name]), _default_of(fields[name])) for name in names]
         lines += [f"## {heading}", "", *_table(("field", "meaning", "default"), rows)]
     return "\n".join(lines)
 
@@ -138,11 +138,6 @@ def _parts(fields: dict[str, dataclasses.Field]) -> dict[str, list[str]]:
     parts[COMPRESSION] = [name for name in others if name.startswith(PREFIXES)]
     parts[TRAINING] = [name for name in others if not name.startswith(PREFIXES)]
     return parts
-
-
-def _of_field(field: dataclasses.Field) -> str:
-    text = str(field.metadata.get("help", "See `transformers.TrainingArguments`."))
-    return " ".join(text.split())
 
 
 def _default_of(field: dataclasses.Field) -> str:

@@ -76,7 +76,7 @@ def test_an_arm_is_trained_once_and_everything_is_compared(task):
     assert run(*words, "--no-timing").exit_code == 0
     assert not (out / "peers.json").exists()
     made = (out / f"{arm}@17/result.json").read_bytes()
-    done = run(*words, "--batch", "1x8", "--repeats", 3)
+    done = run(*words, "--epochs", 3, "--batch", "1x8", "--repeats", 3)
     assert (out / f"{arm}@17/result.json").read_bytes() == made  # not trained again
     record = json.loads((out / "peers.json").read_text(encoding="utf-8"))
     assert [result["arm"] for result in record["results"]] == ["baseline", arm]
@@ -87,7 +87,7 @@ def test_an_arm_is_trained_once_and_everything_is_compared(task):
         assert min(result["seconds"], result["processor_seconds"]) > 0
         assert {len(line) for line in result["correct"].values()} == {result["rows"]}
         assert min(result["bytes"].values()) > 0
-    for text in (arm, "int8 alone", "ours minus the peer", "linear", "static"):
+    for text in (arm, "3 epochs", "int8 alone", "ours minus the peer", "linear", "static"):
         assert text in done.output
     assert [rival["name"] for rival in record["rivals"]] == ["linear", "static"]
     linear, static = (rival["correct"] for rival in record["rivals"])

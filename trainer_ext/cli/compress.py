@@ -145,7 +145,7 @@ def _from_names(names: list[str], words: list[str]) -> tuple[str | None, list[st
 
 
 def _print_fields() -> None:
-    from ..pipeline.recipe import recipe_fields
+    from ..pipeline.recipe import meaning_of, recipe_fields
 
     table = Table(title=Text("Fields of a recipe"), title_justify="left")
     for heading in ("field", "default", "meaning"):
@@ -154,8 +154,7 @@ def _print_fields() -> None:
         default = field.default if field.default is not dataclasses.MISSING else None
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
-        help_text = " ".join(str(field.metadata.get("help", "see transformers.TrainingArguments")).split())
-        table.add_row(Text(name), Text(str(default)), Text(help_text))
+        table.add_row(Text(name), Text(str(default)), Text(meaning_of(field)))
     out.print(table)
 
 

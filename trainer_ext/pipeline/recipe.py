@@ -164,6 +164,15 @@ def recipe_fields() -> dict[str, dataclasses.Field]:
     return {f.name: f for f in [*model, *vocabulary, *compression, *data, *scratch, *card, *training]}
 
 
+def meaning_of(field: dataclasses.Field) -> str:
+    """Return what a field of `recipe_fields` means, on one line.
+
+    A help text is a format string of argparse, so a percent sign stands twice in it.
+    """
+    text = str(field.metadata.get("help", "See `transformers.TrainingArguments`."))
+    return " ".join(text.split()).replace("%%", "%")
+
+
 def defaults_of(fields: Iterable[dataclasses.Field]) -> dict[str, Any]:
     """Return the default of each field of a dataclass by name; None for those without one."""
     found = {}

@@ -41,7 +41,7 @@ class VocabularyArguments:
         default=None,
         metadata={
             "help": "Number of tokens of the vocabulary to keep, special tokens included: at most all, and enough for the "
-            f"characters of the texts; or 'auto', the smallest with which at most {MOST_CHANGED:.0%} of held-out texts are "
+            f"characters of the texts; or 'auto', the smallest with which at most {100 * MOST_CHANGED:g} %% of held-out texts are "
             "tokenized differently and none becomes unknown. Default: all."
         },
     )
