@@ -53,7 +53,9 @@ def main(words: list[str]) -> int:
         rows.append((told, tested(python, asked.tests, *asked.options.split())))
     print(f"\n{'Python':9}{'torch':14}{'transformers':14}{'hub':10}{'passed':>8}{'failed':>8}{'skipped':>9}")
     for (version, torch, transformers, hub), counts in rows:
-        print(f"{version:9}{torch:14}{transformers:14}{hub:10}{counts['passed']:8}{counts['failed']:8}{counts['skipped']:9}")
+        print(
+            f"{version:9}{torch:14}{transformers:14}{hub:10}{counts['passed']:8}{counts['failed']:8}{counts['skipped']:9}"
+        )
     return int(any(counts["failed"] for _, counts in rows))
 
 

@@ -191,7 +191,9 @@ def test_every_field_of_ours_is_listed_once_and_explained():
 
 def helped(help_text):
     """Return a dataclass with one field."""
-    kind = dataclasses.make_dataclass("One", [("one", int, dataclasses.field(default=1, metadata={"help": help_text}))])
+    kind = dataclasses.make_dataclass(
+        "One", [("one", int, dataclasses.field(default=1, metadata={"help": help_text}))]
+    )
     return HfArgumentParser(kind).format_help()
 
 
