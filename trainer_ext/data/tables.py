@@ -19,7 +19,8 @@ from .records import NO_TEXT, lines_of, read_text
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _JSON = frozenset({".jsonl", ".ndjson", ".json"})
-_NAMED_DELIMITER = re.compile(r'"?sep=(.)"?(?:\r\n|\r|\n|$)', re.IGNORECASE)  # the first line that Excel understands
+# The first line that Excel understands. What has a meaning of its own in a table cannot stand between cells.
+_NAMED_DELIMITER = re.compile(r'"?sep=([^"\\\r\n])"?(?:\r\n|\r|\n|$)', re.IGNORECASE)
 _BLANKS = re.compile(r"\s*")
 _BACKSLASH = re.compile(r'\\(["\\])?')
 _GIANT = ["", ""]  # the header if a cell of it is longer than the csv module reads
