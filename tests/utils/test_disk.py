@@ -1,4 +1,4 @@
-"""Disk: what libraries say of a full disk becomes what the system says; every other error stays what it is."""
+"""Disk: what libraries say of a full disk becomes what the system says; other errors stay; what can exist at all."""
 
 import errno
 
@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from tests.helpers.damage import SmallDisk
 from trainer_ext import InputError
-from trainer_ext.utils.files import refused, room_in, write_bytes, writing_to
+from trainer_ext.utils.files import exists, refused, room_in, write_bytes, writing_to
 
 
 @pytest.fixture
@@ -60,3 +60,16 @@ def test_a_read_only_place_is_named(disk):
     disk.remount("rw")
     with writing_to(disk.folder):
         pass
+
+
+def test_what_cannot_exist_is_told_from_what_does_not(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    assert [exists(path) for path in (tmp_path, file, tmp_path / "none", file / "inside")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    with pytest.raises(OSError, match="too long"):
+        exists(tmp_path / ("x" * 300))

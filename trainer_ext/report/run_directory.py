@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..utils import yaml
-from ..utils.files import write_text
+from ..utils.files import exists, write_text
 
 FILE_NAME = "compression.json"
 # Fields that may change when a run is resumed, because they do not affect its results.
@@ -108,7 +108,7 @@ def find_run(
         InputError: The folder contains a run and `resume` is False, or the run was started with other fields.
     """
     run = RunDirectory(Path(root).expanduser())
-    if run.root.exists() and not run.root.is_dir():
+    if exists(run.root) and not run.root.is_dir():
         raise InputError(f"output_dir {run.root} is a file; give a folder.")
     if not run.holds_run:
         return run

@@ -23,6 +23,7 @@ from ..data.mojibake import look_at
 from ..data.readers import read_unlabelled
 from ..data.records import Example, Examples, listed
 from ..errors import InputError
+from ..utils.files import exists
 from .registry import task_of
 
 __all__ = ["Data", "DataArguments", "as_known", "load_data", "names_as_known", "refuse_unknown_labels", "tokenize"]
@@ -235,7 +236,7 @@ def _folder(data_dir: str | None) -> Path:
         raise InputError("--data_dir is not given; name the folder that holds the data files.")
     folder = Path(data_dir).expanduser()
     if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        what = "is a file, not a folder" if exists(folder) else "does not exist"
         raise InputError(f"--data_dir {folder} {what}; name the folder that holds the data files.")
     return folder
 

@@ -29,6 +29,19 @@ _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, er
 _PROBE_BYTES = 1 << 20  # after a file did not fit, less than this is left
 
 
+def exists(path: Path) -> bool:
+    """Return whether a file or folder exists.
+
+    Raises:
+        OSError: The name is too long, or a folder above it may not be read; from Python 3.14 on `Path.exists` is silent.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, with its line ends unchanged."""
     write_bytes(path, text.encode("utf-8"))
