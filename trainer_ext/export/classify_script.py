@@ -28,9 +28,8 @@ _RUNTIMES = {
     },
     ".xml": {
         "module": "openvino",
-        "opened": 'model = openvino.compile_model(Path(__file__).with_name("{file}"), "CPU"{hint})\n'
-        "names = [part.get_any_name() for part in model.inputs]",
-        "computed": "model({name: columns[name][rows][:, used] for name in names})[0]",
+        "opened": 'model = openvino.compile_model(Path(__file__).with_name("{file}"), "CPU"{hint})',
+        "computed": "model({part: columns[part.get_any_name()][rows][:, used] for part in model.inputs})[0]",
     },
 }
 
