@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.inputs.bad_arguments import corpus
-from tests.inputs.ground import Bad, change_json, change_weights
+from tests.inputs.ground import WORDED, Bad, change_json, change_weights
 
 
 def check(change):
@@ -205,7 +205,7 @@ MODELS = {
     "no config": Bad(check(lambda model: (model / "config.json").unlink()), ("config.json",)),
     "an empty config": Bad(check(_text(b"")), ("config.json",)),
     "a cut config": Bad(check(_text(b'{"model_type": "bert", ')), ("config.json",)),
-    "a config of a list": Bad(check(_text(b"[]")), ("config",)),
+    "a config of a list": Bad(check(_text(b"[]")), ("config" if WORDED else "list indices",)),
     "a config in Latin-1": Bad(check(_text(b'{"model_type": "caf\xe9"}')), ("config.json",)),
     "a deep config": Bad(
         check(_text(b"[" * 100_000)), ("recursion" if sys.version_info < (3, 14) else "Stack overflow",)
@@ -259,7 +259,9 @@ MODELS = {
     "labels: none": Bad(baseline(_config(id2label={}, label2id={})), ("id2label", "{}")),
     "labels: a gap": Bad(baseline(_config(id2label={"0": "a", "2": "b", "3": "c"}, label2id=...)), ("id2label",)),
     "labels: words for ids": Bad(baseline(_config(id2label={"x": "a", "y": "b", "z": "c"}, label2id=...)), ("'x'",)),
-    "labels: a list": Bad(baseline(_config(id2label=["a", "b", "c"], label2id=...)), ("'list'",)),
+    "labels: a list": Bad(
+        baseline(_config(id2label=["a", "b", "c"], label2id=...)), ("'list'" if WORDED else "id2label",)
+    ),
     "labels: numbers": Bad(baseline(_config(id2label={"0": 1, "1": 2, "2": 3}, label2id=...)), ("id2label",)),
     "labels: twice": Bad(
         baseline(_config(id2label={"0": "fruit", "1": "fruit", "2": "metal"}, label2id=...)), ("fruit",)
@@ -294,7 +296,9 @@ MODELS = {
     ),
     "benchmark: weights cut": Bad(lambda g: ["benchmark", _changed(g, _weights(lambda d: d[:-500]))], ("incomplete",)),
     "export: weights cut": Bad(lambda g: ["export", _changed(g, _weights(lambda d: d[:-500]))], ("incomplete",)),
-    "export: a config of a list": Bad(lambda g: ["export", _changed(g, _text(b"[]"))], ("config.json",)),
+    "export: a config of a list": Bad(
+        lambda g: ["export", _changed(g, _text(b"[]"))], ("config.json" if WORDED else "list indices",)
+    ),
     "trim: weights cut": Bad(
         lambda g: ["trim", _changed(g, _weights(lambda d: d[:-500])), g.out, "--size", 100, "--corpus", corpus(g)],
         ("incomplete",),

@@ -6,7 +6,7 @@ import gzip
 import json
 
 from tests.inputs.bad_arguments import corpus
-from tests.inputs.ground import Bad, change_json
+from tests.inputs.ground import WORDED, Bad, change_json
 
 
 def trim(change, size=110, texts=corpus):
@@ -73,7 +73,11 @@ TOKENIZERS = {
     "ids with a gap": Bad(
         trim(_json(lambda values: values["model"]["vocab"].update({"far": 10_000}))), ("do not belong together",)
     ),
-    "an id twice": Bad(trim(_json(lambda values: values["model"]["vocab"].update({"twin": 7}))), ("tokenizer",)),
+    **(
+        {"an id twice": Bad(trim(_json(lambda values: values["model"]["vocab"].update({"twin": 7}))), ("tokenizer",))}
+        if WORDED
+        else {}  # tokenizers before 0.23 takes the last of the two
+    ),
     "more tokens than embeddings": Bad(trim(_json(_more_pieces)), ("embeddings", "do not belong together")),
     "added tokens that are a word": Bad(trim(_json(lambda values: values.update(added_tokens="x"))), ("tokenizer",)),
     "a normalizer of nothing": Bad(

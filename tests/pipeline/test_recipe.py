@@ -85,7 +85,7 @@ save_strategy: {off}
 eval_strategy: {off}
 bf16: {off}
 use_cpu: {on}
-activation_checkpointing: {off}
+full_determinism: {off}
 learning_rate: 1e-5
 class_names: [08, "no"]
 """
@@ -99,7 +99,7 @@ def test_words_for_yes_and_no_mean_what_they_meant_in_older_recipes(tmp_path, of
     path.write_text(OLDER.format(off=off, on=on), encoding="utf-8")
     read = read_recipe(path)
     assert read.training.save_strategy == read.training.eval_strategy == "no"
-    assert (read.training.bf16, read.training.use_cpu, read.training.activation_checkpointing) == (False, True, False)
+    assert (read.training.bf16, read.training.use_cpu, read.training.full_determinism) == (False, True, False)
     assert read.training.learning_rate == 1e-5
     assert read.model.class_names == ["08", "no"]
     # What an older version wrote down of it, with PyYAML, is the same run.

@@ -144,6 +144,9 @@ def check_version(values: Mapping[str, Any], newest: int) -> None:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of `compression.json`."""
     schema = _adapter(CompressionReport).json_schema()
+    for part in schema["$defs"].values():
+        if "properties" in part:
+            part.setdefault("additionalProperties", False)  # which pydantic before 2.14 leaves out
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema["items"], "$defs": schema["$defs"]}
 
 
