@@ -141,7 +141,10 @@ def summary(results: list[dict]) -> str:
             low, high = bootstrap_interval(np.mean, np.append(lost, [1.0, -1.0]))
             accuracy = 100 * np.mean([_right(one, runtime).mean() for one in found])
             cells.append(f"{accuracy:.1f}, {100 * lost.mean():+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]")
-        cells += [f"{np.median([one['processor_seconds'] for one in found]):.0f} s", f"{found[0]['bytes'][INT8] / 1e6:.1f} MB"]
+        cells += [
+            f"{np.median([one['processor_seconds'] for one in found]):.0f} s",
+            f"{found[0]['bytes'][INT8] / 1e6:.1f} MB",
+        ]
         rows.append(cells)
     accuracies = [100 * _right(one, TORCH).mean() for one in dense.values()]
     first = next(iter(dense.values()))

@@ -44,7 +44,13 @@ DENSE, EXPORT = "torch fp32", "openvino-int8"
 RUNTIMES = {"torch": DENSE, "openvino": EXPORT}
 TIMED = 17  # seed of the models that were timed
 # By the folder of a timed model: share of the encoder that is gone, and epochs of training after it.
-MODELS = {"baseline": (0.0, 0.0), "0.5-0": (0.5, 0.0), "0.75-2": (0.75, 2.0), "0.8-2": (0.8, 2.0), "0.85-2": (0.85, 2.0)}
+MODELS = {
+    "baseline": (0.0, 0.0),
+    "0.5-0": (0.5, 0.0),
+    "0.75-2": (0.75, 2.0),
+    "0.8-2": (0.8, 2.0),
+    "0.85-2": (0.85, 2.0),
+}
 MIB = 2**20
 
 
