@@ -6,7 +6,7 @@ first test set, in PyTorch and in OpenVINO int8. A finished model is not made ag
 
 Targets: 25 % of the encoder gone within noise of the baseline, 50 % within 3 points, in under five minutes, without a
 training; with one, 50 % at the accuracy of the baseline and 75 % within a point. Outcomes are in
-recipes/benchmarks/README.md.
+recipes/benchmarks/README.md, whose tables `make results` writes from the files in results/.
 
     python recipes/tools/prepare.py trec6 SOURCE DATA
     python -m recipes.benchmarks.one_shot DATA MODEL --output runs/one_shot_trec6
@@ -20,14 +20,12 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import torch
 import typer
 from rich.console import Console
 
+from recipes.benchmarks.one_shot_tables import accuracies
 from recipes.benchmarks.peers_training import (
-    INT8,
-    TORCH,
     Setting,
     judge,
     keep,
@@ -39,10 +37,8 @@ from recipes.benchmarks.peers_training import (
 )
 from trainer_ext.benchmark.latency import processor_name
 from trainer_ext.hub import sanitize
-from trainer_ext.hub.markdown import table
 from trainer_ext.pipeline.recipe import read_recipe
 from trainer_ext.sweep.config import recipe_scales
-from trainer_ext.tasks.intervals import bootstrap_interval
 from trainer_ext.utils.files import write_json, write_text
 
 HERE = Path(__file__).parent
@@ -77,8 +73,9 @@ def main(
         "results": results,
     }
     write_json(output / "one_shot.json", record)
-    write_text(output / "one_shot.md", summary(results))
-    print(summary(results))
+    made = accuracies(results)
+    write_text(output / "one_shot.md", f"{made}\n")
+    print(made)
 
 
 def make(recipe, folder: Path, sparsities: list[float], epochs: list[float], console: Console) -> None:
@@ -122,42 +119,6 @@ def small_model(setting: Setting, sparsity: float, epochs: float):
     if epochs:
         return taught(setting, setting.dense(), prune_method="obs", prune_sparsity=sparsity, num_train_epochs=epochs)
     return untrained(setting, sparsity=sparsity)
-
-
-def summary(results: list[dict]) -> str:
-    """Return a table: per sparsity and length, the accuracy lost in points with its interval over rows and seeds.
-
-    Rows of the test set are drawn anew for the interval, each with its answers in all seeds, so it is paired.
-    """
-    dense = {one["seed"]: one for one in results if not one["sparsity"]}
-    kinds = sorted({(one["sparsity"], one["epochs"]) for one in results if one["sparsity"]})
-    rows = []
-    for sparsity, epochs in kinds:
-        found = [one for one in results if (one["sparsity"], one["epochs"]) == (sparsity, epochs)]
-        cells = [f"{sparsity:.0%}", f"{epochs:g}", str(len(found))]
-        for runtime in (TORCH, INT8):
-            lost = np.mean([_right(one, runtime) - _right(dense[one["seed"]], TORCH) for one in found], axis=0)
-            # One row more and one less: the interval has a width even if no answer changed.
-            low, high = bootstrap_interval(np.mean, np.append(lost, [1.0, -1.0]))
-            accuracy = 100 * np.mean([_right(one, runtime).mean() for one in found])
-            cells.append(f"{accuracy:.1f}, {100 * lost.mean():+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]")
-        cells += [
-            f"{np.median([one['processor_seconds'] for one in found]):.0f} s",
-            f"{found[0]['bytes'][INT8] / 1e6:.1f} MB",
-        ]
-        rows.append(cells)
-    accuracies = [100 * _right(one, TORCH).mean() for one in dense.values()]
-    first = next(iter(dense.values()))
-    head = ["encoder gone", "epochs", "seeds", "torch fp32", "OpenVINO int8", "processor time", "int8 file"]
-    title = (
-        f"Baselines {', '.join(f'{value:.1f}' for value in accuracies)}, {first['bytes'][INT8] / 1e6:.1f} MB in int8; "
-        f"{first['rows']:,} test rows; accuracy, and points lost with a 95 % interval."
-    )
-    return f"{title}\n\n{table(head, rows)}\n"
-
-
-def _right(result: dict, runtime: str) -> np.ndarray:
-    return np.array([letter == "1" for letter in result["correct"][runtime]], dtype=float)
 
 
 if __name__ == "__main__":

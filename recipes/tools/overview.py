@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from recipes.benchmarks.one_shot_tables import change, right
 from recipes.tools.markdown import difference, number, table, times
 from trainer_ext.report.io import load
 from trainer_ext.report.schema import EXPORT_RUNTIMES, CompressionReport
 from trainer_ext.sweep.output import read_sweep_json
 from trainer_ext.sweep.results import SweepRow
-from trainer_ext.tasks.intervals import bootstrap_interval
 from trainer_ext.utils.yaml import read_yaml
 
 RECIPES = Path(__file__).parents[1]
@@ -100,19 +100,17 @@ def english(task: str) -> list[Outcome]:
     for folder, (gone, epochs) in MODELS.items():
         runs = {one["seed"]: one for one in results if (one["sparsity"], one["epochs"]) == (gone, epochs)}
         dense = {one["seed"]: one for one in results if not one["sparsity"] and one["seed"] in runs}
-        right = [_right(dense[seed], DENSE) for seed in runs]
         for runtime, name in RUNTIMES.items():
             rows = [row for row in latency if (row["entry"]["source"], row["entry"]["runtime"]) == (folder, runtime)]
             speedup = {f"{row['batch_size']} x {row['sequence_length']}": row["speedup"] for row in rows}
             if not speedup:
                 continue
-            changes = np.mean([_right(runs[s], name) - _right(dense[s], DENSE) for s in runs], axis=0)
-            low, high = bootstrap_interval(np.mean, changes)
+            accuracy = float(np.mean([right(one, DENSE).mean() for one in dense.values()]))
             sizes = [one[TIMED]["bytes"] for one in (dense, runs)]
             found.append(
                 Outcome(
-                    *(name, gone, epochs, len(runs), len(changes), float(np.mean(right))),
-                    *(float(changes.mean()), low, high, sizes[0][DENSE], sizes[1][name], speedup),
+                    *(name, gone, epochs, len(runs), runs[TIMED]["rows"], accuracy),
+                    *(*change(list(runs.values()), dense, name), sizes[0][DENSE], sizes[1][name], speedup),
                 )
             )
     return found
@@ -225,11 +223,6 @@ def speed(one: Outcome, texts: int) -> str:
         if count == str(texts):
             return times(speedup) + ("" if length == str(TOKENS) else f" at {length} tokens")
     return times(None)
-
-
-def _right(run: dict[str, Any], name: str) -> np.ndarray:
-    """Return 1 for each test row that a model has right, else 0."""
-    return np.array([letter == "1" for letter in run["correct"][name]], dtype=float)
 
 
 def _read(path: Path) -> Any:

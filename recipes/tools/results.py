@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from recipes.benchmarks import serving_tables
+from recipes.benchmarks import one_shot_tables, serving_tables
 from recipes.tools import grid_picture, open_question, overview, picture, run_tables, sweep_tables
 from recipes.tools.markdown import NOT_RUN, replace_part, table, times
 from recipes.tools.run_tables import compressed_of, difference_of, mean_difference
@@ -61,7 +61,7 @@ def pages() -> dict[Path, str]:
     Raises:
         ValueError: The markers of a part are missing.
     """
-    measured = serving_tables.parts()
+    measured = one_shot_tables.parts() | serving_tables.parts()
     made, found = parts() | measured, {}
     for path, names in ((README, IN_SHORT), (FILES / "README.md", IN_FULL), (BENCHMARKS, measured)):
         text = path.read_text(encoding="utf-8")

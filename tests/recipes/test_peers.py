@@ -225,7 +225,7 @@ def test_pruning_without_a_training_is_judged_over_seeds(task):
     small, dense = (next(one for one in record["results"] if one["sparsity"] == gone) for gone in (0.5, 0.0))
     assert small["encoder_parameters"] < 0.75 * dense["encoder_parameters"]
     for length in (0, 1):
-        assert re.search(rf"\| 50% \| {length} \| 2 \| [\d.]+, [+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\]", done.output)
+        assert re.search(rf"\| 50 % \| {length} \| 2 \| [\d.]+, [+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\]", done.output)
     made = (out / "17/0.5-0/result.json").read_bytes()
     run(*words, *seeds, *lengths, main=one_shot.main)
     assert (out / "17/0.5-0/result.json").read_bytes() == made  # not made again
