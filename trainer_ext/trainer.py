@@ -58,9 +58,11 @@ from .utils.training import (
     add_parameters,
     call_as_known,
     changed_arguments,
+    check_epochs,
     dense_run_for,
     dense_to_resume,
     forget_checkpoints,
+    moved_optimizer,
     plain_model,
     recovery_arguments,
     recovery_checkpoint,
@@ -122,7 +124,9 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         self._dense, self._dense_state = False, TrainerState()
         self._pruned = False  # the model that is trained was shrunk in this call of train()
         optimizers = kwargs.get("optimizers", positional[8] if len(positional) > 8 else ())
-        self._own_optimizer = any(each is not None for each in optimizers)
+        self._given_optimizers = tuple(optimizers) if any(each is not None for each in optimizers) else None
+        # Of the parameters that it has, by identity: what is trained may be a smaller model.
+        self._optimizer_names = {id(p): name for name, p in model.named_parameters()} if model is not None else {}
         self._made: str | None = None  # UTC time at which the training ended
         self._terms, self._terms_due, self._diverged = LossTerms(), False, False
         self._last_inputs: dict[str, Any] | None = None  # of the model, in training
@@ -135,9 +139,14 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         if any(one is model for one in self._given_teachers):
             raise ValueError("teacher is the model itself, which would freeze it; use distill_teacher='self' instead.")
         self._check_sharding()
+        whole = model
         if model is not None:
+            if self._given_optimizers and self._trains_smaller:  # what cannot be made again is refused now
+                moved_optimizer(self._given_optimizers, self._optimizer_names, model)
             model = self._prepare_student(model)
         super().__init__(model, args, *positional, **kwargs)
+        if model is not whole:
+            self._move_optimizer()
         self._wrap_loss()
         if self._compresses or self._dense:
             check_one_device(self.args)
@@ -145,6 +154,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
             check_rows(self.train_dataset, self.data_collator, remove_unused_columns=self.args.remove_unused_columns)
         if self._spec is not None and METHODS[self._spec.method].second_order and self.train_dataset is not None:
             check_training_set(self.train_dataset)
+        self._check_epochs()
         self._add_pruning_callback()
 
     def call_model_init(self, trial: Any = None) -> PreTrainedModel:
@@ -153,6 +163,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         if trial is not None and self.hp_search_backend and isinstance(self.args, DistillPruneTrainingArguments):
             # Trainer writes the trial into the arguments only after this, and does not check them.
             self.args.set_compression(trial if isinstance(trial, Mapping) else self.hp_space(trial))
+            self._check_epochs()
             self._add_pruning_callback()
         self._check_sharding()
         model = cast(PreTrainedModel, super().call_model_init(trial))
@@ -169,6 +180,22 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         for callback in self.callback_handler.callbacks:
             if isinstance(callback, PruningCallback):
                 vars(callback).update(attributes)
+
+    def _move_optimizer(self) -> None:
+        """Let an optimizer and a schedule of the script train the model that there is now, which is smaller."""
+        if self._given_optimizers:
+            model = self.accelerator.unwrap_model(self.model)
+            self.optimizer, self.lr_scheduler = moved_optimizer(self._given_optimizers, self._optimizer_names, model)
+
+    @property
+    def _trains_smaller(self) -> bool:
+        """Whether another model is trained than the one that was given."""
+        options, spec = self._options, self._spec
+        before = spec is not None and METHODS[spec.method].second_order
+        return bool(before or options.prune_recovery_epochs or options.prune_layers or options.prune_layer_ids)
+
+    def _check_epochs(self) -> None:
+        check_epochs(self, trains_dense=self._dense_run is not None, prunes=self._spec is not None)
 
     def _check_sharding(self) -> None:
         if self._compression_asked:
@@ -210,7 +237,9 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         without_teacher = (
             not self._given_teachers and self._options.distill_teacher is None and not self._teacher_names
         )
-        why_not = "in a hyperparameter search" if searching else "with optimizers=..." if self._own_optimizer else None
+        why_not = (
+            "in a hyperparameter search" if searching else "with optimizers=..." if self._given_optimizers else None
+        )
         run = dense_run_for(
             self.args,
             new,
@@ -371,6 +400,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
                 if last is None and self.args.should_save:
                     forget_checkpoints(recovery_folder)
                 self._terms = LossTerms()
+                self._move_optimizer()
                 with recovery_arguments(self, recovery_folder):
                     recovery = self._train(last, None, ignore_keys_for_eval)
                 finite.check_trained(self.model, "The recovery")

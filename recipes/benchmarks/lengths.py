@@ -36,7 +36,7 @@ from trainer_ext.export.formats import FORMATS
 from trainer_ext.export.source import model_folder
 from trainer_ext.hub import sanitize
 from trainer_ext.models import outputs
-from trainer_ext.models.loading import load_model, load_tokenizer, longest_text, rows_of
+from trainer_ext.models.loading import load_model, load_tokenizer, longest_input, longest_text, rows_of
 from trainer_ext.models.runtimes import open_runtime
 from trainer_ext.utils.files import write_json
 
@@ -132,7 +132,7 @@ def main(
     tokenizer = load_tokenizer(folder, way_out="give a finished run", rows=rows_of(model))
     with file.open(encoding="utf-8", newline="") as opened_file:
         texts = [row["text"] for row in csv.DictReader(opened_file)][::every]
-    longest = max_length or min(tokenizer.model_max_length, longest_text(model.config) or tokenizer.model_max_length)
+    longest = max_length or longest_input(tokenizer, longest_text(model.config))
     encoded = [dict(tokenizer(text, truncation=True, max_length=longest)) for text in texts]
     counts = [len(row["input_ids"]) for row in encoded]
     compute = opened(folder, format, model, threads)

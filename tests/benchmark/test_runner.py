@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from trainer_ext import report
 from trainer_ext.benchmark.memory import fresh_memory
 from trainer_ext.benchmark.tables import merged
 from trainer_ext.benchmark.targets import BenchmarkEntry, list_entries, open_entry
-from trainer_ext.benchmark.workloads import padded_batches, read_texts, sample_texts
+from trainer_ext.benchmark.workloads import InputLimits, padded_batches, read_texts, sample_texts, text_encoder
 from trainer_ext.errors import InputError
 from trainer_ext.export.onnx import quantise_onnx, write_onnx
 from trainer_ext.export.traceable import Traceable
@@ -58,6 +59,15 @@ def test_a_run_means_its_models_and_their_exports(finished):
     assert [(entry.runtime, entry.source) for entry in alone] == [("onnxruntime", found[3].source)]
 
 
+@pytest.mark.parametrize(
+    ("working", "path"), [("onnx", "model.onnx"), ("onnx", "../onnx/model.onnx"), (".", "onnx/model.onnx")]
+)
+def test_the_model_of_an_exported_file_is_found_from_any_folder(finished, monkeypatch, working, path):
+    monkeypatch.chdir(finished / "compressed" / working)
+    (entry,) = list_entries([path])
+    assert Path(entry.source).resolve() == finished / "compressed", "its tokenizer is there"
+
+
 def test_all_targets_run_the_same_batch(finished):
     entries = list_entries([str(finished / "compressed")])
     batch = padded_batches([[1, 9, 8, 2], [1, 7, 2]], batch_size=2, pad=0)[0]
@@ -77,6 +87,16 @@ def test_batches_are_padded_to_their_longest_text():
     assert first["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
     assert second["input_ids"].shape == (1, 2)
     assert {value.dtype for value in first.values()} == {np.dtype(np.int64)}
+
+
+def test_texts_are_cut_to_what_the_model_reads_or_to_512_tokens(tmp_path):
+    """A model and a tokenizer without a limit, as DeBERTa: transformers then says 10^30, which cannot be cut to."""
+    tokenizer = train_tokenizer(TEXTS, vocab_size=200)
+    tokenizer.model_max_length = int(1e30)
+    tokenizer.save_pretrained(tmp_path)
+    for longest, cut in ((None, 512), (30, 30)):
+        (ids,) = text_encoder(InputLimits(tmp_path, longest=longest))([" ".join(TEXTS * 300)])
+        assert len(ids) == cut
 
 
 def test_sampled_texts_are_always_the_same():

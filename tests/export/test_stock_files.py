@@ -1,7 +1,6 @@
 """The files beside an export are those of a stock model: other tools open it as one, with our tokens and labels."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from tokenizers import Tokenizer
@@ -35,16 +34,16 @@ TOKENIZERS = {
 def exported(tmp_path, cut):
     """`exported(model_type, tokenizer, compact)`: a source, and the folder with the files of its export."""
 
-    def make(model_type="bert", tokenizer="plain", compact=True, **changes):
-        model = build(model_type, id2label=NAMES, label2id={name: index for index, name in NAMES.items()})
+    def make(model_type="bert", tokenizer="plain", compact=True, limit=24, **config):
+        labels = {"id2label": NAMES, "label2id": {name: index for index, name in NAMES.items()}}
+        model = build(model_type, **labels, **config)
         model = cut(model, [[], [1, 3]], [[], [0, 5, 9]]) if compact else model
         own = TOKENIZERS[tokenizer]()
-        own.model_max_length = 24
+        own.model_max_length = limit
         model.save_pretrained(tmp_path / "model")
         own.save_pretrained(tmp_path / "model")
         source = open_source(tmp_path / "model")
         (tmp_path / "onnx").mkdir()
-        source = replace(source, args=replace(source.args, **changes))
         write_stock_files(source, tmp_path / "onnx")
         return source, tmp_path / "onnx"
 
@@ -88,6 +87,13 @@ def test_the_tokenizer_opens_alone_and_reads_as_ours(exported, tokenizer, caplog
     assert set(pair["token_type_ids"]) == {0, 1}
     assert found.special_tokens_map == source.tokenizer.special_tokens_map
     assert not caplog.records
+
+
+def test_a_tokenizer_and_a_model_without_a_limit_read_512_tokens(exported):
+    """As DeBERTa: no tokenizer can cut texts to the 10^30 tokens that transformers then says."""
+    source, folder = exported("deberta-v2", limit=int(1e30), position_biased_input=False)
+    assert source.args.max_length == written(folder, "tokenizer_config.json")["model_max_length"] == 512
+    assert len(Tokenizer.from_file(str(folder / "tokenizer.json")).encode("long " * 600).ids) == 512
 
 
 def test_older_transformers_find_the_rules_of_bert_in_the_configuration(exported):

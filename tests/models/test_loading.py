@@ -16,15 +16,19 @@ from tests.inputs.bad_tokenizers import without
 from tests.inputs.ground import Ground, change_json
 from trainer_ext import InputError
 from trainer_ext.models import outputs
+from trainer_ext.models.architectures import ARCHITECTURES
 from trainer_ext.models.compact.fresh_process import fresh_logits
 from trainer_ext.models.loading import (
     POSITIONS_BEHIND_PADDING,
     check_padding,
     load_model,
     load_tokenizer,
+    longest_input,
     longest_text,
+    new_head,
     weight_files,
 )
+from trainer_ext.pipeline.scratch import train_tokenizer
 
 OPEN = {"option": "MODEL", "way_out": "give another"}
 
@@ -208,6 +212,17 @@ def test_the_longest_text_is_as_long_as_a_model_reads(model_type, changes, longe
             model(torch.full((1, longest + 1), 5))
 
 
+@pytest.mark.parametrize(
+    ("limit", "positions", "longest"),
+    [(24, 40, 24), (64, 40, 40), (64, None, 64), (int(1e30), 40, 40), (int(1e30), None, 512), (None, None, 512)],
+)
+def test_the_longest_input_is_what_tokenizer_and_model_allow(limit, positions, longest):
+    """transformers gives a tokenizer without a limit one of 10^30."""
+    tokenizer = train_tokenizer(["a text"], vocab_size=60)
+    tokenizer.model_max_length = limit
+    assert longest_input(tokenizer, positions) == longest
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "form", [{"return_dict": False}, {"output_hidden_states": True}, {"output_attentions": True}], ids=str
@@ -225,6 +240,33 @@ def test_what_a_config_says_of_the_outputs_changes_nothing(form, tiny_model, tin
         assert (there - here).abs().max() <= outputs.allowed_difference(here)  # its number of threads may differ
     opened.save_pretrained(tmp_path / "new")  # transformers refuses to save what output_attentions does not fit
     assert not form.items() <= json.loads((tmp_path / "new/config.json").read_text()).items()
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+@pytest.mark.parametrize("labels", [3, 2])
+def test_a_fresh_head_has_no_stored_weight_and_the_encoder_all_of_them(model_type, labels, tiny_model, tmp_path):
+    model = tiny_model(model_type)  # three labels, and no weight is that of a start
+    model.save_pretrained(tmp_path)
+    torch.manual_seed(3)
+    found = load_model(tmp_path, **OPEN, fresh=True, num_labels=labels)
+    heads = 0
+    for name, value in found.named_parameters():
+        stored = model.get_parameter(name)
+        if name.startswith(f"{model.base_model_prefix}."):
+            assert torch.equal(value, stored)
+            continue
+        heads += 1
+        assert not torch.equal(value, stored)
+        assert not value.any() if name.endswith("bias") else value.std() < 0.2  # 0.3 in the stored one
+    assert heads
+    assert found.config.num_labels == labels == found(torch.ones(1, 4, dtype=torch.long)).logits.shape[-1]
+    assert new_head(found)
+    torch.manual_seed(3)
+    again = load_model(tmp_path, **OPEN, fresh=True, num_labels=labels).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in found.state_dict().items())
+    if labels != 3:
+        with pytest.raises(InputError, match=r"the shape \[3.*but its config asks for \[2"):
+            load_model(tmp_path, **OPEN, num_labels=labels)
 
 
 @pytest.mark.parametrize("model_type", sorted({*POSITIONS_BEHIND_PADDING, "bert", "modernbert"}))

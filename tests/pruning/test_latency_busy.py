@@ -47,7 +47,7 @@ def test_a_busy_machine_is_said_and_the_run_goes_on(disturb, tmp_path, caplog):
     assert table_of(tmp_path)["busy"]
     assert model.config.pruning["latency"]["busy"]
     assert prepare.BUSY in caplog.text
-    assert "prune_sparsity" in caplog.text
+    assert "give a sparsity instead" in caplog.text
     caplog.clear()
     prepare_model(new_model(), arguments(tmp_path, **FIELDS))
     assert (len(measured), prepare.BUSY in caplog.text) == (2, True), "the kept table is used, and it is said again"

@@ -176,6 +176,27 @@ def test_second_order_corrects_the_table_when_it_prunes(tmp_path):
     assert trainer.compression.sparsity > 0.1
 
 
+# The correction
+
+
+def test_a_correction_that_puts_the_target_out_of_reach_is_not_taken():
+    """Every structure turns out slower than the table says, so that the correction rises until nothing fits."""
+    table = LatencyTable([0, 4], [0.0, 1.0], [0, 8], [0.0, 1.0], fixed_ms=1.0, correction=1.0, machine={})
+    tried = []
+
+    def find(table):
+        tried.append(table.correction)
+        table.budget(7.0, 6.5, least=0.0, more_room="")
+        return tried[-1]
+
+    found = latency_table._corrected(table, 6.5, find, lambda correction: 6.0)
+    assert len(tried) == 2
+    assert tried[1] > 7.0 / 6.5
+    assert found.correction == 1.0
+    with pytest.raises(ValueError, match=r"prune_speedup=6.5 cannot be reached: .* runs 6\.36 times as fast"):
+        latency_table._corrected(replace(table, correction=1.1), 6.5, find, lambda correction: 6.0)
+
+
 # The run
 
 
@@ -207,7 +228,7 @@ def test_a_resumed_run_reuses_the_table(run):
 
 
 def test_a_target_out_of_reach_is_an_error_before_training(tmp_path):
-    with pytest.raises(ValueError, match=r"prune_speedup=1000.* cannot be reached: .*drop layers with prune_layers"):
+    with pytest.raises(ValueError, match=r"prune_speedup=1000.* cannot be reached: .*raise prune_layers"):
         make_trainer(tmp_path, model=new_model(), **{**SPEED, "prune_speedup": 1000.0})
     assert not (tmp_path / TABLE_NAME).exists()
 

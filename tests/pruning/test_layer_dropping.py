@@ -10,6 +10,7 @@ from tests.helpers.masking import every_family
 from tests.helpers.training import arguments, differing, logged, make_trainer, new_model
 from trainer_ext.models.architectures import ARCHITECTURES
 from trainer_ext.models.outputs import logits, max_logit_difference
+from trainer_ext.pruning import masks
 from trainer_ext.pruning.layer_dropping import drop_layers, middle_layers
 from trainer_ext.pruning.prepare import prepare_model
 
@@ -151,6 +152,15 @@ def test_contradicting_ids_are_an_error(deep, count, ids):
 def test_unknown_ids_are_an_error(deep, ids):
     with pytest.raises(ValueError, match="layers 0 to 3 of this model may be dropped, and one must stay"):
         drop_layers(deep("bert"), 0, ids)
+
+
+def test_a_model_with_masks_or_another_part_is_refused(deep, make_spec):
+    model = deep("bert")
+    model.classifier = torch.nn.Sequential(model.classifier)
+    with pytest.raises(ValueError, match=r"another classifier.*class MyBertForSequenceClassification"):
+        drop_layers(model, 1)
+    with pytest.raises(ValueError, match=r"The model has masks; drop layers before"):
+        drop_layers(masks.attach(deep("bert"), make_spec()), 1)
 
 
 @pytest.mark.parametrize("training", [True, False])

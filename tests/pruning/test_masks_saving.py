@@ -4,8 +4,9 @@ import copy
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn.utils import parametrize
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from tests.helpers.masking import every_family, every_kind, matrices
 from trainer_ext.models import outputs
@@ -76,6 +77,34 @@ def test_load_masked_keeps_the_dtype(tiny_model, make_spec, tiny_batch, tmp_path
     assert opened.dtype == torch.bfloat16
     assert opened.pruning.ffn.scores.dtype == torch.float32
     assert outputs.max_logit_difference(model, opened, tiny_batch(model)) == 0
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("model_type", ["bert", "modernbert", "deberta-v2"])
+def test_load_masked_finds_tied_weights_which_are_stored_once(tiny_model, make_spec, tmp_path, model_type, tied):
+    model = tiny_model(model_type, auto_class=AutoModelForMaskedLM, tie_word_embeddings=tied)
+    if not tied:
+        with torch.no_grad():
+            model.get_output_embeddings().weight.normal_()
+    masks.set_sparsity(masks.attach(model, make_spec()), 0.3)
+    model.save_pretrained(tmp_path)
+    opened, expected = masks.load_masked(tmp_path).state_dict(), model.state_dict()
+    assert (len(load_file(tmp_path / "model.safetensors")) < len(expected)) is tied
+    assert opened.keys() == expected.keys()
+    assert all(torch.equal(opened[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize("change", ["less", "more"])
+def test_load_masked_is_strict_otherwise(masked, tmp_path, change):
+    masked().save_pretrained(tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    if change == "more":
+        state["classifier.scale"] = torch.ones(3)
+    else:
+        del state["classifier.bias"]
+    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RuntimeError, match="classifier"):
+        masks.load_masked(tmp_path)
 
 
 def test_load_masked_of_a_model_without_masks_is_an_error(tiny_model, tmp_path):

@@ -1,6 +1,7 @@
 """One-shot pruning on tiny models: what it removes, what it keeps, and what it refuses."""
 
 import copy
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -104,7 +105,8 @@ def test_a_speedup_as_target_closes_what_the_times_of_this_machine_say():
     found = one_shot.choose_structure(layers, curves, spec)
     left = sum(len(h) / heads + 3.0 * len(n) / neurons for h, n in zip(found.heads, found.neurons, strict=True))
     assert 0.85 * (dense_ms / 2 - 2.0) <= left <= dense_ms / 2 - 2.0
-    with pytest.raises(ValueError, match="above the budget"):
+    most = dense_ms / 2.0
+    with pytest.raises(ValueError, match=f"prune_speedup=20 cannot be reached: .* runs {most:.2f} times as fast"):
         one_shot.choose_structure(layers, curves, replace(spec, speedup=20.0))
 
 
@@ -117,6 +119,64 @@ def test_layers_are_timed_with_no_more_tokens_than_the_model_reads(given, timed,
     monkeypatch.setattr(one_shot, "latency_for", stop)
     with pytest.raises(RuntimeError, match=f"timed with {timed} tokens"):
         pruned(dense, None, speedup=2.0, max_length=given)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "limit", "given", "read"),
+    [
+        ("deberta-v2", int(1e30), None, 512),
+        ("deberta-v2", None, None, 512),
+        ("deberta-v2", int(1e30), 600, 600),
+        ("deberta-v2", 20, 600, 20),
+        ("bert", int(1e30), None, 40),
+        ("bert", 20, 15, 15),
+    ],
+)
+def test_texts_are_cut_to_what_model_and_tokenizer_read(model_type, limit, given, read):
+    """A tokenizer that was saved without a limit has one of 10^30, which no tokenizer can cut to."""
+
+    class Limited(Tokens):
+        seen = set()
+
+        def __call__(self, texts, **options):
+            self.seen.add(options["max_length"])
+            return super().__call__(texts, **options)
+
+    tokenizer = Limited()
+    if limit is not None:
+        tokenizer.model_max_length = limit
+    dense = build(model_type, **({"position_biased_input": False} if model_type == "deberta-v2" else {}))
+    prune(dense, texts(), tokenizer, sparsity=0.5, max_length=given, progress=False)
+    assert tokenizer.seen == {read}
+
+
+def test_a_stock_model_with_another_part_is_refused_before_any_work(monkeypatch):
+    monkeypatch.setattr(one_shot, "_readable", lambda *args, **options: pytest.fail("it has started"))
+    head, buffer = build("bert"), build("bert")
+    head.classifier = torch.nn.Sequential(torch.nn.Linear(32, 3))
+    buffer.register_buffer("class_weights", torch.ones(3))
+    for model, part in ((head, "classifier"), (buffer, "class_weights")):
+        with pytest.raises(ValueError, match=f"another {part}.*class MyBertForSequenceClassification"):
+            pruned(model)
+
+
+def test_a_target_out_of_reach_is_refused_in_the_words_of_the_call(monkeypatch):
+    dense = build("bert")
+    with pytest.raises(ValueError, match=r"^sparsity=0\.99 cannot be reached: at most 0\.\d+ .*drop_layers") as error:
+        pruned(dense, 0.99)
+    assert "prune_" not in str(error.value)
+    table = {
+        "heads": [0, 4], "attention_ms": [0.0, 1.0], "neurons": [0, 64], "ffn_ms": [0.0, 3.0],
+        "fixed_ms": 2.0, "correction": 1.0, "machine": {},
+    }  # fmt: skip
+    monkeypatch.setattr(one_shot, "latency_for", lambda *args, **options: {"table": table, "dense_ms": 10.0})
+    with pytest.raises(ValueError, match=r"^speedup=20 cannot be reached: .* runs 5\.00 times as fast") as error:
+        pruned(dense, None, speedup=20.0)
+    assert "prune_" not in str(error.value)
+
+
+def test_texts_may_come_from_a_generator():
+    assert pruned(build("bert"), given=(text for text in texts())).num_parameters() < build("bert").num_parameters()
 
 
 def test_a_model_of_ones_own_class(tmp_path):
@@ -173,7 +233,7 @@ def test_bad_input_is_refused():
     dense = build("bert")
     with pytest.raises(InputError, match=r"Got 3 texts.*at least 16"):
         pruned(dense, given=["5 6", "7 8", "9 9", " "])
-    for wrong in ("one long text " * 40, [None] * 20, [("a", "b")] * 20):
+    for wrong in ("one long text " * 40, [None] * 20, [("a", "b")] * 20, 7):
         with pytest.raises(InputError, match="must be a list of strings"):
             pruned(dense, given=wrong)
     for sparsity in (0, 1, -0.5):
@@ -182,9 +242,11 @@ def test_bad_input_is_refused():
     for speedup in (1, 0.5, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="must be above 1"):
             pruned(dense, None, speedup=speedup)
-    for wrong in ({"sparsity": "0.5"}, {"batch_size": "8"}, {"batch_size": 0}):
-        with pytest.raises(ValueError, match="must be a number|must be 1 or more"):
-            pruned(dense, **wrong)
+    with pytest.raises(ValueError, match="sparsity='0.5' must be a number"):
+        pruned(dense, "0.5")
+    for name, wrong in itertools.product(("max_length", "batch_size"), (0, -1, 10.0, "8", True)):
+        with pytest.raises(ValueError, match=f"{name}={wrong!r} must be a whole number .*1 or more"):
+            pruned(dense, **{name: wrong})
     for both in ({"sparsity": None}, {"sparsity": 0.5, "speedup": 2.0}):
         with pytest.raises(ValueError, match="either sparsity.*or speedup"):
             pruned(dense, **both)

@@ -6,6 +6,7 @@ import torch
 from tests.helpers.tiny_models import SPEC, build
 from tests.scripts import own_classes
 from trainer_ext.models import custom
+from trainer_ext.models.architectures import ARCHITECTURES
 from trainer_ext.models.outputs import synthetic_batch
 from trainer_ext.pruning import masks, preflight
 
@@ -50,7 +51,7 @@ def test_a_batch_that_the_forward_does_not_take_is_refused():
         preflight.try_shrink(model, batch_for(model) | {"topic": torch.zeros(8)})
 
 
-@pytest.mark.parametrize("change", ["another module", "one more", "one less", "another shape"])
+@pytest.mark.parametrize("change", ["another module", "one more", "one less", "another shape", "activation"])
 def test_a_stock_class_that_would_build_something_else_is_refused(change):
     model = build("bert")
     preflight.check_class(model)
@@ -60,10 +61,27 @@ def test_a_stock_class_that_would_build_something_else_is_refused(change):
         model.extra = torch.nn.Linear(2, 2)
     elif change == "one less":
         del model.bert.pooler
+    elif change == "activation":
+        model.bert.pooler.activation = torch.nn.ReLU()
     else:
         model.classifier = torch.nn.Linear(32, 7)
     with pytest.raises(ValueError, match="class MyBertForSequenceClassification"):
         preflight.check_class(model)
+
+
+def test_a_loss_or_a_rate_of_dropout_may_be_the_users_own():
+    from trainer_ext import shrink
+
+    model = build("bert")
+    model.criterion = torch.nn.CrossEntropyLoss()  # without weights, so that nothing of it is saved
+    model.dropout = torch.nn.Dropout(0.7)
+    preflight.check_class(model)
+    assert shrink(model)[0].dropout.p == 0.7
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_a_stock_class_passes_in_every_family(model_type):
+    preflight.check_class(build(model_type))
 
 
 def test_a_compact_model_of_a_stock_class_passes():

@@ -1,5 +1,7 @@
 """Targets: the given sparsity is the fraction removed, counted in the weights of the dense and the shrunk model."""
 
+import re
+
 import pytest
 import torch
 
@@ -85,8 +87,24 @@ def test_a_plain_target_beyond_the_feed_forward_part_is_an_error(tmp_path, layer
         "prune_sparsity": sparsity,
         "prune_layers": layers,
     }
-    with pytest.raises(ValueError, match="cannot be reached: .*at most 0.66"):
+    highest = int(1000 * (1 - (4 - layers) / 4 / 3)) / 1000  # of the whole model
+    with pytest.raises(ValueError, match="removes neurons only.*choose prune_structure=compact") as error:
         achieved(tmp_path, **fields)
+    named = re.fullmatch(r"prune_sparsity=(\S+) cannot be reached: .*at most (\S+) of .*", str(error.value))
+    assert float(named[1]) == sparsity
+    assert float(named[2]) == pytest.approx(highest, abs=0.01)
+    assert achieved(tmp_path, **{**fields, "prune_sparsity": float(named[2])}) == pytest.approx(highest, abs=0.01)
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2])
+def test_a_limit_is_named_on_the_scale_of_the_request(tmp_path, layers):
+    """Dropped layers count in the number that is asked for, and so in the highest that can be."""
+    fields = {"prune_method": "magnitude", "prune_attention": "head", "prune_layers": layers}
+    with pytest.raises(ValueError, match=r"prune_sparsity=0\.99 cannot be reached: at most") as error:
+        achieved(tmp_path, **fields, prune_sparsity=0.99)
+    assert ("dropped layers included" in str(error.value)) is bool(layers)
+    highest = float(re.search(r"at most (\S+) of", str(error.value))[1])
+    assert achieved(tmp_path, **fields, prune_sparsity=highest) == pytest.approx(highest, abs=0.002)
 
 
 def test_dropped_layers_beyond_the_target_are_an_error(tmp_path):

@@ -6,6 +6,7 @@ import logging
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils.data import IterableDataset
 from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
@@ -309,6 +310,30 @@ def test_search_and_own_optimizer(encoder, tmp_path, caplog):
     trainer = make_trainer(tmp_path, model=model, optimizers=(optimizer, None), max_steps=2, **BLOCKS)
     trainer.train()
     assert trainer.compression is not None
+
+
+class Stream(IterableDataset):
+    """Rows without a length."""
+
+    def __iter__(self):
+        yield from map(Rows(32).__getitem__, range(32))
+
+
+@pytest.mark.parametrize("name", ["dense_epochs", "prune_recovery_epochs"])
+def test_a_stream_has_no_epochs_to_count(tmp_path, name):
+    """max_steps counts for the main training only; what fails after it would cost the training."""
+    fields = {"prune_method": "magnitude", "prune_block_size": 8, "max_steps": 2}
+    with pytest.raises(InputError, match=f"{name}=1 counts epochs, .*give a dataset with a length, or"):
+        make_trainer(tmp_path, rows=Stream(), **fields, **{name: 1})
+    trainer = make_trainer(tmp_path, rows=Stream(), **fields)
+    trainer.train()
+    assert trainer.compression.sparsity > 0.4
+    make_trainer(tmp_path, rows=Stream(), prune_recovery_epochs=1, max_steps=2).train()  # nothing is pruned
+    searched = make_trainer(tmp_path, rows=Stream(), model_init=lambda: new_model(), **fields)
+    with pytest.raises(InputError, match="prune_recovery_epochs=1 counts epochs"):
+        searched.hyperparameter_search(
+            lambda trial: {"prune_recovery_epochs": trial.suggest_int("prune_recovery_epochs", 1, 1)}, n_trials=1
+        )
 
 
 def test_search_over_a_sparsity_prunes(encoder, tmp_path):

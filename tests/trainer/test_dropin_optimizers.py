@@ -80,6 +80,57 @@ def test_a_scheduler_that_cannot_take_one_more_group_is_refused(tmp_path):
     assert trainer.compression.sparsity == pytest.approx(0.5, abs=0.005)
 
 
+SMALLER = {
+    "pruned before": {"prune_method": "obs", "prune_sparsity": 0.5},
+    "a layer fewer": {"prune_layers": 1, "distill_teacher": "self"},
+    "trained further": {**FIELDS, "prune_recovery_epochs": 1},
+}
+
+
+@pytest.mark.parametrize("fields", SMALLER.values(), ids=SMALLER)
+@pytest.mark.parametrize("make", [lambda p: (adamw(p), None), warmed_up], ids=["optimizer", "with scheduler"])
+def test_a_smaller_model_is_trained_by_the_optimizer_of_the_users(tmp_path, make, fields):
+    fields = {**fields, "max_steps": STEPS, "num_train_epochs": 1}
+    trainer, rates = run(tmp_path, make, **fields)
+    warmup = {} if make is not warmed_up else {"warmup_steps": 2}
+    if "prune_recovery_epochs" in fields:  # the schedule given is as long as the main training
+        trainer.state.log_history, rates.rates = trainer.state.log_history[:STEPS], rates.rates[:STEPS]
+    asked, expected = run(tmp_path, lambda p: (None, None), **fields, **warmup)
+    count = len(rates.rates)
+    assert logged(trainer, "loss")[:STEPS] == pytest.approx(logged(asked, "loss")[:STEPS], rel=1e-6)
+    for found, wanted in zip(rates.rates, expected.rates[:count], strict=True):
+        assert found[0] == pytest.approx(wanted[0])
+
+
+def test_the_groups_of_an_optimizer_stay_when_the_model_becomes_smaller(tmp_path):
+    def two_rates(parameters):
+        first, *rest = parameters
+        return torch.optim.SGD([{"params": [first], "lr": 0.1}, {"params": rest, "lr": 1e-5}], momentum=0.5), None
+
+    trainer, rates = run(tmp_path, two_rates, **SMALLER["pruned before"], max_steps=2, lr_scheduler_type="constant")
+    assert rates.rates == [[0.1, 1e-5]] * 2
+    groups = trainer.optimizer.param_groups
+    (first,) = groups[0]["params"]
+    assert first is next(trainer.model.parameters())
+    assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in trainer.model.parameters()}
+    assert groups[1]["momentum"] == 0.5
+
+
+@pytest.mark.parametrize("fields", SMALLER.values(), ids=SMALLER)
+def test_what_cannot_be_made_again_for_a_smaller_model_is_refused_before_the_training(tmp_path, fields):
+    class Hungry(torch.optim.SGD):
+        def __init__(self, parameters, lr, friend):
+            super().__init__(parameters, lr=lr)
+
+    def cosine(parameters):
+        return (optimizer := adamw(parameters)), torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+
+    for make, name in ((cosine, "CosineAnnealingLR"), (lambda p: (Hungry(p, 0.1, None), None), "Hungry")):
+        model = new_model()
+        with pytest.raises(ValueError, match=f"{name} there cannot be made again.*optimizer_cls_and_kwargs"):
+            make_trainer(tmp_path, model=model, optimizers=make(model.parameters()), **fields)
+
+
 def test_an_optimizer_that_knows_the_scores_keeps_its_groups(tmp_path):
     model = attach(new_model(), arguments(tmp_path, **PRUNE).pruning_spec)
     optimizer = adamw(model.parameters())

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, TrainerCallback
+from transformers import AutoModelForSequenceClassification, BertForMultipleChoice, TrainerCallback
 
 from tests.helpers.distilling import KINDS, TaskRows, model_for
 from tests.helpers.tiny_models import build
@@ -185,3 +185,31 @@ def test_too_few_rows_are_refused_before_any_work(tmp_path):
     with pytest.raises(InputError, match="has 8 rows.*at least 16"):
         make_trainer(tmp_path, rows=8, **OBS)
     make_trainer(tmp_path, rows=8, **PRUNE)
+
+
+class Choices(torch.utils.data.Dataset):
+    """Two texts each, of which one is right."""
+
+    def __len__(self):
+        return 32
+
+    def __getitem__(self, index):
+        ids = torch.randint(1, 128, (2, 8), generator=torch.Generator().manual_seed(index))
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.tensor(index % 2)}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [OBS, PRUNE | {"prune_structure": "plain", "prune_sparsity": 0.4}, PRUNE],
+    ids=["obs", "plain", "movement"],
+)
+def test_a_head_that_chooses_among_texts(tmp_path, fields):
+    dense = BertForMultipleChoice(new_model().config)
+    trainer = make_trainer(tmp_path, model=dense, rows=Choices(), max_steps=4, **fields)
+    trainer.train()
+    assert trainer.compression.masked_vs_shrunk < 1e-4
+    trainer.save_model(tmp_path / "small")
+    batch = torch.utils.data.default_collate([Choices()[index] for index in range(4)])
+    reopened = type(trainer.model).from_pretrained(tmp_path / "small").eval()
+    assert (answers(reopened, batch) - answers(trainer.model, batch)).abs().max() < 1e-5
+    assert reopened.num_parameters() < dense.num_parameters()

@@ -318,3 +318,76 @@ def test_with_nothing_asked_the_loss_is_called_as_trainer_calls_it(tmp_path):
     trainer.train()
     trainer.evaluate()
     assert seen == [(2, ["num_items_in_batch"]), *[(2, ["num_items_in_batch", "return_outputs"])] * 2]
+
+
+class Binary:
+    """One sigmoid per label, however the labels are written."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        loss = F.binary_cross_entropy_with_logits(outputs.logits, labels.float().view_as(outputs.logits))
+        return (loss, outputs) if return_outputs else loss
+
+
+class Entropy:
+    """Needs no label."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        inputs.pop("labels")
+        outputs = model(**inputs)
+        loss = torch.special.entr(outputs.logits.softmax(-1)).sum(-1).mean()
+        return (loss, outputs) if return_outputs else loss
+
+
+OBS = {"prune_method": "obs", "prune_sparsity": 0.5}
+
+
+@pytest.mark.parametrize("fields", [OBS, PRUNE | {"distill_teacher": "self"}], ids=["obs", "movement and a teacher"])
+@pytest.mark.parametrize("labels", ["whole numbers for each label", "one for each text"])
+def test_labels_for_a_loss_of_ones_own_are_not_given_to_the_head(tmp_path, fields, labels):
+    """The head would refuse them, or take the problem for another one and write that into the config of the small model."""
+    rows, count = Rows(32), 3 if labels.startswith("whole") else 1
+    rows.labels = F.one_hot(rows.labels, 3) if count == 3 else (rows.labels > 0).long()
+    cls = ORDERS["above"](Binary)
+    trainer = make_trainer(tmp_path, cls, rows=rows, model=new_model(num_labels=count), max_steps=4, **fields)
+    trainer.train()
+    assert trainer.model.config.problem_type is None
+    assert all(loss > 0 for loss in logged(trainer, "loss"))
+
+
+def test_labels_that_are_no_tensor_reach_a_loss_of_ones_own(tmp_path):
+    def loss(outputs, labels, num_items_in_batch=None):
+        return F.cross_entropy(outputs.logits, labels["topic"])
+
+    class Pairs(Rows):
+        def __getitem__(self, index):
+            row = super().__getitem__(index)
+            return {**row, "labels": {"topic": row["labels"], "weight": torch.ones(())}}
+
+    given = {"data_collator": torch.utils.data.default_collate, "compute_loss_func": loss, "max_steps": 3}
+    stock = make_trainer(tmp_path, Trainer, args_class=TrainingArguments, rows=Pairs(32), **given)
+    stock.train()
+    for fields in ({"distill_teacher": "self"}, OBS, PRUNE | {"distill_teacher": "self"}):
+        trainer = make_trainer(tmp_path, rows=Pairs(32), **given, **fields)
+        trainer.train()
+        if fields.keys() == {"distill_teacher"}:
+            assert logged(trainer, "loss_task")[0] == pytest.approx(logged(stock, "loss")[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 2], ids=["whole batches", "split ones"])
+def test_a_loss_of_ones_own_learns_from_rows_without_labels(tmp_path, steps):
+    rows = Rows(32)
+    rows.labels = torch.full_like(rows.labels, -100)
+    fields = {"rows": rows, "distill_teacher": "self", "distill_alpha": 0.0, **SGD}
+    split = {"per_device_train_batch_size": 8 // steps, "gradient_accumulation_steps": steps}
+    losses = []
+    for cls, options in (
+        (type("Stock", (Entropy, Trainer), {}), {"rows": rows, "args_class": TrainingArguments, **SGD}),
+        (ORDERS["above"](Entropy), fields | split),
+    ):
+        trainer = make_trainer(tmp_path, cls, model=new_model(dropout=0.0), **options)
+        trainer.train()
+        losses.append(logged(trainer, "loss"))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert losses[0][0] > 0.1

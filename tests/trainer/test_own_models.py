@@ -6,13 +6,15 @@ import sys
 import pytest
 import torch
 from torch.utils.data import Dataset, IterableDataset
-from transformers import AutoModelForSequenceClassification, set_seed
+from transformers import AutoModelForSequenceClassification, BertForMaskedLM, set_seed
 
+from tests.helpers.tiny_models import SPEC
 from tests.helpers.training import LENGTH, PRUNE, Rows, arguments, new_model
 from tests.scripts import own_classes
-from trainer_ext import DistillPruneTrainer, load_compact
+from trainer_ext import DistillPruneTrainer, load_compact, shrink
 from trainer_ext.models.architectures import layers_of
 from trainer_ext.models.outputs import allowed_difference, answers
+from trainer_ext.pruning import masks
 
 STEPS = {"max_steps": 4, "prune_start": 0.0, "prune_end": 0.5}
 
@@ -95,6 +97,31 @@ def test_a_saved_model_trains_and_is_saved_again(trained, tmp_path):
     reloaded = own_classes.MLPHead.from_pretrained(tmp_path / "again")
     batch = {"input_ids": torch.arange(1, 9)[None]}
     assert torch.equal(answers(reloaded, batch), answers(trainer.model, batch))
+
+
+@pytest.mark.parametrize("structure", ["compact", "plain"])
+def test_the_small_model_is_saved_without_a_warning(tmp_path, caplog, structure):
+    """The method that a model with masks is saved with is none of the small one's."""
+    fields = {"prune_structure": structure, "prune_sparsity": 0.3}
+    trainer = trainer_for(own_classes.MAKE["MLPHead"](), tmp_path / "out", **fields)
+    trainer.train()
+    trainer.save_model(str(tmp_path / "small"))
+    trainer.model.save_pretrained(tmp_path / "again")
+    assert "not the small one" not in caplog.text
+    assert "save_pretrained" not in vars(trainer.model)
+
+
+def test_load_compact_finds_tied_weights_which_are_stored_once(tmp_path):
+    class OwnMaskedLM(BertForMaskedLM):
+        pass
+
+    masked = masks.attach(OwnMaskedLM(own_classes.bert_config()), SPEC)
+    masks.freeze_structure(masked)
+    small = shrink(masks.merge(masked))[0].eval()
+    small.save_pretrained(tmp_path)
+    opened = load_compact(OwnMaskedLM(own_classes.bert_config()), tmp_path)
+    batch = {"input_ids": torch.arange(1, 9)[None]}
+    assert torch.equal(answers(opened, batch), answers(small, batch))
 
 
 def test_plain_structure_needs_no_package_to_open(tmp_path):

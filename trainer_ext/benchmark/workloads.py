@@ -12,7 +12,7 @@ import numpy as np
 from ..data.arguments import DataArguments
 from ..data.readers import read_unlabelled
 from ..errors import InputError, one_line
-from ..models.loading import load_tokenizer, longest_text
+from ..models.loading import load_tokenizer, longest_input, longest_text
 from ..models.runtimes import Batch
 from .targets import TORCH, BenchmarkEntry, random_batch
 
@@ -159,7 +159,7 @@ def text_encoder(limits: InputLimits) -> Callable[[list[str]], list[list[int]]]:
     if (limits.folder / "tokenizer_config.json").is_file():
         known = limits.vocabulary if limits.longest else None
         own = load_tokenizer(limits.folder, way_out=hint, rows=known, pads=False)
-        most = min(own.model_max_length, limits.longest or own.model_max_length)
+        most = longest_input(own, limits.longest)
         return lambda texts: own(texts, truncation=True, max_length=most)["input_ids"]
     try:
         tokenizer = Tokenizer.from_file(str(limits.folder / "tokenizer.json"))

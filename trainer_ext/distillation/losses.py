@@ -184,13 +184,22 @@ IGNORED = -100
 
 
 def labelled(batch: Mapping[str, Any]) -> torch.Tensor | None:
-    """Return a bool of the labels' shape, False for -100 (no label, padding, further pieces of a word), or None."""
+    """Return a bool of the labels' shape, False for -100 (no label, padding, further pieces of a word).
+
+    None without labels, and for labels that are no tensor, such as a dict for a loss of the user's own.
+    """
     labels = batch.get("labels")
-    return None if labels is None else labels.ne(IGNORED)
+    return labels.ne(IGNORED) if isinstance(labels, torch.Tensor) else None
+
+
+def labelled_rows(batch: Mapping[str, Any]) -> torch.Tensor | None:
+    """Return a bool `[batch]`, False for rows without a label, or None. A row may have several, as for a loss of one's own."""
+    mask = labelled(batch)
+    return None if mask is None else mask.reshape(len(mask), -1).any(1)
 
 
 def labels_per_row(batch: Mapping[str, Any]) -> torch.Tensor | None:
-    """Return the number of labels of each row, `[batch]`; None without `labels`.
+    """Return the number of labels of each row, `[batch]`; None where `labelled` returns None.
 
     A loss per example weights each example by its number of labels, as Trainer does. Then it does not depend on how the
     accumulated batch is split.
@@ -254,7 +263,7 @@ class SoftTarget:
 LOGITS = ("logits",)
 SPAN = ("start_logits", "end_logits")
 SOFT_TARGETS = {
-    "single_label_classification": SoftTarget(LOGITS, soft_target_kl, mean_softmax, curvature_softmax, labelled),
+    "single_label_classification": SoftTarget(LOGITS, soft_target_kl, mean_softmax, curvature_softmax, labelled_rows),
     "multi_label_classification": SoftTarget(LOGITS, soft_target_binary_kl, mean_sigmoid, curvature_sigmoid),
     "regression": SoftTarget(LOGITS, soft_target_mse, mean_output, curvature_output),
     "token_classification": SoftTarget(LOGITS, soft_target_kl, mean_softmax, curvature_softmax, labelled),
@@ -314,10 +323,12 @@ def soft_target_for(outputs: Mapping[str, Any], config, labels: torch.Tensor | N
 def infer_problem_type(problem_type: str | None, *, num_labels: int, labels: torch.Tensor | None) -> str:
     """Return the problem type, by the rule of transformers' classification heads if none is configured.
 
+    Those heads refuse whole numbers for several labels, which a loss of the user's own can take.
+
     Args:
         problem_type: `config.problem_type`; returned if set.
         num_labels: width of the logits.
-        labels: `[batch]` class ids or `[batch, labels]` floats; None means class ids.
+        labels: `[batch]` class ids or `[batch, labels]` numbers, one for each label; None means class ids.
 
     Raises:
         ValueError: If the problem type is not in `SOFT_TARGETS`.
@@ -325,7 +336,7 @@ def infer_problem_type(problem_type: str | None, *, num_labels: int, labels: tor
     if problem_type is None:
         if num_labels == 1:
             problem_type = "regression"
-        elif labels is not None and labels.is_floating_point():
+        elif isinstance(labels, torch.Tensor) and (labels.is_floating_point() or labels.shape[1:] == (num_labels,)):
             problem_type = "multi_label_classification"
         else:
             problem_type = "single_label_classification"

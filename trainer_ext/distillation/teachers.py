@@ -15,6 +15,7 @@ from transformers.utils import cached_file
 from ..errors import InputError
 from ..models.architectures import is_stock
 from ..models.loading import HEADS, head_of, load_model, longest_text
+from ..models.outputs import LABELS
 from ..utils.finite import check_given
 from .collator import IDS, OWN_TOKENS_HINT, split_inputs
 from .losses import IGNORED, SOFT_TARGETS, named_outputs
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LABELS = ("labels", "start_positions", "end_positions")
 LOGITS = {name for target in SOFT_TARGETS.values() for name in target.outputs}
 Precision = Callable[[], AbstractContextManager]
 
@@ -109,7 +109,9 @@ class ChanceCheck:
         logits, labels = outputs.get("logits"), batch.get("labels")
         if "start_logits" in outputs:
             logits, labels = outputs["start_logits"], batch.get("start_positions")
-        if logits is None or labels is None or labels.is_floating_point() or logits.shape[:-1] != labels.shape:
+        if not isinstance(labels, torch.Tensor) or labels.is_floating_point():
+            labels = None
+        if logits is None or labels is None or logits.shape[:-1] != labels.shape:
             self._seen = None  # several labels at once, or a number
             return
         self._seen.append((logits.argmax(-1).flatten(), labels.flatten()))

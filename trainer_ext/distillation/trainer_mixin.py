@@ -13,7 +13,7 @@ from ..utils.checkpoints import is_past_the_end
 from ..utils.compat import ScaledLossMixin
 from ..utils.training import call_as_known, is_overridden
 from .collator import TeacherCollator, split_inputs
-from .losses import IGNORED, LossTerms
+from .losses import LossTerms, labelled
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -87,7 +87,7 @@ class LossMixin(ScaledLossMixin, _Base):
             return call_as_known(task_loss, model, inputs, *given, **named)
         self._last_inputs = dict(inputs)
         named |= zip(("return_outputs", "num_items_in_batch"), given, strict=False)
-        in_batch, labels = named.get("num_items_in_batch"), cast(Any, batch.get("labels"))
+        in_batch, has_label = named.get("num_items_in_batch"), labelled(batch)
         # The model gets no count of items, so that the task loss is the mean over this micro-batch. The user's own
         # functions get the count of this micro-batch: by it a sum becomes that mean.
         own = self.compute_loss_func is not None or is_overridden(self, "compute_loss")
@@ -99,8 +99,8 @@ class LossMixin(ScaledLossMixin, _Base):
         )
         if unlabelled:
             task_loss = _no_loss
-        counted = own and in_batch is not None and labels is not None
-        named["num_items_in_batch"] = labels.ne(IGNORED).sum() if counted else None
+        counted = own and in_batch is not None and has_label is not None
+        named["num_items_in_batch"] = cast(torch.Tensor, has_label).sum() if counted else None
         watched: contextlib.AbstractContextManager = contextlib.nullcontext()
         if self.distillation:
             watched = self.distillation.watch(model, self.accelerator.unwrap_model(model), self._options)
@@ -113,9 +113,9 @@ class LossMixin(ScaledLossMixin, _Base):
         loss, *outputs = result if isinstance(result, tuple) else (result,)
         if counted and self.compute_loss_func and self.args.average_tokens_across_devices:
             loss = loss / self.accelerator.num_processes  # by which Trainer has just multiplied it
-        if labels is not None:
-            loss = torch.where(labels.ne(IGNORED).any(), loss, 0.0)  # the mean over no label at all is NaN
-        share = self._share_of_batch(batch, in_batch)
+        if has_label is not None:  # the mean over no label at all is NaN, unless a loss of the user's own needs none
+            loss = torch.where(has_label.any() | loss.isfinite() if own else has_label.any(), loss, 0.0)
+        share = self._share_of_batch(batch, in_batch, own)
         terms, weights = {} if unlabelled else {"loss_task": loss}, {"loss_task": 1.0}
         if self.distillation:
             terms |= self.distillation.terms(seen, batch, self._options, self.accelerator.autocast)
@@ -131,17 +131,22 @@ class LossMixin(ScaledLossMixin, _Base):
         return (loss, *outputs) if outputs else loss
 
     def _share_of_batch(
-        self, batch: Mapping[str, Any], num_items_in_batch: torch.Tensor | int | None
+        self, batch: Mapping[str, Any], num_items_in_batch: torch.Tensor | int | None, own_loss: bool
     ) -> torch.Tensor | float:
         """Return the share of this micro-batch in the accumulated batch, so that splitting a batch changes nothing.
 
-        Trainer counts labels over all micro-batches, and over the processes, whose gradients DDP then averages.
+        Trainer counts labels over all micro-batches, and over the processes, whose gradients DDP then averages. Without any
+        label there, a loss of the user's own counts as the mean over the micro-batches.
         """
-        labels = batch.get("labels", batch.get("start_positions"))
-        if num_items_in_batch is None or labels is None:
-            return 1.0 / self._micro_batches
-        share = labels.ne(IGNORED).sum() / cast(torch.Tensor, num_items_in_batch).clamp(min=1)
-        return share * self.accelerator.num_processes if self.args.average_tokens_across_devices else share
+        equal = 1.0 / self._micro_batches
+        has_label = labelled({"labels": batch.get("labels", batch.get("start_positions"))})
+        if num_items_in_batch is None or has_label is None:
+            return equal
+        count = cast(torch.Tensor, num_items_in_batch)
+        share = has_label.sum() / count.clamp(min=1)
+        if self.args.average_tokens_across_devices:
+            share = share * self.accelerator.num_processes
+        return torch.where(count > 0, share, equal) if own_loss else share
 
 
 def _no_loss(

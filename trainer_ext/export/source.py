@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from ..data.arguments import DataArguments
 from ..data.corpus import read_corpus
 from ..data.records import listed
 from ..errors import InputError, one_line
-from ..models.loading import head_of, load_model, load_tokenizer, longest_text, rows_of
+from ..models.loading import head_of, load_model, load_tokenizer, longest_input, longest_text, rows_of
 from ..pipeline.recipe import read_recipe
+from ..pipeline.text_length import as_started
 from ..report.run_directory import RunDirectory
 from ..tasks.dataset import Data, load_data, tokenize
 from ..tasks.registry import TASKS, Task, task_of
@@ -101,12 +103,14 @@ def open_source(
     data = encoded = None
     if run:
         recipe = read_recipe(run.recipe, _moved(read_recipe(run.recipe).data, data_dir) if data_dir else [])
+        recipe = as_started(recipe, run)
         task, args = task_of(recipe.data), recipe.data
         data = load_data(args, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
         encoded = tokenize(data, tokenizer, args)
     else:
         task = _task_of(model.config)
-        args = DataArguments(max_length=_longest(model, tokenizer), task=task.name, problem_type=task.problem_type)
+        longest = longest_input(tokenizer, longest_text(model.config))
+        args = DataArguments(max_length=longest, task=task.name, problem_type=task.problem_type)
     rows: Sequence[dict] = encoded.train if encoded else []
     if calibration:
         rows = [
@@ -134,17 +138,21 @@ def _moved(args: DataArguments, folder: str) -> list[str]:
 
 def run_at(path: str | Path) -> RunDirectory | None:
     """Return the run of a folder, or of one of its two models, finished or not; None for a single model."""
-    folder = Path(path).expanduser()
-    runs = [RunDirectory(root) for root in (folder, folder.parent)]
-    return next(
-        (run for run in runs if run.recipe.exists() and folder in (run.root, run.baseline, run.compressed)), None
-    )
+    return _run_and_folder(path)[0]
 
 
 def model_folder(path: str | Path) -> Path:
     """Return the folder of the model; for a run, that of the compressed model."""
-    run, folder = run_at(path), Path(path).expanduser()
-    return run.compressed if run and folder == run.root else folder
+    return _run_and_folder(path)[1]
+
+
+def _run_and_folder(path: str | Path) -> tuple[RunDirectory | None, Path]:
+    given = Path(path).expanduser()
+    for folder in (given, Path(os.path.abspath(given)), given.resolve()):  # `.` and links are in another folder
+        for run in map(RunDirectory, (folder, folder.parent)):
+            if run.recipe.exists() and folder in (run.root, run.baseline, run.compressed):
+                return run, run.compressed if folder == run.root else folder
+    return None, given
 
 
 def _refuse_masked(folder: Path) -> None:
@@ -180,8 +188,3 @@ def _task_of(config) -> Task:
         )
     kind = config.problem_type or ("regression" if config.num_labels == 1 else "single_label_classification")
     return next(task for task in TASKS if task.head == head and task.problem_type in (None, kind))
-
-
-def _longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the most tokens of a text; a tokenizer without a limit has one of 10^30."""
-    return min(tokenizer.model_max_length, longest_text(model.config) or tokenizer.model_max_length)

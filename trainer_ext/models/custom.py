@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
+from ..utils.checkpoints import stored_elsewhere
 from ..utils.files import write_json
 from .architectures import find_encoder, is_stock, layers_of
 
@@ -113,7 +114,9 @@ def load_compact(model, folder: str | Path):
     try:
         layout = _layout_in(folder)
         resize_encoder(model, layout)
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        state = load_file(folder / WEIGHTS)
+        tied = stored_elsewhere(model.state_dict(), state)
+        model.load_state_dict(state | {name: state[there] for name, there in tied.items()})
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(
             f"{folder} cannot be loaded into this {type(model).__name__} ({type(error).__name__}: {error}); name the "

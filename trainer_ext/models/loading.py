@@ -40,6 +40,7 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _LAYER = re.compile(r"(layers?|groups)\.\d+\.")
 _SHOWN = 3
+LONGEST = 512  # tokens of a text, where neither the model nor its tokenizer has a limit
 # What a config may say of the outputs is for the code of its author; ours reads them by name.
 _OUTPUTS = {"return_dict": True, "output_hidden_states": False, "output_attentions": False}
 _RARE_CHARACTER = "\U00012000"  # cuneiform
@@ -76,7 +77,27 @@ def new_head(model) -> list[str]:
     return head if fresh else []
 
 
-def load_model(name: str | Path, *, option: str, way_out: str, head: str | None = None, **kwargs: Any):
+def load_config(name: str | Path, *, option: str, way_out: str):
+    """Return the configuration of a model, checked; its weights are not read.
+
+    Args:
+        name: a folder or a Hub id.
+        option: the option that the user gave it with, for the error message.
+        way_out: what the user can do instead, for the error message.
+
+    Raises:
+        InputError: If it cannot be read, or cannot be that of a classifier.
+    """
+    _folder_of(name, option, way_out)
+    try:
+        return _config_of(name)
+    except Exception as error:
+        raise _cannot_open(name, error, option, way_out) from error
+
+
+def load_model(
+    name: str | Path, *, option: str, way_out: str, head: str | None = None, fresh: bool = False, **kwargs: Any
+):
     """Load a model that classifies texts or tokens, or that finds where an answer starts and ends.
 
     Args:
@@ -84,35 +105,66 @@ def load_model(name: str | Path, *, option: str, way_out: str, head: str | None 
         option: the option that the user gave it with, for the error message.
         way_out: what the user can do instead, for the error message.
         head: one of `HEADS`, or "" for none. Defaults to the one that the model was saved with, or else the first.
+        fresh: whether the head gets new weights, also if there are stored ones, of any shape.
         **kwargs: passed to `from_pretrained`.
 
     Raises:
         InputError: If the model cannot be loaded, for any reason, or its weights are damaged.
     """
-    from transformers import AutoConfig
     from transformers.utils import cached_file
 
-    text = str(name)
-    folder = Path(text).expanduser() if Path(text).expanduser().is_dir() else None
-    if folder is None and (text.startswith((".", "/", "~")) or text.count("/") > 1):
-        raise InputError(f"{option} {text}: there is no such folder; {way_out}.")
+    folder = _folder_of(name, option, way_out)
     try:
         if folder:
             _check_files(folder)
         kwargs = {"trust_remote_code": False, **kwargs}  # with None, transformers would ask at the terminal
-        config = AutoConfig.from_pretrained(name, trust_remote_code=kwargs["trust_remote_code"])
-        _check_config(config)
-        saved = head_of(config)
+        saved = head_of(_config_of(name, trust_remote_code=kwargs["trust_remote_code"]))
         head = saved or HEADS[0] if head is None else head
         model, info = auto_class(head).from_pretrained(
             name, weights_only=True, ignore_mismatched_sizes=True, output_loading_info=True, **_OUTPUTS, **kwargs
         )
         folder = folder or Path(str(cached_file(name, "config.json"))).parent
         save_under_own_names(model)
-        _check_loaded(model, info, _dtypes(folder), with_head=saved == head)
+        if fresh:
+            info = {**info, "mismatched_keys": [one for one in info["mismatched_keys"] if _in_encoder(one[0], model)]}
+            _renew_head(model)
+        _check_loaded(model, info, _dtypes(folder), with_head=saved == head and not fresh)
         return model
     except Exception as error:  # damaged files make a dozen libraries fail in any way
-        raise InputError(f"{option} {text} cannot be opened ({_reason(error)}); {way_out}.") from error
+        raise _cannot_open(name, error, option, way_out) from error
+
+
+def _folder_of(name: str | Path, option: str, way_out: str) -> Path | None:
+    """Return the folder of a model, or None for a Hub id; refuse a name that is neither."""
+    text = str(name)
+    folder = Path(text).expanduser() if Path(text).expanduser().is_dir() else None
+    if folder is None and (text.startswith((".", "/", "~")) or text.count("/") > 1):
+        raise InputError(f"{option} {text}: there is no such folder; {way_out}.")
+    return folder
+
+
+def _config_of(name: str | Path, *, trust_remote_code: bool = False):
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
+    _check_config(config)
+    return config
+
+
+def _cannot_open(name: str | Path, error: Exception, option: str, way_out: str) -> InputError:
+    return InputError(f"{option} {name} cannot be opened ({_reason(error)}); {way_out}.")
+
+
+def _in_encoder(parameter: str, model) -> bool:
+    return parameter.startswith(f"{model.base_model_prefix}.")
+
+
+def _renew_head(model) -> None:
+    """Give a model new weights outside its encoder, from the random state of torch, as if it had been saved without them."""
+    other = type(model)(model.config).train(model.training)
+    for name, _ in model.named_children():
+        if name != model.base_model_prefix:
+            setattr(model, name, getattr(other, name))
 
 
 def load_tokenizer(
@@ -231,6 +283,21 @@ def longest_text(config) -> int | None:
         return positions
     fixed = POSITIONS_BEHIND_PADDING[kind]
     return positions - (config.pad_token_id if fixed is None else fixed) - 1
+
+
+def longest_input(tokenizer, positions: int | None, *, default: int = LONGEST) -> int:
+    """Return the maximum number of tokens of a text for a tokenizer and its model.
+
+    Args:
+        tokenizer: one that was saved without a limit, such as DeBERTa's, has `model_max_length` 10^30, which counts as none.
+        positions: of the model, from `longest_text`.
+        default: the result if neither has a limit.
+    """
+    from transformers.tokenization_utils_base import LARGE_INTEGER
+
+    own = getattr(tokenizer, "model_max_length", None)
+    limits = (positions, own if own is not None and own < LARGE_INTEGER else None)
+    return min((limit for limit in limits if limit), default=default)
 
 
 def save_under_own_names(model) -> None:

@@ -12,6 +12,20 @@ from ..utils.compat import precision_settings
 from .architectures import find_encoder, is_stock
 
 TOLERANCE = 1e-5
+LABELS = ("labels", "start_positions", "end_positions")
+
+
+def inputs_of(model, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a batch without its labels, unless the class of the model is the user's own: its `forward` may need them.
+
+    A stock head would compute a loss from them, which fails if they are made for a loss of the user's own, and would write
+    into its config what problem it takes them for.
+
+    Args:
+        model: any model.
+        batch: columns by name.
+    """
+    return {name: value for name, value in batch.items() if name not in LABELS or not is_stock(model)}
 
 
 def allowed_difference(logits: torch.Tensor) -> float:

@@ -23,7 +23,7 @@ from ..distillation.collator import TeacherCollator, split_inputs
 from ..distillation.losses import curvature_output, named_outputs, not_padding, soft_target_for
 from ..errors import InputError
 from ..models.layers import EncoderLayer, LinearView
-from ..models.outputs import tensors_of
+from ..models.outputs import inputs_of, tensors_of
 from .second_order import damped, root_of
 
 Batch = Mapping[str, Any]
@@ -114,7 +114,7 @@ def collect(model, batches: Iterable[Batch], matrices: Sequence[LinearView]) -> 
         for batch in batches:
             mask = not_padding(batch)
             with torch.enable_grad():
-                loss = answer_loss(model(**batch), batch, getattr(model, "config", None), generator)
+                loss = answer_loss(model(**inputs_of(model, batch)), batch, getattr(model, "config", None), generator)
             loss.backward()
             for each in found:
                 each.texts += rows_in(batch)

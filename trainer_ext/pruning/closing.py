@@ -21,7 +21,7 @@ from ..benchmark.size import evaluating
 from ..distillation.losses import not_padding
 from ..models.architectures import layer_modules, layers_of
 from ..models.layers import EncoderLayer, LinearView
-from ..models.outputs import tensors_of
+from ..models.outputs import inputs_of, tensors_of
 from .calibration import Batch, Statistics, matrices_of
 from .second_order import compensated, damped, with_bias
 from .selection import Structure
@@ -217,7 +217,7 @@ def _passes(model, batches: Sequence[Batch], modules: Sequence[nn.Module]) -> li
     try:
         for batch in batches:
             calls.clear()
-            model(**batch)
+            model(**inputs_of(model, batch))
             if [call[0] for call in calls] != list(modules) or not all(call[1] for call in calls):
                 return None
             hidden = calls[0][1][0]

@@ -29,7 +29,7 @@ from . import masks
 from .config import PruningSpec, spec_of
 from .latency_target import LatencyTable
 from .scores import METHODS
-from .selection import Structure
+from .selection import OutOfReach, Structure
 from .shrinking import compact_outline
 from .structure import select_structure
 
@@ -205,10 +205,21 @@ def _corrected(
     find: Callable[[LatencyTable], Structure],
     speedup_of: Callable[[Structure], float],
 ) -> LatencyTable:
-    """Return the table with the correction whose structure came nearest to the target speed-up."""
+    """Return the table with the correction whose structure came nearest to the target speed-up.
+
+    Raises:
+        OutOfReach: If the target is out of reach with the table as it is. If only a correction puts it there, the
+            structures that were found before count.
+    """
     tried: list[tuple[float, LatencyTable]] = []
     for _ in range(CORRECTIONS):
-        off = target / speedup_of(find(table))
+        try:
+            found = find(table)
+        except OutOfReach:
+            if not tried:
+                raise
+            break
+        off = target / speedup_of(found)
         tried.append((abs(off - 1), table))
         if abs(off - 1) < CLOSE_ENOUGH:
             break

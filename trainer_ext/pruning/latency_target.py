@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .selection import Structure, best_ids
+from .selection import OutOfReach, Structure, best_ids, more_room
 
 BINS = 4000  # time steps of a budget
 WIDTHS = 64  # feed-forward widths that are tried per layer
@@ -50,9 +50,24 @@ class LatencyTable:
         """Return the milliseconds of one feed-forward block with so many neurons."""
         return np.interp(neurons, self.neurons, self.ffn_ms)
 
-    def budget(self, dense_ms: float, speedup: float) -> float:
-        """Return the milliseconds that the blocks may take, so that a model is so many times as fast as the dense one."""
-        return dense_ms / (speedup * self.correction) - self.fixed_ms
+    def budget(self, dense_ms: float, speedup: float, *, least: float, more_room: str) -> float:
+        """Return the milliseconds that the blocks may take, so that a model is so many times as fast as the dense one.
+
+        Args:
+            dense_ms: time of the dense model.
+            speedup: target.
+            least: milliseconds of the blocks with everything removed that may be.
+            more_room: words that say how more may be removed, from `selection.more_room`.
+
+        Raises:
+            OutOfReach: If the blocks take at least more, with the highest speed-up that can be reached.
+        """
+        budget = dense_ms / (speedup * self.correction) - self.fixed_ms
+        if least <= budget:
+            return budget
+        highest = dense_ms / (self.fixed_ms + least) / self.correction
+        most = f"with everything removed that may be, the model runs {highest:.2f} times as fast on this machine"
+        raise OutOfReach("speedup", speedup, most, f"Lower the speed-up, or {more_room}")
 
     def total_ms(self, heads: Sequence[int], neurons: Sequence[int], uses: Sequence[int]) -> float:
         """Return the milliseconds of a model with so many heads and neurons per layer, each layer run `uses` times."""
@@ -93,19 +108,13 @@ def fastest_structure(
         equal: whether every layer keeps all heads and the same number of neurons.
 
     Raises:
-        ValueError: If the speed-up cannot be reached, with the highest one that can.
+        OutOfReach: If the speed-up cannot be reached, with the highest one that can.
     """
     sizes = [len(part) for part in head_scores], [len(part) for part in neuron_scores]
-    budget = table.budget(dense_ms, speedup)
     least_heads = [0] * len(uses) if prune_heads and not equal else sizes[0]
     least = table.total_ms(least_heads, [0] * len(uses) if prune_neurons else sizes[1], uses) - table.fixed_ms
-    if least > budget:
-        highest = dense_ms / (table.fixed_ms + least) / table.correction
-        raise ValueError(
-            f"prune_speedup={speedup} cannot be reached: with everything removed that may be, the model runs "
-            f"{highest:.2f} times as fast on this machine. Lower the speed-up, let more parts be pruned, or drop layers "
-            "with prune_layers."
-        )
+    room = more_room(prune_heads, prune_neurons, plain=equal)
+    budget = table.budget(dense_ms, speedup, least=least, more_room=room)
     if equal:
         return _equal(head_scores, neuron_scores, table, uses, budget)
     options = [

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 
 from ..models.architectures import architecture_of, is_stock
+from .preflight import check_class
 from .shrinking import filled
 
 
@@ -41,14 +42,20 @@ def drop_layers(model, count: int, ids: Sequence[int] | None = None):
         ids: the layers to drop, counted from 0; `count` must be their number, or 0.
 
     Raises:
-        ValueError: If a layer does not exist or cannot be dropped, or if layers that share their weights do not fit.
+        ValueError: If a layer does not exist or cannot be dropped, if layers that share their weights do not fit, or if the
+            model has masks or a part that its class does not build.
     """
     if not is_stock(model):
         raise ValueError(
             f"prune_layers drops layers of models of transformers, and {type(model).__name__} is a class of its own: drop "
             "them before you build it (trainer_ext.drop_layers on the encoder), or use prune_sparsity."
         )
+    if hasattr(model, "pruning"):
+        raise ValueError(
+            "The model has masks; drop layers before they are attached, or call trainer_ext.merge(model) first."
+        )
     architecture, config = architecture_of(model.config), copy.deepcopy(model.config)
+    check_class(model)
     layers = config.num_hidden_layers
     dropped = sorted(set(ids)) if ids else middle_layers(layers, count)
     if ids and (len(dropped) != len(ids) or (count and count != len(ids))):

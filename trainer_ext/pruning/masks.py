@@ -20,6 +20,7 @@ from ..distillation import hidden_states
 from ..models.architectures import config_of, find_encoder, layers_of, prunable_weights
 from ..models.compact import modeling_compact
 from ..models.layers import EncoderLayer
+from ..utils.checkpoints import stored_elsewhere
 from . import selection
 from .config import PruningSpec, spec_of
 from .scores import METHODS, Pruning, UnitScores, head_scores, refresh_scores
@@ -273,7 +274,9 @@ def load_masked(folder: str | Path):
     state = load_file(Path(folder) / "model.safetensors")
     # A checkpoint of a distillation may hold a projection to the width of the teacher, which the model does not have.
     state = {name: value for name, value in state.items() if not name.startswith("distillation.")}
-    attach(model, spec).load_state_dict(state)
+    attach(model, spec)
+    tied = stored_elsewhere(model.state_dict(), state)
+    model.load_state_dict(state | {name: state[there] for name, there in tied.items()})
     return model.eval()
 
 

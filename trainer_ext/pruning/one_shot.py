@@ -30,7 +30,7 @@ from rich.progress import Progress, TaskID
 from ..errors import InputError, one_line
 from ..models.architectures import find_encoder, layers_of, prunable_weights
 from ..models.layers import EncoderLayer
-from ..models.loading import longest_text, rows_of
+from ..models.loading import LONGEST, longest_input, longest_text, rows_of
 from ..models.outputs import answers, full_precision
 from ..utils.finite import check_given
 from ..utils.progress import progress_bar
@@ -42,10 +42,10 @@ from .closing import close_in_turn
 from .config import PruningSpec
 from .latency_table import corrected_structure, machine
 from .latency_target import LatencyTable
-from .preflight import same_random_state
+from .preflight import check_class, same_random_state
 from .prepare import latency_for
 from .second_order import Curve, removal_curve, with_bias
-from .selection import Structure, whole_vectors
+from .selection import OutOfReach, Structure, more_room, whole_vectors
 from .shrinking import in_precision
 from .structure import select_structure
 from .verify import shrink_and_verify
@@ -97,7 +97,9 @@ def choose_structure(layers: Sequence[EncoderLayer], curves: Sequence[Curve], sp
             costs = [float(layer.uses * price(count)) for count in counts]
         blocks.append(Levels(counts, costs, errors))
     if table is not None and spec.latency is not None and spec.speedup is not None:
-        budget = table.budget(spec.latency["dense_ms"], spec.speedup)
+        least = sum(min(block.costs) for block in blocks)
+        room = more_room(spec.attention != "none", spec.ffn != "none")
+        budget = table.budget(spec.latency["dense_ms"], spec.speedup, least=least, more_room=room)
     else:
         weights = prunable_weights(list(layers))
         budget = (1 - spec.sparsity_of(weights)) * weights
@@ -178,7 +180,7 @@ def _counted(steps: Iterable[T], bar: Progress, task: TaskID) -> Iterator[T]:
 @full_precision()
 def prune(
     model,
-    texts: Sequence[str],
+    texts: Iterable[str],
     tokenizer,
     *,
     sparsity: float | None = None,
@@ -200,7 +202,8 @@ def prune(
         sparsity: fraction of the encoder's attention and feed-forward weights to remove, in (0, 1).
         speedup: instead of it, how many times faster the small model runs on this machine, above 1. The layers are timed
             first, with `batch_size` texts of `max_length` tokens (128 by default), or of as many as the model reads.
-        max_length: tokens of a text; longer ones are cut. Defaults to what the model and its tokenizer allow.
+        max_length: tokens of a text; longer ones are cut. Defaults to what the model and its tokenizer allow, or to 512 if
+            neither has a limit, as DeBERTa.
         batch_size: texts of a batch.
         progress: whether to show a progress bar on standard error.
 
@@ -209,62 +212,81 @@ def prune(
 
     Raises:
         InputError: If there are too few texts, the model cannot read them, or it has NaN weights.
-        ValueError: If the architecture is unknown, or the target out of range or of reach.
+        ValueError: If the architecture is unknown, a stock model has a part that its class does not build, or the target is
+            out of range or of reach.
 
     Example:
         >>> small = trainer_ext.prune(model, texts, tokenizer, sparsity=0.5)
         >>> small.save_pretrained("small")
     """
-    _check_numbers(sparsity, speedup, batch_size)
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise InputError("texts must be a list of strings, such as the model will read, without labels.")
-    texts = [text for text in texts if text.strip()]
-    if len(texts) < FEWEST_TEXTS:
-        raise InputError(
-            f"Got {len(texts)} texts, and their statistics decide what can go: give at least {FEWEST_TEXTS}, better a thousand."
-        )
+    _check_numbers(sparsity, speedup, max_length, batch_size)
+    texts = _texts_in(texts)
     check_given(model, "The model")
     if hasattr(model, "pruning"):
         raise ValueError("The model has masks; prune a dense model, or call trainer_ext.merge(model) first.")
     encoder = find_encoder(model)[1]
-    limits = (max_length, longest_text(encoder.config), getattr(tokenizer, "model_max_length", None))
-    longest = min((limit for limit in limits if limit), default=None)
+    check_class(model)
+    longest = longest_input(tokenizer, longest_text(encoder.config), default=max_length or LONGEST)
+    longest = min(longest, max_length or longest)
     batches = _readable(model, texts, tokenizer, max_length=longest, batch_size=batch_size)
     spec = PruningSpec("obs", sparsity or 0.0, "head", 1, "neuron", 0.0, 1.0, speedup=speedup)
     student = copy.deepcopy(model).float()
-    with tempfile.TemporaryDirectory() as folder:
-        if speedup is not None:
-            length = min(length for length in (max_length or LENGTH, longest) if length)
-            place = machine(
-                student,
-                device=str(encoder.device),
-                dtype="float32",
-                batch_size=batch_size,
-                sequence_length=length,
-            )
-            latency = latency_for(student, student, spec, place, folder=Path(folder), is_main=True, progress=progress)
-            spec = replace(spec, latency=latency)
-        prune_masked(masks.attach(student, spec), batches, folder=folder, is_main=True, progress=progress)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            if speedup is not None:
+                place = machine(
+                    student,
+                    device=str(encoder.device),
+                    dtype="float32",
+                    batch_size=batch_size,
+                    sequence_length=min(max_length or LENGTH, longest),
+                )
+                latency = latency_for(
+                    *(student, student, spec, place), folder=Path(folder), is_main=True, progress=progress
+                )
+                spec = replace(spec, latency=latency)
+            prune_masked(masks.attach(student, spec), batches, folder=folder, is_main=True, progress=progress)
+    except OutOfReach as error:  # its message names the fields of the training arguments
+        raise ValueError(
+            f"{error.target}={error.asked:.6g} cannot be reached: {error.most}. Lower it, or start from fewer layers: "
+            "trainer_ext.drop_layers(model, 1)."
+        ) from error
     smaller, _ = shrink_and_verify(student, batches[0])
     buffers = {name: buffer.dtype for name, buffer in model.named_buffers()}
     return in_precision(smaller, encoder.dtype, buffers)
 
 
-def _check_numbers(sparsity: float | None, speedup: float | None, batch_size: int) -> None:
+def _check_numbers(sparsity: float | None, speedup: float | None, max_length: int | None, batch_size: int) -> None:
     if (sparsity is None) == (speedup is None):
         raise ValueError("Give either sparsity, such as 0.5, or speedup, such as 2.0.")
-    for name, value in (("sparsity", sparsity), ("speedup", speedup), ("batch_size", batch_size)):
+    for name, value in (("sparsity", sparsity), ("speedup", speedup)):
         if not isinstance(value, int | float | None):
             raise ValueError(f"{name}={value!r} must be a number.")
     if sparsity is not None and not 0 < sparsity < 1:
         raise ValueError(f"sparsity={sparsity} must be above 0 and below 1: the fraction of the encoder that goes.")
     if speedup is not None and not 1 < speedup < math.inf:
         raise ValueError(f"speedup={speedup} must be above 1: how many times faster the small model runs.")
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size} must be 1 or more.")
+    for name, count, what in (("max_length", max_length, "tokens"), ("batch_size", batch_size, "texts")):
+        if count is None and name == "max_length":
+            continue
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise ValueError(f"{name}={count!r} must be a whole number of {what}, 1 or more.")
 
 
-def _readable(model, texts: Sequence[str], tokenizer, *, max_length: int | None, batch_size: int) -> list[Batch]:
+def _texts_in(given: Any) -> list[str]:
+    """Return the texts that are not empty, or raise an InputError if there are too few or something else."""
+    texts = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    if isinstance(given, str) or not all(isinstance(text, str) for text in texts):
+        raise InputError("texts must be a list of strings, such as the model will read, without labels.")
+    texts = [text for text in texts if text.strip()]
+    if len(texts) < FEWEST_TEXTS:
+        raise InputError(
+            f"Got {len(texts)} texts, and their statistics decide what can go: give at least {FEWEST_TEXTS}, better a thousand."
+        )
+    return texts
+
+
+def _readable(model, texts: Sequence[str], tokenizer, *, max_length: int, batch_size: int) -> list[Batch]:
     """Return texts as inputs of a model, on its device, of which it has read the first and the longest."""
     known, device = known_arguments(type(model).forward), find_encoder(model)[1].device
     try:

@@ -41,23 +41,37 @@ def check_class(model) -> None:
         model: a dense model of a class of transformers, or any other, which passes.
 
     Raises:
-        ValueError: A parameter or buffer is missing in what the class builds, or has another shape.
+        ValueError: A parameter or buffer is missing in what the class builds, or has another shape; or a part without
+            parameters, such as an activation, is of another kind. Another rate of dropout is fine: only training needs it.
     """
     if not is_stock(model):
         return
     with torch.device("meta"), same_random_state():
-        built = type(model)(copy.deepcopy(model.config)).state_dict()
-    ours = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    other = sorted(
-        name for name in ours.keys() | built.keys() if name not in built or built[name].shape != ours.get(name)
-    )
+        built = type(model)(copy.deepcopy(model.config))
+    ours, known = ({name: tensor.shape for name, tensor in each.state_dict().items()} for each in (model, built))
+    other = sorted(name for name in ours.keys() | known.keys() if known.get(name) != ours.get(name))
+    kinds, modules = _kinds(built), dict(model.named_modules())
+    other += [name for name, kind in kinds.items() if name not in modules or _kind(modules[name]) != kind]
     if other:
         name = type(model).__name__
         raise ValueError(
-            f"This {name} has another {other[0]} than its class builds, so what is saved would open with a random one. Put "
-            f"your change into a class of your own (class My{name}({name}): def __init__(self, config): ...), which opens "
-            "again with My" + f"{name}.from_pretrained."
+            f"This {name} has another {other[0]} than its class builds, and what is saved would open with that of the class. "
+            f"Put your change into a class of your own (class My{name}({name}): def __init__(self, config): ...), which opens "
+            f"again with My{name}.from_pretrained."
         )
+
+
+def _kinds(model) -> dict[str, tuple[type, str]]:
+    """Return the kind of each part without parameters by its name."""
+    return {
+        name: _kind(module)
+        for name, module in model.named_modules()
+        if not any(True for _ in module.children()) and not any(True for _ in module.parameters())
+    }
+
+
+def _kind(module: torch.nn.Module) -> tuple[type, str]:
+    return type(module), "" if isinstance(module, torch.nn.Dropout) else module.extra_repr()
 
 
 @full_precision()
@@ -112,6 +126,20 @@ def _reopened(smaller, dense, folder: str):
     if hasattr(smaller, "save_pretrained"):
         return type(smaller).from_pretrained(folder, dtype=torch.float32).to(device).eval()
     return load_compact(dense, folder)
+
+
+def batch_for(trainer, model) -> dict[str, Any] | None:
+    """Return a batch of the training to compare two forms of a model on.
+
+    None for a stock model that reads single texts or pairs of them: random tokens do, on which nothing depends.
+
+    Args:
+        trainer: a `Trainer`.
+        model: its model.
+    """
+    if is_stock(model) and not type(model).__name__.endswith("ForMultipleChoice"):
+        return None
+    return trainer._last_inputs or first_batch(trainer)
 
 
 def first_batch(trainer) -> dict[str, Any] | None:

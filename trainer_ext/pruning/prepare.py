@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 TABLE_NAME = "latency_table.json"
 BUSY = (
-    "Other programs kept this machine busy while the layers were timed for prune_speedup, also when that was repeated, so "
-    "that the model may miss the speed-up."
+    "Other programs kept this machine busy while the layers were timed for the speed-up, also when that was repeated, so "
+    "that the model may miss it."
 )
 REFUSED = (
     "Run it again when the machine is idle, give a fraction instead (--prune_sparsity 0.5), or use the times as they are "
     "(--force)."
 )
-KEPT = "For times to rely on, run it again when the machine is idle, or give prune_sparsity instead."
+KEPT = "For times to rely on, run it again when the machine is idle, or give a sparsity instead."
 
 logger = logging.getLogger(__name__)
 

@@ -23,6 +23,24 @@ LIFT = 1e6
 VECTOR, WIDE = 8, 1024
 
 
+class OutOfReach(ValueError):
+    """Raised when a target cannot be met with what may be pruned. The message names the fields of the training arguments.
+
+    Attributes:
+        target: `sparsity` or `speedup`.
+        asked: the target.
+        most: words that say what can be had.
+        way_out: words that say what to do instead.
+    """
+
+    def __init__(self, target: str, asked: float, most: str, way_out: str):
+        super().__init__(target, asked, most, way_out)
+        self.target, self.asked, self.most, self.way_out = target, asked, most, way_out
+
+    def __str__(self) -> str:
+        return f"prune_{self.target}={self.asked:.6g} cannot be reached: {self.most}. {self.way_out}."
+
+
 @dataclass(frozen=True)
 class Structure:
     """What stays after shrinking: ids of heads and neurons, per layer, in ascending order."""
@@ -108,6 +126,7 @@ def structure_for(
     sparsity: float,
     prune_heads: bool,
     prune_neurons: bool,
+    dropped: int = 0,
 ) -> Structure:
     """Choose whole heads and neurons by global ranking, so that a given fraction of the weights is removed.
 
@@ -122,14 +141,19 @@ def structure_for(
         sparsity: fraction of all prunable weights to remove, in [0, 1).
         prune_heads: whether heads may be removed.
         prune_neurons: whether neurons may be removed.
+        dropped: weights of layers that were dropped before: an error message counts them as removed.
 
     Raises:
-        ValueError: If the target cannot be reached with what may be pruned.
+        OutOfReach: If the target cannot be reached with what may be pruned.
     """
     head_sizes, neuron_sizes = [len(part) for part in head_scores], [len(part) for part in neuron_scores]
     attention = sum(size * cost for size, cost in zip(head_sizes, head_costs, strict=True))
     ffn = sum(size * cost for size, cost in zip(neuron_sizes, neuron_costs, strict=True))
-    _check_reachable(head_sizes, neuron_sizes, head_costs, neuron_costs, sparsity, prune_heads, prune_neurons)
+    sizes, costs = [*head_sizes, *neuron_sizes], [*head_costs, *neuron_costs]
+    allowed = [prune_heads] * len(head_sizes) + [prune_neurons] * len(neuron_sizes)
+    off = "" if prune_heads and prune_neurons else f"with prune_{'ffn' if prune_heads else 'attention'} off "
+    way_out = f"Lower the sparsity, or {more_room(prune_heads, prune_neurons)}"
+    _check_reachable(sizes, costs, allowed, sparsity, dropped=dropped, limits=off, way_out=way_out)
     target = sparsity * (attention + ffn)
     share = target / (attention * prune_heads + ffn * prune_neurons)
 
@@ -148,43 +172,72 @@ def equal_structure(
     head_costs: Sequence[int],
     neuron_costs: Sequence[int],
     sparsity: float,
+    dropped: int = 0,
 ) -> Structure:
     """Choose all heads and the same number of neurons in every layer, which a stock config can describe.
 
     The arguments are those of `structure_for`; the layers must have equally many neurons.
 
     Raises:
-        ValueError: If the target cannot be reached with neurons alone.
+        OutOfReach: If the target cannot be reached with neurons alone.
     """
     head_sizes, neuron_sizes = [len(part) for part in head_scores], [len(part) for part in neuron_scores]
-    _check_reachable(head_sizes, neuron_sizes, head_costs, neuron_costs, sparsity, False, True)
-    weights = [size * cost for size, cost in zip(head_sizes + neuron_sizes, [*head_costs, *neuron_costs], strict=True)]
+    sizes, costs = [*head_sizes, *neuron_sizes], [*head_costs, *neuron_costs]
+    allowed = [False] * len(head_sizes) + [True] * len(neuron_sizes)
+    limits = "prune_structure=plain removes neurons only, so that "
+    way_out = f"Lower the sparsity, or {more_room(False, True, plain=True)}"
+    _check_reachable(sizes, costs, allowed, sparsity, dropped=dropped, limits=limits, way_out=way_out)
+    weights = [size * cost for size, cost in zip(sizes, costs, strict=True)]
     width = max(1, neuron_sizes[0] - round(sparsity * sum(weights) / sum(neuron_costs)))
     kept = [best_ids(scores, width) for scores in neuron_scores]
     return Structure([list(range(size)) for size in head_sizes], kept)
 
 
+def more_room(prune_heads: bool, prune_neurons: bool, *, plain: bool = False) -> str:
+    """Return words that say how more of a model may be removed.
+
+    Args:
+        prune_heads: whether heads may be removed.
+        prune_neurons: whether neurons may be removed.
+        plain: whether the structure is plain, which keeps all heads.
+    """
+    if plain:
+        return "choose prune_structure=compact, which removes heads too"
+    if prune_heads and prune_neurons:
+        return "raise prune_layers, which drops whole layers"
+    return "let both parts be pruned"
+
+
 def _check_reachable(
-    head_sizes: Sequence[int],
-    neuron_sizes: Sequence[int],
-    head_costs: Sequence[int],
-    neuron_costs: Sequence[int],
+    sizes: Sequence[int],
+    costs: Sequence[int],
+    allowed: Sequence[bool],
     sparsity: float,
-    prune_heads: bool,
-    prune_neurons: bool,
+    *,
+    dropped: int,
+    limits: str,
+    way_out: str,
 ) -> None:
-    """Raise an error if a target is out of reach, because of the floors or of what may be pruned."""
-    sizes, costs = [*head_sizes, *neuron_sizes], [*head_costs, *neuron_costs]
-    allowed = [prune_heads] * len(head_sizes) + [prune_neurons] * len(neuron_sizes)
+    """Raise an error if a target is out of reach, because of the floors or of what may be pruned.
+
+    Args:
+        sizes: units per matrix.
+        costs: weights of a unit.
+        allowed: whether units of the matrix may be removed.
+        sparsity: fraction of these weights to remove.
+        dropped: weights removed before, which count in the message.
+        limits: words before what can be removed.
+        way_out: words that say what to do.
+    """
     total = sum(size * cost for size, cost in zip(sizes, costs, strict=True))
     free = sum((size - floor_of(size)) * cost for size, cost, may in zip(sizes, costs, allowed, strict=True) if may)
-    if sparsity * total > free:
-        highest = 1000 * free // total / 1000  # rounded down, so that it can be asked for
-        raise ValueError(
-            f"prune_sparsity={sparsity} cannot be reached: with prune_attention {'on' if prune_heads else 'off'} and "
-            f"prune_ffn {'on' if prune_neurons else 'off'} at most {highest:.3f} of the encoder's prunable "
-            "weights can be removed. Lower the sparsity, or let both parts be pruned."
-        )
+    if sparsity * total - free < 0.5:  # of a weight: the highest that is named can be asked for
+        return
+    whole = total + dropped
+    highest = 1000 * (free + dropped) // whole / 1000  # rounded down
+    most = f"{limits}at most {highest:.3f} of the encoder's prunable weights can be removed"
+    most += ", dropped layers included" if dropped else ""
+    raise OutOfReach("sparsity", (sparsity * total + dropped) / whole, most, way_out)
 
 
 def check_scores(scores: Sequence[torch.Tensor], what: str) -> None:

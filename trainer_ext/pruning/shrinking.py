@@ -133,13 +133,18 @@ def compact_outline(model, sizes: dict[str, list[int]], heads: dict[str, list[in
 def _resized_copy(model, sizes: dict[str, list[int]], heads: dict[str, list[int]], state: dict[str, torch.Tensor]):
     """Return a copy of a model of the user's own class with a smaller encoder, filled with a state dict."""
     smaller = copy.deepcopy(model)
+    vars(smaller).pop("save_pretrained", None)  # of the model with masks; see masks.save_as_plain
     resize_encoder(smaller, layout_of(model) | {"compact_linears": sizes, "compact_heads": heads or None})
     smaller.load_state_dict(state)
     return _trained_like(smaller, model)
 
 
 def _trained_like(smaller, model):
-    """Freeze the parameters that are frozen in the model that `smaller` was made from."""
+    """Freeze the parameters that are frozen in the model that `smaller` was made from, and take its rates of dropout."""
+    parts = dict(model.named_modules())
+    for name, module in smaller.named_modules():
+        if isinstance(module, torch.nn.Dropout) and isinstance(parts.get(name), torch.nn.Dropout):
+            module.p = parts[name].p
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     for name, parameter in smaller.named_parameters():
         parameter.requires_grad_(name not in frozen)

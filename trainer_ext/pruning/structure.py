@@ -60,10 +60,11 @@ def _within_budget(
             prune_neurons=spec.ffn != "none",
             equal=spec.structure == "plain",
         )
-    sparsity = spec.sparsity_of(prunable_weights(layers))
+    weights = prunable_weights(layers)
+    sparsity, dropped = spec.sparsity_of(weights), max(spec.dense_weights - weights, 0)
     if spec.structure == "plain":
         return selection.equal_structure(
-            heads, neurons, head_costs=head_costs, neuron_costs=neuron_costs, sparsity=sparsity
+            heads, neurons, head_costs=head_costs, neuron_costs=neuron_costs, sparsity=sparsity, dropped=dropped
         )
     return selection.structure_for(
         heads,
@@ -73,6 +74,7 @@ def _within_budget(
         sparsity=sparsity,
         prune_heads=spec.attention != "none",
         prune_neurons=spec.ffn != "none",
+        dropped=dropped,
     )
 
 

@@ -50,6 +50,8 @@ class ShrinkMixin(_Base):
         @property
         def _options(self) -> Any: ...
 
+        def _move_optimizer(self) -> None: ...
+
     def shrink(self) -> CompressionResult:
         """Replace `self.model` by the smaller model that computes the same, and verify that it does.
 
@@ -60,8 +62,7 @@ class ShrinkMixin(_Base):
         masked = plain_model(self)
         if self.distillation:
             self.distillation.detach(masked)
-        batch = None if is_stock(masked) else self._last_inputs or preflight.first_batch(self)
-        smaller, self.compression = shrink_and_verify(masked, batch)
+        smaller, self.compression = shrink_and_verify(masked, preflight.batch_for(self, masked))
         self._replace_model(smaller)
         return self.compression
 
@@ -91,6 +92,7 @@ class ShrinkMixin(_Base):
         with preflight.same_random_state():  # as for a run that is resumed
             one_shot.prune_for_training(model, self.get_train_dataloader(), self.args)
             found = {"spec": asdict(spec), "result": asdict(self.shrink())}
+        self._move_optimizer()
         found["spec"].pop("latency")
         return found
 
@@ -108,8 +110,9 @@ class ShrinkMixin(_Base):
             self.distillation.detach(masked)
         masks.freeze(masked, Structure(result.heads, result.neurons))
         with preflight.same_random_state():
-            smaller, _ = shrink_and_verify(masked, None if is_stock(masked) else preflight.first_batch(self))
+            smaller, _ = shrink_and_verify(masked, preflight.batch_for(self, masked))
         self._replace_model(smaller)
+        self._move_optimizer()
         self.compression = result
 
     def _replace_model(self, model: PreTrainedModel) -> None:

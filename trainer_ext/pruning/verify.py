@@ -112,7 +112,7 @@ def shrink_and_verify(masked, batch: Mapping[str, Any] | None = None) -> tuple:
     if not difference <= allowed:
         raise RuntimeError(
             f"The shrunk model differs from the masked one by {difference:.1e}, above {allowed:.1e}; "
-            "the last checkpoint still holds the masked one (trainer_ext.load_masked)."
+            "if the training wrote checkpoints, the last one holds the masked one (trainer_ext.load_masked)."
         )
     return in_precision(smaller, precision, buffers), CompressionResult(
         heads, neurons, sparsity, difference, _rows(batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,7 @@ def check_fits(checkpoint: Path, model: Any, spec: Any) -> None:
             )
     state = model.state_dict()
     ours = {name: [*tensor.shape] for name, tensor in state.items()}
-    shared = {tensor.data_ptr() for name, tensor in state.items() if name in stored}  # stored once
-    lacking = [name for name, tensor in state.items() if name not in stored and tensor.data_ptr() not in shared]
+    lacking = state.keys() - stored.keys() - stored_elsewhere(state, stored).keys()
     wrong = sorted({*lacking, *(name for name in stored if ours.get(name) != stored[name])})
     if wrong:
         raise InputError(
@@ -114,6 +114,21 @@ def check_fits(checkpoint: Path, model: Any, spec: Any) -> None:
             f"{ours.get(wrong[0], 'missing')} here. Resume with the model and the arguments that it was written with, or start "
             f"{way_out}."
         )
+
+
+def stored_elsewhere(state: Mapping[str, Any], stored: Container[str]) -> dict[str, str]:
+    """Return which tensors of a model a file holds under another name: of tied ones it holds one.
+
+    Args:
+        state: the state dict of the model.
+        stored: the names in the file.
+
+    Returns:
+        `{name: name in the file}` of the tensors that are not there under their own name.
+    """
+    there = {(each.data_ptr(), each.shape): name for name, each in state.items() if name in stored and each.numel()}
+    missing = {name: (each.data_ptr(), each.shape) for name, each in state.items() if name not in stored}
+    return {name: there[place] for name, place in missing.items() if place in there}
 
 
 def is_past_the_end(trainer) -> bool:

@@ -83,6 +83,7 @@ def _remove_parts_of_dead_processes(path: Path) -> None:
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield a folder to fill, which gets its name only when it is complete."""
+    path = path.absolute()  # the working folder, `.`, has a name too
     part = path.with_name(f".{path.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

@@ -16,8 +16,9 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainerState, set_seed
+from transformers.trainer_utils import has_length
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from .checkpoints import STATE, begin_checkpoint, checkpoint_to_resume, is_finished, last_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -103,12 +104,60 @@ def add_parameters(
         raise ValueError(
             f"The {type(scheduler).__name__} in `optimizers` cannot take one more group, which the scores of the masks "
             "and the map to a teacher of another width need. Use a LambdaLR, such as transformers.get_scheduler makes; or "
-            "give optimizers=(optimizer, None) and choose lr_scheduler_type; or do without: prune_method=obs."
+            "give optimizers=(optimizer, None) and choose lr_scheduler_type; or give optimizer_cls_and_kwargs."
         )
     group = optimizer.param_groups[-1]
     scheduler.base_lrs.append(group["lr"])
     scheduler.lr_lambdas.append(scheduler.lr_lambdas[-1])
     group["lr"] *= scheduler.lr_lambdas[-1](scheduler.last_epoch)
+
+
+def moved_optimizer(
+    given: tuple[Optimizer | None, Any], names: Mapping[int, str], model: torch.nn.Module
+) -> tuple[Optimizer | None, Any]:
+    """Return the optimizer and the schedule of a script anew, for a model whose parameters have the names of those before.
+
+    Groups and their options stay, and the schedule is at its start. What the optimizer has gathered is left behind: the
+    parameters have other shapes.
+
+    Args:
+        given: optimizer and schedule of the script, each or None.
+        names: names of the parameters that the optimizer has, by identity.
+        model: the model to train.
+
+    Raises:
+        ValueError: If the optimizer or the schedule cannot be made again.
+    """
+    optimizer, scheduler = given
+    if optimizer is None:
+        if scheduler is not None:
+            raise _cannot_move(scheduler, " without its optimizer")
+        return None, None
+    new = dict(model.named_parameters())
+    groups = [
+        {**group, "params": [new[name] for p in group["params"] if (name := names.get(id(p))) in new]}
+        for group in optimizer.param_groups
+    ]
+    for group in groups:
+        group["lr"] = group.pop("initial_lr", group["lr"])
+    known = known_arguments(type(optimizer).__init__)
+    options = {name: value for name, value in optimizer.defaults.items() if known is None or name in known}
+    try:
+        made = type(optimizer)(groups, **options)
+    except Exception as error:  # a class of the user's can raise anything
+        raise _cannot_move(optimizer, f" ({type(error).__name__}: {one_line(error)})") from error
+    if scheduler is None:
+        return made, None
+    if not isinstance(scheduler, LambdaLR):
+        raise _cannot_move(scheduler, ", only a LambdaLR, such as transformers.get_scheduler makes")
+    return made, LambdaLR(made, scheduler.lr_lambdas)
+
+
+def _cannot_move(what: Any, why: str) -> ValueError:
+    return ValueError(
+        f"What is trained is smaller than the model that `optimizers` was made for, and the {type(what).__name__} there cannot "
+        f"be made again for it{why}. Give optimizer_cls_and_kwargs=(CLASS, {{...}}) and choose lr_scheduler_type instead."
+    )
 
 
 # Recovery: a second run of `Trainer.train`, on the shrunk model, dense and with the teacher. Block movement pruning calls
@@ -159,6 +208,31 @@ def recovery_arguments(trainer: Any, folder: Path) -> Iterator[None]:
     finally:
         trainer.args, trainer.model_init = args, init
     trainer.state.log_history = log + trainer.state.log_history
+
+
+def check_epochs(trainer: Any, *, trains_dense: bool, prunes: bool) -> None:
+    """Refuse runs before or after the main one if the training set is a stream: they count epochs, and it has none.
+
+    Args:
+        trainer: a Trainer.
+        trains_dense: whether `dense_epochs` is used.
+        prunes: whether `prune_recovery_epochs` is used.
+
+    Raises:
+        InputError: The message says what to do instead.
+    """
+    dataset, args = trainer.train_dataset, trainer.args
+    if dataset is None or has_length(dataset) or is_overridden(trainer, "get_train_dataloader"):
+        return
+    for name, used, way_out in (
+        ("dense_epochs", trains_dense, "train the model before that, with max_steps, and start from the result"),
+        ("prune_recovery_epochs", prunes, "leave it out and raise max_steps"),
+    ):
+        if used and getattr(args, name, None):
+            raise InputError(
+                f"{name}={getattr(args, name)} counts epochs, and the training set is a stream, whose length is not known "
+                f"(max_steps is for the main training): give a dataset with a length, or {way_out}."
+            )
 
 
 # Dense training: a run of `Trainer.train` before the main one, on the whole model and as the script would have had it.
