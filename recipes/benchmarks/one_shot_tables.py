@@ -14,8 +14,10 @@ import numpy as np
 
 from recipes.tools.markdown import NOT_RUN, UNKNOWN, per_cent, table
 from trainer_ext.tasks.intervals import bootstrap_interval
+from trainer_ext.utils.yaml import read_yaml
 
 RESULTS = Path(__file__).parent / "results"
+PUBLISHED = Path(__file__).parents[1] / "results" / "published.yaml"
 TASKS = {"trec6": "TREC-6", "sst2": "SST-2", "sst2_mpnet": "SST-2, all-mpnet-base-v2"}
 TIMED = {"trec6": "TREC-6", "sst2": "SST-2"}
 DENSE, INT8 = "torch fp32", "openvino-int8"
@@ -29,6 +31,7 @@ def parts(folder: Path = RESULTS) -> dict[str, str]:
         file = folder / f"one_shot_{task}.json"
         found[f"one_shot_{task}"] = accuracies(_read(file)["results"]) if file.is_file() else NOT_RUN
     files = {name: folder / f"one_shot_{task}_latency.json" for task, name in TIMED.items()}
+    found["one_shot_published"] = beside_published(folder)
     found["one_shot_speed"] = speeds({name: _read(file) for name, file in files.items() if file.is_file()})
     return found
 
@@ -78,6 +81,39 @@ def change(
     return float(changes.mean()), low, high
 
 
+def beside_published(folder: Path) -> str:
+    """Return a row for each model of the size of BERT-base on SST-2, ours and those that others have published."""
+    files = [folder / f"one_shot_sst2_mpnet{end}.json" for end in ("", "_latency")]
+    if not all(file.is_file() for file in files):
+        return NOT_RUN
+    results, timed = (_read(file) for file in files)
+    results = results["results"]
+    dense = {one["seed"]: one for one in results if not one["sparsity"]}
+    before = 100 * np.mean([right(one, DENSE).mean() for one in dense.values()])
+    rows = []
+    for gone, epochs in sorted({(one["sparsity"], one["epochs"]) for one in results if one["sparsity"]}):
+        runs = [one for one in results if (one["sparsity"], one["epochs"]) == (gone, epochs)]
+        name = f"{gone:g}-{epochs:g}"
+        for runtime, column in (("torch", DENSE), ("openvino", INT8)):
+            found = [
+                row for row in timed["rows"] if (row["entry"]["source"], row["entry"]["runtime"]) == (name, runtime)
+            ]
+            mean, low, high = change(runs, dense, column)
+            lost = f"{100 * mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+            what = ["ours, " + RUNTIMES[runtime], per_cent(gone), f"{epochs:g}", f"{before:.1f}", lost]
+            if found:
+                rows.append([*what, ", ".join(f"{row['speedup']:.1f}x at {_shape(row)}" for row in found)])
+    for paper in read_yaml(PUBLISHED)["sst2_base"]:
+        for row in paper["rows"]:
+            what = [f"{paper['what']} ({paper['source']})", per_cent(row["gone"]), paper["epochs"], paper["dense"]]
+            rows.append([*what, f"{row['accuracy'] - paper['dense']:+.1f}", f"{row['speedup']}x"])
+    return table(["model", "gone", "epochs", "dense", "change", "speed-up"], rows)
+
+
+def _shape(row: Mapping[str, Any]) -> str:
+    return f"{row['batch_size']} × {row['sequence_length']}"
+
+
 def right(result: Mapping[str, Any], runtime: str) -> np.ndarray:
     """Return 1 for each test row that was answered rightly, and 0 for the others."""
     return np.array([letter == "1" for letter in result["correct"][runtime]], dtype=float)
@@ -94,7 +130,7 @@ def speeds(records: Mapping[str, Mapping[str, Any]]) -> str:
     found: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
     for task, record in records.items():
         for row in record["rows"]:
-            entry, shape = row["entry"], f"{row['batch_size']} × {row['sequence_length']}"
+            entry, shape = row["entry"], _shape(row)
             cell = f"{row['speedup']:.1f}x" + (" (busy machine)" if row["busy"] else "")
             found.setdefault((entry["source"], entry["runtime"]), {})[task, shape] = cell
     columns = list(dict.fromkeys(column for cells in found.values() for column in cells))

@@ -197,13 +197,15 @@ def data_of_run(compressed: str) -> DataArguments | None:
     Args:
         compressed: The folder of the compressed model, or its Hub id, which has no run.
     """
-    recipe = RunDirectory(Path(compressed).resolve().parent).recipe
-    if not recipe.is_file():
+    run = RunDirectory(Path(compressed).resolve().parent)
+    if not run.recipe.is_file():
         return None
-    values = read_yaml(recipe)
+    values = read_yaml(run.recipe)
     args = DataArguments(**{field.name: values[field.name] for field in fields(DataArguments) if field.name in values})
-    found = args.data_dir and Path(args.data_dir).expanduser().is_dir()
-    return args if found else None
+    if not args.data_dir:
+        return None
+    folder = run.where_started(args.data_dir, [*args.train_files, args.test_file])
+    return replace(args, data_dir=folder) if Path(folder).expanduser().is_dir() else None
 
 
 def test_split(args: DataArguments, labels: list[str]) -> tuple[str, Examples]:

@@ -143,14 +143,40 @@ REFUSED = {
     "the data twice": (("m", "data.csv", "--data_dir", "."), "The data are given twice"),
     "a run": (("run", "data.csv"), "run holds a run; name the model in it"),
     "another task": (("m", "data.csv", "--task", "token-classification"), "give --data_dir"),
-    "an empty file": (("m", "empty.jsonl"), "is empty"),
+    "swapped": (
+        ("data.csv", "m"),
+        "data.csv is a table and m a model: give the model first, trainer-ext compress m data.csv",
+    ),
+    "swapped, with texts": (
+        ("lines.txt", "google/m"),
+        "lines.txt is a file of texts and google/m a model: give the model",
+    ),
+    "swapped, no such file": (("gone.tsv", "model"), "give the model first, trainer-ext compress model gone.tsv"),
+    "two tables": (("data.csv", "few.csv"), "data.csv is a table, and no model or recipe: give the model first"),
+    "a table alone": (("data.csv", "--prune_sparsity", "0.5"), "trainer-ext compress MODEL data.csv"),
+    "an empty file": (("m", "empty.jsonl"), "empty.jsonl is empty; it needs a column of texts and one of labels"),
+    "an empty table": (("m", "empty.csv"), "empty.csv is empty; it needs a column of texts and one of labels"),
     "a recipe and data": (("recipe.yaml", "data.csv"), "'data.csv' is not a field"),
     "two test sets": (("m", "data.csv", "--test_file", "t.csv", "--test_share", "0.1"), "test_share splits"),
     "a share of all": (("m", "data.csv", "--test_share", "0.9"), "--test_share must be in (0, 0.5]"),
+    "an option without its value": (("m", "data.csv", "--text_column"), "--text_column needs a value"),
     "an unknown field": (("m", "data.csv", "--prune_sparsty", "0.5"), "did you mean 'prune_sparsity'"),
     "an unknown export": (
         ("m", "data.csv", "--export_formats", "gguf"),
         "export_formats is 'gguf'; it must be one of",
+    ),
+    "into the model": (
+        ("model", "data.csv", "--output_dir", "model"),
+        "output_dir model is the folder of the model model",
+    ),
+    "into another model": (("m", "data.csv", "--output_dir", "./model"), "output_dir model is the folder of a model"),
+    "into the teacher": (
+        ("m", "data.csv", "--num_train_epochs", "1", "--distill_teacher", "model", "--output_dir", "model"),
+        "output_dir model is the folder of the teacher model",
+    ),
+    "over the model": (
+        ("run/baseline", "data.csv", "--output_dir", "run"),
+        "The model run/baseline is in run/baseline, where the run would write; choose another --output_dir",
     ),
     "too few rows": (("m", "few.csv"), "few.csv has 9 different texts to train and test on; give at least 20"),
 }
@@ -163,9 +189,11 @@ def test_what_cannot_work_is_refused_in_one_line(words, says, tmp_path, monkeypa
     write_csv(tmp_path / "few.csv", ROWS[:9])
     write_csv(tmp_path / "unlabelled.csv", [(text, 1) for text, _ in ROWS], header=("text", "id"))
     write_csv(tmp_path / "other.csv", ROWS, header=("a", "b"))
-    for name in ("data.pdf", "empty.jsonl", "recipe.yaml"):
-        (tmp_path / name).write_text("" if name == "empty.jsonl" else "seed: 1")
+    for name in ("data.pdf", "empty.jsonl", "empty.csv", "recipe.yaml"):
+        (tmp_path / name).write_text("" if name.startswith("empty") else "seed: 1")
     (tmp_path / "run" / "baseline").mkdir(parents=True)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
     before = {*tmp_path.rglob("*")}
     status, out, err = run_command(monkeypatch, capsys, "compress", *words)
     last = err.strip().splitlines()[-1]

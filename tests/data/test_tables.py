@@ -154,6 +154,63 @@ def test_quotes_behind_a_backslash(file):
     assert 'quotes inside texts written \\"' in found.note
 
 
+GIANT = "x" * 200_000  # longer than what the csv module reads by itself
+
+
+@pytest.mark.parametrize(("ending", "mark"), [("csv", ","), ("csv", ";"), ("tsv", "\t")])
+@pytest.mark.parametrize("text", [GIANT, "a line, and more\nwithout\n" * 6_000 + "the end", '"' * 150_000], ids=len)
+def test_a_cell_of_any_length_is_read(file, ending, mark, text):
+    limit = csv.field_size_limit()
+    cells = [("text", "label"), ("short", "a"), (text, "b"), ("last", "a")]
+    path = file(ending, csv_of(mark, cells, lineterminator="\n"))
+    found = readers.read_class(path, DataArguments())
+    assert [(row.text, row.label) for row in found.rows] == cells[1:]
+    assert tables.read_header(path) == ["text", "label"]
+    assert csv.field_size_limit() == limit, "it holds for the whole process"
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed much later"])
+@pytest.mark.parametrize(("header", "rest"), [("text,label,price", ",b,1"), ("text", "")], ids=["columns", "a column"])
+def test_a_quote_that_swallows_a_long_file_is_named(file, header, rest, closed):
+    """In one column nothing tells a long text from many rows, except that no line of it has a comma."""
+    content = f'{header}\nfoo{rest}\n"Bad{rest}\n' + f"foo{rest}\n" * 60_000
+    end = f'fine"{rest and ",c,2"}\n' if closed else ""
+    limit = csv.field_size_limit()
+    with pytest.raises(InputError, match=r"line 3.* to .*6000[34].*quote inside a text twice") as caught:
+        readers.read_texts(file("csv", content + end), DataArguments())
+    assert len(str(caught.value)) < 600
+    assert csv.field_size_limit() == limit
+
+
+@pytest.mark.parametrize("rows", [5, 60_000])
+def test_a_quote_in_the_header_that_swallows_the_file_is_named(file, rows):
+    path = file("csv", 'text,"label\n' + "foo,b\n" * rows)
+    for read in (tables.read_header, lambda path: readers.read_class(path, DataArguments())):
+        with pytest.raises(
+            InputError, match=f"line 1 to {rows + 1}: not readable as CSV .*close every double"
+        ) as caught:
+            read(path)
+        assert len(str(caught.value)) < 400
+
+
+def test_a_giant_first_line_is_no_header(file):
+    path = file("csv", f"{GIANT},a\n")
+    with pytest.raises(InputError, match="line 1: a cell of 200,000 characters names no column; write a header row"):
+        tables.read_header(path)
+    with pytest.raises(InputError, match="no column 'text', only 'xxx") as caught:
+        readers.read_class(path, DataArguments())
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", codecs.BOM_UTF8], ids=["nothing", "blank lines", "a mark"])
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "json"])
+def test_a_file_of_nothing_is_called_empty(file, ending, content):
+    path = file(ending, content)
+    for read in (tables.table_columns, lambda path: readers.read_class(path, DataArguments())):
+        with pytest.raises(InputError, match=f"^{path} is empty; it needs"):
+            read(path)
+
+
 REFUSED = {
     "rows joined by quotes": (
         "csv",
@@ -167,6 +224,7 @@ REFUSED = {
     ),
     "an open quote between commas": ("csv", 'text,label\n"x,a\n', ["line 2: not readable as CSV", "close every"]),
     "a first cell that is no number of the row": ("csv", "text,label\n1,x,a\n3,y,b\n", ["line 2: 3 cells"]),
+    "an empty label": ("csv", "text,label\nx,a\ny,\n", ["line 3: the label ('label') is empty; give the row a class"]),
     "no value of MySQL": ("csv", "text,label\nx,a\ny,\\N\n", ["line 3", "is empty or '\\\\N'"]),
     "no value of Excel": ("csv", "text,label\nx,a\ny,#N/A\n", ["line 3", "is empty or '#N/A'"]),
     "a short row": (

@@ -116,7 +116,7 @@ def test_the_class_of_each_text_and_its_probability(folder, without_torch, forma
         shares = output.logits.softmax(-1)[0]
         assert row == [text, NAMES[shares.argmax().item()], f"{shares.max():.4f}"]
     lines = (path / script).read_text(encoding="utf-8").split('"""')[2].splitlines()
-    assert sum(bool(line.strip() and not line.startswith("#")) for line in lines) <= 20
+    assert sum(bool(line.strip() and not line.startswith("#")) for line in lines) <= 23
     assert json.loads((path / format_ / "config.json").read_text(encoding="utf-8"))["max_length"] == 24
 
 
@@ -178,6 +178,29 @@ def test_two_texts_are_read_together(folder, without_torch):
     outputs = logits_of(model, tokenizer, words[::2], words[1::2])
     expected = [f"{output.logits.softmax(-1).max():.4f}" for output in outputs]
     assert [share for *_, share in rows] == expected
+
+
+def refused(done, words):
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"usage: python classify.py {words}\n")
+
+
+@pytest.mark.parametrize(("format_", "package"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
+def test_without_a_text_it_says_how_it_is_used(folder, without_torch, format_, package):
+    path, *_ = folder()
+    export(path, [format_])
+    refused(without_torch([package, "tokenizers", "numpy"], path / format_ / "classify.py"), "TEXT ...")
+
+
+@pytest.mark.parametrize("given", [[], ["one"], ["one", "two", "three"]], ids=len)
+@pytest.mark.parametrize("pairs", [True, False], ids=["pairs", "answers"])
+def test_a_missing_second_text_or_context_is_said(folder, without_torch, pairs, given):
+    path, *_ = folder() if pairs else folder(ANSWER, num_labels=2)
+    export(path, ["onnx"])
+    source = open_source(path)
+    column = "second" if pairs else None
+    write_usage(replace(source, args=replace(source.args, text_pair_column=column)), path / "onnx" / "model.onnx")
+    done = without_torch(["onnxruntime", "tokenizers"], path / "onnx" / "classify.py", *given)
+    refused(done, "TEXT SECOND_TEXT ..." if pairs else "QUESTION CONTEXT")
 
 
 def test_several_classes_and_a_number(folder, without_torch):

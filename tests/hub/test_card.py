@@ -1,5 +1,6 @@
 """The card: its numbers are those of the report, its code runs, and no name from outside is markup."""
 
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -280,6 +281,94 @@ def test_code_from_outside_stays_in_its_block():
     outside = re.sub(r"^(`{3,})\w+\n.*?^\1$", "", making, flags=re.M | re.S)
     assert "not a heading" not in outside
     assert "```" not in outside
+
+
+def kind(recipe, **changes):
+    """Return the report of a run with this recipe, with every section and readable names."""
+    base = full_report()
+    changes = {"recipe": recipe, "command": "trainer-ext compress m h.csv", **changes}
+    return replace(base, model=replace(base.model, **changes.pop("model", {})), **changes)
+
+
+UNLABELLED = report.Quality("held-out texts", 60, agreement=0.97, metric="agreement")
+KINDS = {
+    "without fields": kind({}),
+    "max_length": kind({"max_length": 64}),
+    "pruned at once": kind({"num_train_epochs": 0, "test_share": 0.2}),
+    "texts": kind({"texts": "t.txt", "num_train_epochs": 0, "max_length": 64}, quality=UNLABELLED, other_quality=[]),
+    "texts and a teacher": kind({"texts": "t.txt", "distill_teacher": "self"}, quality=UNLABELLED, other_quality=[]),
+    "several labels": kind({}, model={"problem_type": "multi_label_classification"}),
+    "several labels and max_length": kind({"max_length": 64}, model={"problem_type": "multi_label_classification"}),
+    "a number": kind({}, model={"problem_type": "regression"}),
+    "pairs": kind({"text_pair_column": "b", "max_length": 64}),
+    "tags": kind({}, model={"task": "token-classification", "problem_type": None}),
+    "answers": kind({"max_length": 64}, model={"task": "question-answering", "problem_type": None}),
+    "no head": kind({}, model={"task": None, "problem_type": None}),
+    "plain": kind({}, sparsity=report.Sparsity(0.5, 0.5, "obs", "plain")),
+    "little known": bare_report(),
+}
+
+
+@pytest.mark.parametrize("baseline_of", [None, "user/small"])
+@pytest.mark.parametrize("numbers", KINDS.values(), ids=KINDS)
+def test_every_code_block_ends_and_every_heading_is_one(numbers, baseline_of):
+    card = card_of(numbers, baseline_of=baseline_of)
+    parts = parsed(card)
+    code = [part for part in parts if part.type == "fence"]
+    assert not [part.content for part in code if "## " in part.content or "The numbers below" in part.content]
+    headings = [after.content for part, after in itertools.pairwise(parts) if part.type == "heading_open"]
+    outside = re.sub(r"^(`{3,})\w*\n.*?^\1$", "", card, flags=re.M | re.S)
+    assert headings == [line.lstrip("# ") for line in outside.splitlines() if re.match("##? ", line)]
+    assert headings[:2] == ["name", "How to load it"]
+    if baseline_of is None:
+        assert headings[-1] == "Papers"
+    paragraphs = [part.content for part in parts if part.type == "inline"]
+    version = "The numbers below were made with transformers 5.23.0."
+    assert (version in paragraphs) == (numbers.versions != {} and baseline_of is None)
+
+
+def words_of(recipe, **changes):
+    return " ".join(card_of(kind(recipe, **changes)).split())
+
+
+TRAINING = report.Pair(None, report.TrainingCost(120.0))
+
+
+@pytest.mark.parametrize(
+    "recipe", [{}, {"num_train_epochs": 0, "max_steps": 9}, {"num_train_epochs": 0, "prune_recovery_epochs": 0.5}]
+)
+def test_a_trained_model_is_called_so(recipe):
+    card = words_of({**recipe, "max_length": 64, "distill_teacher": "self"}, training=TRAINING)
+    for words in (
+        *(
+            "Trained on 4,800 rows.",
+            "Training this one took 2.0 minutes.",
+            "It was trained and evaluated on at most 64",
+        ),
+        *(
+            "in training and scoring.",
+            "it was trained on the predictions of the larger model",
+            "knowledge-distillation",
+        ),
+    ):
+        assert words in card
+    assert "Not trained" not in card
+
+
+@pytest.mark.parametrize("steps", [{}, {"max_steps": -1}, {"prune_recovery_epochs": 0}, {"distill_teacher": "self"}])
+def test_a_model_without_any_training_is_not_called_trained(steps):
+    recipe = {"num_train_epochs": 0, "max_length": 64, **steps}
+    card = words_of(recipe, training=TRAINING)
+    for words in (
+        *("Not trained: 4,800 rows were there to choose what to remove.", "Making this one took 2.0 minutes."),
+        *("It was made and evaluated on at most 64 tokens", "were ignored in scoring."),
+    ):
+        assert words in card
+    for words in ("Trained on", "was trained", "Training this one", "knowledge-distillation", "(knowledge"):
+        assert words not in card
+    tuned = words_of({**recipe, "baseline_epochs": 2}, training=report.Pair(report.TrainingCost(60.0), None))
+    assert "Not trained: the larger model was, on 4,800 rows, which were also there to choose" in tuned
+    assert "Training the larger model took 1.0 minutes." in tuned
 
 
 def test_a_busy_machine_is_said_in_the_table_and_below_it():

@@ -55,6 +55,26 @@ def test_every_split_and_every_metric_is_in_the_index():
     assert index["results"][0]["dataset"]["name"] == NASTY[1]
 
 
+@pytest.mark.parametrize(
+    ("recipe", "name"),
+    [
+        ({"data_dir": ".", "train_files": ["h.csv"], "test_share": 0.2}, "h"),
+        ({"data_dir": "mahanews", "train_files": ["h.csv"], "test_share": 0.2}, "h"),
+        ({"data_dir": "mahanews", "train_files": ["train.csv"]}, "mahanews"),
+        ({"data_dir": "/srv/data/mahanews"}, "mahanews"),
+        ({"data_dir": ".", "train_files": ["h.csv"]}, "h"),
+        ({"data_dir": "..", "train_files": ["/srv/a/h.csv"]}, "h"),
+        ({"data_dir": "."}, "test"),
+        ({"data_dir": ".", "train_files": ["a.csv", "b.csv"]}, "test"),
+        ({}, "test"),
+    ],
+)
+def test_the_data_are_called_by_their_file_or_folder_and_never_by_a_path(recipe, name):
+    numbers = full_report(quality=replace(full_report().quality, split="test"), other_quality=[], recipe=recipe)
+    (result,) = front_matter(CardInput(numbers, "user/name"))["model-index"][0]["results"]
+    assert result["dataset"]["name"] == name
+
+
 def test_unknown_values_are_left_out():
     found = front_matter(CardInput(bare_report(), "user/name"))
     assert found == {"library_name": "transformers", "tags": ["compression", "trainer-ext"]}

@@ -29,6 +29,18 @@ def test_an_existing_folder_is_not_a_hub_id(tmp_path, monkeypatch):
     assert sanitize.last_part("owner/name") == "name"
 
 
+def test_the_working_folder_is_told_by_its_name(tmp_path, monkeypatch):
+    (tmp_path / "news/inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "news/inner")
+    told = {".": "inner", "./": "inner", "..": "news", "../": "news", "../..": tmp_path.name, "./x": "x"}
+    assert {name: sanitize.last_part(name) for name in told} == told
+    assert sanitize.fields({"data_dir": ".", "model_name_or_path": ".."}) == {
+        "data_dir": "inner",
+        "model_name_or_path": "news",
+    }
+    assert sanitize.command(["--label_separator", ".", "--data_dir=."]) == ["--label_separator", ".", "--data_dir=."]
+
+
 def test_fields():
     given = {
         "hub_token": "x",

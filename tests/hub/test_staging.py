@@ -37,6 +37,17 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
+def test_a_model_inside_a_run_is_not_a_run(run, monkeypatch):
+    (run / "baseline").mkdir()
+    for name in ("compressed", "baseline"):
+        with pytest.raises(InputError, match=f"is a model of the run {run}; name the run"):
+            find_source(run / name)
+    monkeypatch.chdir(run / "compressed")
+    with pytest.raises(InputError, match=f"^[.] is a model of the run {run}; name the run"):
+        find_source(".")
+    assert find_source("..").folder.resolve() == run / "compressed"
+
+
 def test_only_listed_files_are_published(run):
     published, left_out = list_files(run / "compressed")
     assert set(map(str, published)) == set(PUBLISHED)

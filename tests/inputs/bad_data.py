@@ -64,7 +64,9 @@ DATA = {
     "too many cells": Bad(lambda g: g.data(train=GOOD + "a, b,a\n"), ("line 6: 3 cells",)),
     "too few cells": Bad(lambda g: g.data(train=GOOD + "alone\n"), ("line 6: 1 cells",)),
     "open quote": Bad(lambda g: g.data(train=GOOD + '"open,a\n'), ("line 6", "double quote")),
-    "a giant cell": Bad(lambda g: g.data(train=GOOD + "x" * 200_000 + ",a\n"), ("line 6", "field larger")),
+    "open quote before giant rest": Bad(
+        lambda g: g.data(train=GOOD + '"open,a\n' + "more,a\n" * 20_000), ("line 6 to 20006", "double quote")
+    ),
     "a giant header": Bad(lambda g: g.data(train="x" * 100_000 + ",label\na,b\n"), ("no column 'text'",)),
     "one class": Bad(lambda g: g.data(train=GOOD.replace(",b", ",a")), ("one class only, 'a'",)),
     "no label": Bad(lambda g: g.data(train=GOOD + "x,\n"), ("line 6", "label")),

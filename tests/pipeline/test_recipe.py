@@ -9,7 +9,8 @@ from transformers import HfArgumentParser
 from tests.helpers.commands import recipe_fields as fields_of, write_recipe
 from trainer_ext import InputError, report
 from trainer_ext.pipeline.compress import compress
-from trainer_ext.pipeline.recipe import meaning_of, read_recipe, recipe_fields
+from trainer_ext.pipeline.recipe import defaults_of, meaning_of, read_recipe, recipe_fields
+from trainer_ext.pipeline.recipe_file import read_words
 from trainer_ext.report.run_directory import find_run
 
 
@@ -69,6 +70,25 @@ def test_a_scale_that_cannot_be_is_refused(tmp_path, scales, scale, word):
 
 def test_dashes_and_flags_are_understood(recipe):
     assert recipe("--prune-sparsity", "0.1", "--bf16").training.bf16
+
+
+# Fields that may be true and are not false by default.
+BOOLS = {
+    *("tf32", "activation_checkpointing", "gradient_checkpointing", "include_num_input_tokens_seen", "disable_tqdm"),
+    *("hub_private_repo", "greater_is_better"),
+    *("ddp_find_unused_parameters", "ddp_broadcast_buffers", "ddp_static_graph"),
+}
+
+
+@pytest.mark.parametrize("name", [name for name, field in recipe_fields().items() if "list[" not in str(field.type)])
+def test_only_a_field_that_can_be_true_goes_without_a_value(name):
+    default, fields = defaults_of(recipe_fields().values())[name], recipe_fields()
+    if isinstance(default, bool) or name in BOOLS:
+        assert read_words([f"--{name}", "--seed", "1"], fields) == {name: True, "seed": 1}
+        return
+    with pytest.raises(InputError, match=f"^--{name} needs a value: --{name} VALUE"):
+        read_words([f"--{name}", "--class_names", "a"], fields)
+    assert read_words([f"--{name}="], fields) == {name: ""}, "an empty one is one"
 
 
 def test_a_value_may_start_with_a_dash(recipe):

@@ -67,3 +67,16 @@ def test_a_table_without_its_file_says_not_run(tmp_path):
         json.dumps({"results": [model(1, 0.0, "1100"), model(1, 0.5, "1000")]})
     )
     assert "| 50 % | 0 | 1 | 25.0, -25.0 [" in tables.parts(tmp_path)["one_shot_sst2"]
+
+
+def test_ours_stand_beside_what_is_published(tmp_path):
+    assert tables.beside_published(tmp_path) == "not run"
+    models = [model(1, 0.0, "1111111100"), model(1, 0.75, "1111111000", epochs=2.0)]
+    timed = [row("baseline", "torch", 1.0), row("0.75-2", "torch", 3.25), row("0.75-2", "openvino", 9.0)]
+    for name, content in (("", {"results": models}), ("_latency", {"rows": timed})):
+        (tmp_path / f"one_shot_sst2_mpnet{name}.json").write_text(json.dumps(content))
+    text = tables.beside_published(tmp_path)
+    assert "| ours, torch fp32 | 75 % | 2 | 80.0 | -10.0 [" in text
+    assert text.count("3.2x at 1 × 32 |") == text.count("9.0x at 1 × 32 |") == 1
+    cofi = next(line for line in text.splitlines() if line.endswith("| 12.2x |"))
+    assert "| 95 % | 40 | 93.1 | -2.7 |" in cofi

@@ -5,11 +5,12 @@ import platform
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from trainer_ext import InputError
-from trainer_ext.report.run_directory import find_run, start_run
+from trainer_ext.report.run_directory import RunDirectory, check_apart, find_run, start_run
 from trainer_ext.utils.files import whole_folder, write_text
 
 RECIPE = {"prune_sparsity": 0.5, "seed": 1, "output_dir": "x"}
@@ -32,6 +33,73 @@ def test_other_files_in_the_folder_do_not_make_it_a_run(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     open_run(tmp_path, RECIPE, resume=False)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("model", "root", "says"),
+    [
+        ("m", "m", "is the folder of the model, which would be mixed with the run; choose another --output_dir"),
+        ("m", "x/../m", "is the folder of the model"),
+        ("m", "link", "is the folder of the model"),
+        ("link", "m", "is the folder of the model"),
+        ("small/compressed", "small", "The model is in .*compressed, where the run would write"),
+        ("small/checkpoints/a/b", "small", "The model is in .*checkpoints, where"),
+        ("m", "other", r"is the folder of a model \(it holds a config.json\)"),
+    ],
+)
+def test_a_run_is_not_mixed_with_a_model(tmp_path, model, root, says):
+    for name in ("m", "other", "small/compressed", "small/checkpoints/a/b"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text("{}")
+    (tmp_path / "link").symlink_to("m")
+    with pytest.raises(InputError, match=says):
+        check_apart(tmp_path / root, {"the model": str(tmp_path / model)})
+
+
+def test_a_run_may_be_inside_a_model_or_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/config.json").write_text("{}")
+    for root in ("m/small", "m-small", "new"):
+        check_apart(root, {"the model": "m", "the teacher": "owner/m", "another": "x" * 300})
+    check_apart("owner/name", {"the model": "owner/name"})  # of the Hub: there is no such folder
+    (tmp_path / "deep/m").mkdir(parents=True)
+    check_apart("deep", {"the model": "deep/m"})
+
+
+@pytest.mark.parametrize(
+    ("output", "folder", "found"),
+    [
+        ("runs/small", ".", "w"),
+        ("./runs/small/", "data", "w/data"),
+        ("small", "../data", "w/runs/../data"),
+        (".", "../../data", "w/runs/small/../../data"),
+        ("runs/small", "gone", None),  # no such folder
+        ("runs/small", "runs", None),  # without the file
+        ("runs/other", "data", None),  # it was moved
+        ("../runs/small", "data", None),
+        ("{root}/w/runs/small", "data", None),
+        ("runs/small", "{root}/w/data", "w/data"),
+        (5, "data", None),
+    ],
+)
+def test_relative_folders_begin_where_the_run_was_started(tmp_path, monkeypatch, output, folder, found):
+    for name in ("w/runs/small/compressed", "w/data"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("w", "w/data"):
+        (tmp_path / name / "h.csv").write_text("")
+    output = output.format(root=tmp_path) if isinstance(output, str) else output
+    folder = folder.format(root=tmp_path)
+    (tmp_path / "w/runs/small/recipe.yaml").write_text(f"output_dir: {output}")
+    for working, root in (
+        (".", "w/runs/small"),
+        ("w/runs", "small"),
+        ("w/runs/small", "."),
+        ("w/runs/small/compressed", ".."),
+    ):
+        monkeypatch.chdir(tmp_path / working)
+        seen = RunDirectory(Path(root)).where_started(folder, ["train.csv", "h.csv"])
+        assert seen == (folder if found is None else str(tmp_path / found))
 
 
 @pytest.mark.parametrize("same", [{"prune_sparsity": "5e-1"}, {"seed": "1"}, {"output_dir": "elsewhere"}])
@@ -91,6 +159,14 @@ def test_a_folder_is_never_half_written(tmp_path):
         (folder / "all").write_text("")
         assert not (tmp_path / "model").exists()
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["all"]
+
+
+def test_the_working_folder_is_filled_if_it_is_empty(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path / "model")
+    with whole_folder(Path()) as folder:
+        (folder / "all").write_text("")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["model", "model/all"]
 
 
 def test_a_folder_does_not_replace_another_one(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from core import batch_input
-from core.batch_input import arguments, columns_of, likely, read_texts_of
+from core.batch_input import arguments, columns_of, data_of_run, likely, read_texts_of
 
 from trainer_ext import InputError
 from trainer_ext.data.arguments import DataArguments
@@ -72,7 +72,7 @@ REFUSED = {
         {},
         "a.csv, text 2: .* 100,000 characters; .*10,000",
     ),
-    "a very long text": ("a.csv", f"text,label\n{'x' * 200_000},a\n", {}, "a.csv, line .* not readable as CSV"),
+    "a very long text": ("a.csv", f"text,label\n{'x' * 200_000},a\n", {}, "a.csv, text 1: .* 200,000 characters"),
     "no text": ("a.csv", "text,label\n  ,a\nnan,b\n", {}, "a.csv: column 'text' holds no text in any of its 2 rows"),
     "only spaces": ("a.txt", " \n\t\n\u00a0\n", {}, "There is no text; paste some"),
     "an empty file": ("a.csv", "", {}, "a.csv is empty"),
@@ -136,7 +136,7 @@ def test_the_columns_are_offered_and_guessed(file):
     assert columns_of(file("a.txt", "id,text")) == []
     with pytest.raises(InputError, match="^b.csv is not a text file"):
         columns_of(file("b.csv", b"\0"))
-    with pytest.raises(InputError, match="^c.csv is not readable as CSV"):
+    with pytest.raises(InputError, match="^c.csv, line 1: a cell of 200,000 characters names no column"):
         columns_of(file("c.csv", "x" * 200_000))
 
 
@@ -162,3 +162,13 @@ def test_every_kind_is_read(file):
         path = file(name, content)
         assert batch_input.columns_of(path) == ["id", "text", "label"]
         assert [(row.text, row.label) for row in read_texts_of(path, "", LABELLED).rows] == [("x", "y")]
+
+
+def test_the_data_of_a_run_are_found_from_any_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "run/compressed").mkdir(parents=True)
+    (tmp_path / "h.csv").write_text("text,label\nx,a\n")
+    (tmp_path / "run/recipe.yaml").write_text("data_dir: .\ntrain_files: [h.csv]\noutput_dir: run\n")
+    for working in (".", "run", "run/compressed"):
+        monkeypatch.chdir(tmp_path / working)
+        assert Path(data_of_run(str(tmp_path / "run/compressed")).data_dir) == tmp_path
+    assert data_of_run("owner/name") is None

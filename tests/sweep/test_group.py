@@ -56,6 +56,20 @@ def test_an_older_folder_is_continued_whether_or_not_it_lists_defaults(group, li
         group("--energy_seconds", "90").begin(goal=Goal("smallest", points=1.0))
 
 
+def test_a_sweep_is_not_mixed_with_its_model(group, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text("{}")
+    output = ("--output_dir", str(tmp_path / "model"))
+    for words, says in (
+        (("--model_name_or_path", str(tmp_path / "model"), *output), "is the folder of the model .*; choose another"),
+        (output, "is the folder of a model"),
+        (("--distill_teacher", str(tmp_path / "model"), *output), "is the folder of the teacher"),
+    ):
+        with pytest.raises(InputError, match=says):
+            group(*words)
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["config.json"], "nothing is made"
+
+
 def test_every_field_of_a_recipe_has_a_default_to_compare_with():
     found = defaults_of(recipe_fields().values())
     assert found.keys() == recipe_fields().keys()

@@ -50,6 +50,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="holds files of something else"):
         begin(SweepDirectory(tmp_path), {})
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"], "nothing is made"
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be used"):
         begin(SweepDirectory(tmp_path / "file"), {})

@@ -113,8 +113,9 @@ def list_entries(
 def _exported_entry(name: str, file: Path) -> BenchmarkEntry:
     if not file.is_file():
         raise InputError(f"{file}: there is no such file; {HINT}.")
-    folder = file.parent.parent
-    source = folder if file.parent.name in ("onnx", "openvino") and (folder / "config.json").is_file() else file
+    inside = file.parent.resolve()
+    folder = file.parent.parent if file.parent.name == inside.name else inside.parent  # as it is named, if it is
+    source = folder if inside.name in ("onnx", "openvino") and (folder / "config.json").is_file() else file
     return BenchmarkEntry(name, str(file), MODULES[file.suffix], _precision_of(file), str(source))
 
 

@@ -18,7 +18,7 @@ from ..hub.space import space_folder
 from ..utils.imports import quiet
 from .app import Debug, app, command_line, err, fail, out
 from .outcome import outcome
-from .positional import fields_for, is_recipe
+from .positional import fields_for, is_recipe, refuse_data_first
 from .tools import run_exports, time_exports
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def compress(
         raise InputError(f"--scale {scale} names a part of a recipe; name the recipe too, or leave it out.")
     read = read_recipe(recipe, [*given, *words], scale)
     from ..pipeline.compress import compress as run_recipe
+    from ..pipeline.text_length import as_started
     from ..report import load
     from ..report.schema import EXPORT_RUNTIMES
     from ..report.tables import summary
@@ -112,7 +113,7 @@ def compress(
         report = load(run.root)
     timed = {(row.runtime, row.precision) for row in report.latency}
     if any(EXPORT_RUNTIMES[name] not in timed for name in formats):
-        time_exports(run.root, read.model)
+        time_exports(run.root, as_started(read, run).model)
         report = load(run.root)
     out.print(Text(f"{run.root}: baseline/, compressed/, compression.json"))
     for sentence in outcome(report, run.root):
@@ -128,6 +129,7 @@ def _from_names(names: list[str], words: list[str]) -> tuple[str | None, list[st
         raise InputError(f"{' '.join(names)}: too many names; give one recipe, or MODEL and DATA, then --field value.")
     if not names:
         return None, []
+    refuse_data_first(names)
     if is_recipe(names[0]):
         if names[1:]:
             raise InputError(f"{names[1]!r} is not a field; write --field value.")

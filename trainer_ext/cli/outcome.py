@@ -115,7 +115,7 @@ def _next(report: CompressionReport, folder: str) -> str:
     if _gain(quality) < 0 or (quality and quality.metric == "agreement" and (quality.agreement or 1.0) < 0.9):
         trained = (report.training or Pair()).compressed
         more = "--prune_sparsity 0.25 removes less"
-        if trained is None or "num_train_epochs" in report.recipe and not float(report.recipe["num_train_epochs"]):
+        if trained is None or not report.trained:
             alone = " --distill_alpha 1" if quality and quality.metric == "agreement" else ""
             more = f"--num_train_epochs 3 --distill_teacher self{alone} trains it, or {more}"
         return f"Next: to lose less, the same with another --output_dir and {more}; to look at it, trainer-ext demo {folder}."

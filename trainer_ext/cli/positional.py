@@ -22,6 +22,7 @@ LABEL_NAMES = (
     *("labels", "classes", "topics", "categories"),
 )
 TEST_SHARE, SPARSITY = 0.2, 0.5
+_MAY_BE_RECIPES = (".json", ".txt")  # a recipe may have any name, and JSON is YAML
 _WORDS = re.compile(r"[^\W_]+")
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # Fields that say what to remove; without any of them, half of the encoder goes.
@@ -34,6 +35,37 @@ def is_recipe(word: str) -> bool:
     """Return whether a word names a recipe rather than a model: a file, or a name that ends like one."""
     path = Path(word).expanduser()
     return path.is_file() or path.suffix.lower() in (".yaml", ".yml")
+
+
+def refuse_data_first(names: Sequence[str]) -> None:
+    """Refuse data where the model or the recipe should stand.
+
+    Args:
+        names: the words before the first option, at least one.
+
+    Raises:
+        InputError: The first is a table or a file of texts; the message has the command to write.
+    """
+    first, *others = names
+    kind = _kind(first)
+    if not kind or (not others and Path(first).suffix.lower() in _MAY_BE_RECIPES):
+        return
+    is_model = bool(others) and not _kind(others[0])
+    model = shlex.quote(others[0]) if is_model else "MODEL"
+    raise InputError(
+        f"{first} is a {kind}{f' and {others[0]} a model' if is_model else ', and no model or recipe'}: give the model first, "
+        f"trainer-ext compress {model} {shlex.quote(first)}"
+    )
+
+
+def _kind(word: str) -> str:
+    """Return what a word names by its ending, a table or a file of texts; "" for anything else."""
+    path = Path(word).expanduser()
+    if path.is_dir():
+        return ""
+    if path.suffix.lower() in TABLES:
+        return "table"
+    return "file of texts" if path.name.lower().endswith(LINES) else ""
 
 
 def fields_for(model: str, data: str | None, given: Mapping[str, object]) -> tuple[list[str], list[str]]:

@@ -147,7 +147,8 @@ def read_table(path: Path, args: DataArguments, *, parse: _Parse | None) -> Exam
 
 def _class_name(cells: list[str], args: DataArguments) -> str:
     if _is_missing(cells[0]):
-        raise ValueError(f"empty or {cells[0]!r}; give the row a class name or take it out.")
+        found = f"empty or {cells[0]!r}" if cells[0] else "empty"
+        raise ValueError(f"{found}; give the row a class name or take it out.")
     if names_in_list(cells[0]) is not None:
         raise ValueError(f"{cells[0][:80]!r}, a list of classes; give --problem_type multi_label_classification.")
     return cells[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import InputError
 
 NO_TEXT = re.compile("[\0\ud800-\udfff]")  # a zero byte or half a surrogate pair, which UTF-8 text never has
+LONGEST_NAME = 80  # in a message
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -47,8 +48,8 @@ class Examples:
 
 
 def listed(values: Iterable[str], *, most: int = 12) -> str:
-    """Return names in quotes for a message, at most `most` of them."""
-    values = list(values)
+    """Return names in quotes for a message, at most `most` of them, and of each the first characters."""
+    values = [value if len(value) <= LONGEST_NAME else f"{value[:LONGEST_NAME]}..." for value in values]
     more = f" and {len(values) - most} more" if len(values) > most else ""
     return ", ".join(repr(value) for value in values[:most]) + more
 

@@ -5,10 +5,12 @@ The suffix says which delimiter is tried first; the header decides.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import re
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,8 @@ _JSON = frozenset({".jsonl", ".ndjson", ".json"})
 _NAMED_DELIMITER = re.compile(r'"?sep=([^"\\\r\n])"?(?:\r\n|\r|\n|$)', re.IGNORECASE)
 _BLANKS = re.compile(r"\s*")
 _BACKSLASH = re.compile(r'\\(["\\])?')
-_GIANT = ["", ""]  # the header if a cell of it is longer than the csv module reads
+_GIANT = 2**17  # characters of a cell, above which the csv module refuses it unless it is told otherwise
+_LIMIT = threading.RLock()  # the largest cell is a setting of the whole process
 Records = list[tuple[int, list[str]]]  # line number and cells
 _Rows = list[tuple[int, int, list[str]]]  # first line, last line and cells
 
@@ -59,11 +62,19 @@ def read_header(path: Path) -> list[str]:
     """Return the names of the columns of a CSV or TSV file, by the delimiter that gives most of them.
 
     Raises:
-        InputError: The file or its header cannot be read.
+        InputError: The file or its header cannot be read, or the file is empty.
     """
-    header = max(_headers(path)[0].values(), key=len)
-    if header == _GIANT:
-        raise InputError(f"{path} is not readable as CSV (field larger than {csv.field_size_limit()} characters).")
+    headers, lines, before = _headers(path)
+    mark = max(headers, key=lambda mark: len(headers[mark]))
+    header = headers[mark]
+    if not header:
+        raise InputError(f"{path} is empty; it needs a header row and rows below it.")
+    if _is_odd(header):
+        header = _table(path, lines, mark, before, ())[0]
+    if (longest := max(map(len, header))) > _GIANT:
+        raise InputError(
+            f"{path}, line 1: a cell of {longest:,} characters names no column; write a header row above."
+        )
     return header
 
 
@@ -98,6 +109,8 @@ def _read_cells(path: Path, wanted: Collection[str]) -> tuple[list[str], Records
         try:
             return *_table(path, lines, mark, before, wanted)[:2], ""
         except InputError:  # less telling than what the header lacks, which the caller says
+            if _is_odd(headers[mark]):
+                raise
             return headers[mark], [], ""
     header, rows, notes = _table(path, lines, mark, before, wanted)
     if mark != own:
@@ -107,11 +120,26 @@ def _read_cells(path: Path, wanted: Collection[str]) -> tuple[list[str], Records
 
 def _header(lines: Sequence[str], mark: str) -> list[str]:
     """Return the first row that is not blank."""
-    try:
+    with _any_length(lines):
         rows = (list(map(plain, cells)) for cells in csv.reader(lines, delimiter=mark))
         return next((cells for cells in rows if any(cells)), [])
-    except csv.Error:
-        return _GIANT
+
+
+def _is_odd(header: Sequence[str]) -> bool:
+    """Return whether a header looks as if a quote in it were not closed."""
+    return any(len(cell) > _GIANT or len(cell.splitlines()) > 1 for cell in header)
+
+
+@contextlib.contextmanager
+def _any_length(lines: Sequence[str]) -> Iterator[None]:
+    """Let the csv module read cells of any length meanwhile."""
+    with _LIMIT:
+        before = csv.field_size_limit()
+        csv.field_size_limit(max(before, min(sum(map(len, lines)) + 1, 2**31 - 1)))  # a C long has 32 bits on Windows
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
 
 
 def _has(header: Sequence[str], wanted: Collection[str], *, alone: bool) -> bool:
@@ -159,13 +187,15 @@ def _rows(lines: Sequence[str], mark: str, before: int, **options: Any) -> _Rows
     rows: _Rows = []
     start = 1
     try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                rows.append((start, reader.line_num, cells))
-            start = reader.line_num + 1
+        with _any_length(lines):
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    rows.append((start, reader.line_num, cells))
+                start = reader.line_num + 1
     except csv.Error as error:
+        last = f" to {reader.line_num + before}" if reader.line_num > start else ""
         raise ValueError(
-            f"line {reader.line_num + before}: not readable as {'TSV' if mark == chr(9) else 'CSV'} ({error}); "
+            f"line {start + before}{last}: not readable as {'TSV' if mark == chr(9) else 'CSV'} ({error}); "
             "close every double quote and write a quote inside a text twice."
         ) from error
     width = len(rows[0][2]) if rows else 0
@@ -189,18 +219,24 @@ def _joined(rows: _Rows, lines: Sequence[str], mark: str) -> Iterator[tuple[int,
     """Yield the first and last lines of rows with a quoted cell that has swallowed others.
 
     Each of its lines has as many cells as the header, and in one column all of them have values of other rows, such as
-    class names. In text between tabs the first is enough.
+    class names. In text between tabs, and in a giant cell, the first is enough.
     """
     width = len(rows[0][2]) if rows else 0
     joined = [row for row in rows[1:] if row[0] < row[1]]
-    if width < 2 or not joined:
+    if not joined:
         return
     whole = [cells for start, end, cells in rows[1:] if start == end]
     known = [{plain(cells[column]) for cells in whole} - {""} for column in range(width)]
-    for start, end, _ in joined:
+    for start, end, cells in joined:
+        giant = max(map(len, cells)) > _GIANT
         parts = [line.rstrip("\r\n").split(mark) for line in lines[start - 1 : end]]
         if all(len(part) == width for part in parts) and (
-            mark == "\t" or any(all(plain(part[column]) in known[column] for part in parts) for column in range(width))
+            giant
+            or width > 1
+            and (
+                mark == "\t"
+                or any(all(plain(part[column]) in known[column] for part in parts) for column in range(width))
+            )
         ):
             yield start, end
 

@@ -1,4 +1,4 @@
-"""Write what makes an export usable without torch and transformers: a script of twenty lines, `classify.py`.
+"""Write what makes an export usable without torch and transformers: a script of some twenty lines, `classify.py`.
 
 It reads two of the files beside it (`stock_files.py`): the tokenizer with its truncation and padding, and the names of the
 labels.
@@ -41,6 +41,7 @@ class _Answer:
     does: str
     code: str
     words: str = "TEXT ..."
+    wrong: str = "len(sys.argv) < 2"  # whether words are missing
     batch: str = "sys.argv[1:]"
     labels: bool = True
     shape: str = "(len(mask), len(labels))"  # of the logits
@@ -84,6 +85,7 @@ sums = np.where(spans, logits[0, :, :1] + logits[0, :, 1], -np.inf)
 first, last = np.unravel_index(sums.argmax(), sums.shape)
 print(sys.argv[2][encoded[0].offsets[first][0] : encoded[0].offsets[last][1]])""",
         words="QUESTION CONTEXT",
+        wrong="len(sys.argv) != 3",
         batch="[(sys.argv[1], sys.argv[2])]",
         labels=False,
         shape="(*mask.shape, 2)",
@@ -95,9 +97,9 @@ print(sys.argv[2][encoded[0].offsets[first][0] : encoded[0].offsets[last][1]])""
 def script(source: ExportSource, file: Path) -> str:
     """Return the text of a script that predicts with an exported file in the same folder."""
     answer = _ANSWERS[source.task.problem_type or source.task.name]
-    words, batch = answer.words, answer.batch
+    words, wrong, batch = answer.words, answer.wrong, answer.batch
     if source.args.text_pair_column:
-        words, batch = "TEXT SECOND_TEXT ...", _PAIRS
+        words, wrong, batch = "TEXT SECOND_TEXT ...", "len(sys.argv) < 3 or len(sys.argv) % 2 == 0", _PAIRS
     environment = Environment(
         loader=PackageLoader("trainer_ext.export"),
         undefined=StrictUndefined,
@@ -110,6 +112,7 @@ def script(source: ExportSource, file: Path) -> str:
     return environment.get_template(f"{SCRIPT}.j2").render(
         does=answer.does,
         words=words,
+        wrong=wrong,
         batch=batch,
         labels=answer.labels,
         module=runtime["module"],

@@ -102,10 +102,11 @@ def open_source(
     tokenizer = _open_tokenizer(folder, model)
     data = encoded = None
     if run:
-        recipe = read_recipe(run.recipe, _moved(read_recipe(run.recipe).data, data_dir) if data_dir else [])
-        recipe = as_started(recipe, run)
+        recipe = read_recipe(run.recipe)
+        words = _moved(recipe.data, data_dir) if data_dir else _seen_from_here(recipe.data, run)
+        recipe = as_started(read_recipe(run.recipe, words), run)
         task, args = task_of(recipe.data), recipe.data
-        data = load_data(args, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
+        data = _read(args, run, [model.config.id2label[i] for i in range(model.config.num_labels)])
         encoded = tokenize(data, tokenizer, args)
     else:
         task = _task_of(model.config)
@@ -134,6 +135,28 @@ def _moved(args: DataArguments, folder: str) -> list[str]:
     """Return the words of a command line that say that data files and texts are now in a folder."""
     words = [] if args.texts is None else ["--texts", str(Path(folder) / Path(args.texts).name)]
     return words if args.texts is not None and not args.data_dir else [*words, "--data_dir", folder]
+
+
+def _seen_from_here(args: DataArguments, run: RunDirectory) -> list[str]:
+    """Return the same for data that are where they were, wherever the command is given."""
+    words = []
+    if args.texts is not None:
+        file = Path(args.texts)
+        words += ["--texts", str(Path(run.where_started(str(file.parent), [file.name])) / file.name)]
+    if args.data_dir:
+        words += ["--data_dir", run.where_started(args.data_dir, [*args.train_files, args.test_file])]
+    return words
+
+
+def _read(args: DataArguments, run: RunDirectory, labels: list[str]) -> Data:
+    try:
+        return load_data(args, labels=labels)
+    except InputError as error:
+        if "--data_dir" in str(error):
+            raise
+        raise InputError(
+            f"{error} (These are the data of {run.root}; if they are elsewhere, give --data_dir.)"
+        ) from error
 
 
 def run_at(path: str | Path) -> RunDirectory | None:

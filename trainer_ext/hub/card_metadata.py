@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -163,7 +164,9 @@ def _as_list(value: Any) -> list:
 
 
 def teachers(report: CompressionReport) -> list[str]:
-    """Return the teachers of the distillation, as the recipe names them."""
+    """Return the teachers of the distillation, as the recipe names them; none if nothing was trained."""
+    if not report.trained:
+        return []
     several = report.recipe.get("distill_teachers") or report.recipe.get("distill_teacher") or []
     return [str(name) for name in (several if isinstance(several, list) else [several])]
 
@@ -198,12 +201,22 @@ def _results(card: CardInput) -> Iterator[EvalResult]:
             yield EvalResult(
                 task_type=report.model.task,
                 dataset_type=dataset,
-                dataset_name=dataset if dataset != NO_DATASET else str(report.recipe.get("data_dir") or quality.split),
+                dataset_name=dataset if dataset != NO_DATASET else _data_name(report) or quality.split,
                 dataset_split=quality.split,
                 metric_type=HUB_METRICS.get(metric, metric),
                 metric_name=TITLES.get(metric, metric),
                 metric_value=value,
             )
+
+
+def _data_name(report: CompressionReport) -> str:
+    """Return the name of the data without its path: the one table that was split, else the folder; "" if neither is known."""
+    recipe = report.recipe
+    folder = PurePath(str(recipe.get("data_dir") or "")).name
+    folder = "" if folder == ".." else folder
+    files = recipe.get("train_files") or []
+    stem = PurePath(str(files[0])).stem if isinstance(files, list) and len(files) == 1 else ""
+    return stem or folder if recipe.get("test_share") else folder or stem
 
 
 def _scores(scores: Scores | None, main: str) -> list[tuple[str, float]]:

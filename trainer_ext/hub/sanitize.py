@@ -22,9 +22,14 @@ PATH_FIELDS = (
 )
 
 
+_HERE = (".", "..")
+
+
 def last_part(name: str) -> str:
-    """Return the last part of a local path; any other name as it is."""
+    """Return the last part of a local path, for `.` and `..` the name of that folder; any other name as it is."""
     local = name.startswith(("/", "./", "../", "~")) or ("/" in name and Path(name).expanduser().exists())
+    if (local or name in _HERE) and Path(name).name in ("", ".."):
+        return Path(name).resolve().name
     return Path(name).name if local else name
 
 
@@ -65,7 +70,7 @@ def command(words: Sequence[str]) -> list[str]:
     for word in words:
         option, joined, value = word.partition("=") if word.startswith("--") else ("", "", word)
         hidden = value and (secret or option.endswith("token"))
-        shown.append(option + joined + ("***" if hidden else last_part(value)))
+        shown.append(option + joined + ("***" if hidden else value if value in _HERE else last_part(value)))
         secret = option.endswith("token") and not joined
     return shown
 

@@ -74,6 +74,9 @@ def find_source(path: str | Path) -> PublishSource:
     if not run.report.exists():
         if run.recipe.exists():
             raise InputError(f"{run.root} is a run that is not finished; continue it with compress --resume.")
+        around = RunDirectory(run.root.absolute().parent)
+        if around.report.exists() and run.root.absolute() in (around.baseline, around.compressed):
+            raise InputError(f"{run.root} is a model of the run {around.root}; name the run.")
         raise InputError(f"{run.root} holds no run (no {report.FILE_NAME}); make one with trainer-ext compress.")
     numbers = report.load(run.root)
     if (run.compressed / "config.json").is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,16 +64,16 @@ def as_words(values: Mapping[str, Any], known: Fields) -> dict[str, Any]:
 
 
 def read_words(words: Sequence[str], known: Fields) -> dict[str, Any]:
-    """Return the fields of `["--field", "value", ...]`. A flag alone is true, one word is a value, several are a list.
+    """Return the fields of `["--field", "value", ...]`. One word is a value, several are a list.
 
-    A field that is a list is one with a single word too, and with none.
+    A field that can be true is so without a word. A field that is a list is one with a single word too, and with none.
 
     Args:
         words: the words of a command line.
         known: all fields, for their types.
 
     Raises:
-        InputError: The first word does not name a field.
+        InputError: The first word does not name a field, or a field that cannot be true has no value.
     """
     given: dict[str, Any] = {}
     name = None
@@ -85,12 +86,17 @@ def read_words(words: Sequence[str], known: Fields) -> dict[str, Any]:
             raise InputError(f"{word!r} is not a field; write --field value.")
         else:
             given[name].append(word)
-    return {name: _value([_number_or_word(word) for word in words], known.get(name)) for name, words in given.items()}
+    return {
+        name: _value(name, [_number_or_word(word) for word in words], known.get(name)) for name, words in given.items()
+    }
 
 
-def _value(words: list, field: dataclasses.Field | None) -> Any:
-    if field is not None and "list[" in str(field.type):
+def _value(name: str, words: list, field: dataclasses.Field | None) -> Any:
+    kind = str(bool if field is None else field.type)
+    if "list[" in kind:
         return words
+    if not words and "bool" not in re.sub(r"dict\[.*?]", "", kind):
+        raise InputError(f"--{name} needs a value: --{name} VALUE; `trainer-ext compress --fields` says which.")
     if not words:
         return True
     return words if len(words) > 1 else words[0]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ FREE_ON_RESUME = frozenset(
         *("card_license", "card_language", "card_datasets", "card_base_model"),
     }
 )
+
+_WRITTEN = frozenset({"baseline", "vocabulary", "masked", "compressed", "logs", "checkpoints"})  # the folders of a run
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,53 @@ class RunDirectory:
     def holds_run(self) -> bool:
         """Whether the folder contains any result of a run."""
         return any(path.exists() for path in (self.recipe, self.report, self.baseline, self.compressed, self.masked))
+
+    def where_started(self, folder: str, files: Iterable[str]) -> str:
+        """Return a folder of the recipe as seen from any working folder; unchanged if none of its files is there.
+
+        A relative one begins where the run was started, which the recipe's output_dir tells.
+
+        Args:
+            folder: as the recipe has it.
+            files: names of files in it.
+        """
+        output = yaml.read_yaml(self.recipe).get("output_dir")
+        root = Path(os.path.abspath(self.root)).parts
+        inside = Path(os.path.normpath(output)).parts if isinstance(output, str) else root
+        start = Path(*root[: len(root) - len(inside)])
+        if root[len(root) - len(inside) :] != inside or not any((start / folder / name).is_file() for name in files):
+            return folder
+        return str(start / folder)
+
+
+def check_apart(root: str | Path, models: Mapping[str, str]) -> None:
+    """Refuse a folder in which a run would write into that of a model.
+
+    Args:
+        root: the folder of the run, or of several.
+        models: the models that are read, folders or Hub ids, by what they are.
+
+    Raises:
+        InputError: The folder is that of one of these models or of another one, or holds one of them where it is written to.
+    """
+    run = RunDirectory(Path(root).expanduser())
+    target, way_out = run.root.resolve(), "choose another --output_dir."
+    for what, name in models.items():
+        folder = Path(name).expanduser()
+        if not os.path.isdir(folder):  # a Hub id; a name that no file can have is none either
+            continue
+        folder = folder.resolve()
+        inside = folder.relative_to(target).parts if folder.is_relative_to(target) else None
+        if inside == ():
+            raise InputError(
+                f"output_dir {run.root} is the folder of {what}, which would be mixed with the run; {way_out}"
+            )
+        if inside and inside[0] in _WRITTEN:
+            raise InputError(
+                f"{what[0].upper()}{what[1:]} is in {run.root / inside[0]}, where the run would write; {way_out}"
+            )
+    if os.path.isfile(run.root / "config.json") and not run.holds_run:
+        raise InputError(f"output_dir {run.root} is the folder of a model (it holds a config.json); {way_out}")
 
 
 def differing(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 SCHEMA_VERSION = 1
 AGREEMENT = "agreement"  # the metric of rows without labels
+DEFAULT_EPOCHS = 3  # of TrainingArguments
 LEAST_AGREEMENT = 0.9  # of a model with its baseline on such rows, or of an int8 file; less is warned of, or refused
 T = TypeVar("T")
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -272,10 +273,16 @@ class Export:
 
 @dataclass(frozen=True)
 class Data:
-    """Number of training rows, and of the rows left out by reason."""
+    """Number of training rows, and of the rows left out by reason.
+
+    `cut` counts the texts that are longer than what the models read of one (`max_length` of the recipe), of `texts`, train and
+    test texts together. None where long texts are read in pieces, and in older reports.
+    """
 
     train_rows: NonNegativeInt | None = None
     dropped: dict[str, int] = field(default_factory=dict)
+    texts: NonNegativeInt | None = None
+    cut: NonNegativeInt | None = None
 
 
 @dataclass(frozen=True)
@@ -301,3 +308,18 @@ class CompressionReport:
     training: Pair[TrainingCost] | None = None
     inference: Inference | None = None
     exports: list[Export] = field(default_factory=list)
+
+    @property
+    def trained(self) -> bool:
+        """Whether the compressed model was trained; only a recipe that says 0 epochs trains nothing."""
+        epochs = {"num_train_epochs": DEFAULT_EPOCHS, "max_steps": -1, "prune_recovery_epochs": 0}
+        given = {name: value for name, value in self.recipe.items() if name in epochs and value is not None}
+        return any(_number(value) > 0 for value in {**epochs, **given}.values())
+
+
+def _number(value: Any) -> float:
+    """Return the number of a recipe's field; 0 if it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0

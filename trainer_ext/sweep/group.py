@@ -17,6 +17,7 @@ from ..export.formats import FORMATS
 from ..hub.sanitize import fields as publishable_fields
 from ..pipeline.baseline import read_data
 from ..pipeline.recipe import Recipe, defaults_of, recipe_fields
+from ..report.run_directory import check_apart
 from ..utils.imports import require
 from .config import Fields, Job, SweepFile, baseline_fields, common_fields, recipe_from, run_fields, write_fields
 from .storage import SweepDirectory, begin
@@ -57,6 +58,7 @@ class Group:
         self.jobs = file.jobs()
         recipes = [recipe_from(self.fields(job)) for job in self.jobs or _sample(file.ranges)]
         self.recipe: Recipe = recipes[0]
+        check_apart(root, {what: name for recipe in recipes for what, name in recipe.models.items()})
         if self.recipe.model.measure_energy:
             check_country(self.recipe.model.energy_country)
             check_seconds(self.recipe.model.energy_seconds)

@@ -132,12 +132,13 @@ def begin(
     root, file = directory.root, directory.shared / DEFINITION
     definition = json.loads(json.dumps(definition, default=str))
     try:
+        if root.is_dir() and not directory.shared.is_dir():
+            _refuse_others(directory)  # before anything is made in it
         directory.shared.mkdir(parents=True, exist_ok=True)
         with FileLock(directory.shared / "definition.lock"):  # several processes may start at once
             before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
             if before is None:
-                if {path.name for path in root.iterdir()} != {directory.shared.name}:
-                    raise InputError(f"output_dir {root} holds files of something else; name another --output_dir.")
+                _refuse_others(directory)
                 write_json(file, definition)
     except InputError:
         raise
@@ -155,6 +156,11 @@ def begin(
                 "another --output_dir."
             )
     return before
+
+
+def _refuse_others(directory: SweepDirectory) -> None:
+    if {path.name for path in directory.root.iterdir()} - {directory.shared.name}:
+        raise InputError(f"output_dir {directory.root} holds files of something else; name another --output_dir.")
 
 
 def link_tree(source: Path, target: Path) -> None:
