@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from tests.helpers.commands import recipe_fields, run_command, write_recipe
 from tests.helpers.training import PRUNE, make_trainer, new_model
@@ -19,6 +20,7 @@ from trainer_ext.models import outputs
 from trainer_ext.models.architectures import ARCHITECTURES
 from trainer_ext.models.compact.fresh_process import fresh_logits
 from trainer_ext.models.loading import (
+    HEADS,
     POSITIONS_BEHIND_PADDING,
     check_padding,
     load_model,
@@ -264,9 +266,27 @@ def test_a_fresh_head_has_no_stored_weight_and_the_encoder_all_of_them(model_typ
     torch.manual_seed(3)
     again = load_model(tmp_path, **OPEN, fresh=True, num_labels=labels).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in found.state_dict().items())
+    change_json(tmp_path / "config.json", architectures=None)
+    torch.manual_seed(3)
+    again = load_model(tmp_path, **OPEN, fresh=True, num_labels=labels).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in found.state_dict().items()), (
+        "a head is one without a name"
+    )
     if labels != 3:
         with pytest.raises(InputError, match=r"the shape \[3.*but its config asks for \[2"):
             load_model(tmp_path, **OPEN, num_labels=labels)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "modernbert"])
+def test_a_model_without_a_head_starts_with_the_one_that_transformers_makes(model_type, tiny_model, tmp_path):
+    tiny_model(model_type, auto_class=AutoModelForMaskedLM).save_pretrained(tmp_path)
+    found = []
+    for options in ({}, {"fresh": True}):
+        torch.manual_seed(3)
+        found.append(load_model(tmp_path, **OPEN, head=HEADS[0], **options).state_dict())
+    torch.manual_seed(3)
+    found.append(AutoModelForSequenceClassification.from_pretrained(tmp_path).state_dict())
+    assert all(torch.equal(value, other[name]) for other in found[1:] for name, value in found[0].items())
 
 
 @pytest.mark.parametrize("model_type", sorted({*POSITIONS_BEHIND_PADDING, "bert", "modernbert"}))

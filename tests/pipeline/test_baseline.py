@@ -179,6 +179,146 @@ def test_class_names_order_the_classes_of_a_new_head(opened, tiny_model, fields)
         opened(tiny_model(), labels=("tech", "Tech"), **fields)
 
 
+def saved(model, names, **config):
+    """A model as a training leaves it: with class names, and a head whose weights are not those of a start."""
+    names = list(names)
+    model.config.id2label, model.config.label2id = dict(enumerate(names)), {name: n for n, name in enumerate(names)}
+    model.config.update(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not name.startswith("bert."):
+                parameter.fill_(7.0)
+    return model
+
+
+def has_new_head(model) -> bool:
+    """Whether no weight of `saved` is in the head; else all of them must be there."""
+    stored = [bool((p == 7.0).all()) for name, p in model.named_parameters() if not name.startswith("bert.")]
+    assert all(stored) or not any(stored)
+    return not any(stored)
+
+
+SEVERAL = {"problem_type": "multi_label_classification"}
+# A model that is fine-tuned on: its classes, the labels of two train rows, fields; the classes of the run, whether its head is
+# new, and words of a note (None for none).
+HEADS = {
+    "the order of the model": (("Tech", "Crime"), ("Crime", "Tech"), {}, ["Tech", "Crime"], False, None),
+    "another writing": (("Tech", "Crime"), ("crime ", "TECH"), {}, ["Tech", "Crime"], False, "read as they are known"),
+    "ids of all": (("Tech", "Crime"), ("1", "0"), {}, ["Tech", "Crime"], False, "'0' as 'Tech'"),
+    "a class is absent": (
+        ("Tech", "Art", "Crime"),
+        ("Crime", "Tech"),
+        {},
+        ["Tech", "Art", "Crime"],
+        False,
+        "is kept with all its classes; the data have none of Art.",
+    ),
+    "as many others": (
+        ("Tech", "Crime"),
+        ("politics", "film"),
+        {},
+        ["film", "politics"],
+        True,
+        "model (Tech, Crime) is replaced by a new one for film, politics.",
+    ),
+    "some others": (("Tech", "Crime"), ("Tech", "film"), {}, ["Tech", "film"], True, "replaced by a new one"),
+    "fewer others": (
+        ("a", "b", "c"),
+        ("x", "y"),
+        {},
+        ["x", "y"],
+        True,
+        "(a, b, c) is replaced by a new one for x, y.",
+    ),
+    "ids of some": (("a", "b", "c"), ("1", "0"), {}, ["0", "1"], True, "(a, b, c) is replaced by a new one for 0, 1."),
+    "ids from one": (("a", "b"), ("1", "2"), {}, ["1", "2"], True, "(a, b) is replaced by a new one for 1, 2."),
+    "no names": (("LABEL_0", "LABEL_1"), ("b", "a"), {}, ["a", "b"], True, "(LABEL_0, LABEL_1) is replaced"),
+    "no names, named": (("LABEL_0", "LABEL_1"), ("b", "a"), {"class_names": ["b", "a"]}, ["b", "a"], False, None),
+    "another order is asked": (
+        ("a", "b"),
+        ("b", "a"),
+        {"class_names": ["b", "a"]},
+        ["b", "a"],
+        True,
+        "new one for b, a.",
+    ),
+    "fewer are asked": (
+        ("a", "b", "c"),
+        ("b", "a"),
+        {"class_names": ["a", "b"]},
+        ["a", "b"],
+        True,
+        "new one for a, b.",
+    ),
+    "several, in order": (("b", "a"), ("a", "b"), SEVERAL, ["b", "a"], False, None),
+    "several, others": (
+        ("b", "a"),
+        ("x", "y"),
+        SEVERAL,
+        ["x", "y"],
+        True,
+        "(b, a) is replaced by a new one for x, y.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("own", "labels", "fields", "names", "new", "note"), HEADS.values(), ids=HEADS)
+def test_a_model_that_is_trained_on_keeps_its_head_if_the_classes_are_its_own(
+    opened, tiny_model, caplog, own, labels, fields, names, new, note
+):
+    """Its labels have its order: sorted, they would stand for other weights of the head."""
+    kind = {"problem_type": fields["problem_type"]} if "problem_type" in fields else {}
+    model, _, data, _ = opened(
+        saved(tiny_model(num_labels=len(own)), own, **kind), labels=labels, baseline_epochs=1, **fields
+    )
+    assert (data.labels, has_new_head(model)) == (names, new)
+    assert model.config.id2label == dict(enumerate(names))
+    said = [line.message for line in caplog.records if "head of" in line.message or "read as" in line.message]
+    assert (note in said[0] and len(said) == 1) if note else not said
+    ids = [row.index(1.0) if kind else row for row in data.train["label"]]
+    texts = dict(zip(data.train["text"], ids, strict=True))
+    if note is None or new:
+        assert [names[texts[text]] for text in ("ab", "ba")] == list(labels)
+
+
+def test_a_new_head_has_the_weights_of_the_seed_beside_the_stored_encoder(opened, tiny_model):
+    model = saved(tiny_model(num_labels=2), ("a", "b"))
+    first, again, other = (
+        opened(model, labels=("x", "y"), baseline_epochs=1, seed=seed)[0].state_dict() for seed in (1, 1, 2)
+    )
+    for name, value in model.state_dict().items():
+        assert torch.equal(first[name], again[name])
+        assert torch.equal(first[name], other[name]) is (name.startswith("bert.") or name == "classifier.bias")
+        assert torch.equal(first[name], value) is name.startswith("bert.")
+    assert not first["classifier.bias"].any()
+    assert 0 < first["classifier.weight"].std() < 0.1
+
+
+def test_a_head_for_another_task_is_not_taken_for_one_of_the_same_shape(opened, tiny_model, caplog):
+    """A tagger calls its weights as a classifier does."""
+    model, _, data, _ = opened(saved(tagger(tiny_model, ["x", "y"]), ["x", "y"]), labels=("x", "y"), baseline_epochs=1)
+    assert (data.labels, has_new_head(model)) == (["x", "y"], True)
+    assert "(x, y) is replaced by a new one for x, y." in caplog.text
+    one = saved(tiny_model(num_labels=1), ["score"])
+    assert has_new_head(opened(one, labels=("x", "y"), baseline_epochs=1)[0])
+    assert "(one number) is replaced by a new one for x, y." in caplog.text
+    numbers = {"problem_type": "regression", "baseline_epochs": 1}
+    assert not has_new_head(opened(one, **numbers)[0])
+    model, _, data, _ = opened(saved(tiny_model(), "abc"), **numbers)
+    assert (data.labels, has_new_head(model), model.config.num_labels) == (["score"], True, 1)
+    assert "(a, b, c) is replaced by a new one for text regression." in caplog.text
+
+
+def test_a_tagger_that_is_trained_on_keeps_its_head_for_its_own_tags(opened, tiny_model, caplog):
+    names = ["B-X", "I-X", "O"]
+    model, _, data, _ = opened(saved(tagger(tiny_model, names), names), baseline_epochs=1, **TAGS)
+    assert (data.labels, list(data.train["label"]), has_new_head(model)) == (names, [[0, 2]], False)
+    for own in (["B-Y", "I-Y", "O"], ["O", "I-X"]):
+        model, _, data, _ = opened(saved(tagger(tiny_model, own), own), baseline_epochs=1, **TAGS)
+        assert (data.labels, has_new_head(model)) == (["O", "B-X", "I-X"], True)
+    assert "(O, I-X) is replaced by a new one for O, B-X, I-X." in caplog.text
+
+
 def test_class_names_of_numbers_are_refused(opened, tiny_model):
     with pytest.raises(InputError, match="class_names=.*text regression has no classes; leave it out"):
         opened(tiny_model(num_labels=1), problem_type="regression", class_names=["x", "y"])
@@ -189,6 +329,11 @@ def test_a_model_that_was_saved_in_half_precision_is_trained_in_fp32(opened, tin
     model = opened(tiny_model(num_labels=2).half(), baseline_epochs=epochs, class_names=["0", "1"])[0]
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert model.config.dtype == torch.float32  # and is saved so
+
+
+def test_a_new_head_of_a_model_in_half_precision_is_in_fp32(opened, tiny_model):
+    model = opened(saved(tiny_model(num_labels=2), "ab").half(), baseline_epochs=1)[0]
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
 def test_a_byte_level_tokenizer_reads_words_one_by_one(opened, tiny_model):

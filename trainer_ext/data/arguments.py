@@ -77,13 +77,16 @@ class DataArguments:
     )
     max_length: int = field(
         default=128,
-        metadata={"help": "Longest input in tokens, special tokens included; the rest is cut off. At least 3."},
+        metadata={
+            "help": "Longest input in tokens, special tokens included; the rest is cut off. At least 3. Default: what a model that "
+            "is taken as it is reads, 512 at most; 128, or what it reads, for one that is trained here."
+        },
     )
     doc_stride: int = field(
         default=64,
         metadata={
             "help": "A context that is longer than max_length is read in pieces that share this many tokens; at least 1 "
-            "and at most half of max_length. For question-answering."
+            "and at most half of max_length. Default: 64, or that half if it is less. For question-answering."
         },
     )
     max_answer_length: int = field(

@@ -125,7 +125,8 @@ def load_model(
         )
         folder = folder or Path(str(cached_file(name, "config.json"))).parent
         save_under_own_names(model)
-        if fresh:
+        # transformers has made what it did not find. ModernBERT has a part of its head before it is fine-tuned: that stays.
+        if fresh and (saved or all(_in_encoder(key, model) for key in info["missing_keys"])):
             info = {**info, "mismatched_keys": [one for one in info["mismatched_keys"] if _in_encoder(one[0], model)]}
             _renew_head(model)
         _check_loaded(model, info, _dtypes(folder), with_head=saved == head and not fresh)

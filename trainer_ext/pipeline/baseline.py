@@ -8,10 +8,19 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase, Trainer, set_seed
 
-from ..data.class_names import looks
+from ..data.class_names import known_as, looks
 from ..data.records import listed
 from ..errors import InputError
-from ..models.loading import check_padding, head_of, load_model, load_tokenizer, longest_text, rows_of
+from ..models.loading import (
+    HEADS,
+    check_padding,
+    head_of,
+    load_config,
+    load_model,
+    load_tokenizer,
+    longest_text,
+    rows_of,
+)
 from ..tasks.dataset import Data, load_data, names_as_known
 from ..tasks.registry import Task, task_of
 from ..utils.checkpoints import is_past_the_end
@@ -19,6 +28,8 @@ from .recipe import Recipe
 from .scratch import label_names, small_bert, train_tokenizer
 
 logger = logging.getLogger(__name__)
+
+MOST_SHOWN = 12  # class names in a line
 
 
 class BaselineTrainer(Trainer):
@@ -59,10 +70,15 @@ def open_baseline(recipe: Recipe) -> tuple[Any, PreTrainedTokenizerBase, Data, f
 def _from_folder(recipe: Recipe, task: Task, data: Data) -> tuple[Any, PreTrainedTokenizerBase, Data]:
     name = recipe.model.model_name_or_path or ""
     way_out = "give a folder or a Hub id that can be reached, or 'scratch' to train a small model from the texts"
-    changes: dict[str, Any] = {"dtype": "float32"}  # mixed precision cannot scale the gradients of fp16 weights
-    if recipe.model.baseline_epochs:  # a fresh head with the labels of the data
-        changes |= label_names(data.labels) | {"problem_type": task.problem_type}
-    model = load_model(name, option="--model_name_or_path", way_out=way_out, head=task.head, **changes)
+    given: dict[str, Any] = {"option": "--model_name_or_path", "way_out": way_out}
+    # Mixed precision cannot scale the gradients of fp16 weights.
+    changes: dict[str, Any] = {"dtype": "float32", "head": task.head}
+    if recipe.model.baseline_epochs:
+        config = load_config(name, **given)
+        kept = _with_stored_head(config, recipe, data, name)
+        data = kept or replace(data, notes=(*data.notes, *_about_new_head(config, task, data, name)))
+        changes |= label_names(data.labels) | {"problem_type": task.problem_type, "fresh": kept is None}
+    model = load_model(name, **given, **changes)
     tokenizer = load_tokenizer(
         name, way_out=way_out, rows=rows_of(model), longest=longest_text(model.config), **dict(task.tokenizer)
     )
@@ -71,9 +87,73 @@ def _from_folder(recipe: Recipe, task: Task, data: Data) -> tuple[Any, PreTraine
         _check_head(model.config, task, data, name, labelled=recipe.data.texts is None)
         if task.labels.named:
             notes = _name_labels(model.config, recipe.model.class_names, data.labels, task)
-            data = load_data(recipe.data, labels=[model.config.id2label[i] for i in range(model.config.num_labels)])
+            data = load_data(recipe.data, labels=_names_of(model.config))
             data = replace(data, notes=(*data.notes, *notes))
     return model, tokenizer, data
+
+
+def _with_stored_head(config, recipe: Recipe, data: Data, name: str) -> Data | None:
+    """Return the data with the classes of a fine-tuned model, if its head is one for them.
+
+    That is so if the head is of the task, and each class of the data is one of the model's, by its name in any writing; or
+    if the data have ids, one for each class; or if `class_names` names the classes of a model that has no names of its own.
+
+    Args:
+        config: of the model as it is stored.
+        recipe: what to do.
+        data: the data as they are without the model.
+        name: of the model, for a note.
+
+    Returns:
+        The data with the classes in the order of the model; or None if the training starts with a new head.
+    """
+    task, asked = task_of(recipe.data), recipe.model.class_names
+    if head_of(config) != task.head or config.problem_type not in (None, task.problem_type):
+        return None
+    if not task.labels.named:
+        return data if not data.labels or config.num_labels == len(data.labels) else None
+    own = _names_of(config)
+    if asked and list(map(looks, asked)) != list(map(looks, own)):
+        if not _unnamed(own) or len(asked) != len(own):
+            return None
+        own = asked
+    known, found = (sorted({task.labels.word(label) for label in labels} - {""}) for labels in (own, data.labels))
+    to = known_as(found, known)
+    by_name = {*found} <= {*to, *known}
+    if not by_name and not (len(found) == len(known) and _all_known(data.labels, own, task)):
+        return None
+    try:
+        read = load_data(recipe.data, labels=own)
+    except InputError:  # the model lacks some tag of a type that it knows
+        return None
+    absent = {*known} - {to.get(word, word) for word in found} if by_name and not asked else ()
+    if absent:
+        lacks = f"The head of {name} is kept with all its classes; the data have none of {_shown(sorted(absent))}."
+        read = replace(read, notes=(*read.notes, lacks))
+    return read
+
+
+def _about_new_head(config, task: Task, data: Data, name: str) -> list[str]:
+    """Return the line that says that a stored head is left out, or none if there is no such head."""
+    if head_of(config) is None:
+        return []
+    own = _names_of(config)
+    before = "question answering" if head_of(config) == HEADS[2] else "one number" if len(own) == 1 else _shown(own)
+    after = _shown(data.labels) if task.labels.named else task.title
+    return [f"The head of {name} ({before}) is replaced by a new one for {after}."]
+
+
+def _names_of(config) -> list[str]:
+    return [config.id2label[index] for index in range(config.num_labels)]
+
+
+def _unnamed(names: list[str]) -> bool:
+    return names == [f"LABEL_{index}" for index in range(len(names))]
+
+
+def _shown(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
+    return ", ".join(names[:MOST_SHOWN]) + more
 
 
 def read_data(recipe: Recipe) -> Data:
@@ -122,8 +202,8 @@ def _name_labels(config, names: list[str], found: list[str], task: Task) -> list
         A line if names of the model were replaced.
     """
     notes: list[str] = []
-    own = [config.id2label[index] for index in range(config.num_labels)]
-    unnamed = own == [f"LABEL_{index}" for index in range(config.num_labels)]
+    own = _names_of(config)
+    unnamed = _unnamed(own)
     fits = bool(names) and len(names) == config.num_labels
     if unnamed and not fits and (names or not _all_known(found, own, task)):
         raise InputError(

@@ -17,10 +17,10 @@ from .. import report
 from ..callbacks import EmissionsCallback
 from ..distillation.collator import TeacherCollator, put_beside
 from ..hub.staging import card_of, write_card
-from ..models.loading import auto_class, save_tokenizer
+from ..models.loading import auto_class, longest_input, longest_text, save_tokenizer
 from ..pruning.prepare import TABLE_NAME
 from ..pruning.verify import CompressionResult
-from ..report.run_directory import RunDirectory, find_run, start_run
+from ..report.run_directory import RunDirectory, check_apart, find_run, start_run
 from ..report.schema import AGREEMENT, LEAST_AGREEMENT
 from ..tasks.dataset import Data, tokenize
 from ..tasks.evaluate import Answers
@@ -37,6 +37,7 @@ from .gate import pass_gate
 from .measure_run import run_report
 from .recipe import Recipe, check_strategy, defaults_of, recipe_fields
 from .run_vocabulary import Encodings, RunVocabulary, cut_before, keep_vocabulary, open_vocabulary, reads_trimmed
+from .text_length import as_started, text_lengths, with_length
 
 logger = logging.getLogger(__name__)
 
@@ -75,15 +76,23 @@ def compress(
     """
     console = console or Console(stderr=True)
     check_strategy(recipe)
+    check_apart(str(recipe.training.output_dir), recipe.models)
+    if resume:
+        recipe = as_started(recipe, RunDirectory(Path(str(recipe.training.output_dir)).expanduser()))
     defaults = defaults_of(recipe_fields().values())
     run = find_run(str(recipe.training.output_dir), recipe.resolved, resume=resume, defaults=defaults)
     if run.report.exists():
         shutil.rmtree(run.root / "checkpoints", ignore_errors=True)  # left if the process was killed after the report
         return report.load(run.root), run
     model, tokenizer, data, epochs = open_baseline(recipe)
+    recipe = with_length(recipe, tokenizer)
     vocabulary = open_vocabulary(run, recipe, data, model, tokenizer)
     tokenizer, left = cut_before(vocabulary, model, tokenizer)
     encodings = _encodings(recipe, data, tokenizer, left)
+    lengths = text_lengths(data, encodings.compressed, left.trimmed.tokenizer if left else tokenizer, recipe.data)
+    if lengths and lengths.cut:
+        limit = None if recipe.from_scratch else longest_input(tokenizer, None, default=0)
+        logger.warning("%s", lengths.line(recipe.data.max_length, limit))
     _pass_gate(recipe, run, data, model, tokenizer, encodings, left, console, force=force)
     if recipe.training.save_strategy == "no":
         logger.warning("save_strategy=no: no checkpoints are written. --resume starts an interrupted stage again.")
@@ -99,6 +108,7 @@ def compress(
             data,
             encodings,
             vocabulary,
+            lengths=lengths,
             command=command,
             inference_energy=inference_energy and recipe.model.measure_energy,
             console=console,
@@ -135,7 +145,9 @@ def train_baseline(recipe: Recipe, run: RunDirectory, *, console: Console) -> No
     """
     if run.baseline.is_dir():
         return
+    recipe = as_started(recipe, run)
     model, tokenizer, data, epochs = open_baseline(recipe)
+    recipe = with_length(recipe, tokenizer)
     vocabulary = open_vocabulary(run, recipe, data, model, tokenizer)
     tokenizer, _ = cut_before(vocabulary, model, tokenizer)
     encoded = tokenize(data, tokenizer, recipe.data)
@@ -157,6 +169,7 @@ def try_before_training(recipe: Recipe, run: RunDirectory, *, console: Console) 
         InputError: Something in the recipe cannot work.
     """
     model, tokenizer, data, _ = open_baseline(recipe)
+    recipe = with_length(recipe, tokenizer)
     tokenizer, vocabulary = cut_before(open_vocabulary(run, recipe, data, model, tokenizer), model, tokenizer)
     encodings = _encodings(recipe, data, tokenizer, vocabulary)
     _pass_gate(recipe, run, data, model, tokenizer, encodings, vocabulary, console, force=True)
@@ -266,8 +279,11 @@ def _trainer(
         tokenizer: its tokenizer.
         **changes: arguments that differ from those of the recipe.
     """
-    task = task_of(recipe.data)
+    task, timed = task_of(recipe.data), DistillPruneTrainingArguments.prune_latency_length
     train, collator = encodings.compressed.train, task.collator(tokenizer)
+    if recipe.resolved.get("prune_latency_length") is None:
+        limit = longest_input(tokenizer, longest_text(model.config), default=timed)
+        changes |= {"prune_latency_length": min(timed, limit)}
     names = recipe.training.teacher_names
     if vocabulary is not None:
         trim_model(model, vocabulary.trimmed)

@@ -29,6 +29,7 @@ from ..tasks.registry import task_of
 from ..utils.progress import progress_bar
 from .recipe import Recipe
 from .run_vocabulary import Encodings, RunVocabulary
+from .text_length import TextLengths
 
 LATENCY_REPEATS, LATENCY_WARMUP = 30, 5
 FP32 = 4  # bytes of a parameter
@@ -41,6 +42,7 @@ def run_report(
     encodings: Encodings,
     vocabulary: RunVocabulary | None = None,
     *,
+    lengths: TextLengths | None = None,
     command: str | None,
     inference_energy: bool,
     console: Console,
@@ -54,6 +56,7 @@ def run_report(
         data: the texts, and the counts of dropped rows.
         encodings: the data as inputs of each model.
         vocabulary: the trimmed vocabulary, if tokens were left out.
+        lengths: how many texts are cut, if they are counted.
         command: the command line, without private words.
         inference_energy: whether to measure the energy of predictions.
         console: for progress.
@@ -122,7 +125,12 @@ def run_report(
             problem_type=task.problem_type,
             labels=data.labels,
         ),
-        data=report.Data(train_rows=len(data.train), dropped=data.dropped),
+        data=report.Data(
+            train_rows=len(data.train),
+            dropped=data.dropped,
+            texts=lengths.texts if lengths else None,
+            cut=lengths.cut if lengths else None,
+        ),
         sparsity=_sparsity(run, recipe, **models),
         vocabulary=vocabulary.numbers if vocabulary else None,
         parameters=replace(parameters, baseline=whole or parameters.baseline),

@@ -18,6 +18,7 @@ from ..benchmark.energy import check_country, check_seconds
 from ..data.records import NO_TEXT
 from ..errors import InputError, one_line
 from ..hub.sanitize import refusal
+from ..models.loading import LONGEST
 from ..tasks.dataset import DataArguments
 from ..tasks.registry import task_of
 from ..training_args import PREFIXES, DistillPruneTrainingArguments, prunes_at_once
@@ -50,7 +51,10 @@ class ModelArguments:
     )
     baseline_epochs: float = field(
         default=0.0,
-        metadata={"help": "Epochs to fine-tune the baseline before compressing; 0 takes it as it is (fine-tuned)."},
+        metadata={
+            "help": "Epochs to fine-tune the baseline before compressing; 0 takes it as it is (fine-tuned). A stored head for the "
+            "classes of the data is trained on; else the head is new."
+        },
     )
     scratch_epochs: float = field(
         default=20.0, metadata={"help": "Epochs to train a baseline made from scratch; above 0."}
@@ -94,7 +98,10 @@ class ModelArguments:
         default_factory=lambda: [1, 32], metadata={"help": "Batch sizes at which latency is measured, in texts."}
     )
     latency_sequence_length: int = field(
-        default=64, metadata={"help": "Length at which latency is measured, in tokens; at most max_length."}
+        default=64,
+        metadata={
+            "help": "Length at which latency is measured, in tokens. Default: 64, or max_length if that is less."
+        },
     )
     measure_energy: bool = field(
         default=False,
@@ -147,6 +154,14 @@ class Recipe:
     def from_scratch(self) -> bool:
         """Whether the baseline is made from the train texts."""
         return self.model.model_name_or_path == SCRATCH
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The folders or Hub ids of the models that a run reads, by what they are."""
+        names = [name for name in self.training.teacher_names if name != "self"]
+        teachers = {f"the teacher {name}": name for name in names}
+        name = self.model.model_name_or_path
+        return teachers if self.from_scratch or not name else {f"the model {name}": name, **teachers}
 
     def training_arguments(self, **changes: Any) -> DistillPruneTrainingArguments:
         """Return the training arguments with some fields changed, checked again."""
@@ -214,6 +229,9 @@ def read_recipe(path: str | Path | None, overrides: Sequence[str] = (), scale: s
             )
     kinds = (ModelArguments, VocabularyArguments, ScratchArguments, DataArguments, PublishArguments)
     model, vocabulary, scratch, data, card, training = _parse(given, *kinds, DistillPruneTrainingArguments)
+    if given.get("max_length") is None and model.model_name_or_path != SCRATCH and not model.baseline_epochs:
+        data.max_length = LONGEST  # or less: the model tells
+    fit_lengths(model, data, given)
     _check_model(model, data)
     _check_texts(model, data, training, given)
     if training.dense_epochs:
@@ -240,6 +258,20 @@ def read_recipe(path: str | Path | None, overrides: Sequence[str] = (), scale: s
             "--baseline_epochs, or vocab_when=after."
         )
     return Recipe(model, vocabulary, scratch, data, training, given)
+
+
+def fit_lengths(model: ModelArguments, data: DataArguments, given: Mapping[str, Any]) -> None:
+    """Make the defaults that depend on `max_length` fit it.
+
+    Args:
+        model: gets the length at which latency is measured.
+        data: has `max_length`, and gets the stride of windows.
+        given: the fields that are given, which stay.
+    """
+    if given.get("latency_sequence_length") is None:
+        model.latency_sequence_length = min(ModelArguments.latency_sequence_length, data.max_length)
+    if given.get("doc_stride") is None:
+        data.doc_stride = max(1, min(DataArguments.doc_stride, data.max_length // 2))
 
 
 def _to_write(field: dataclasses.Field) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from .. import report
 from ..errors import Busy, InputError
+from ..pipeline.text_length import as_started
 from ..utils.imports import require
 from .collect import (
     baseline_rows,
@@ -151,7 +152,8 @@ def _measure(
     rivals: bool,
 ) -> SweepResult:
     """Do what `finish` promises, while no other process measures."""
-    directory, recipe, console = group.directory, group.recipe, group.console
+    directory, console = group.directory, group.console
+    recipe = as_started(group.recipe, directory.run(jobs[0]))
     rows = baseline_rows(directory, jobs[0])
     for job in jobs:
         rows |= rows_of(directory, job)

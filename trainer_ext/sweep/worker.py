@@ -31,6 +31,7 @@ from ..errors import Busy, CheckFailed, Diverged, ExportRefused, InputError, one
 from ..export.formats import export
 from ..pipeline.compress import compress, train_baseline, try_before_training
 from ..pipeline.recipe import read_recipe
+from ..pipeline.text_length import as_started
 from ..report.run_directory import RunDirectory, start_run
 from ..tasks.evaluate import Answers
 from ..utils.files import write_bytes, write_json
@@ -73,6 +74,7 @@ def run_job(job: ChildJob) -> None:
         if not (directory.shared / job.baseline / "baseline").is_dir():
             try_before_training(recipe, run, console=console)  # else `compress` does, after the hours of the baseline
         baseline = _train_baseline(directory, job, console)
+        recipe = as_started(recipe, baseline)
         start_run(run, recipe.resolved)
         link_tree(baseline.baseline, run.baseline)
         if baseline.vocabulary.is_dir():  # cut before the training of the baseline

@@ -15,6 +15,7 @@ from ...errors import InputError, one_line
 from ...pipeline.baseline import open_baseline
 from ...pipeline.recipe import recipe_fields
 from ...pipeline.recipe_file import read_values, read_words
+from ...pipeline.text_length import with_length
 from ...report.schema import EXPORT_RUNTIMES
 from ...utils.imports import require
 from ...vocabulary.trim import BEFORE
@@ -138,7 +139,8 @@ def _space(group: Group, goal: Goal) -> Space:
     """Return the candidates, from the baseline as it will be and the texts that it is trained on."""
     model, tokenizer, data, _ = open_baseline(group.recipe)
     try:
-        facts = facts_of(model, tokenizer, data, group.recipe, runtimes=("torch", *group.file.export))
+        recipe = with_length(group.recipe, tokenizer)
+        facts = facts_of(model, tokenizer, data, recipe, runtimes=("torch", *group.file.export))
     except InputError:
         raise
     except ValueError as error:
