@@ -32,7 +32,8 @@ def test_a_row_is_the_mean_of_its_seeds_each_beside_its_own_baseline():
     (line,) = (line for line in text.splitlines() if line.startswith("| 50 %"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[1:3] == ["0", "2"]
-    assert cells[3].startswith("55.0, -10.0 [") and cells[4].startswith("70.0, +5.0 [")
+    assert cells[3].startswith("55.0, -10.0 [")
+    assert cells[4].startswith("70.0, +5.0 [")
     assert cells[5:] == ["20 s", "2.0 MB"]
     assert "Baselines: 50.0, 80.0 (2.0 MB in int8); n = 10 (clean)." in text
     assert "Baseline: 50.0 (" in tables.accuracies([dense[0], small[0]])
@@ -41,9 +42,11 @@ def test_a_row_is_the_mean_of_its_seeds_each_beside_its_own_baseline():
 def test_an_interval_has_a_width_even_if_no_answer_changed():
     dense = model(1, 0.0, "1" * 50)
     mean, low, high = tables.change([model(1, 0.5, "1" * 50)], {1: dense}, tables.DENSE)
-    assert mean == 0 and low < 0 < high
+    assert mean == 0
+    assert low < 0 < high
     mean, low, high = tables.change([model(1, 0.5, "0" * 50)], {1: dense}, tables.DENSE)
-    assert mean == pytest.approx(-1) and high < -0.8
+    assert mean == pytest.approx(-1)
+    assert high < -0.8
 
 
 def test_a_speed_up_that_was_timed_beside_other_work_says_so():

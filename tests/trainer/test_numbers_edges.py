@@ -54,9 +54,9 @@ def test_the_highest_sparsity_that_is_named_can_be_asked_for(tmp_path, method, f
     """One head of four and one neuron of 64 stay in each layer, and that is a model."""
     fields = {**FIELDS, "prune_method": method, **fields}
     error, words = raised(make_trainer, tmp_path, **{**fields, "prune_sparsity": 0.995})
-    assert error == "ValueError"
+    assert error == "OutOfReach"
     highest = float(words.partition("at most ")[2].split()[0])
-    assert raised(make_trainer, tmp_path, **{**fields, "prune_sparsity": highest + 0.001})[0] == "ValueError"
+    assert raised(make_trainer, tmp_path, **{**fields, "prune_sparsity": highest + 0.001})[0] == "OutOfReach"
     trainer = make_trainer(tmp_path, **{**fields, "prune_sparsity": highest})
     trainer.train()
     assert [len(ids) for ids in trainer.compression.neurons] == [1, 1]
