@@ -12,7 +12,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ..models.architectures import find_encoder, is_stock
-from ..models.loading import longest_text, weight_files
+from ..models.loading import longest_text
+from ..models.stored_weights import weight_files
 from ..report.schema import Parameters
 
 if TYPE_CHECKING:

@@ -1,27 +1,21 @@
 """Loading: load a model with its head, or a tokenizer, from a folder or the Hub, and raise one readable error if it fails.
 
-`from_pretrained` initialises missing tensors at random, ignores unexpected ones and casts what it finds, so a damaged model
-loads but gives other logits. Here the weights are checked: no file outside the folder, nothing but tensors, and every
-tensor present, of the right shape and dtype, and finite. Older models are a pickle, pytorch_model.bin, which is opened with
-`weights_only=True`: no code in it runs.
+What its config says is checked here, its weights in `stored_weights`. What a model can read is asked here too: how many
+tokens of a text, and whether it has a row for each token.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
-import warnings
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from safetensors import safe_open
-
 from ..errors import InputError, one_line
 from ..utils.files import write_json
 from .architectures import stock_type
+from .stored_weights import check_files, check_loaded, dtypes_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +29,6 @@ SIZES = (
 )  # config fields that must be positive
 # Architectures that count positions from the id of the padding token: that in their config (None), or always this one.
 POSITIONS_BEHIND_PADDING = {"camembert": None, "mpnet": 1, "roberta": None, "xlm-roberta": None}
-_INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_FLOATS = ("F64", "F32", "F16", "BF16")
-_LAYER = re.compile(r"(layers?|groups)\.\d+\.")
-_SHOWN = 3
 LONGEST = 512  # tokens of a text, where neither the model nor its tokenizer has a limit
 # What a config may say of the outputs is for the code of its author; ours reads them by name.
 _OUTPUTS = {"return_dict": True, "output_hidden_states": False, "output_attentions": False}
@@ -116,7 +105,7 @@ def load_model(
     folder = _folder_of(name, option, way_out)
     try:
         if folder:
-            _check_files(folder)
+            check_files(folder)
         kwargs = {"trust_remote_code": False, **kwargs}  # with None, transformers would ask at the terminal
         saved = head_of(_config_of(name, trust_remote_code=kwargs["trust_remote_code"]))
         head = saved or HEADS[0] if head is None else head
@@ -129,7 +118,7 @@ def load_model(
         if fresh and (saved or all(_in_encoder(key, model) for key in info["missing_keys"])):
             info = {**info, "mismatched_keys": [one for one in info["mismatched_keys"] if _in_encoder(one[0], model)]}
             _renew_head(model)
-        _check_loaded(model, info, _dtypes(folder), with_head=saved == head and not fresh)
+        check_loaded(model, info, dtypes_of(folder), with_head=saved == head and not fresh)
         return model
     except Exception as error:  # damaged files make a dozen libraries fail in any way
         raise _cannot_open(name, error, option, way_out) from error
@@ -340,97 +329,6 @@ def use_trainable_dtype(model, *, scaled: bool) -> None:
             f"{named}: small updates are lost in training. Open the model with dtype='float32', and set bf16=True.",
             "bfloat16",
         )
-
-
-def weight_files(folder: str | Path) -> list[Path]:
-    """Return the files that hold the weights of a folder: in safetensors, or those of pytorch_model.bin if there are none."""
-    return sorted(Path(folder).glob("*.safetensors")) or sorted(Path(folder).glob("pytorch_model*.bin"))
-
-
-def _check_files(folder: Path) -> None:
-    """Raise a ValueError if the weights of a local model are in files that are not opened, or outside the folder."""
-    others = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern) if file.stem != "training_args")
-    if not weight_files(folder) and others:
-        raise ValueError(
-            f"its weights are in no model.safetensors or pytorch_model.bin, and {others[0]} is not opened; load it with the "
-            "code that wrote it, and save the model with save_pretrained"
-        )
-    for index in (folder / name for name in _INDICES if (folder / name).is_file()):
-        found = json.loads(index.read_text(encoding="utf-8"))
-        named = found.get("weight_map") if isinstance(found, dict) else None
-        if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
-            raise ValueError(f"{index.name} has no weight_map of file names")
-        if outside := sorted({name for name in named.values() if Path(name).name != name}):
-            raise ValueError(f"{index.name} names files outside the folder: {outside[0]}")
-    complex_ones = sorted(name for name, kind in _dtypes(folder).items() if kind.startswith("C"))
-    if complex_ones:
-        raise ValueError(f"{complex_ones[0]} holds complex numbers; weights must be one of {', '.join(_FLOATS)}")
-
-
-def _check_loaded(model: Any, info: Mapping[str, Any], dtypes: Mapping[str, str], *, with_head: bool) -> None:
-    """Raise a ValueError if a tensor is missing, belongs to no layer, has another shape or dtype, or is not finite.
-
-    With another head than the saved one (not `with_head`), head and pooler may be missing.
-    """
-    import torch  # not at the top: exported files are loaded without torch
-
-    if mismatched := sorted(info["mismatched_keys"]):
-        name, stored, wanted = mismatched[0]
-        others = _and_more(mismatched[1:])
-        raise ValueError(f"{name} has the shape {[*stored]}, but its config asks for {[*wanted]}{others}")
-    base = f"{model.base_model_prefix}." if hasattr(model, model.base_model_prefix) else ""
-    missing = sorted(
-        name for name in info["missing_keys"] if with_head or (name.startswith(base) and "pooler" not in name)
-    )
-    if missing:
-        raise ValueError(f"its weights lack {', '.join(missing[:_SHOWN])}{_and_more(missing[_SHOWN:])}")
-    if extra := sorted(name for name in info["unexpected_keys"] if _LAYER.search(name)):
-        raise ValueError(f"its weights have {extra[0]}, which its config does not have{_and_more(extra[1:])}")
-    for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Embedding) and not module.num_embeddings:
-            raise ValueError(f"{name} has no rows, so no text can be read; see type_vocab_size in its config")
-    for name, parameter in model.named_parameters():
-        dtype = dtypes.get(name, dtypes.get(name.removeprefix(base), "F32"))
-        if dtype not in _FLOATS:
-            raise ValueError(f"{name} is stored as {dtype}; weights must be one of {', '.join(_FLOATS)}")
-        if not torch.isfinite(parameter).all():
-            raise ValueError(f"{name} holds NaN or infinite numbers")
-
-
-def _dtypes(folder: Path) -> dict[str, str]:
-    """Return the stored dtype of each tensor of a folder, by the name that `from_pretrained` gives it."""
-    found: dict[str, str] = {}
-    for file in weight_files(folder):
-        if file.suffix == ".safetensors":
-            with safe_open(file, framework="pt") as opened:
-                found |= {name: opened.get_slice(name).get_dtype() for name in opened.keys()}
-        else:
-            found |= _pickled_dtypes(file)
-    return {re.sub(r"\bgamma$", "weight", re.sub(r"\bbeta$", "bias", name)): dtype for name, dtype in found.items()}
-
-
-def _pickled_dtypes(file: Path) -> dict[str, str]:
-    """Return the same of a pickle of tensors; of anything else, nothing is run.
-
-    Raises:
-        ValueError: If it holds anything else.
-    """
-    import torch
-
-    with warnings.catch_warnings(action="ignore"):  # about the format of the pickle
-        state = torch.load(file, map_location="meta", weights_only=True)  # on "meta", no weight is read
-    names: Iterable[tuple[Any, Any]] = state.items() if isinstance(state, Mapping) else [("", None)]
-    if other := [name for name, tensor in names if not isinstance(name, str) or not isinstance(tensor, torch.Tensor)]:
-        raise ValueError(
-            f"{file.name} is not a state dict of tensors{f', {other[0]!r} is none' if other[0] else ''}; load it with the "
-            "code that wrote it, and save the model with save_pretrained"
-        )
-    kinds = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
-    return {name: kinds.get(one.dtype, str(one.dtype).removeprefix("torch.").upper()) for name, one in names}
-
-
-def _and_more(names: list) -> str:
-    return f", and {len(names)} more" if names else ""
 
 
 def _reason(error: Exception) -> str:
