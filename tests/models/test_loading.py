@@ -28,8 +28,8 @@ from trainer_ext.models.loading import (
     longest_input,
     longest_text,
     new_head,
-    weight_files,
 )
+from trainer_ext.models.stored_weights import weight_files
 from trainer_ext.pipeline.scratch import train_tokenizer
 
 OPEN = {"option": "MODEL", "way_out": "give another"}
