@@ -21,7 +21,7 @@ RUNTIMES = {overview.DENSE: "PyTorch fp32", overview.EXPORT: "OpenVINO int8"}
 TITLE = "Accuracy lost against speed-up"
 NOTE = (
     "%: how much of the encoder is gone.  Bars: 95 % intervals, where 0 is inside no loss can be shown; "
-    "of MahaNews pruned, the range over the seeds."
+    "of MahaNews pruned, the range of seeds."
 )
 TICKS = (1, 1.5, 2, 3, 4, 6, 8, 12, 16)
 TOO_CLOSE = 0.8  # this share of the encoder lies between two others, whose labels it would cover
