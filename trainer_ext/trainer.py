@@ -126,7 +126,8 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         optimizers = kwargs.get("optimizers", positional[8] if len(positional) > 8 else ())
         self._given_optimizers = tuple(optimizers) if any(each is not None for each in optimizers) else None
         # Of the parameters that it has, by identity: what is trained may be a smaller model.
-        self._optimizer_names = {id(p): name for name, p in model.named_parameters()} if model is not None else {}
+        named = model.named_parameters() if model is not None and self._given_optimizers else ()
+        self._optimizer_names = {id(parameter): name for name, parameter in named}
         self._made: str | None = None  # UTC time at which the training ended
         self._terms, self._terms_due, self._diverged = LossTerms(), False, False
         self._last_inputs: dict[str, Any] | None = None  # of the model, in training

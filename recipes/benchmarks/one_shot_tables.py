@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from recipes.tools.markdown import NOT_RUN, UNKNOWN, per_cent, table
+from recipes.tools.sweep_tables import published
 from trainer_ext.tasks.intervals import bootstrap_interval
-from trainer_ext.utils.yaml import read_yaml
 
 RESULTS = Path(__file__).parent / "results"
-PUBLISHED = Path(__file__).parents[1] / "results" / "published.yaml"
-TASKS = {"trec6": "TREC-6", "sst2": "SST-2", "sst2_mpnet": "SST-2, all-mpnet-base-v2"}
+TASKS = ("trec6", "sst2", "sst2_mpnet")
 TIMED = {"trec6": "TREC-6", "sst2": "SST-2"}
 DENSE, INT8 = "torch fp32", "openvino-int8"
 RUNTIMES = {"torch": "torch fp32", "openvino": "OpenVINO int8"}  # as the files of `trainer-ext benchmark` name them
@@ -42,15 +41,13 @@ def accuracies(results: Sequence[Mapping[str, Any]]) -> str:
     Args:
         results: A record for each model, the baselines (with a `sparsity` of 0) among them.
     """
-    dense = {one["seed"]: one for one in results if not one["sparsity"]}
+    dense, models = _grouped(results)
     rows = []
-    for gone, epochs in sorted({(one["sparsity"], one["epochs"]) for one in results if one["sparsity"]}):
-        found = [one for one in results if (one["sparsity"], one["epochs"]) == (gone, epochs)]
+    for (gone, epochs), found in models.items():
         cells = [per_cent(gone), f"{epochs:g}", len(found)]
         for runtime in (DENSE, INT8):
-            mean, low, high = change(found, dense, runtime)
             accuracy = np.mean([right(one, runtime).mean() for one in found])
-            cells.append(f"{100 * accuracy:.1f}, {100 * mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]")
+            cells.append(f"{100 * accuracy:.1f}, {_points(change(found, dense, runtime))}")
         cost = np.median([one["processor_seconds"] for one in found])
         rows.append([*cells, f"{cost:.0f} s", f"{found[0]['bytes'][INT8] / 1e6:.1f} MB"])
     head = ["encoder gone", "epochs", "seeds", "torch fp32", "OpenVINO int8", "processor time", "int8 file"]
@@ -87,27 +84,38 @@ def beside_published(folder: Path) -> str:
     if not all(file.is_file() for file in files):
         return NOT_RUN
     results, timed = (_read(file) for file in files)
-    results = results["results"]
-    dense = {one["seed"]: one for one in results if not one["sparsity"]}
+    dense, models = _grouped(results["results"])
     before = 100 * np.mean([right(one, DENSE).mean() for one in dense.values()])
     rows = []
-    for gone, epochs in sorted({(one["sparsity"], one["epochs"]) for one in results if one["sparsity"]}):
-        runs = [one for one in results if (one["sparsity"], one["epochs"]) == (gone, epochs)]
+    for (gone, epochs), runs in models.items():
         name = f"{gone:g}-{epochs:g}"
         for runtime, column in (("torch", DENSE), ("openvino", INT8)):
             found = [
                 row for row in timed["rows"] if (row["entry"]["source"], row["entry"]["runtime"]) == (name, runtime)
             ]
-            mean, low, high = change(runs, dense, column)
-            lost = f"{100 * mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+            lost = _points(change(runs, dense, column))
             what = ["ours, " + RUNTIMES[runtime], per_cent(gone), f"{epochs:g}", f"{before:.1f}", lost]
             if found:
                 rows.append([*what, ", ".join(f"{row['speedup']:.1f}x at {_shape(row)}" for row in found)])
-    for paper in read_yaml(PUBLISHED)["sst2_base"]:
+    for paper in published()["sst2_base"]:
         for row in paper["rows"]:
             what = [f"{paper['what']} ({paper['source']})", per_cent(row["gone"]), paper["epochs"], paper["dense"]]
             rows.append([*what, f"{row['accuracy'] - paper['dense']:+.1f}", f"{row['speedup']}x"])
     return table(["model", "gone", "epochs", "dense", "change", "speed-up"], rows)
+
+
+def _grouped(results: Sequence[Mapping[str, Any]]) -> tuple[dict[int, Any], dict[tuple[float, float], list[Any]]]:
+    """Return the baselines by seed, and the other records by share and epochs, in ascending order."""
+    models: dict[tuple[float, float], list[Any]] = {}
+    for one in sorted(results, key=lambda one: (one["sparsity"], one["epochs"])):
+        if one["sparsity"]:
+            models.setdefault((one["sparsity"], one["epochs"]), []).append(one)
+    return {one["seed"]: one for one in results if not one["sparsity"]}, models
+
+
+def _points(found: tuple[float, float, float]) -> str:
+    mean, low, high = (f"{100 * value:+.1f}" for value in found)
+    return f"{mean} [{low}, {high}]"
 
 
 def _shape(row: Mapping[str, Any]) -> str:
