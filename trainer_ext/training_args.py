@@ -40,9 +40,9 @@ RANGES = {
     "dense_epochs": (lambda x: 0 <= x < math.inf, "0 or more"),
     "prune_layers": (lambda x: 0 <= x < math.inf and x % 1 == 0, "0 or a whole number"),
     "prune_recovery_epochs": (lambda x: 0 <= x < math.inf, "0 or more"),
-    "prune_latency_batch_size": (lambda x: 1 <= x < math.inf, "at least 1"),
-    "prune_latency_length": (lambda x: 1 <= x < math.inf, "at least 1"),
-    "prune_block_size": (lambda x: 1 <= x < math.inf, "at least 1; 32 is usual"),
+    "prune_latency_batch_size": (lambda x: 1 <= x < math.inf and x % 1 == 0, "a whole number, 1 or more"),
+    "prune_latency_length": (lambda x: 1 <= x < math.inf and x % 1 == 0, "a whole number, 1 or more"),
+    "prune_block_size": (lambda x: 1 <= x < math.inf and x % 1 == 0, "a whole number, 1 or more; 32 is usual"),
     "prune_start": (lambda x: 0 <= x < 1, "a fraction of the run in [0, 1)"),
     "prune_end": (lambda x: 0 < x <= 1, "a fraction of the run in (0, 1]"),
     "prune_score_lr": (lambda x: 0 < x < math.inf, "above 0; 0.01 is usual"),
@@ -51,7 +51,7 @@ RANGES = {
     "distill_hidden": (lambda x: 0 <= x < math.inf, "0 or more; 1 is usual"),
     "distill_relations": (lambda x: 0 <= x < math.inf, "0 or more; 1 is usual"),
 }
-OPTIONAL = frozenset({"prune_speedup", "dense_epochs"})
+OPTIONAL = frozenset({"prune_speedup", "dense_epochs", "prune_latency_length"})
 PREFIXES = ("prune_", "distill_", "dense_")  # of our fields
 
 
@@ -101,8 +101,8 @@ class DistillPruneTrainingArguments(TrainingArguments):
     prune_layer_ids: list[int] | None = _option(None, "The layers to drop, counted from 0. Default: the middle ones.")
     prune_recovery_epochs: float = _option(
         0.0,
-        "Epochs of dense fine-tuning of the shrunk model, with the teacher if there is one; at least 0. Needs a "
-        "prune_method.",
+        "Epochs of further training of the shrunk model, with the teacher if there is one; at least 0. Without a "
+        "prune_method it has no effect.",
     )
     prune_latency_device: str = _option(
         "auto", "Device that prune_speedup is measured on: cpu, cuda, or auto for that of the training. Default: auto."
@@ -111,7 +111,11 @@ class DistillPruneTrainingArguments(TrainingArguments):
         "float32", "Precision that prune_speedup is measured in. Default: float32."
     )
     prune_latency_batch_size: int = _option(32, "Texts per call that prune_speedup is measured with, at least 1.")
-    prune_latency_length: int = _option(128, "Tokens per text that prune_speedup is measured with, at least 1.")
+    prune_latency_length: int | None = _option(
+        None,
+        "Tokens per text that prune_speedup is measured with, at least 1. Default: 128, or what the model reads if that is"
+        " less.",
+    )
     prune_latency_busy: BusyMachine = _option(
         "warn",
         "If other programs disturb the timing for prune_speedup, also when it is repeated: warn and use it, or refuse"

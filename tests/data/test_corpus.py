@@ -22,8 +22,13 @@ def test_every_tenth_text_is_held_out_unless_it_occurs_again():
     assert held_out == ["text 10", "text 20", "text 30"]
     assert chosen == [text for text in texts if text not in held_out]
     assert hold_out([*texts[:9], "text 1", *texts[10:]])[1] == ["text 20", "text 30"]
-    with pytest.raises(InputError, match="9 texts leaves none to hold out.*--held-out"):
-        hold_out(texts[:9])
+    with pytest.raises(InputError, match="9 texts leaves none to hold out.* 10 different ones, or another file"):
+        hold_out(texts[:9], advice=", or another file")
+
+
+def test_a_line_ends_where_it_does_in_every_other_file(tmp_path):
+    (tmp_path / "a.txt").write_bytes("one\u2028still one\r\ntwo\x0cstill two\n".encode())
+    assert read_corpus([tmp_path]) == ["one\u2028still one", "two\x0cstill two"]
 
 
 @pytest.mark.parametrize(

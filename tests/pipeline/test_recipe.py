@@ -91,6 +91,30 @@ def test_only_a_field_that_can_be_true_goes_without_a_value(name):
     assert read_words([f"--{name}="], fields) == {name: ""}, "an empty one is one"
 
 
+def test_words_that_look_like_numbers_stay_words_where_names_are_meant():
+    words = [
+        "--data_dir",
+        "2024_01",
+        "--label_column",
+        "007",
+        "--class_names",
+        "01",
+        "1e3",
+        "--seed",
+        "17",
+        "--vocab_size",
+        "90",
+    ]
+    expected = {
+        "data_dir": "2024_01",
+        "label_column": "007",
+        "class_names": ["01", "1e3"],
+        "seed": 17,
+        "vocab_size": 90,
+    }
+    assert read_words([*words, "--learning_rate", "1e-4"], recipe_fields()) == {**expected, "learning_rate": 1e-4}
+
+
 def test_a_value_may_start_with_a_dash(recipe):
     with pytest.raises(InputError, match=r"prune_start must be .* got -0\.5"):
         recipe("--prune_start", "-0.5")

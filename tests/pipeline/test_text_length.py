@@ -8,13 +8,10 @@ import yaml
 from datasets import Dataset
 
 from tests.helpers.commands import recipe_fields, write_classifier, write_csv, write_recipe
-from tests.helpers.tiny_models import build
 from trainer_ext import InputError, report
 from trainer_ext.export.source import open_source
-from trainer_ext.pipeline import compress as compressing
 from trainer_ext.pipeline.compress import compress
 from trainer_ext.pipeline.recipe import read_recipe
-from trainer_ext.pipeline.run_vocabulary import Encodings
 from trainer_ext.pipeline.scratch import train_tokenizer
 from trainer_ext.pipeline.text_length import TextLengths, as_started, text_lengths, with_length
 from trainer_ext.report.run_directory import RunDirectory
@@ -138,18 +135,6 @@ def test_every_text_that_is_cut_is_counted_once():
 )
 def test_what_is_cut_is_said_with_the_way_out(cut, limit, line):
     assert TextLengths(3000, cut).line(64, limit) == line
-
-
-def test_a_budget_is_timed_with_no_more_tokens_than_the_model_reads(recipe, tmp_path):
-    for reads, given, timed in ((40, {}, 40), (300, {}, 128), (300, {"prune_latency_length": 9}, 9)):
-        words = tokenizer(reads)
-        model = build("bert", vocab_size=len(words), max_position_embeddings=reads, num_labels=2)
-        data = data_of(["ab"], {"test": ["ba"]})
-        asked = with_length(recipe(distill_teacher=None, **given), words)
-        encoded = tokenize(data, words, asked.data)
-        run = RunDirectory(tmp_path / f"{reads}{len(given)}")
-        trainer = compressing._trainer(run, asked, Encodings(encoded, encoded), None, model, words)
-        assert trainer.args.prune_latency_length == timed
 
 
 @pytest.fixture(scope="module")

@@ -160,6 +160,14 @@ def test_another_target_is_measured_again(tmp_path):
     assert files[0]["dense_ms"] != files[1]["dense_ms"]
 
 
+@pytest.mark.parametrize(("reads", "given", "timed"), [(40, None, 40), (300, None, 128), (300, 9, 9)])
+def test_without_a_length_no_more_tokens_are_timed_than_the_model_reads(tmp_path, reads, given, timed):
+    fields = {**SPEED, "prune_speedup": 1.1, "prune_latency_length": given}
+    model = new_model(**SIZES | {"num_hidden_layers": 1, "max_position_embeddings": reads})
+    prepare_model(model, arguments(tmp_path, **fields))
+    assert json.loads((tmp_path / TABLE_NAME).read_text())["table"]["machine"]["sequence_length"] == timed
+
+
 def test_measuring_does_not_change_the_random_state(tmp_path):
     args, model = arguments(tmp_path, **{**SPEED, "prune_speedup": 1.1}), wide(2)
     state = torch.get_rng_state()

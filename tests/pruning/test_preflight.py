@@ -1,5 +1,8 @@
 """The preflight before a training: each of its steps is needed, shown by a fault that only that step finds."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
 
@@ -35,6 +38,14 @@ def test_a_good_model_passes_and_is_not_changed():
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     preflight.try_shrink(model, batch_for(model))
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_the_random_state_comes_back_after_an_error_too():
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # noqa: NPY002
+    with pytest.raises(ZeroDivisionError), preflight.same_random_state():
+        assert random.random() + np.random.random() + torch.rand(1).item() / 0  # noqa: NPY002
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before[:2]  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), before[2])
 
 
 def test_what_answers_differently_when_opened_is_refused():

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
@@ -107,6 +108,20 @@ def test_the_budget_is_spent_as_exhaustive_search_would():
         ]
         best = min(allowed, key=lambda choice: sum(b.errors[level] for b, level in zip(blocks, choice, strict=True)))
         assert choose(blocks, budget) == list(best)
+
+
+def test_no_rounding_of_costs_is_left_in_the_choice():
+    """Levels that cost exactly the budget are chosen, and never more is spent than there is."""
+    generator = np.random.default_rng(0)
+    blocks = [
+        Levels(range(9), np.append(0, generator.random(8).cumsum()), np.linspace(1, 0, 9) ** 2) for _ in range(24)
+    ]
+    most = sum(block.costs[-1] for block in blocks)
+    assert choose(blocks, most) == [8] * 24
+    for share in (0.1, 0.35, 0.5, 0.8):
+        kept = choose(blocks, share * most)
+        spent = sum(block.costs[count] for block, count in zip(blocks, kept, strict=True))
+        assert 0.995 * share * most < spent <= share * most
 
 
 def test_a_budget_below_the_cheapest_choice_is_refused():

@@ -101,7 +101,7 @@ def swept(start, tmp_path_factory):
     victim.communicate()
     finished_at = report.load(place.run(finished).root).created
     left = [one for one in both if one is not victim]
-    left.append(start(file))
+    left.append(start(file, "--resume"))
     wait_for(lambda: not any(map(alive, orphans)), seconds=10)
     words = [one.communicate(timeout=600)[0] for one in left]
     measured_at = (place.root / "sweep.json").stat().st_mtime_ns

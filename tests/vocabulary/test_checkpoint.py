@@ -111,7 +111,7 @@ def test_bad_input_is_a_one_line_error_and_leaves_nothing(folder, monkeypatch, c
         ("many", corpus, "--size must be a number of tokens or 'auto', got 'many'"),
         (4000, corpus, "size 4000 is above the 420 tokens"),
         (200, ("--corpus", root / "empty.txt"), "is empty"),
-        (200, ("--corpus", root / "few.txt"), "leaves none to hold out"),
+        (200, ("--corpus", root / "few.txt"), "leaves none to hold out.* or a file with --held-out"),
         (200, ("--corpus", root / "nowhere.txt"), "There is no file or folder"),
         (200, ("--corpus", root / "georgian.txt", *corpus[2:]), "has no pieces for 100% of the corpus"),
     ):

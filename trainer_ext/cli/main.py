@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import sys
 
-from ..errors import Diverged, InputError
+from ..errors import Busy, CheckFailed, Diverged, ExportRefused, HubError, InputError
 from ..utils.distributed import check_one_process
 from . import compress, push, sweep, tools  # noqa: F401  (each registers its commands)
 from .app import UsageError, app, fail, usage_message
@@ -37,8 +37,10 @@ def _explain(error: Exception) -> tuple[str, int]:
     """Return the message and the exit status of an error."""
     if isinstance(error, UsageError):
         return usage_message(error), 2
-    if isinstance(error, InputError | Diverged):
-        return str(error), 2 if isinstance(error, InputError) else 1
+    if isinstance(error, InputError):
+        return str(error), 2
+    if isinstance(error, Diverged | CheckFailed | ExportRefused | HubError | Busy):
+        return str(error), 1
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # of any path that the user gave
         return f"the name of a file or folder is too long: {error.filename}", 2
     return f"{type(error).__name__}: {error} (--debug shows where)", 1

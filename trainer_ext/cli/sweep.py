@@ -67,6 +67,9 @@ def sweep(
             "topic may need no transformer.",
         ),
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Accepted, as by compress; a sweep always continues where it was stopped.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Train and compare many compressions of one model.
@@ -101,7 +104,7 @@ def sweep(
     from ..sweep.config import is_sweep_file, only_groups, read_sweep_file
     from ..sweep.tables import Summary
 
-    shown = [file.name if word == str(file) else word for word in sys.argv[2:]]
+    shown = [file.name if word == str(file) else word for word in sys.argv[2:] if word != "--resume"]
     command = command_line("sweep", shown)
     if given:
         from ..sweep.search.runner import search

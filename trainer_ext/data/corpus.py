@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from .records import decode
+from .records import decode, lines_of
 
 SUFFIXES = (".txt", ".txt.gz")
 CHUNK, MAX_RATIO = 2**24, 200  # bytes read at once; packed texts have a third to a tenth of their size
@@ -25,17 +25,18 @@ def read_corpus(paths: Sequence[str | Path]) -> list[str]:
         InputError: A path does not exist, is another file or a folder without such files, or there is no text.
     """
     files = [file for path in paths for file in _files(Path(path).expanduser())]
-    texts = [line.strip() for file in files for line in _read(file).splitlines() if line.strip()]
+    texts = [line.strip() for file in files for line in lines_of(_read(file)) if line.strip()]
     if not texts:
         raise InputError(f"{', '.join(map(str, paths))} is empty; it needs texts, one per line.")
     return texts
 
 
-def hold_out(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+def hold_out(texts: Sequence[str], *, advice: str = "") -> tuple[list[str], list[str]]:
     """Split off every tenth text that does not occur among the others.
 
     Args:
         texts: all texts.
+        advice: what else the user can do if there are too few.
 
     Returns:
         The texts to learn from and the held-out texts.
@@ -48,8 +49,7 @@ def hold_out(texts: Sequence[str]) -> tuple[list[str], list[str]]:
     held_out = [text for text in texts[HELD_OUT - 1 :: HELD_OUT] if text not in known]
     if not held_out:
         raise InputError(
-            f"The corpus of {len(texts)} texts leaves none to hold out; give at least {HELD_OUT} different ones, or a file "
-            "with --held-out."
+            f"The corpus of {len(texts)} texts leaves none to hold out; give at least {HELD_OUT} different ones{advice}."
         )
     return chosen, held_out
 

@@ -17,7 +17,7 @@ from .. import report
 from ..callbacks import EmissionsCallback
 from ..distillation.collator import TeacherCollator, put_beside
 from ..hub.staging import card_of, write_card
-from ..models.loading import auto_class, longest_input, longest_text, save_tokenizer
+from ..models.loading import auto_class, longest_input, save_tokenizer
 from ..pruning.prepare import TABLE_NAME
 from ..pruning.verify import CompressionResult
 from ..report.run_directory import RunDirectory, check_apart, find_run, start_run
@@ -279,11 +279,8 @@ def _trainer(
         tokenizer: its tokenizer.
         **changes: arguments that differ from those of the recipe.
     """
-    task, timed = task_of(recipe.data), DistillPruneTrainingArguments.prune_latency_length
+    task = task_of(recipe.data)
     train, collator = encodings.compressed.train, task.collator(tokenizer)
-    if recipe.resolved.get("prune_latency_length") is None:
-        limit = longest_input(tokenizer, longest_text(model.config), default=timed)
-        changes |= {"prune_latency_length": min(timed, limit)}
     names = recipe.training.teacher_names
     if vocabulary is not None:
         trim_model(model, vocabulary.trimmed)

@@ -24,7 +24,7 @@ from transformers import PreTrainedTokenizerBase
 from ..benchmark.energy import Meter
 from ..benchmark.size import forward_flops, random_inputs
 from ..distillation.teacher_cache import check_folder
-from ..errors import InputError, one_line
+from ..errors import CheckFailed, InputError, one_line
 from ..models.architectures import config_of
 from ..models.compact.fresh_process import fresh_logits
 from ..models.loading import load_model, save_tokenizer
@@ -191,7 +191,7 @@ def check_shrinking(trial: Trial) -> None:
     batch = next(_batches(trial.trainer))
     try:
         trial.smaller, _ = shrink_and_verify(masked, {name: batch[name] for name in known if name in batch})
-    except RuntimeError as error:
+    except CheckFailed as error:
         raise ValueError(str(error).partition(";")[0]) from error  # what follows is the way out after a training
 
 

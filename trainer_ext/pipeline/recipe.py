@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
+import functools
 import json
 import math
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_type_hints
 
 from transformers import HfArgumentParser
 
@@ -172,11 +174,21 @@ class Recipe:
 
 def recipe_fields() -> dict[str, dataclasses.Field]:
     """Return all fields that a recipe may set, by name: ours first, then those of TrainingArguments."""
-    training = [f for f in dataclasses.fields(DistillPruneTrainingArguments) if f.init]
+    training = [f for f in _fields(DistillPruneTrainingArguments) if f.init]
     compression = [f for f in training if f.name.startswith(PREFIXES)]
     kinds = (ModelArguments, VocabularyArguments, DataArguments, ScratchArguments, PublishArguments)
-    model, vocabulary, data, scratch, card = (list(dataclasses.fields(kind)) for kind in kinds)
+    model, vocabulary, data, scratch, card = map(_fields, kinds)
     return {f.name: f for f in [*model, *vocabulary, *compression, *data, *scratch, *card, *training]}
+
+
+@functools.cache
+def _fields(kind: type) -> list[dataclasses.Field]:
+    """Return the fields of a dataclass as they were declared: HfArgumentParser writes simpler types into the class."""
+    declared, found = get_type_hints(kind), []
+    for one in map(copy.copy, dataclasses.fields(kind)):
+        one.type = declared[one.name]
+        found.append(one)
+    return found
 
 
 def meaning_of(field: dataclasses.Field) -> str:

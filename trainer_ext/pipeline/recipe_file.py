@@ -86,13 +86,13 @@ def read_words(words: Sequence[str], known: Fields) -> dict[str, Any]:
             raise InputError(f"{word!r} is not a field; write --field value.")
         else:
             given[name].append(word)
-    return {
-        name: _value(name, [_number_or_word(word) for word in words], known.get(name)) for name, words in given.items()
-    }
+    return {name: _value(name, words, known.get(name)) for name, words in given.items()}
 
 
-def _value(name: str, words: list, field: dataclasses.Field | None) -> Any:
+def _value(name: str, given: list[str], field: dataclasses.Field | None) -> Any:
     kind = str(bool if field is None else field.type)
+    is_text = re.search(r"\bstr\b", kind) and not re.search(r"\b(int|float)\b", kind)  # then 007 and 2024_01 are names
+    words = given if is_text else [_number_or_word(word) for word in given]
     if "list[" in kind:
         return words
     if not words and "bool" not in re.sub(r"dict\[.*?]", "", kind):

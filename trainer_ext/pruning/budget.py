@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BUCKETS = 4000  # of the budget; the cost of a level is rounded up to whole ones
+BUCKETS = (
+    4000  # of the budget; the cost of a level is rounded up to whole ones, and the rounding given back at the end
+)
 
 
 @dataclass(frozen=True)
@@ -40,25 +42,39 @@ def choose(blocks: Sequence[Levels], budget: float) -> list[int]:
     Raises:
         ValueError: If the cheapest levels together cost more than the budget.
     """
-    least = sum(min(block.costs) for block in blocks)
+    cheapest = [min(block.costs) for block in blocks]
+    least = sum(cheapest)
     if least > budget:
         raise ValueError(f"The cheapest choice costs {least:g}, above the budget of {budget:g}.")
     unit = max(budget - least, 1e-9 * max(budget, 1.0)) / BUCKETS
-    best = np.zeros(BUCKETS + 1)  # smallest error of the blocks so far, by buckets that are left to spend
+    # A tiny tolerance: a cost that is a whole number of buckets must not become one more by rounding.
+    steps = [
+        np.ceil((np.asarray(block.costs) - low) / unit - 1e-9).astype(int)
+        for block, low in zip(blocks, cheapest, strict=True)
+    ]
+    most = BUCKETS + len(blocks)  # each cost is rounded up by less than one bucket
+    best = np.zeros(most + 1)  # smallest error of the blocks so far, by buckets that are left to spend
     chosen: list[np.ndarray] = []
-    for block in blocks:
-        cheapest = min(block.costs)
-        # A tiny tolerance: a cost that is a whole number of buckets must not become one more by rounding.
-        steps = np.ceil((np.asarray(block.costs) - cheapest) / unit - 1e-9).astype(int)
-        options = np.full((len(steps), BUCKETS + 1), np.inf)
-        for level, (step, error) in enumerate(zip(steps, block.errors, strict=True)):
-            if step <= BUCKETS:
-                options[level, step:] = best[: BUCKETS + 1 - step] + error
+    for block, needed in zip(blocks, steps, strict=True):
+        options = np.full((len(needed), most + 1), np.inf)
+        for level, (step, error) in enumerate(zip(needed, block.errors, strict=True)):
+            if step <= most:
+                options[level, step:] = best[: most + 1 - step] + error
         chosen.append(options.argmin(0))
         best = options.min(0)
-    left, counts = BUCKETS, []
-    for block, levels in zip(reversed(blocks), reversed(chosen), strict=True):
-        level = int(levels[left])
-        counts.append(block.counts[level])
-        left -= int(np.ceil((block.costs[level] - min(block.costs)) / unit - 1e-9))
-    return counts[::-1]
+    for left in range(most, BUCKETS - 1, -1):  # the first that is within the budget when nothing is rounded
+        levels = _levels(chosen, steps, left)
+        cost = sum(block.costs[level] for block, level in zip(blocks, levels, strict=True))
+        if cost <= budget + 1e-9 * unit * BUCKETS or left == BUCKETS:
+            break
+    return [block.counts[level] for block, level in zip(blocks, levels, strict=True)]
+
+
+def _levels(chosen: Sequence[np.ndarray], steps: Sequence[np.ndarray], left: int) -> list[int]:
+    """Follow the choices back from the last block, with so many buckets to spend."""
+    levels = []
+    for options, needed in zip(reversed(chosen), reversed(steps), strict=True):
+        level = int(options[left])
+        levels.append(level)
+        left -= int(needed[level])
+    return levels[::-1]

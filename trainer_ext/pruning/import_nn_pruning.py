@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from transformers.activations import ACT2FN
 from transformers.utils import cached_file
 
-from ..errors import InputError, one_line
+from ..errors import CheckFailed, InputError, one_line
 from ..models import outputs
 from ..models.compact.registration import MODEL_TYPES
 from ..models.loading import HEADS, load_tokenizer, save_tokenizer
@@ -83,7 +83,7 @@ def import_nn_pruning(source: str | Path, target: str | Path) -> Imported:
         reloaded = type(compact).from_pretrained(folder)
         difference = (outputs.logits(reloaded, batch) - expected).abs().max().item()
         if not difference <= outputs.allowed_difference(expected):
-            raise RuntimeError(f"The compact model's logits differ by {difference:.1e}; {target} was not written.")
+            raise CheckFailed(f"The compact model's logits differ by {difference:.1e}; {target} was not written.")
     return Imported(heads, neurons, sizes, difference)
 
 

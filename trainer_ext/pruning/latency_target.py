@@ -1,8 +1,8 @@
 """Latency target: choose what stays so that a model becomes a given number of times faster, from a table of times.
 
 An attention or feed-forward block has a fixed cost and a cost per head or neuron, so removing one block competes with
-narrowing several: depth and width are one knapsack problem with one choice per block, solved exactly up to a
-thousandth of the budget. After Kurtic, Frantar and Alistarh 2023 (ZipLM, arXiv 2302.04089, section 3.2).
+narrowing several: depth and width are one knapsack problem with one choice per block, which `budget.choose` solves. After
+Kurtic, Frantar and Alistarh 2023 (ZipLM, arXiv 2302.04089, section 3.2).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from .budget import Levels, choose
 from .selection import OutOfReach, Structure, best_ids, more_room
 
-BINS = 4000  # time steps of a budget
 WIDTHS = 64  # feed-forward widths that are tried per layer
 
 
@@ -110,24 +110,25 @@ def fastest_structure(
     Raises:
         OutOfReach: If the speed-up cannot be reached, with the highest one that can.
     """
-    sizes = [len(part) for part in head_scores], [len(part) for part in neuron_scores]
-    least_heads = [0] * len(uses) if prune_heads and not equal else sizes[0]
-    least = table.total_ms(least_heads, [0] * len(uses) if prune_neurons else sizes[1], uses) - table.fixed_ms
     room = more_room(prune_heads, prune_neurons, plain=equal)
-    budget = table.budget(dense_ms, speedup, least=least, more_room=room)
     if equal:
+        heads, neurons = ([len(part) for part in scores] for scores in (head_scores, neuron_scores))
+        least = table.total_ms(heads, [0] * len(uses) if prune_neurons else neurons, uses) - table.fixed_ms
+        budget = table.budget(dense_ms, speedup, least=least, more_room=room)
         return _equal(head_scores, neuron_scores, table, uses, budget)
-    options = [
-        *_options(head_scores, head_costs, uses, table.attention, steps=None, free=prune_heads),
-        *_options(neuron_scores, neuron_costs, uses, table.ffn, steps=WIDTHS, free=prune_neurons),
+    blocks = [
+        *_blocks(head_scores, head_costs, uses, table.attention, steps=None, free=prune_heads),
+        *_blocks(neuron_scores, neuron_costs, uses, table.ffn, steps=WIDTHS, free=prune_neurons),
     ]
-    kept = _knapsack(options, budget)
+    least = sum(min(block.costs) for block in blocks)
+    budget = table.budget(dense_ms, speedup, least=least, more_room=room)
+    kept = choose(blocks, budget)
     best = [best_ids(scores, count) for scores, count in zip([*head_scores, *neuron_scores], kept, strict=True)]
     return Structure(best[: len(uses)], best[len(uses) :])
 
 
-def _options(scores, costs, uses, price, *, steps: int | None, free: bool):
-    """Return per layer `(counts, milliseconds, values)`: how many units may stay, their time and their value."""
+def _blocks(scores, costs, uses, price, *, steps: int | None, free: bool) -> list[Levels]:
+    """Return per layer how many units may stay, with their time and the value that is lost with the others."""
     flat = torch.cat([part.detach().double().cpu() for part in scores])
     ranks = torch.empty_like(flat)
     ranks[flat.argsort(stable=True)] = torch.arange(1, len(flat) + 1, dtype=flat.dtype) / max(1, len(flat))
@@ -136,26 +137,8 @@ def _options(scores, costs, uses, price, *, steps: int | None, free: bool):
         worth = np.concatenate([[0.0], np.cumsum(np.sort(part.numpy())[::-1])]) * cost
         step = 1 if steps is None else max(1, len(part) // steps)
         counts = np.unique([*range(0, len(part), step), len(part)]) if free else np.array([len(part)])
-        found.append((counts, times * price(counts), worth[counts]))
+        found.append(Levels(counts.tolist(), (times * price(counts)).tolist(), (worth[-1] - worth[counts]).tolist()))
     return found
-
-
-def _knapsack(options, budget: float) -> list[int]:
-    """Return one count per block, such that the sum of the values is as high as possible within the budget."""
-    bin_ms = max(budget, 1e-9) / BINS
-    best, choices = np.zeros(BINS + 1), []
-    for _, milliseconds, values in options:
-        rows = np.full((len(values), BINS + 1), -np.inf)
-        for row, bins, value in zip(rows, np.rint(milliseconds / bin_ms).astype(int), values, strict=True):
-            if bins <= BINS:
-                row[bins:] = best[: BINS + 1 - bins] + value
-        choices.append(rows.argmax(0))
-        best = rows.max(0)
-    left, kept = BINS, []
-    for (counts, milliseconds, _), choice in zip(reversed(options), reversed(choices), strict=True):
-        kept.append(int(counts[choice[left]]))
-        left -= int(np.rint(milliseconds[choice[left]] / bin_ms))
-    return kept[::-1]
 
 
 def _equal(head_scores, neuron_scores, table: LatencyTable, uses, budget: float) -> Structure:

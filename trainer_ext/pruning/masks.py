@@ -72,8 +72,12 @@ def attach(model, spec: PruningSpec):
             reach, or the model has masks for another spec.
     """
     if hasattr(model, "pruning"):
-        if config_of(model).pruning != asdict(spec):
-            raise ValueError(f"The model already has masks for {config_of(model).pruning}, asked for {asdict(spec)}.")
+        before, asked = config_of(model).pruning, asdict(spec)
+        if other := [name for name in asked if before.get(name) != asked[name]]:
+            raise ValueError(
+                f"The model already has masks, attached with another {' and '.join(other)}: give the same arguments again, or "
+                "take them off with trainer_ext.merge(model) first."
+            )
         return model
     layers = layers_of(model)
     check_spec(model, spec, layers)

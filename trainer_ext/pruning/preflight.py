@@ -28,10 +28,12 @@ from .verify import shrink_and_verify
 def same_random_state() -> Iterator[None]:
     """Restore the random state of Python, NumPy and torch after the block."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002  # what collators of users draw from
-    with torch.random.fork_rng():
-        yield
-    random.setstate(states[0])
-    np.random.set_state(states[1])  # noqa: NPY002
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
 
 
 def check_class(model) -> None:

@@ -12,6 +12,7 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
 from ..models.architectures import config_of, find_encoder, layers_of, prunable_weights
+from ..models.loading import longest_text
 from ..utils.files import write_json
 from ..utils.progress import progress_bar
 from . import latency_table, masks
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
     from ..training_args import DistillPruneTrainingArguments
 
 TABLE_NAME = "latency_table.json"
+USUAL_LENGTH = 128  # tokens per text, if the arguments do not say
 BUSY = (
     "Other programs kept this machine busy while the layers were timed for the speed-up, also when that was repeated, so "
     "that the model may miss it."
 )
 REFUSED = (
-    "Run it again when the machine is idle, give a fraction instead (--prune_sparsity 0.5), or use the times as they are "
-    "(--force)."
+    "Run it again when the machine is idle, give a fraction instead (prune_sparsity=0.5), or use the times as they are "
+    "(prune_latency_busy=warn; in trainer-ext compress --force)."
 )
 KEPT = "For times to rely on, run it again when the machine is idle, or give a sparsity instead."
 
@@ -72,12 +74,13 @@ def prepare_model(model, args: DistillPruneTrainingArguments):
 
 def _latency(dense, student, spec: PruningSpec, args: DistillPruneTrainingArguments) -> dict[str, Any]:
     device = args.prune_latency_device
+    reads = longest_text(find_encoder(dense)[1].config) or USUAL_LENGTH
     place = latency_table.machine(
         student,
         device=str(args.device) if device == "auto" else device,
         dtype=args.prune_latency_dtype,
         batch_size=int(args.prune_latency_batch_size),
-        sequence_length=int(args.prune_latency_length),
+        sequence_length=int(args.prune_latency_length or min(reads, USUAL_LENGTH)),
     )
     folder, is_main = Path(str(args.output_dir)), args.process_index == 0
     return latency_for(

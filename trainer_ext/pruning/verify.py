@@ -110,7 +110,7 @@ def shrink_and_verify(masked, batch: Mapping[str, Any] | None = None) -> tuple:
         )
         difference = difference if exact is None else max(merged, exact)
     if not difference <= allowed:
-        raise RuntimeError(
+        raise CheckFailed(
             f"The shrunk model differs from the masked one by {difference:.1e}, above {allowed:.1e}; "
             "if the training wrote checkpoints, the last one holds the masked one (trainer_ext.load_masked)."
         )

@@ -48,7 +48,7 @@ class RunDirectory:
 
     @property
     def masked(self) -> Path:
-        """The full-size model with masks, as in the last checkpoint."""
+        """The full-size model with its masks, saved just before it was shrunk."""
         return self.root / "masked"
 
     @property
@@ -67,7 +67,7 @@ class RunDirectory:
         return self.root / "recipe.yaml"
 
     def log(self, stage: str) -> Path:
-        """Return the file of the training log of a stage, `baseline` or `compressed`."""
+        """Return the file of the log of a stage: `baseline`, `compressed`, or `gate` (what was tried before the training)."""
         return self.root / "logs" / f"{stage}.json"
 
     def checkpoints(self, stage: str) -> Path:

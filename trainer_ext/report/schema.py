@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 SCHEMA_VERSION = 1
 AGREEMENT = "agreement"  # the metric of rows without labels
+HELD_OUT = "held-out texts"  # the test set of texts without labels
 DEFAULT_EPOCHS = 3  # of TrainingArguments
 LEAST_AGREEMENT = 0.9  # of a model with its baseline on such rows, or of an int8 file; less is warned of, or refused
 T = TypeVar("T")

@@ -14,6 +14,8 @@ from rich.text import Text
 
 from .formatting import about_energy, agreement, interval, metric_title, number, percent, score, short, sides_overlap
 from .schema import (
+    AGREEMENT,
+    HELD_OUT,
     CompressionReport,
     Difference,
     Export,
@@ -73,7 +75,7 @@ def quality_table(report: CompressionReport, *, answers: bool = True) -> Table:
         return table
     for quality in (report.quality, *report.other_quality):
         _quality_rows(table, quality)
-        if answers or quality.metric == "agreement":
+        if answers or quality.metric == AGREEMENT:
             _agreement_rows(table, quality)
     return table
 
@@ -82,7 +84,7 @@ def _quality_rows(table: Table, quality: Quality) -> None:
     before, after = quality.baseline or Scores(), quality.compressed or Scores()
     table.add_section()
     _row(table, f"{quality.split} ({quality.rows:,} rows)", "", "", "")
-    if quality.metric == "agreement":  # there are no labels
+    if quality.metric == AGREEMENT:  # there are no labels
         _row(table, "accuracy", None, None, "")
         return
     for name in dict.fromkeys([quality.metric, *before.by_name, *after.by_name]):
@@ -249,7 +251,7 @@ def repaired(row: Export, repair: Int8Repair) -> str:
 
 def _checked(row: Export) -> str:
     rows = f"{row.rows or 0:,} texts" + (f" of {row.split}" if row.split else "")
-    if row.split and row.split.endswith(" texts"):  # held out, without labels
+    if row.split == HELD_OUT:
         rows = f"{row.rows or 0:,} {row.split}"
     if row.max_abs_difference is not None:
         return f"logits differ by {row.max_abs_difference:.1e}\n{rows}"

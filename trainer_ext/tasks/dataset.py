@@ -23,13 +23,13 @@ from ..data.mojibake import look_at
 from ..data.readers import read_unlabelled
 from ..data.records import Example, Examples, listed
 from ..errors import InputError
+from ..report.schema import HELD_OUT
 from ..utils.files import exists
 from .registry import task_of
 
 __all__ = ["Data", "DataArguments", "as_known", "load_data", "names_as_known", "refuse_unknown_labels", "tokenize"]
 
 HOLDOUT = "holdout"
-HELD_OUT = "held-out texts"  # the test set of texts without labels
 ONE_IN, MOST_HELD_OUT = 5, 2000
 FEWEST_TEXTS = 20
 MOST_SHOWN = 40  # class names in a line of the log

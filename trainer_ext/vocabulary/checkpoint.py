@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoTokenizer
 
 from ..benchmark.size import evaluating
 from ..data.corpus import hold_out, read_corpus
-from ..errors import InputError
+from ..errors import CheckFailed, InputError
 from ..models.loading import HEADS, load_model, load_tokenizer, rows_of, save_tokenizer
 from ..models.outputs import full_precision
 from ..report.schema import Pair, Vocabulary
@@ -73,12 +73,15 @@ def trim_checkpoint(
 
     Raises:
         InputError: If the folder cannot be written, or the model, corpus or size does not allow it.
-        RuntimeError: If texts whose tokens are all kept have other logits.
+        CheckFailed: If texts whose tokens are all kept have other logits.
     """
     target = Path(target).expanduser()
     _require_writable(target)
     texts = read_corpus(corpus)
-    texts, unseen = hold_out(texts) if held_out is None else (texts, read_corpus([held_out]))
+    if held_out is None:
+        texts, unseen = hold_out(texts, advice=", or a file with --held-out")
+    else:
+        unseen = read_corpus([held_out])
     model = load_model(name, option="MODEL", way_out=_WAY_OUT, head=_head(name))
     tokenizer = load_tokenizer(name, way_out=_WAY_OUT, rows=rows_of(model), pads=False)
     with Progress(console=console or Console(stderr=True), transient=True) as progress:
@@ -100,7 +103,7 @@ def trim_checkpoint(
         found = _outputs(reloaded, AutoTokenizer.from_pretrained(folder), kept, length)
         difference = max((new - old).abs().max().item() for new, old in zip(found, expected, strict=True))
         if not difference <= ALLOWED:
-            raise RuntimeError(
+            raise CheckFailed(
                 f"The logits of texts whose tokens are all kept differ by {difference:.1e}; {target} was not written."
             )
     parameters, weight_bytes = (Pair(*pair) for pair in zip(before, _sizes(model), strict=True))
