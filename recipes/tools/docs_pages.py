@@ -11,10 +11,12 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 from recipes.tools import docs_messages, docs_names, docs_tables
 
@@ -31,6 +33,11 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "project/contributing.md",
     "RELEASING.md": "project/releasing.md",
     "SECURITY.md": "project/security.md",
+}
+# Code whose documentation is a page of the site.
+DESCRIBED = {
+    "trainer_ext/pipeline/recipe.py": "reference/recipe.md",
+    "trainer_ext/report/schema.py": "reference/report.md",
 }
 GENERATED: Mapping[str, Callable[[], str]] = {
     "reference/python.md": docs_names.page,
@@ -56,6 +63,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, page: Page, **named: Any) -> str:
+    """Return a page of docs/ whose links to other files of the repository, as GitHub follows them, lead into the site."""
+    site = page.file.src_uri
+    is_moved = site in ELSEWHERE.values() or site in GENERATED
+    return markdown if is_moved else _within(markdown, f"docs/{site}", site)
+
+
 def pages() -> dict[str, str]:
     """Return the generated pages by their place below docs/.
 
@@ -71,8 +85,12 @@ def pages() -> dict[str, str]:
 
 
 def _moved(source: str, site: str) -> str:
-    """Return a page of the repository as it stands on the site; a link to what is not there becomes a name."""
-    text = _switched((ROOT / source).read_text(encoding="utf-8"))
+    """Return a page of the repository as it stands on the site."""
+    return _within(_switched((ROOT / source).read_text(encoding="utf-8")), source, site)
+
+
+def _within(text: str, source: str, site: str) -> str:
+    """Return a page whose links lead to pages of the site; a link to what is not there becomes a name."""
     return _without_dead(LINK.sub(lambda found: _link(found, source, site), text))
 
 
@@ -83,7 +101,9 @@ def _switched(text: str) -> str:
 
 def _link(found: re.Match[str], source: str, site: str) -> str:
     target = posixpath.normpath(posixpath.join(posixpath.dirname(source), found[1]))
-    inside = ELSEWHERE.get(target) or (target.removeprefix("docs/") if target.startswith("docs/") else None)
+    inside = (ELSEWHERE | DESCRIBED).get(target) or (
+        target.removeprefix("docs/") if target.startswith("docs/") else None
+    )
     if inside is None:
         return "](DEAD)"
     return f"]({posixpath.relpath(inside, posixpath.dirname(site))}{found[2] or ''})"

@@ -85,6 +85,22 @@ def test_a_quoted_message_must_exist():
     assert docs_messages.unknown(page) == ["nobody ever says so"]
 
 
+def test_links_lead_somewhere_on_github_too():
+    """Pages are read there as well, where what the site generates is missing."""
+    pages = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "recipes").rglob("*.md"), *ROOT.glob("*.md")]
+    links = [
+        (page, found[1]) for page in pages for found in docs_pages.LINK.finditer(page.read_text(encoding="utf-8"))
+    ]
+    assert len(links) > 100
+    assert [(str(page), link) for page, link in links if not (page.parent / link).exists()] == []
+
+
+def test_a_link_to_another_file_of_the_repository_leads_into_the_site():
+    page = "[a](../../recipes/README.md#data) [b](../../trainer_ext/report/schema.py) [c](script.md) [d](../../Makefile) [e](#here)"
+    inside = "[a](../results/recipes.md#data) [b](../reference/report.md) [c](script.md) d [e](#here)"
+    assert docs_pages._within(page, "docs/guides/report.md", "guides/report.md") == inside
+
+
 def test_a_page_from_elsewhere_keeps_its_links_within_the_site():
     moved = docs_pages._moved("recipes/README.md", "results/recipes.md")
     assert "](benchmarks.md#outcomes)" in moved
