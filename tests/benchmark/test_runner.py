@@ -175,6 +175,7 @@ def test_texts_of_a_file_have_different_lengths(finished, tmp_path, monkeypatch,
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("--threads", 99999), "--threads 99999: this machine has"),
         (("--precision", "fp16"), "on cpu there is fp32, bf16"),
         (("--device", "cuda"), "no CUDA device"),
         (("--device", "tpu"), "--device tpu"),

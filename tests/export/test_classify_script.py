@@ -15,6 +15,7 @@ from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    AutoTokenizer,
 )
 
 from tests.helpers.tiny_models import build
@@ -159,10 +160,13 @@ def test_texts_of_similar_length_are_computed_together_in_the_order_given(folder
     assert rows == expected
 
 
-def test_a_long_text_is_truncated(folder, without_torch):
-    path, model, tokenizer = folder()
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_long_text_is_truncated_where_its_tokenizer_does(folder, without_torch, side):
+    path, model, _ = folder()
+    tokenizer = AutoTokenizer.from_pretrained(path, truncation_side=side)
+    tokenizer.save_pretrained(path)
     export(path, ["onnx"])
-    text = "mango guava " * 30
+    text = "mango guava " * 30 + "the river ganga is long " * 8
     ((_, name, share),) = printed(without_torch(["onnxruntime", "tokenizers"], path / "onnx" / "classify.py", text))
     (output,) = logits_of(model, tokenizer, [text], truncation=True)
     assert (name, share) == (NAMES[output.logits.argmax().item()], f"{output.logits.softmax(-1).max():.4f}")
@@ -216,6 +220,31 @@ def test_several_classes_and_a_number(folder, without_torch):
     rows = printed(without_torch(["onnxruntime", "tokenizers"], path / "onnx" / "classify.py", *TEXTS))
     numbers = [output.logits.item() for output in logits_of(model, tokenizer, TEXTS)]
     assert rows == [[text, f"{number:.4f}"] for text, number in zip(TEXTS, numbers, strict=True)]
+
+
+def test_a_model_of_several_numbers_gives_them_all(folder, without_torch):
+    path, model, tokenizer = folder(num_labels=2, problem_type="regression")
+    export(path, ["onnx"])
+    rows = printed(without_torch(["onnxruntime", "tokenizers"], path / "onnx" / "classify.py", *TEXTS))
+    numbers = [output.logits[0].tolist() for output in logits_of(model, tokenizer, TEXTS)]
+    assert rows == [[text, *(f"{one:.4f}" for one in both)] for text, both in zip(TEXTS, numbers, strict=True)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("format_", ["onnx", "openvino"])
+def test_a_model_in_half_precision_is_exported_in_full(folder, format_, dtype):
+    path, model, _ = folder()
+    model.to(dtype).save_pretrained(path)
+    (row,) = export(path, [format_])
+    assert row.max_abs_difference <= 1e-5
+
+
+def test_a_question_that_leaves_no_room_is_said(folder, without_torch):
+    path, *_ = folder(ANSWER, num_labels=2)
+    export(path, ["onnx"])
+    done = without_torch(["onnxruntime", "tokenizers"], path / "onnx" / "classify.py", "who " * 100, CONTEXT)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "The question is too long: it leaves no room for the context.\n"
 
 
 def test_the_tag_of_each_word(folder, without_torch):

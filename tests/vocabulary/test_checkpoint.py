@@ -87,7 +87,7 @@ def test_a_model_with_other_logits_is_not_written(folder, monkeypatch, capsys):
     def wrong_rows(model, trimmed):
         vocabulary.trim_model(model, trimmed)
         with torch.no_grad():
-            model.get_input_embeddings().weight[20:] += 0.1
+            model.get_input_embeddings().weight[20:, ::2] += 0.1  # LayerNorm would take off what all columns have more
 
     monkeypatch.setattr(trimming, "trim_model", wrong_rows)
     model = folder()
@@ -95,6 +95,20 @@ def test_a_model_with_other_logits_is_not_written(folder, monkeypatch, capsys):
     assert status == 1
     assert "texts whose tokens are all kept differ by" in err
     assert {path.name for path in model.parent.iterdir()} == {"model", "corpus.txt", "unseen.txt"}
+
+
+@pytest.mark.parametrize(("off", "status"), [(2e-4, 0), (2e-2, 1)])
+def test_large_logits_may_differ_by_as_many_bits(folder, monkeypatch, capsys, off, status):
+    def rounded(model, trimmed):
+        vocabulary.trim_model(model, trimmed)
+        model.classifier.bias.data += off
+
+    monkeypatch.setattr(trimming, "trim_model", rounded)
+    path = folder()
+    model = AutoModelForSequenceClassification.from_pretrained(path)
+    model.classifier.bias.data += 1000  # of which fp32 has multiples of 6e-5
+    model.save_pretrained(path)
+    assert trim(monkeypatch, capsys, path, 250)[0] == status
 
 
 def test_bad_input_is_a_one_line_error_and_leaves_nothing(folder, monkeypatch, capsys):

@@ -216,6 +216,8 @@ def _check(
     ):
         if value < least:
             raise InputError(f"{name} must be at least {least}, got {value}.")
+    if threads is not None and threads > (most := os.cpu_count() or threads):
+        raise InputError(f"--threads {threads}: this machine has {most}; give at most that many.")
     if texts and lengths:
         raise InputError("--sequence-length and --texts both say how long texts are; leave one out.")
     if device not in PRECISIONS:

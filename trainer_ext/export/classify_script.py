@@ -43,6 +43,7 @@ class _Answer:
     words: str = "TEXT ..."
     wrong: str = "len(sys.argv) < 2"  # whether words are missing
     batch: str = "sys.argv[1:]"
+    too_long: str = ""  # what to say of words of which too much would have to be cut
     labels: bool = True
     shape: str = "(len(mask), len(labels))"  # of the logits
     place: str = "rows"  # of a batch in them
@@ -62,11 +63,11 @@ for text, row in zip({batch}, odds / odds.sum(-1, keepdims=True)):
     print(text, *(f"{{labels[str(i)]}}\\t{{share:.4f}}" for i, share in enumerate(row) if share > 0.5), sep="\\t")""",
     ),
     "regression": _Answer(
-        "The number that belongs to each text.",
+        "The number that belongs to each text, or its numbers.",
         """for text, row in zip({batch}, logits):
-    print(text, f"{{row[0]:.4f}}", sep="\\t")""",
+    print(text, *(f"{{number:.4f}}" for number in row), sep="\\t")""",
         labels=False,
-        shape="(len(mask), 1)",
+        shape="(len(mask), {numbers})",
     ),
     "token-classification": _Answer(
         "The tag of each word, that of its first piece; of words beyond the longest text there is none.",
@@ -85,6 +86,7 @@ sums = np.where(spans, logits[0, :, :1] + logits[0, :, 1], -np.inf)
 first, last = np.unravel_index(sums.argmax(), sums.shape)
 print(sys.argv[2][encoded[0].offsets[first][0] : encoded[0].offsets[last][1]])""",
         words="QUESTION CONTEXT",
+        too_long="The question is too long: it leaves no room for the context.",
         wrong="len(sys.argv) != 3",
         batch="[(sys.argv[1], sys.argv[2])]",
         labels=False,
@@ -114,9 +116,10 @@ def script(source: ExportSource, file: Path) -> str:
         words=words,
         wrong=wrong,
         batch=batch,
+        too_long=answer.too_long,
         labels=answer.labels,
         module=runtime["module"],
-        shape=answer.shape,
+        shape=answer.shape.format(numbers=source.model.config.num_labels),
         place=answer.place,
         rows=ROWS,
         opened=runtime["opened"].format(file=file.name, hint=hint),

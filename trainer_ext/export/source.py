@@ -98,7 +98,10 @@ def open_source(
         raise InputError(f"{run.root} is a run that is not finished; resume it with trainer-ext compress --resume.")
     folder = model_folder(path)
     _refuse_masked(folder)
-    model = load_model(folder, option="The model", way_out="give a finished run or the folder of a classifier")
+    # Files are exported in fp32, or made from fp32: of weights in half precision too.
+    model = load_model(
+        folder, option="The model", way_out="give a finished run or the folder of a classifier", dtype="float32"
+    )
     tokenizer = _open_tokenizer(folder, model)
     data = encoded = None
     if run:

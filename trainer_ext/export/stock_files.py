@@ -51,7 +51,11 @@ def tokenizer_of(source: ExportSource) -> Tokenizer:
     """Return the tokenizer with its truncation and padding, so that texts need no further settings."""
     tokenizer = source.tokenizer
     own = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    own.enable_truncation(source.args.max_length, strategy="only_second" if source.task.pieces else "longest_first")
+    own.enable_truncation(
+        source.args.max_length,
+        strategy="only_second" if source.task.pieces else "longest_first",
+        direction=tokenizer.truncation_side,
+    )
     own.enable_padding(
         direction=tokenizer.padding_side,
         pad_id=tokenizer.pad_token_id,
