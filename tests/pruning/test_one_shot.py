@@ -4,6 +4,9 @@ import copy
 import itertools
 from dataclasses import replace
 
+import datasets
+import numpy as np
+import pandas
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
@@ -36,7 +39,7 @@ def texts(count=200, seed=0):
 
 
 def pruned(model, sparsity=0.5, given=None, **options):
-    return prune(model, given or texts(), Tokens(), sparsity=sparsity, progress=False, **options)
+    return prune(model, texts() if given is None else given, Tokens(), sparsity=sparsity, progress=False, **options)
 
 
 def distance(model, dense):
@@ -175,6 +178,38 @@ def test_a_target_out_of_reach_is_refused_in_the_words_of_the_call(monkeypatch):
     assert "prune_" not in str(error.value)
 
 
+def test_a_plain_structure_gives_a_stock_model(tmp_path):
+    dense = build("bert")
+    small = pruned(dense, 0.4, structure="plain")
+    assert type(small) is type(dense)
+    small.save_pretrained(tmp_path)
+    reloaded = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert reloaded.config.intermediate_size < dense.config.intermediate_size
+    batch = synthetic_batch(dense)
+    torch.testing.assert_close(answers(reloaded, batch), answers(small, batch))
+
+
+def test_the_random_state_of_the_script_stays_as_it_is():
+    dense = build("bert")
+    before = torch.get_rng_state()
+    pruned(dense)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_script_may_have_turned_gradients_off(mode):
+    dense = build("bert")
+    expected = answers(pruned(dense), synthetic_batch(dense))
+    with mode():
+        found = answers(pruned(dense), synthetic_batch(dense))
+    assert torch.equal(found, expected)
+
+
+def test_a_number_of_numpy_is_one():
+    dense = build("bert")
+    assert pruned(dense, np.float32(0.5)).num_parameters() == pruned(dense, 0.5).num_parameters()
+
+
 def test_texts_may_come_from_a_generator():
     assert pruned(build("bert"), given=(text for text in texts())).num_parameters() < build("bert").num_parameters()
 
@@ -233,9 +268,24 @@ def test_bad_input_is_refused():
     dense = build("bert")
     with pytest.raises(InputError, match=r"Got 3 texts.*at least 16"):
         pruned(dense, given=["5 6", "7 8", "9 9", " "])
-    for wrong in ("one long text " * 40, [None] * 20, [("a", "b")] * 20, 7):
-        with pytest.raises(InputError, match="must be a list of strings"):
+    for wrong, said in (
+        ("one long text " * 40, "got str: give a list"),
+        (7, "got int: give a list"),
+        ({"text": texts(), "label": [0] * 200}, r"got dict: give a list, or one column, such as data\['text'\]"),
+        (pandas.DataFrame({"text": texts()}), "got DataFrame: .* one column"),
+        (datasets.Dataset.from_dict({"text": texts()}), "number 0 is dict: give one column"),
+        ([*texts(), ("a", "b")], "number 200 is tuple: .*--text_pair_column"),
+        ([*texts(20), float("nan")], "number 20 is nan: leave it out"),
+    ):
+        with pytest.raises(InputError, match=f"^texts must be strings.*{said}"):
             pruned(dense, given=wrong)
+    for path in ("folder/model", dense.config):
+        with pytest.raises(ValueError, match=r"^model must be a model, got .*AutoModelForSequenceClassification"):
+            pruned(path)
+    with pytest.raises(ValueError, match=r"^tokenizer must be a tokenizer, got 'folder/model'"):
+        prune(dense, texts(), "folder/model", sparsity=0.5)
+    with pytest.raises(ValueError, match=r"^structure='stock' must be 'compact' or 'plain'"):
+        pruned(dense, structure="stock")
     for sparsity in (0, 1, -0.5):
         with pytest.raises(ValueError, match="must be above 0 and below 1"):
             pruned(dense, sparsity)

@@ -126,6 +126,21 @@ def test_a_batch_size_found_by_trial(tmp_path, step):
     assert len(logged(trainer, "loss")) == 10
 
 
+def test_a_batch_size_found_where_the_model_itself_is_out_of_memory(tmp_path):
+    def forward(*args, **kwargs):
+        if model.training and len(args[0]) > 4:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return run(*args, **kwargs)
+
+    model = new_model()
+    run, model.bert.forward = model.bert.forward, forward
+    fields = {"distill_teacher": "self", "auto_find_batch_size": True, "max_steps": 4}
+    trainer = make_trainer(tmp_path, model=model, **fields)
+    trainer.train()
+    assert trainer.state.global_step == 4
+    assert trainer._train_batch_size <= 4
+
+
 def test_a_batch_size_that_fits_changes_nothing(tmp_path):
     models = []
     for auto in (False, True):

@@ -8,11 +8,12 @@ from transformers import AutoModelForSequenceClassification, BertForMultipleChoi
 
 from tests.helpers.distilling import KINDS, TaskRows, model_for
 from tests.helpers.tiny_models import build
-from tests.helpers.training import PRUNE, differing, logged, make_trainer, new_model
+from tests.helpers.training import PRUNE, Rows, differing, logged, make_trainer, new_model
 from tests.scripts import own_classes
 from trainer_ext import InputError
 from trainer_ext.models.architectures import ARCHITECTURES, layers_of
 from trainer_ext.models.outputs import answers, max_logit_difference, synthetic_batch
+from trainer_ext.pruning import one_shot
 
 OBS = {"prune_method": "obs", "prune_sparsity": 0.5}
 ONLY_PRUNE = {**OBS, "num_train_epochs": 0, "max_steps": -1}
@@ -171,6 +172,29 @@ def test_the_rows_are_read_without_drawing_a_number(tmp_path, monkeypatch):
         fields = {**PRUNE, "prune_method": method, "max_steps": 1}
         make_trainer(tmp_path, **fields, callbacks=[Draws()]).train()
     assert torch.equal(*drawn)
+
+
+def test_a_model_that_has_not_learned_its_classes_is_named(tmp_path, caplog):
+    """Its random answers would decide what goes; a head of one's own bears no mark that it is new."""
+    make_trainer(tmp_path / "new", rows=96, **ONLY_PRUNE).train()
+    assert "no better than chance" in caplog.text
+    caplog.clear()
+    trained = make_trainer(tmp_path / "dense", rows=96, max_steps=200, learning_rate=3e-3)
+    trained.train()
+    make_trainer(tmp_path / "small", rows=96, model=trained.model, **ONLY_PRUNE).train()
+    assert "no better than chance" not in caplog.text
+
+
+def test_rows_whose_labels_the_model_does_not_know_are_refused_before_the_pruning(tmp_path, monkeypatch):
+    class Targets(Rows):
+        def __getitem__(self, index):
+            row = super().__getitem__(index)
+            return {("target" if name == "labels" else name): value for name, value in row.items()}
+
+    monkeypatch.setattr(one_shot, "prune_masked", pytest.fail)
+    trainer = make_trainer(tmp_path, rows=Targets(64), distill_teacher="self", max_steps=2, **OBS)
+    with pytest.raises(ValueError, match="did not return a loss"):
+        trainer.train()
 
 
 def test_a_frozen_encoder_can_be_pruned(tmp_path):

@@ -10,13 +10,37 @@ from typing import Annotated, NoReturn, cast
 import typer
 from rich.console import Console
 from rich.text import Text
+from typer.core import TyperGroup
 
 from .._version import __version__
 from ..errors import one_line
 from ..hub import sanitize
 
+
+class InOrder(TyperGroup):
+    """Lists the commands in the order in which one needs them."""
+
+    order = (
+        "compress",
+        "export",
+        "benchmark",
+        "demo",
+        "push",
+        "sweep",
+        "trim",
+        "check",
+        "energy",
+        "import-nn-pruning",
+    )
+
+    def list_commands(self, ctx) -> list[str]:
+        """Return the names of the commands."""
+        return sorted(super().list_commands(ctx), key=self.order.index)
+
+
 # Errors are one line here, so typer's tracebacks and boxes are off.
 app = typer.Typer(
+    cls=InOrder,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -64,7 +64,20 @@ def compress(
 
         trainer-ext compress recipe.yaml --prune_sparsity 0.75 --output_dir runs/small
 
-    Every field of a recipe can be given as --field value, which overrides the file, or does without one:
+    Every field of a recipe can be given as --field value, which overrides the file. Those that are given most:
+
+        \b
+        --prune_sparsity 0.75               how much of the encoder goes
+        --prune_speedup 2                   instead, how much faster
+        --num_train_epochs 2                0 trains nothing
+        --baseline_epochs 3                 of a base model without classes
+        --text_column, --label_column NAME  if their names do not tell
+        --test_file FILE, --test_share 0.2  what both are tested on
+        --export_formats openvino-int8      a file without torch
+        --vocab_size auto                   of a multilingual model
+        --output_dir FOLDER                 where everything goes
+
+    All of them: --fields. A run needs no file:
 
         trainer-ext compress --model_name_or_path MODEL --texts texts.txt --prune_method obs --prune_speedup 2 --num_train_epochs 0
 
@@ -172,7 +185,7 @@ def check(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Check that shrinking and saving did not change the model.
+    """Check the small model of a run again.
 
     The masked, the shrunk and the reloaded model must give the same logits. The last one is loaded in a new process
     without this package. For example
@@ -213,9 +226,9 @@ def energy(
     seconds: Annotated[float, typer.Option(help="Seconds of predictions per model, at least 10.")] = 60.0,
     debug: Debug = False,
 ) -> None:
-    """Measure the energy of predictions by both models of a run.
+    """Measure the energy of the predictions of a run.
 
-    The models take turns on this machine, and the numbers are stored in the run's compression.json. For example
+    Both models take turns on this machine, and the numbers are stored in the run's compression.json. For example
 
         trainer-ext energy runs/small --country IND
     """

@@ -204,7 +204,7 @@ def trim(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Reduce the vocabulary of a model to the tokens that a corpus uses.
+    """Cut the vocabulary of a model to what a corpus uses.
 
     Special tokens, single characters and the parts of larger tokens stay, then the most frequent tokens up to --size, then
     those that are most like them. For a multilingual model this removes most of the file, but makes it no faster. Texts
@@ -231,10 +231,10 @@ def import_nn_pruning(
     target: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     debug: Debug = False,
 ) -> None:
-    """Convert a model made with nn_pruning to a compact model with the same logits.
+    """Convert a model made with nn_pruning.
 
-    transformers 5 cannot load such a model if heads were removed. The removed heads and neurons are cut out, and the
-    result is compared with the full-size original before it is kept. For example
+    transformers 5 cannot load such a model if heads were removed. Here the removed heads and neurons are cut out, and the
+    compact model must give the logits of the full-size original before it is kept. For example
 
         trainer-ext import-nn-pruning madlag/bert-base-uncased-squad1.1-block-sparse-0.07-v1 compact-squad
     """

@@ -84,24 +84,40 @@ class LiveTeacher:
         return {name: value.float().clone() if name.endswith("logits") else value for name, value in outputs.items()}
 
 
+AT_RANDOM_TEACHER = (
+    "The teacher gives %d of the first %d labels, no better than chance, and the student learns to answer like it. Fine-tune the "
+    "teacher on this task first (dense_epochs does so for 'self'), with the labels in the order of the data."
+)
+
+
 class ChanceCheck:
-    """Warns, once, if a teacher answers the first examples no better than chance. Waits for the device once in a run."""
+    """Warns, once, if a model answers the first examples no better than chance. Waits for the device once in a run.
+
+    Args:
+        warning: with a place for the number of labels that the model gives, and one for that of all.
+    """
 
     ENOUGH = 64  # rows
     MARGIN = 0.1  # of the mean recall above that of a guess, which varies by about half of this in so many rows
 
-    def __init__(self) -> None:
+    def __init__(self, warning: str = AT_RANDOM_TEACHER) -> None:
+        self._warning = warning
         self._seen: list[tuple[torch.Tensor, torch.Tensor]] | None = []  # None: judged
 
     def skip(self) -> None:
         """Judge nothing."""
         self._seen = None
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to judge."""
+        return self._seen is None
+
     def see(self, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
         """Compare the answers to a batch with its labels: classes of texts or tokens, or where an answer starts.
 
         Args:
-            outputs: the teacher's outputs.
+            outputs: those of the model.
             batch: the batch with its labels.
         """
         if self._seen is None:
@@ -124,13 +140,7 @@ class ChanceCheck:
         classes = labels.unique()
         recalls = [(found[labels == label] == label).float().mean().item() for label in classes]
         if len(classes) > 1 and sum(recalls) / len(classes) <= 1 / len(classes) + self.MARGIN:
-            logger.warning(
-                "The teacher gives %d of the first %d labels, no better than chance, and the student learns to answer like "
-                "it. Fine-tune the teacher on this task first (dense_epochs does so for 'self'), with the labels in the "
-                "order of the data.",
-                int((found == labels).sum()),
-                len(labels),
-            )
+            logger.warning(self._warning, int((found == labels).sum()), len(labels))
 
 
 def load_teacher(name: str, student: PreTrainedModel | None = None) -> PreTrainedModel:

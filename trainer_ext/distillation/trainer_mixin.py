@@ -85,7 +85,7 @@ class LossMixin(ScaledLossMixin, _Base):
             inputs, _ = split_inputs(inputs)
         if not self._compresses or not model.training:
             return call_as_known(task_loss, model, inputs, *given, **named)
-        self._last_inputs = dict(inputs)
+        self._last_inputs, self._terms_due = dict(inputs), False  # also if the step is out of memory, and tried again
         named |= zip(("return_outputs", "num_items_in_batch"), given, strict=False)
         in_batch, has_label = named.get("num_items_in_batch"), labelled(batch)
         # The model gets no count of items, so that the task loss is the mean over this micro-batch. The user's own
@@ -126,7 +126,6 @@ class LossMixin(ScaledLossMixin, _Base):
         if terms.keys() != {"loss_task"}:
             self._terms.add(terms, share)
             loss = sum(weights[name] * term for name, term in terms.items())
-        self._terms_due = False
         loss = loss * share
         return (loss, *outputs) if outputs else loss
 

@@ -153,8 +153,8 @@ def architecture_of(config) -> ArchitectureSpec:
     model_type = stock_type(config.model_type)
     if model_type not in ARCHITECTURES:
         raise ValueError(
-            f"No pruning layout for model_type={model_type!r}; known: {sorted(ARCHITECTURES)}. "
-            "Add one row to trainer_ext.models.architectures.ARCHITECTURES."
+            f"No pruning layout for model_type={model_type!r}; known: {', '.join(sorted(ARCHITECTURES))}. Another encoder needs "
+            "one row in trainer_ext.models.architectures.ARCHITECTURES; decoders, such as GPT, are not pruned."
         )
     return ARCHITECTURES[model_type]
 

@@ -1,11 +1,11 @@
 """One-shot pruning: a smaller model in minutes, from a fine-tuned one and texts without labels, with no training.
 
-1. One pass of the dense model over the texts gives the statistics of each block (`calibration`), and one back
-   what errors there do to the answers.
+1. One forward and backward pass over the texts collects the statistics of each block, and how much an error there changes
+   the answers (`calibration`).
 2. `second_order` ranks the heads and neurons of each block, and says what removing them costs.
 3. `budget` chooses how many stay in each block, so that the sum of the costs is smallest.
-4. `closing` closes the others layer by layer, those that stay make up for them by least squares, and `shrinking` cuts
-   the others out.
+4. `closing` removes the other units layer by layer and adjusts those that stay by least squares; `shrinking` then cuts the
+   matrices.
 
 `prune` does this for a model and a list of texts; `prune_for_training` for a model with masks and the data of a training, where
 `prune_method="obs"` prunes.
@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import copy
 import math
+import numbers
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,11 +28,14 @@ from accelerate.utils import broadcast, send_to_device
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
+from ..benchmark.size import evaluating
+from ..distillation.losses import named_outputs
+from ..distillation.teachers import ChanceCheck
 from ..errors import InputError, one_line
 from ..models.architectures import find_encoder, layers_of, prunable_weights
 from ..models.layers import EncoderLayer
 from ..models.loading import LONGEST, longest_input, longest_text, rows_of
-from ..models.outputs import answers, full_precision
+from ..models.outputs import answers, full_precision, inputs_of
 from ..utils.finite import check_given
 from ..utils.progress import progress_bar
 from ..utils.training import known_arguments
@@ -54,6 +58,10 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 T = TypeVar("T")
+AT_RANDOM = (
+    "The model gives %d of the first %d labels, no better than chance, and what it has not learned yet decides what is removed. "
+    "Fine-tune it first (dense_epochs=2 does so), with the labels in the order of the data."
+)
 NEURON_LEVELS = 64  # levels of a feed-forward block
 STEPS = 256  # neurons are removed in so many steps, or more
 LENGTH = 128  # tokens of a text that the layers are timed with
@@ -153,13 +161,14 @@ def prune_masked(model, batches: Sequence[Batch], *, folder: str | Path, is_main
     masks.freeze(model, structure)
 
 
-def prune_for_training(model, loader: Any, args: TrainingArguments) -> None:
+def prune_for_training(model, loader: Any, args: TrainingArguments, *, judged: bool) -> None:
     """Prune a model with masks with rows of a training set; no random number is drawn, as when a run is resumed.
 
     Args:
         model: as for `prune_masked`.
         loader: the data loader of the training.
         args: its arguments.
+        judged: whether to warn of a model that answers no better than chance.
 
     Raises:
         InputError: If the rows cannot be read, are too few, or the weights are NaN or infinite.
@@ -167,8 +176,19 @@ def prune_for_training(model, loader: Any, args: TrainingArguments) -> None:
     """
     with same_random_state():
         batches = training_batches(loader, find_encoder(model)[1].device)
+        if judged:
+            _judge(model, batches)
         folder, is_main = str(args.output_dir), args.process_index == 0
         prune_masked(model, batches, folder=folder, is_main=is_main, progress=not args.disable_tqdm)
+
+
+def _judge(model, batches: Sequence[Batch]) -> None:
+    """Warn if a model answers no better than chance: what it has not learned cannot decide what goes."""
+    check = ChanceCheck(AT_RANDOM)
+    with evaluating(model), torch.inference_mode():
+        for batch in batches:
+            if not check.is_done:
+                check.see(named_outputs(model(**inputs_of(model, batch))), batch)
 
 
 def _counted(steps: Iterable[T], bar: Progress, task: TaskID) -> Iterator[T]:
@@ -177,7 +197,9 @@ def _counted(steps: Iterable[T], bar: Progress, task: TaskID) -> Iterator[T]:
         bar.advance(task)
 
 
+@torch.inference_mode(False)
 @full_precision()
+@same_random_state()
 def prune(
     model,
     texts: Iterable[str],
@@ -185,6 +207,7 @@ def prune(
     *,
     sparsity: float | None = None,
     speedup: float | None = None,
+    structure: str = "compact",
     max_length: int | None = None,
     batch_size: int = 32,
     progress: bool = True,
@@ -202,24 +225,29 @@ def prune(
         sparsity: fraction of the encoder's attention and feed-forward weights to remove, in (0, 1).
         speedup: instead of it, how many times faster the small model runs on this machine, above 1. The layers are timed
             first, with `batch_size` texts of `max_length` tokens (128 by default), or of as many as the model reads.
+        structure: `compact`, or `plain`: all heads stay and every layer keeps the same number of neurons, so that the result is
+            a stock model of the class of `model`.
         max_length: tokens of a text; longer ones are cut. Defaults to what the model and its tokenizer allow, or to 512 if
             neither has a limit, as DeBERTa.
         batch_size: texts of a batch.
         progress: whether to show a progress bar on standard error.
 
     Returns:
-        The compact model, on the device and in the dtype of `model`.
+        The small model, on the device and in the dtype of `model`.
 
     Raises:
         InputError: If there are too few texts, the model cannot read them, or it has NaN weights.
-        ValueError: If the architecture is unknown, a stock model has a part that its class does not build, or the target is
-            out of range or of reach.
+        ValueError: If `model` is no model, its architecture is unknown, a stock model has a part that its class does not
+            build, or the target is out of range or of reach.
 
     Example:
         >>> small = trainer_ext.prune(model, texts, tokenizer, sparsity=0.5)
         >>> small.save_pretrained("small")
     """
+    _check_model(model, tokenizer)
     _check_numbers(sparsity, speedup, max_length, batch_size)
+    if structure not in ("compact", "plain"):
+        raise ValueError(f"structure={structure!r} must be 'compact' or 'plain'.")
     texts = _texts_in(texts)
     check_given(model, "The model")
     if hasattr(model, "pruning"):
@@ -229,7 +257,8 @@ def prune(
     longest = longest_input(tokenizer, longest_text(encoder.config), default=max_length or LONGEST)
     longest = min(longest, max_length or longest)
     batches = _readable(model, texts, tokenizer, max_length=longest, batch_size=batch_size)
-    spec = PruningSpec("obs", sparsity or 0.0, "head", 1, "neuron", 0.0, 1.0, speedup=speedup)
+    attention = "head" if structure == "compact" else "none"
+    spec = PruningSpec("obs", float(sparsity or 0.0), attention, 1, "neuron", 0.0, 1.0, structure, speedup=speedup)
     student = copy.deepcopy(model).float()
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -256,11 +285,23 @@ def prune(
     return in_precision(smaller, encoder.dtype, buffers)
 
 
+def _check_model(model, tokenizer) -> None:
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(
+            f"model must be a model, got {type(model).__name__} ({one_line(model, most=80)}): open it first, such as with "
+            "AutoModelForSequenceClassification.from_pretrained(...)."
+        )
+    if not callable(tokenizer):
+        raise ValueError(
+            f"tokenizer must be a tokenizer, got {one_line(tokenizer, most=80)!r}: open it with AutoTokenizer.from_pretrained(...)."
+        )
+
+
 def _check_numbers(sparsity: float | None, speedup: float | None, max_length: int | None, batch_size: int) -> None:
     if (sparsity is None) == (speedup is None):
         raise ValueError("Give either sparsity, such as 0.5, or speedup, such as 2.0.")
     for name, value in (("sparsity", sparsity), ("speedup", speedup)):
-        if not isinstance(value, int | float | None):
+        if not isinstance(value, numbers.Real | None):
             raise ValueError(f"{name}={value!r} must be a number.")
     if sparsity is not None and not 0 < sparsity < 1:
         raise ValueError(f"sparsity={sparsity} must be above 0 and below 1: the fraction of the encoder that goes.")
@@ -269,15 +310,24 @@ def _check_numbers(sparsity: float | None, speedup: float | None, max_length: in
     for name, count, what in (("max_length", max_length, "tokens"), ("batch_size", batch_size, "texts")):
         if count is None and name == "max_length":
             continue
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        if not isinstance(count, numbers.Integral) or isinstance(count, bool) or count < 1:
             raise ValueError(f"{name}={count!r} must be a whole number of {what}, 1 or more.")
 
 
 def _texts_in(given: Any) -> list[str]:
     """Return the texts that are not empty, or raise an InputError if there are too few or something else."""
-    texts = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
-    if isinstance(given, str) or not all(isinstance(text, str) for text in texts):
-        raise InputError("texts must be a list of strings, such as the model will read, without labels.")
+    wanted = "texts must be strings, such as the model will read, without labels"
+    if isinstance(given, str | Mapping) or hasattr(given, "columns") or not isinstance(given, Iterable):
+        raise InputError(f"{wanted}; got {type(given).__name__}: give a list, or one column, such as data['text'].")
+    texts = list(given)
+    for number, text in enumerate(texts):
+        if isinstance(text, tuple | list | Mapping):
+            raise InputError(
+                f"{wanted}; number {number} is {type(text).__name__}: give one column, such as data['text']. Pairs of texts are "
+                "pruned by DistillPruneTrainer, or by trainer-ext compress with --text_pair_column."
+            )
+        if not isinstance(text, str):
+            raise InputError(f"{wanted}; number {number} is {text!r}: leave it out.")
     texts = [text for text in texts if text.strip()]
     if len(texts) < FEWEST_TEXTS:
         raise InputError(
@@ -297,7 +347,7 @@ def _readable(model, texts: Sequence[str], tokenizer, *, max_length: int, batch_
         rows = rows_of(find_encoder(model)[1])
         if (highest := max(int(batch["input_ids"].max()) for batch in batches)) >= rows:
             raise ValueError(f"the tokenizer gives token {highest}, and the model has {rows:,}: it is another model's")
-        for batch in batches[::-1][:1] + batches[:1]:
+        for batch in (batches[-1], batches[0]):
             answers(model, batch)
         batches = spread(batches, [batch["input_ids"].numel() for batch in batches])
     except Exception as error:  # tokenizers and the code of users raise what they like

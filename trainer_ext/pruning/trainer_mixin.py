@@ -12,11 +12,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import torch
+
+from ..benchmark.size import evaluating
 from ..distillation.collator import TeacherCollator, split_inputs
 from ..errors import InputError
 from ..models.architectures import is_stock
 from ..utils.checkpoints import STATE
-from ..utils.training import plain_model
+from ..utils.training import is_overridden, plain_model
 from . import masks, one_shot, preflight
 from .config import PruningSpec, spec_of
 from .scores import METHODS
@@ -90,11 +93,23 @@ class ShrinkMixin(_Base):
                 self._shrink_as(stored, spec, checkpoint)
             return stored
         with preflight.same_random_state():  # as for a run that is resumed
-            one_shot.prune_for_training(model, self.get_train_dataloader(), self.args)
+            self._check_labels()
+            judged = "self" not in self._options.teacher_names  # else the teacher is, which is the same model
+            one_shot.prune_for_training(model, self.get_train_dataloader(), self.args, judged=judged)
             found = {"spec": asdict(spec), "result": asdict(self.shrink())}
         self._move_optimizer()
         found["spec"].pop("latency")
         return found
+
+    def _check_labels(self) -> None:
+        """Let `Trainer` refuse rows without labels, of which the model gives no loss, before the pruning."""
+        batch = preflight.first_batch(self)
+        has_own = self.compute_loss_func is not None or is_overridden(self, "compute_loss")
+        learns_alone = self.distillation is not None and self._options.distill_alpha == 1
+        if batch is None or has_own or learns_alone or any(name in batch for name in self.label_names):
+            return
+        with evaluating(self.model), torch.no_grad():
+            self.compute_loss(self.model, batch)
 
     def _shrink_as(self, stored: dict[str, Any], spec: PruningSpec, checkpoint: Path) -> None:
         """Shrink the model to the structure of a checkpoint, whose weights Trainer then loads."""
