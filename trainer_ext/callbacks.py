@@ -43,14 +43,12 @@ class PruningCallback(TrainerCallback, ExportableState):
             return
         spec = spec_of(model)
         first, last = schedules.phase_steps(state.max_steps, start=spec.start, end=spec.end)
-        if METHODS[spec.method].second_order:
-            if state.global_step >= first:
-                _freeze(model, args, state, train_dataloader)
-        elif state.global_step < last:
+        at_once = METHODS[spec.method].second_order
+        if state.global_step >= (first if at_once else last):
+            _freeze(model, args, state, train_dataloader)
+        elif not at_once:
             sparsity = schedules.cubic_ramp(state.global_step, first=first, last=last, final=spec.sparsity)
             masks.set_sparsity(model, sparsity)
-        else:
-            _freeze(model, args, state, train_dataloader)
 
     def on_step_end(self, args, state, control, model=None, train_dataloader=None, **kwargs):
         """Forget the best metric during the ramp; freeze the structure before the last evaluation of the run."""

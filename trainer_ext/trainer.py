@@ -121,14 +121,14 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         self._before: Before | None = None
         # How long to train dense and compressed, None without a dense training; whether it is still to be done; its result.
         self._dense_run: DenseRun | None = None
-        self._dense, self._dense_state = False, TrainerState()
+        self._dense_pending, self._dense_state = False, TrainerState()
         self._pruned = False  # the model that is trained was shrunk in this call of train()
         optimizers = kwargs.get("optimizers", positional[8] if len(positional) > 8 else ())
         self._given_optimizers = tuple(optimizers) if any(each is not None for each in optimizers) else None
         # Of the parameters that it has, by identity: what is trained may be a smaller model.
         named = model.named_parameters() if model is not None and self._given_optimizers else ()
         self._optimizer_names = {id(parameter): name for name, parameter in named}
-        self._made: str | None = None  # UTC time at which the training ended
+        self._trained_at: str | None = None  # UTC time at which the training ended
         self._terms, self._terms_due, self._diverged = LossTerms(), False, False
         self._last_inputs: dict[str, Any] | None = None  # of the model, in training
         self._loaded_teachers: dict[str, PreTrainedModel] = {}  # by name, so that each is read once
@@ -149,9 +149,9 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         if model is not whole:
             self._move_optimizer()
         self._wrap_loss()
-        if self._compresses or self._dense:
+        if self._compresses or self._dense_pending:
             check_one_device(self.args)
-        if self.distillation or self._dense:
+        if self.distillation or self._dense_pending:
             check_rows(self.train_dataset, self.data_collator, remove_unused_columns=self.args.remove_unused_columns)
         if self._spec is not None and METHODS[self._spec.method].second_order and self.train_dataset is not None:
             check_training_set(self.train_dataset)
@@ -176,7 +176,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         if pruned and not any(isinstance(each, PruningCallback) for each in self.callback_handler.callbacks):
             self.add_callback(PruningCallback)
 
-    def _pruning_callback(self, **attributes: Any) -> None:
+    def _store_in_checkpoints(self, **attributes: Any) -> None:
         """Set attributes of `PruningCallback`, which checkpoints keep."""
         for callback in self.callback_handler.callbacks:
             if isinstance(callback, PruningCallback):
@@ -208,11 +208,11 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
             use_trainable_dtype(model, scaled=self.args.fp16)
             save_under_own_names(model)
             check_padding(model, self.processing_class)
-        # What model_init makes is decided about once, before the arguments are those of the dense training.
+        # With model_init this runs again inside the dense training, whose arguments are other ones: keep the first decision.
         run = (
             self._dense_run if self._dense_run is not None and not searching else self._dense_run_of(model, searching)
         )
-        self._dense = run is not None
+        self._dense_pending = run is not None
         if run is None:
             return self._attach(model)
         self._dense_run = run
@@ -222,11 +222,11 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
     @contextlib.contextmanager
     def _attached_to_copy(self, model: PreTrainedModel) -> Iterator[PreTrainedModel]:
         """Prepare a copy of a model for the block: what cannot be compressed is refused before the dense training."""
-        self._dense = False
+        self._dense_pending = False
         try:
             yield self._attach(copy.deepcopy(model))
         finally:
-            self._dense, self.distillation = True, None
+            self._dense_pending, self.distillation = True, None
             self._mark_loss_as_scaled(False)
 
     def _dense_run_of(self, model: PreTrainedModel, searching: bool) -> DenseRun | None:
@@ -335,8 +335,8 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         self._dense_state = TrainerState()
         with contextlib.ExitStack() as stack:
             if trial is not None:
-                self._dense = False
-            elif self._dense_run is not None and (self._dense or self.model_init is not None):
+                self._dense_pending = False
+            elif self._dense_run is not None and (self._dense_pending or self.model_init is not None):
                 resume_from_checkpoint = self._train_dense(resume_from_checkpoint, ignore_keys_for_eval)
                 stack.enter_context(without_model_init(self))
                 stack.enter_context(changed_arguments(self, **self._dense_run.compressed))
@@ -346,7 +346,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         """Train the whole model, then attach teachers and masks; return what the compression resumes from."""
         folder = Path(str(self.args.output_dir)) / DENSE
         last, finished, rest = dense_to_resume(folder, resume_from_checkpoint)
-        self._dense, self.compression = True, None
+        self._dense_pending, self.compression = True, None
         if self.model is not None and not is_stock(dense := self.accelerator.unwrap_model(self.model)):
             with self._attached_to_copy(dense) as student:
                 self._try_before_training(student)
@@ -368,7 +368,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         finite.check_trained(self.model, "The dense training")
         set_seed(self.args.seed)  # the same random state whether or not it was resumed
         model = plain_model(self)
-        self._dense = False
+        self._dense_pending = False
         self._replace_model(self._attach(model))
         return rest
 
@@ -381,7 +381,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         checkpoint = Path(resume_from_checkpoint) if isinstance(resume_from_checkpoint, str) else None
         self._try_before_training(self.model)
         before_training = self._prune_before_training(checkpoint) if self.model is not None else None
-        self._pruning_callback(before_training=before_training)
+        self._store_in_checkpoints(before_training=before_training)
         if self._compresses and checkpoint is not None and self.model_init is None:
             spec = self._spec if before_training is None else None
             check_fits(checkpoint, self.accelerator.unwrap_model(self.model), spec)
@@ -410,7 +410,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
                 metrics = {f"recovery_{name}": value for name, value in recovery.metrics.items()}
                 output = output._replace(metrics=output.metrics | metrics)
         self.state.log_history = self._dense_state.log_history + self.state.log_history
-        self._made = utc_now()
+        self._trained_at = utc_now()
         return output
 
     def _train(self, resume_from_checkpoint: str | bool | None, trial: Any, ignore: list[str] | None) -> TrainOutput:
@@ -429,7 +429,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
         made_here = self.optimizer is None
         optimizer = call_as_known(super().create_optimizer, model=model)
         if self._spec is not None:
-            scores = score_parameters(model or self.model)
+            scores = score_parameters(self.model if model is None else model)
             if made_here:  # Trainer put the scores into the groups of the weights
                 for group in optimizer.param_groups:
                     group["params"] = [p for p in group["params"] if id(p) not in scores]
@@ -480,7 +480,7 @@ class DistillPruneMixin(ShrinkMixin, LossMixin, HubMixin, _Base):
 
     @property
     def _compresses(self) -> bool:
-        return not self._dense and (self._spec is not None or self.distillation is not None)
+        return not self._dense_pending and (self._spec is not None or self.distillation is not None)
 
 
 class DistillPruneTrainer(DistillPruneMixin, Trainer):

@@ -191,7 +191,7 @@ class HubMixin:
         if self.is_world_process_zero():
             folder = Path(self.args.output_dir)
             repo_id = self.hub_model_id or self.args.hub_model_id or folder.absolute().name
-            numbers = trainer_report(self, self._before, repo_id=repo_id, created=self._made)
+            numbers = trainer_report(self, self._before, repo_id=repo_id, created=self._trained_at)
             card = card_of(
                 numbers,
                 repo_id,

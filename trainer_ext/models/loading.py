@@ -294,7 +294,7 @@ def save_under_own_names(model) -> None:
     """Make a model save its weights by the names that its class has.
 
     `from_pretrained` renames weights with older names (LayerNorm.gamma), and `save_pretrained` names them so again, but
-    neither resuming nor `load_best_model_at_end` renames them: they would leave such weights as they are, in silence.
+    neither resuming nor `load_best_model_at_end` renames them: they would silently leave such weights as they are.
 
     Args:
         model: the model; changed in place.

@@ -12,8 +12,9 @@ In the order of a run:
 - `verify`: compare the logits of the masked, the shrunk and the reloaded model.
 
 `obs`, the default method, needs no scores: `one_shot` prunes in a minute with texts that `calibration` reads, by
-`second_order` removal within a `budget` over all layers; `trainer_mixin` does so before the first step. Beside the run,
-`layer_dropping` removes whole layers; `import_nn_pruning` converts checkpoints of nn_pruning.
+`second_order` removal within a `budget` over all layers; `closing` lets the units that stay make up for the others, and
+`trainer_mixin` does all this before the first step. `preflight` tries before a training what could fail after it. Beside the
+run, `layer_dropping` removes whole layers; `import_nn_pruning` converts checkpoints of nn_pruning.
 """
 
 from typing import TYPE_CHECKING

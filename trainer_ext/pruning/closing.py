@@ -3,8 +3,7 @@
 `close` does it for each matrix alone: what stays reproduces its output on the inputs of the dense model. But a layer of the
 small model gets what the smaller layers before it make, and their errors add up. So `close_in_turn` closes layer after layer,
 with the inputs that it really gets: each block then also corrects what the blocks before it changed. Its target is the
-stream of the dense model, that is the output of the block plus the input that goes around it. This is a ridge regression for
-each matrix (as in K-prune, Park, Choi and Kang 2024, arXiv 2308.03449, section 4.3, there without a penalty). Its penalty is
+residual stream of the dense model: the output of the block plus its skip connection. This is a ridge regression for each matrix (as in K-prune, Park, Choi and Kang 2024, arXiv 2308.03449, section 4.3, there without a penalty). Its penalty is
 chosen on rows that are held out, and it is then fitted to all. If no penalty helps on those, the matrix stays as `close` leaves it.
 """
 
@@ -169,7 +168,7 @@ Call = tuple[tuple[Any, ...], Mapping[str, Any]]  # what a layer gets besides th
 
 @dataclass
 class _Seen:
-    """What a matrix got, and the stream after it: its output plus the input that goes around the block."""
+    """What a matrix got, and the residual stream after it."""
 
     inputs: torch.Tensor | None = None
     stream: torch.Tensor | None = None

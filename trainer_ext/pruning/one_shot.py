@@ -47,7 +47,7 @@ from .config import PruningSpec
 from .latency_table import corrected_structure, machine
 from .latency_target import LatencyTable
 from .preflight import check_class, same_random_state
-from .prepare import latency_for
+from .prepare import USUAL_LENGTH, latency_for
 from .second_order import Curve, removal_curve, with_bias
 from .selection import OutOfReach, Structure, more_room, whole_vectors
 from .shrinking import in_precision
@@ -64,7 +64,6 @@ AT_RANDOM = (
 )
 NEURON_LEVELS = 64  # levels of a feed-forward block
 STEPS = 256  # neurons are removed in so many steps, or more
-LENGTH = 128  # tokens of a text that the layers are timed with
 
 
 def curves_of(layers: Sequence[EncoderLayer], statistics: Sequence[Statistics]) -> Iterator[Curve]:
@@ -161,14 +160,15 @@ def prune_masked(model, batches: Sequence[Batch], *, folder: str | Path, is_main
     masks.freeze(model, structure)
 
 
-def prune_for_training(model, loader: Any, args: TrainingArguments, *, judged: bool) -> None:
+def prune_for_training(model, loader: Any, args: TrainingArguments) -> None:
     """Prune a model with masks with rows of a training set; no random number is drawn, as when a run is resumed.
+
+    If the model answers no better than chance, a warning says so.
 
     Args:
         model: as for `prune_masked`.
         loader: the data loader of the training.
         args: its arguments.
-        judged: whether to warn of a model that answers no better than chance.
 
     Raises:
         InputError: If the rows cannot be read, are too few, or the weights are NaN or infinite.
@@ -176,7 +176,7 @@ def prune_for_training(model, loader: Any, args: TrainingArguments, *, judged: b
     """
     with same_random_state():
         batches = training_batches(loader, find_encoder(model)[1].device)
-        if judged:
+        if "self" not in getattr(args, "teacher_names", ()):  # else the teacher is judged, which is the same model
             _judge(model, batches)
         folder, is_main = str(args.output_dir), args.process_index == 0
         prune_masked(model, batches, folder=folder, is_main=is_main, progress=not args.disable_tqdm)
@@ -268,7 +268,7 @@ def prune(
                     device=str(encoder.device),
                     dtype="float32",
                     batch_size=batch_size,
-                    sequence_length=min(max_length or LENGTH, longest),
+                    sequence_length=min(max_length or USUAL_LENGTH, longest),
                 )
                 latency = latency_for(
                     *(student, student, spec, place), folder=Path(folder), is_main=True, progress=progress

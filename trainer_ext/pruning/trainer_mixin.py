@@ -94,8 +94,7 @@ class ShrinkMixin(_Base):
             return stored
         with preflight.same_random_state():  # as for a run that is resumed
             self._check_labels()
-            judged = "self" not in self._options.teacher_names  # else the teacher is, which is the same model
-            one_shot.prune_for_training(model, self.get_train_dataloader(), self.args, judged=judged)
+            one_shot.prune_for_training(model, self.get_train_dataloader(), self.args)
             found = {"spec": asdict(spec), "result": asdict(self.shrink())}
         self._move_optimizer()
         found["spec"].pop("latency")
@@ -108,8 +107,9 @@ class ShrinkMixin(_Base):
         learns_alone = self.distillation is not None and self._options.distill_alpha == 1
         if batch is None or has_own or learns_alone or any(name in batch for name in self.label_names):
             return
-        with evaluating(self.model), torch.no_grad():
-            self.compute_loss(self.model, batch)
+        model = cast(torch.nn.Module, self.model)
+        with evaluating(model), torch.no_grad():
+            self.compute_loss(model, batch)
 
     def _shrink_as(self, stored: dict[str, Any], spec: PruningSpec, checkpoint: Path) -> None:
         """Shrink the model to the structure of a checkpoint, whose weights Trainer then loads."""

@@ -71,7 +71,7 @@ def checkpoint_to_resume(output_dir: str | Path, asked: str | bool | None) -> st
 
 
 def check_fits(checkpoint: Path, model: Any, spec: Any) -> None:
-    """Refuse a checkpoint of another run: `Trainer` would load the weights that fit and leave the others, in silence.
+    """Refuse a checkpoint of another run: `Trainer` would silently load the weights that fit and leave the others.
 
     Args:
         checkpoint: the folder.
