@@ -16,9 +16,19 @@ ASIDE = frozenset({WORD_STARTS, ROW, OFFSETS})
 NOT_SCORED = -100  # the label that torch's cross-entropy ignores
 
 
+def text_columns(rows: Dataset) -> list[str]:
+    """Return the columns of a split that hold texts: one, or for pairs two."""
+    return [name for name in ("text", "text_pair") if name in rows.column_names]
+
+
+def texts_of(rows: Dataset) -> list[str]:
+    """Return all texts of a split, of pairs first those of the one column, then those of the other."""
+    return [text for name in text_columns(rows) for text in rows[name]]
+
+
 def encode_texts(rows: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> dict[str, list]:
     """Encode texts or pairs of texts with their labels, if they have some: a class id, a multi-hot vector, or a float."""
-    texts = [list(rows[name]) for name in ("text", "text_pair") if name in rows.column_names]
+    texts = [list(rows[name]) for name in text_columns(rows)]
     encoded = tokenizer(*texts, truncation=True, max_length=args.max_length)
     return {**encoded, "labels": list(rows["label"])} if "label" in rows.column_names else {**encoded}
 

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase, Trainer, set_seed
 
 from ..data.class_names import known_as, looks
+from ..data.encoding import texts_of
 from ..data.records import listed
 from ..errors import InputError
 from ..models.loading import (
@@ -242,8 +243,9 @@ def _all_known(found: list[str], names: list[str], task: Task) -> bool:
 
 def _from_scratch(recipe: Recipe, task: Task, data: Data) -> tuple:
     shape = recipe.scratch
-    texts = [text for name in ("text", "text_pair") if name in data.train.column_names for text in data.train[name]]
-    tokenizer = train_tokenizer(texts, vocab_size=shape.scratch_vocab_size, max_length=recipe.data.max_length)
+    tokenizer = train_tokenizer(
+        texts_of(data.train), vocab_size=shape.scratch_vocab_size, max_length=recipe.data.max_length
+    )
     model = small_bert(
         tokenizer,
         data.labels,

@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..benchmark.energy import Meter
 from ..benchmark.size import forward_flops, random_inputs
+from ..data.encoding import text_columns
 from ..distillation.teacher_cache import check_folder
 from ..errors import CheckFailed, InputError, one_line
 from ..models.architectures import config_of
@@ -222,7 +223,9 @@ def check_answers(trial: Trial) -> None:
     recipe, task = trial.recipe, task_of(trial.recipe.data)
     sides = ((trial.model, trial.tokenizer), (trial.smaller, _small_tokenizer(trial)))
     for name, rows in trial.data.tests.items():
-        lengths = [sum(map(len, texts)) for texts in zip(*(rows[column] for column in _texts(rows)), strict=True)]
+        lengths = [
+            sum(map(len, texts)) for texts in zip(*(rows[column] for column in text_columns(rows)), strict=True)
+        ]
         chosen = rows.select(_largest(lengths))
         answers = []
         for model, tokenizer in sides:
@@ -357,10 +360,6 @@ def _batches(trainer: DistillPruneTrainer) -> Iterator[dict[str, Any]]:
 
 def _largest(sizes: list[int]) -> list[int]:
     return sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True)[:ROWS]
-
-
-def _texts(rows: Dataset) -> list[str]:
-    return [name for name in ("text", "text_pair") if name in rows.column_names]
 
 
 def _small_tokenizer(trial: Trial) -> PreTrainedTokenizerBase:

@@ -14,13 +14,13 @@ from itertools import starmap
 from typing import Literal, cast
 
 import torch
-from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .. import report
 from ..benchmark.size import count_parameters
 from ..data.cleaning import text_key
 from ..data.corpus import hold_out, read_corpus
+from ..data.encoding import texts_of
 from ..distillation.collator import check_comparable
 from ..errors import InputError
 from ..report.io import decode, encode
@@ -185,11 +185,6 @@ def _load(run: RunDirectory) -> RunVocabulary:
     trimmed = Trimmed(AutoTokenizer.from_pretrained(run.vocabulary), kept["kept_ids"])
     whole = decode(report.Parameters, kept["whole"]) if "whole" in kept else None
     return RunVocabulary(trimmed, decode(report.Vocabulary, kept["numbers"]), whole)
-
-
-def texts_of(rows: Dataset) -> list[str]:
-    """Return all texts of a split, those of pairs too."""
-    return [text for name in ("text", "text_pair") if name in rows.column_names for text in rows[name]]
 
 
 def reads_trimmed(student, options, encodings: Encodings, trimmed: Trimmed) -> bool:

@@ -15,12 +15,12 @@ from typing import Any
 from datasets import Dataset
 
 from ...benchmark.size import count_parameters
-from ...data.encoding import encode_texts
+from ...data.encoding import encode_texts, texts_of
 from ...errors import InputError
 from ...models.architectures import architecture_of, layers_of, prunable_weights
 from ...models.loading import rows_of
 from ...pipeline.recipe import Recipe
-from ...pipeline.run_vocabulary import asked_size, corpus_of, embeddings_of, texts_of
+from ...pipeline.run_vocabulary import asked_size, corpus_of, embeddings_of
 from ...pruning import scores
 from ...pruning.selection import floor_of
 from ...tasks.dataset import HELD_OUT, HOLDOUT, Data
