@@ -195,9 +195,10 @@ def guess(header: Sequence[str], names: Sequence[str], *, path: Path, what: str,
                 f"{path}: {what} may be in {' or '.join(map(repr, found))} of its columns {listed(header)}; name it with "
                 f"{option} {shlex.quote(found[0])}."
             )
+    first_line = "" if path.suffix.lower() in (".json", ".jsonl") else " The first line must name the columns."
     raise InputError(
         f"{path} has the columns {listed(header) or '(no other)'}, and none is called like {what} ({', '.join(names[:5])}, "
-        f"...); name it with {option}{also}. The first line must name the columns."
+        f"...); name it with {option}{also}.{first_line}"
     )
 
 
