@@ -10,7 +10,8 @@ import pytest
 
 from trainer_ext import InputError
 from trainer_ext.errors import Busy
-from trainer_ext.sweep.storage import SweepDirectory, begin, link_tree
+from trainer_ext.sweep.config import Job
+from trainer_ext.sweep.storage import VARIANTS, SweepDirectory, begin, link_tree
 
 HOLDER = """
 import sys, time
@@ -84,3 +85,35 @@ def test_a_field_at_its_default_is_no_other_sweep(tmp_path):
             begin(place, other, known)
     with pytest.raises(InputError, match=r"holds another sweep \(added differs\)"):
         begin(place, now | {"added": ["onnx"]}, known)
+
+
+def test_runs_without_a_result_may_change(tmp_path):
+    place = SweepDirectory(tmp_path / "out")
+    begin(place, {"runs": {"done": {"lr": 1}, "half": {"model": "mistyped"}, "gone": {}}})
+    for name in ("done", "half"):
+        run = place.run(Job(name))
+        run.root.mkdir()
+        run.recipe.write_text("")
+    done = place.run(Job("done"))
+    done.report.write_text("{}")
+    (done.root / VARIANTS).write_text("[]")
+    now = {"runs": {"done": {"lr": 1}, "half": {"model": "right"}, "new": {"lr": 2}}}
+    with place.claim("half"), pytest.raises(InputError, match=r"\(runs: half differs\)"):
+        begin(place, now)  # another process works on it as it was
+    assert begin(place, now) == now
+    assert begin(place, now) == now
+    assert not place.run(Job("half")).root.exists(), "it cannot be continued with other fields"
+    assert done.report.is_file()
+    for runs in ({**now["runs"], "done": {"lr": 2}}, {"new": {"lr": 2}}):
+        with pytest.raises(InputError, match=r"holds another sweep \(runs: done differs\)"):
+            begin(place, {"runs": runs})
+
+
+def test_results_remember_the_runs_that_they_were_made_from(tmp_path):
+    place, noon, later = SweepDirectory(tmp_path), "2026-01-01T12:00:00+00:00", "2026-01-01T13:00:00+00:00"
+    place.shared.mkdir()
+    assert place.was_measured({"a": noon}, later), "as of an older version, by the time"
+    assert not place.was_measured({"a": later}, noon)
+    place.remember_measured({"a": noon})
+    assert place.was_measured({"a": noon}, noon)
+    assert not place.was_measured({"a": "2026-01-01T11:00:00+00:00"}, noon), "another run, by a clock that is slow"

@@ -263,15 +263,21 @@ def rows_of(directory: SweepDirectory, job: Job) -> dict[str, SweepRow]:
     return {str(run.compressed): in_torch} | _exported_rows(run, "compressed", row)
 
 
-def baseline_rows(directory: SweepDirectory, job: Job) -> dict[str, SweepRow]:
-    """Return the rows of the baseline of a finished run, by path: in PyTorch, and its exported files if the run has any."""
+def baseline_rows(directory: SweepDirectory, job: Job, name: str = BASELINE) -> dict[str, SweepRow]:
+    """Return the rows of the baseline of a finished run, by path: in PyTorch, and its exported files if the run has any.
+
+    Args:
+        directory: of the sweep.
+        job: the run.
+        name: of the baseline, if there are several.
+    """
     run = directory.run(job)
     numbers = report.load(run.root)
     log = json.loads(run.log("baseline").read_text(encoding="utf-8"))
     kwh, grams = training_energy(log["log_history"])
     shapes = _by_shape(numbers, "speedup")
     row = SweepRow(
-        name=BASELINE,
+        name=name,
         seed=numbers.seed,
         sparsity=0.0,
         parameters=required(required(numbers.parameters, "parameters").baseline, "parameters").total,
@@ -362,6 +368,8 @@ def _with_quality(row: SweepRow, qualities: Sequence[Quality]) -> SweepRow:
         middle = required(held.difference.main, "difference")
         holdout = dict(zip(("difference", "low", "high"), (middle, *held.difference.ci95), strict=True))
         holdout["rows"] = held.rows
+        there, _, upper = _scored(held, held.compressed)
+        holdout |= {"value": there} | ({} if upper is None else {"value_high": upper})
     return replace(
         row,
         split=first.split,

@@ -14,7 +14,7 @@ A sweep file is YAML:
     export: [openvino-int8]              # also export and measure each run in these formats
 
 `ranges: {prune_sparsity: [0.2, 0.8], prune_method: [movement, magnitude]}` with `trials: 12` instead of `axes` is a search
-by Optuna: two numbers are a range, anything else is a list of choices.
+by Optuna: two numbers are a range, of whole numbers if the field takes no others; anything else is a list of choices.
 
 A field may be set in several places. The last one wins: recipe, its scale, `fields`, scale of the sweep file, group,
 command line, axis. A field that varies cannot be given on the command line.
@@ -31,7 +31,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 from ..data.arguments import DataArguments
 from ..errors import InputError
@@ -150,8 +151,12 @@ def read_sweep_file(path: str | Path) -> SweepFile:
     for field_name, choices in ranges.items():
         if not isinstance(choices, list) or len(choices) < 2:
             raise refuse(f"ranges.{field_name} is {choices!r}; give [low, high], or a list of choices.")
-        if is_range(choices) and not -math.inf < choices[0] < choices[1] < math.inf:
+        if not is_range(field_name, choices):
+            continue
+        if not -math.inf < choices[0] < choices[1] < math.inf:
             raise refuse(f"ranges.{field_name} is {choices}; give two finite numbers, the smaller one first.")
+        if is_whole(field_name) and any(one != int(one) for one in choices):
+            raise refuse(f"ranges.{field_name} is {choices}; that field takes whole numbers, so give two of them.")
     output_dir = values.get("output_dir")
     if not isinstance(output_dir, str | None):
         raise refuse(f"output_dir is {output_dir!r}; give the path of a folder.")
@@ -228,9 +233,27 @@ def _check_runs(file: SweepFile) -> None:
                 raise InputError(f"{name}: the folder {folder!r} is reserved; change the label.")
 
 
-def is_range(choices: list) -> bool:
-    """Return whether these are the two ends of a range of numbers; otherwise they are choices."""
-    return len(choices) == 2 and all(type(one) in (int, float) for one in choices)
+def is_range(name: str, choices: list) -> bool:
+    """Return whether these are the two ends of a range of numbers; otherwise they are choices.
+
+    Args:
+        name: of the field. Of a field that takes no number, such as true or false, two numbers are choices.
+        choices: as the sweep file has them.
+    """
+    numbers = len(choices) == 2 and all(type(one) in (int, float) for one in choices)
+    field = recipe_fields().get(name)
+    return numbers and (field is None or bool({int, float} & _types(field)))
+
+
+def is_whole(name: str) -> bool:
+    """Return whether a field takes whole numbers only."""
+    field = recipe_fields().get(name)
+    return field is not None and int in (types := _types(field)) and float not in types
+
+
+def _types(field: dataclasses.Field) -> set[Any]:
+    """Return the types of the values of a field: one, or those of a union."""
+    return {*get_args(field.type)} if isinstance(field.type, UnionType) else {field.type}
 
 
 def is_sweep_file(path: str | Path) -> bool:

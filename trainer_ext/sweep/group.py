@@ -20,7 +20,8 @@ from ..pipeline.recipe import Recipe, defaults_of, recipe_fields
 from ..report.run_directory import check_apart
 from ..utils.imports import require
 from .config import Fields, Job, SweepFile, baseline_fields, common_fields, recipe_from, run_fields, write_fields
-from .storage import SweepDirectory, begin
+from .sources import Sources, check_models
+from .storage import SOURCES, SweepDirectory, begin
 from .study import range_job
 from .worker import ChildJob
 
@@ -56,7 +57,8 @@ class Group:
         root = Path(self.common["output_dir"]).expanduser()
         self.directory = SweepDirectory(root / Job(name).folder if name else root)
         self.jobs = file.jobs()
-        recipes = [recipe_from(self.fields(job)) for job in self.jobs or _sample(file.ranges)]
+        self._recipes = {job.name: recipe_from(self.fields(job)) for job in self.jobs or _sample(file.ranges)}
+        recipes = list(self._recipes.values())
         self.recipe: Recipe = recipes[0]
         check_apart(root, {what: name for recipe in recipes for what, name in recipe.models.items()})
         if self.recipe.model.measure_energy:
@@ -70,6 +72,14 @@ class Group:
     def fields(self, job: Job) -> Fields:
         """Return all fields of a run."""
         return run_fields(self.common, job, self.directory.run(job).root, self.directory.teacher_cache)
+
+    def check_models(self) -> None:
+        """Refuse a model or a teacher of any run that cannot be opened, which may first have to be downloaded.
+
+        Raises:
+            InputError: It cannot be opened.
+        """
+        check_models(self._recipes.values())
 
     def definition(self) -> dict[str, Any]:
         """Return everything that a result depends on."""
@@ -89,7 +99,9 @@ class Group:
         """
         defaults = {name: defaults_of(dataclasses.fields(value)) for name, value in more.items()}
         defaults["common"] = defaults_of(recipe_fields().values())
-        definition = self.definition() | {name: vars(value) for name, value in more.items()}
+        sources = Sources()
+        read = {name: sources.of(recipe) for name, recipe in self._recipes.items()}
+        definition = self.definition() | {name: vars(value) for name, value in more.items()} | {SOURCES: read}
         before = begin(self.directory, definition, defaults)["common"]
         # Fields at their defaults are listed or not as they were, because the names of baselines and studies depend on it.
         now = publishable_fields(self.common)

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..report.formatting import is_fraction, number
 from ..utils.imports import require
 from .plot_labels import Box, place_labels
-from .results import BASELINE, SweepResult, SweepRow, axes_of, frontiers, last_shape
+from .results import SweepResult, SweepRow, axes_of, frontiers, last_shape
 from .tables import in_percent, judged_on, metric_title, runtime_title
 
 FORMATS = ("png", "svg")
@@ -66,9 +66,10 @@ class Panel:
 def panels(rows: Sequence[SweepRow]) -> list[Panel]:
     """Return the panels of speed-up (at the last shape), size and energy, each if it was measured."""
     shape = last_shape(rows)
+    whose = "the" if sum(row.is_baseline for row in rows) <= 1 else "its"
     kinds: dict[str, tuple[str, Callable[[SweepRow], float | None]]] = {
         "speed-up": (
-            f"speed-up over the baseline in torch, {shape} (texts x tokens)",
+            f"speed-up over {whose} baseline in torch, {shape} (texts x tokens)",
             lambda row: row.speedup.get(shape),
         ),
         "MB": ("weights on disk, MB (less to the right)", lambda row: None if row.bytes is None else row.bytes / 1e6),
@@ -143,9 +144,11 @@ def marker_axis(rows: Sequence[SweepRow]) -> str | None:
 
 
 def model_numbers(rows: Sequence[SweepRow]) -> dict[str, str]:
-    """Return what is written into the markers of each model: B for the baseline, then 1, 2, ..."""
-    names = [name for name in dict.fromkeys(row.name for row in rows) if name != BASELINE]
-    return {BASELINE: "B"} | {name: str(index) for index, name in enumerate(names, start=1)}
+    """Return what is written into the markers of each model: B for the baseline (B1, B2, ... for several), then 1, 2, ..."""
+    baselines = list(dict.fromkeys(row.name for row in rows if row.is_of_baseline))
+    names = dict.fromkeys(row.name for row in rows if not row.is_of_baseline)
+    letters = {name: f"B{index}" if len(baselines) > 1 else "B" for index, name in enumerate(baselines, start=1)}
+    return letters | {name: str(index) for index, name in enumerate(names, start=1)}
 
 
 def _labels(rows: Sequence[SweepRow], axis: str) -> list[str]:

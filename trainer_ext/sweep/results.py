@@ -15,6 +15,7 @@ from ..report.formatting import is_fraction
 from ..report.schema import AGREEMENT, LEAST_AGREEMENT
 
 BASELINE = "baseline"
+ROUNDING = 1e-9  # numbers that are closer are the same
 # The columns of sweep.csv: first those that the demo page reads (space/core/sweep.py), then the settings of the sweep, then
 # these fields of `SweepRow`, then the speed-up and the time at each shape.
 FIRST_COLUMNS = ("name", "accuracy", "accuracy_low", "accuracy_high", "speedup", "megabytes", "folder")
@@ -29,7 +30,7 @@ CSV_FIELDS = (
 class SweepRow:
     """One model in one runtime; the baseline in PyTorch is a row too."""
 
-    name: str  # the labels of the model's settings, or `baseline`
+    name: str  # the labels of the model's settings, or `baseline`, or `baseline (LABELS)` if there are several
     runtime: str = "torch"  # `torch`, `onnxruntime` or `openvino`
     precision: str = "fp32"  # of the weights: `fp32`, `bf16`, `fp16` or `int8`
     # label by axis, such as `{"sparsity": "25 % removed", "teacher": "KD"}`
@@ -47,12 +48,12 @@ class SweepRow:
     difference_low: float | None = None
     difference_high: float | None = None
     # `difference`, `low`, `high` and `rows` of the same comparison on the rows that were held out of the training data
-    # to choose by; None if none were
+    # to choose by, with the `value` there and the upper end of its interval, `value_high`; None if none were
     holdout: dict[str, float] | None = None
     sparsity: float | None = None  # share of the encoder's prunable weights that is gone, in [0, 1]
     parameters: int | None = None  # of the model
     bytes: int | None = None  # of its weights on disk
-    # over the median time of the baseline in PyTorch fp32, by shape (texts x tokens per call, `32 x 64`)
+    # over the median time of its baseline in PyTorch fp32, by shape (texts x tokens per call, `32 x 64`)
     speedup: dict[str, float] = field(default_factory=dict)
     ideal_speedup: dict[str, float] = field(default_factory=dict)  # ratio of the floating-point operations, by shape
     median_ms: dict[str, float] = field(default_factory=dict)  # milliseconds per call, by shape
@@ -77,9 +78,14 @@ class SweepRow:
         return (self.runtime, self.precision) == ("torch", "fp32")
 
     @property
+    def is_of_baseline(self) -> bool:
+        """Whether this is a baseline in any runtime; if there are several, their names say how they differ."""
+        return self.name == BASELINE or (self.name.startswith(f"{BASELINE} (") and not self.folder)
+
+    @property
     def is_baseline(self) -> bool:
-        """Whether this is the row that the others are compared with."""
-        return self.name == BASELINE and self.is_plain
+        """Whether this is a row that others are compared with."""
+        return self.is_of_baseline and self.is_plain
 
     @property
     def metric_name(self) -> str:
@@ -101,7 +107,7 @@ class SweepResult:
     recipe: str  # file name of the sweep file or recipe
     scale: str | None  # the name given with --scale, or None
     machine: str  # processor, threads, load and versions, in one line
-    rows: list[SweepRow]  # the baseline first
+    rows: list[SweepRow]  # the baseline first, or all of them
     failed: dict[str, str] = field(default_factory=dict)  # last message of each run that failed, by name
     notes: list[str] = field(default_factory=list)  # remarks for the reader, such as why a search stopped
     best: dict[str, str] | None = None  # `title` of the chosen row, and `why` it was chosen
@@ -167,15 +173,19 @@ def difference_of(row: SweepRow) -> tuple[float, float, float] | None:
     return row.difference, row.difference_low, row.difference_high
 
 
-def choose(rows: Sequence[SweepRow], shape: str | None = None) -> tuple[SweepRow, str] | None:
+def choose(
+    rows: Sequence[SweepRow], shape: str | None = None, *, seeds_alone: bool = False
+) -> tuple[SweepRow, str] | None:
     """Return the best model and why: the fastest that is not worse than the baseline beyond noise.
 
     If every model is worse beyond noise, the one that loses least is returned. Without labels, it is the fastest with the
-    `LEAST_AGREEMENT`, or else the one that agrees most.
+    `LEAST_AGREEMENT`, or else the one that agrees most. If there are several baselines, a model must not be worse than the
+    best of them either: its interval reaches the number of that one.
 
     Args:
         rows: of a sweep.
         shape: which speed-up counts; the last shape by default.
+        seeds_alone: whether several baselines differ by the seed alone; then each model is compared with its own only.
 
     Returns:
         The row and the reason; None if there is no compressed model.
@@ -191,8 +201,13 @@ def choose(rows: Sequence[SweepRow], shape: str | None = None) -> tuple[SweepRow
     where = "on the test set, which makes its number a little optimistic"
     if any(row.holdout for row, _ in known):
         where = "on the rows held out to choose by"
-    good = [row for row, (_, _, high) in known if high >= 0]
+    several = sum(row.is_baseline for row in rows) > 1 and not seeds_alone
+    lost = _lost_to_best(known) if several else {}
+    good = [row for row, (_, _, high) in known if high >= 0 and lost.get(row.title, (0.0, 0.0))[1] >= 0]
     merit, fault = "is not worse than the baseline beyond noise", "is worse than the baseline beyond noise"
+    if several:
+        merit = "is not worse beyond noise than its own baseline or the best one"
+        fault = "is worse beyond noise than its own baseline or the best one"
     least = "loses least"
     if all(row.is_agreement for row, _ in known):
         share = f"{100 * LEAST_AGREEMENT:.0f} % of the texts"
@@ -203,10 +218,36 @@ def choose(rows: Sequence[SweepRow], shape: str | None = None) -> tuple[SweepRow
         )
         least, where = "agrees most", "on the texts of this table, which makes its number a little optimistic"
     if not good:
-        row, _ = max(known, key=lambda one: one[1][0])
+        row, _ = max(known, key=lambda one: lost.get(one[0].title, one[1])[0])
         return row, f"every model {fault}; this one {least}; chosen {where}"
-    row = max(good, key=lambda row: row.speedup[shape])
+    in_time = several and all(shape in row.median_ms for row in good)  # speed-ups are over baselines of several speeds
+    row = min(good, key=lambda row: row.median_ms[shape] if in_time else -row.speedup[shape])
     return row, f"the fastest at {shape} that {merit}; chosen {where}"
+
+
+def _lost_to_best(known: Sequence[tuple[SweepRow, tuple[float, float, float]]]) -> dict[str, tuple[float, float]]:
+    """Return by title the difference from the best of several baselines on the same rows, and the upper end of it.
+
+    Only models are listed whose own baseline is another one.
+
+    Args:
+        known: the models, with what `difference_of` gives for each.
+    """
+    scores = {}
+    for row, (difference, _, _) in known:
+        value, high = row.value, row.high
+        if row.holdout is not None:
+            value, high = row.holdout.get("value"), row.holdout.get("value_high")
+        if value is not None and high is not None and not row.is_agreement:
+            scores[row.title] = (row.split, row.rows, row.metric), value, high, value - difference
+    best: dict[tuple, float] = {}
+    for rows, _, _, baseline in scores.values():
+        best[rows] = max(baseline, best.get(rows, -math.inf))
+    return {
+        title: (value - best[rows], high - best[rows])
+        for title, (rows, value, high, baseline) in scores.items()
+        if best[rows] - baseline > ROUNDING
+    }
 
 
 def as_csv(rows: Sequence[SweepRow], shape: str | None = None) -> str:

@@ -13,7 +13,9 @@ from .. import report
 from ..errors import Busy, InputError
 from ..pipeline.text_length import as_started
 from ..utils.imports import require
+from .baselines import baselines_of, differ_by_seed_alone
 from .collect import (
+    Times,
     baseline_rows,
     keep_best,
     measure_energy,
@@ -70,6 +72,8 @@ def sweep(
     groups = [Group(file, name, words, scale, command, console) for name in file.groups]
     for group in groups if rivals else ():
         check_rivals(group.recipe)
+    for group in groups:
+        group.check_models()
     if storage:  # check the storage first; the default one is a file in the folder, which may not exist yet
         open_study(groups[0].directory, storage, name=groups[0].study_name)
     for group in groups:
@@ -91,7 +95,11 @@ def _run_group(group: Group, workers: int, storage: str | None, rivals: bool) ->
         failed = run_source(group, GridSource(group.jobs, directory, study), workers, total=total)
         jobs = group.jobs
     done = [job for job in jobs if directory.is_finished(job)]
-    return finish(group, done, failed, workers=workers, rivals=rivals)
+
+    def choice(rows: Sequence[SweepRow]) -> tuple[SweepRow, str] | None:
+        return choose(rows, seeds_alone=differ_by_seed_alone(group.common, done))
+
+    return finish(group, done, failed, workers=workers, choice=choice, rivals=rivals)
 
 
 def run_source(group: Group, source: JobSource, workers: int, *, total: int, timed: bool = False) -> dict[str, str]:
@@ -154,7 +162,10 @@ def _measure(
     """Do what `finish` promises, while no other process measures."""
     directory, console = group.directory, group.console
     recipe = as_started(group.recipe, directory.run(jobs[0]))
-    rows = baseline_rows(directory, jobs[0])
+    baselines = baselines_of(group.file, group.common, jobs)
+    rows: dict[str, SweepRow] = {}
+    for baseline in baselines:
+        rows |= baseline_rows(directory, baseline.jobs[0], baseline.name)
     for job in jobs:
         rows |= rows_of(directory, job)
     try:
@@ -164,15 +175,25 @@ def _measure(
     # A run that failed earlier or in another sweep on this folder has still failed, unless it has a result by now.
     names = {row.name for row in rows.values()}
     failed = {**(before.failed if before else {}), **failed}
-    failed = {name: message for name, message in failed.items() if name not in names}
+    asked = (
+        {job.name for job in group.jobs} if group.file.axes else failed.keys()
+    )  # the file may have other labels by now
+    failed = {name: message for name, message in failed.items() if name in asked and name not in names}
+    made_from = {job.folder: report.load(directory.run(job).root).created for job in jobs}
     if before and [row.title for row in before.rows] == [row.title for row in rows.values()]:
         known = not rivals or any(note.startswith(RIVALS) for note in before.notes)
-        if before.failed == failed and known:
+        if before.failed == failed and known and directory.was_measured(made_from, before.created):
             return before
     console.rule("All models in turn")
-    baseline, models = directory.run(jobs[0]).baseline, [directory.run(job).compressed for job in jobs]
-    times, machine = time_all(baseline, models, recipe, console=console)
-    if recipe.model.measure_energy and measure_energy(times, [baseline, *models], recipe, console=console):
+    times: dict[str, Times] = {}
+    machine = ""
+    for baseline in baselines:
+        models = [directory.run(job).compressed for job in baseline.jobs]
+        found, line = time_all(directory.run(baseline.jobs[0]).baseline, models, recipe, console=console)
+        times |= found
+        machine = machine or line
+    folders = [Path(path) for path, row in rows.items() if row.is_plain]
+    if recipe.model.measure_energy and measure_energy(times, folders, recipe, console=console):
         notes.append("Energy is estimated from the processor's load, because it has no counter that can be read.")
     if workers > 1:
         notes.append(
@@ -202,4 +223,5 @@ def _measure(
     )
     for note in write_sweep(result, directory.root):
         console.print(Text(note, style="yellow"))
+    directory.remember_measured(made_from)
     return result

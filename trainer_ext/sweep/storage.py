@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from .config import Job
 
 VARIANTS = "variants.json"
 DEFINITION = "definition.json"
+MEASURED = "measured.json"
+RUNS, SOURCES = "runs", "sources"  # parts of a definition: by run its fields, and what tells its data and models apart
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,24 @@ class SweepDirectory:
         """Return whether a run has its report, and the results of its exported files."""
         return self.run(job).report.is_file() and (self.run(job).root / VARIANTS).is_file()
 
+    def was_measured(self, created: Mapping[str, str], at: str) -> bool:
+        """Return whether the results were made from these very runs.
+
+        Args:
+            created: when the report of each run was made, by its folder.
+            at: when the results were made; it decides where an older version has made them.
+        """
+        try:
+            return json.loads((self.shared / MEASURED).read_text(encoding="utf-8")) == created
+        except FileNotFoundError:
+            return all(time <= at for time in created.values())
+        except (OSError, ValueError):
+            return False
+
+    def remember_measured(self, created: Mapping[str, str]) -> None:
+        """Keep from which runs the results were made: when the report of each was made, by its folder."""
+        write_json(self.shared / MEASURED, dict(created))
+
     def is_busy(self, name: str) -> bool:
         """Return whether a process works on this run now."""
         try:
@@ -117,9 +137,12 @@ def begin(
 ) -> dict[str, Any]:
     """Create the folder and record what the sweep is, or check that the folder holds this very sweep.
 
+    Runs without a result may be changed, added and left out; what a changed one has left is removed.
+
     Args:
         directory: of the sweep.
-        definition: everything that a result depends on.
+        definition: everything that a result depends on. `runs` has the fields of each run by its name, and `sources` digests
+            of its data and models by field (see sources.py); an older folder without them is taken as it is.
         defaults: by the name of a part of the definition, what each of its fields is that is not given. So a field that a
             newer version adds, or that is written out now, makes no other sweep of it.
 
@@ -140,22 +163,62 @@ def begin(
             if before is None:
                 _refuse_others(directory)
                 write_json(file, definition)
+                return definition
+            changed = _changed_runs(before, definition)
+            _refuse_another_sweep(directory, before, definition, defaults or {}, changed)
+            now = before | {key: definition[key] for key in (RUNS, SOURCES) if key in definition}
+            for name, known in (before.get(SOURCES) or {}).items():
+                if name in now[SOURCES] and name not in changed:
+                    now[SOURCES][name] |= known
+            if now != before:
+                _remove_rest(directory, [name for name in changed if name in (definition.get(RUNS) or {})])
+                write_json(file, now)
+            return now
     except InputError:
         raise
     except (OSError, ValueError) as error:
         raise InputError(f"output_dir {root} cannot be used ({error}); name another --output_dir.") from error
-    if before is None:
-        return definition
-    for key in sorted({*before, *definition}):
-        old, new, known = before.get(key) or {}, definition.get(key) or {}, (defaults or {}).get(key)
+
+
+def _changed_runs(before: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
+    """Return the names of the runs that have other fields, are new or are left out."""
+    old, new = before.get(RUNS) or {}, now.get(RUNS) or {}
+    return {name for name in {**old, **new} if name not in old or name not in new or old[name] != new[name]}
+
+
+def _refuse_another_sweep(
+    directory: SweepDirectory,
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    defaults: Mapping[str, Mapping[str, Any]],
+    runs: Collection[str],
+) -> None:
+    """Refuse a definition that differs by more than runs without a result; `runs` are those that differ."""
+    different = []
+    for key in sorted({*before, *now} - {RUNS, SOURCES}):
+        old, new, known = before.get(key) or {}, now.get(key) or {}, defaults.get(key)
         fields = [] if known is None else differing(old, new, known)
         if fields or (known is None and old != new):
-            changed = f"{key}: {fields[0]}" if fields else key
-            raise InputError(
-                f"{root} holds another sweep ({changed} differs); continue with the same file and fields, or name "
-                "another --output_dir."
-            )
-    return before
+            different.append(f"{key}: {fields[0]}" if fields else key)
+    for name in sorted(runs):
+        listed = name in (before.get(RUNS) or {})
+        if directory.is_finished(Job(name)) or (listed and directory.is_busy(Job(name).folder)):
+            different.append(f"{RUNS}: {name}")
+    for name, new in (now.get(SOURCES) or {}).items():
+        old = {} if name in runs else (before.get(SOURCES) or {}).get(name, {})
+        different += [field for field in new if field in old and old[field] != new[field]]
+    if different:
+        raise InputError(
+            f"{directory.root} holds another sweep ({different[0]} differs); continue with the same file and fields, or "
+            "name another --output_dir."
+        )
+
+
+def _remove_rest(directory: SweepDirectory, names: Iterable[str]) -> None:
+    """Remove what runs have left that were never finished and have other fields now: it cannot be continued."""
+    for run in (directory.run(Job(name)) for name in names):
+        if run.holds_run:
+            shutil.rmtree(run.root)
 
 
 def _refuse_others(directory: SweepDirectory) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, one_line
 from ..utils.imports import require
 from .collect import objectives
-from .config import Job, SweepFile, is_range
+from .config import Job, SweepFile, is_range, is_whole
 from .storage import SweepDirectory
 from .worker import Outcome
 
@@ -110,7 +110,9 @@ class RangeSource:
 
     def __init__(self, file: SweepFile, directory: SweepDirectory, study: optuna.Study):
         self._directory, self._study, self._trials = directory, study, file.trials
-        self._distributions = {name: _distribution(choices) for name, choices in file.ranges.items()}
+        self._distributions = {name: _distribution(name, choices) for name, choices in file.ranges.items()}
+        for trial in study.get_trials(deepcopy=False):  # a search goes on as it was begun, by an older version too
+            self._distributions |= trial.distributions
         self._ours: set[int] = set()  # trials that a worker of this sweep does
 
     def take(self) -> Job | None:
@@ -174,12 +176,10 @@ def _number(job: Job) -> int:
     return int(job.name.rpartition(" ")[2])
 
 
-def _distribution(choices: list) -> optuna.distributions.BaseDistribution:
+def _distribution(name: str, choices: list) -> optuna.distributions.BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    if not is_range(choices):
+    if not is_range(name, choices):
         return CategoricalDistribution(choices)
     low, high = choices
-    if all(isinstance(one, int) for one in choices):
-        return IntDistribution(low, high)
-    return FloatDistribution(float(low), float(high))
+    return IntDistribution(int(low), int(high)) if is_whole(name) else FloatDistribution(float(low), float(high))

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ..hub import markdown as card_markdown
 from ..report.formatting import TITLES, is_fraction, number, short
-from .results import BASELINE, SweepResult, SweepRow, frontiers, last_shape, shapes_of
+from .results import SweepResult, SweepRow, frontiers, last_shape, shapes_of
 
 T = TypeVar("T")
 NOISE = "noise"
@@ -133,7 +133,7 @@ def runtime_title(row: SweepRow) -> str:
 
 
 def ordered(rows: Sequence[SweepRow]) -> list[SweepRow]:
-    """Return the baseline first, then the models in their order, each with all its runtimes."""
+    """Return the baselines first, then the models in their order, each with all its runtimes."""
     names = list(dict.fromkeys(row.name for row in sorted(rows, key=lambda row: not row.is_baseline)))
     return sorted(rows, key=lambda row: (names.index(row.name), not row.is_baseline))
 
@@ -162,7 +162,8 @@ def legend(result: SweepResult) -> list[str]:
     else:
         lines.append(f"[low, high]: 95 % interval; differences are paired, {NOISE}: the interval contains 0.")
     if shapes:
-        lines.append(f"Speed-up over the baseline in torch fp32, texts x tokens per call: {', '.join(shapes)}.")
+        one = "the baseline" if sum(row.is_baseline for row in result.rows) <= 1 else "the baseline of each model"
+        lines.append(f"Speed-up over {one} in torch fp32, texts x tokens per call: {', '.join(shapes)}.")
     return lines
 
 
@@ -213,7 +214,7 @@ def _table(title: str, columns: list[Column], result: SweepResult, *, wide: bool
     for row, before, after in zip(rows, [None, *rows], [*rows[1:], None], strict=False):
         again = before is not None and row.name == before.name
         name = Text(f"  {runtime_title(row)}" if again else row.title)
-        ends = row.name == BASELINE and after is not None and after.name != BASELINE
+        ends = row.is_of_baseline and after is not None and not after.is_of_baseline
         style = "bold" if BEST in signs[row.title] else ""
         table.add_row(name, *(_cell(column.cell(row), wide=wide) for column in columns), style=style, end_section=ends)
     return table

@@ -90,6 +90,7 @@ def search(
         )
     if rivals:
         check_rivals(group.recipe)
+    group.check_models()
     space = _space(group, goal)
     group.begin(goal=goal)
     directory = group.directory
