@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,7 @@ def fields_of(words):
 
 
 def find(header, names, path="data.csv"):
-    return guess(header, names, path=path, what="it", option="--some_column")
+    return guess(header, names, path=Path(path), what="it", option="--some_column")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,12 @@ def test_a_guess_that_fails_lists_the_columns_and_the_option(header, says):
     with pytest.raises(InputError, match="--some_column") as raised:
         find(header, TEXT_NAMES)
     assert says in str(raised.value)
+    assert str(raised.value).endswith("first line must name the columns.") == ("none is called" in says)
+
+
+def test_a_file_of_keys_has_no_first_line_of_names():
+    with pytest.raises(InputError, match=r"name it with --some_column\.$"):
+        find(["a", "b"], TEXT_NAMES, path="data.jsonl")
 
 
 def test_a_table_is_split_and_said(tmp_path):
