@@ -56,7 +56,7 @@ def test_a_busy_machine_is_said_and_the_run_goes_on(disturb, tmp_path, caplog):
 def test_where_it_is_refused_the_line_has_the_ways_out_and_a_quiet_machine_is_timed_anew(disturb, tmp_path, caplog):
     measured, refuse = disturb(True), arguments(tmp_path, **FIELDS, prune_latency_busy="refuse")
     for _ in range(2):  # also the table that was kept
-        with pytest.raises(ValueError, match="prune_sparsity=0\.5.*--force"):
+        with pytest.raises(ValueError, match=r"prune_sparsity=0\.5.*--force"):
             prepare_model(new_model(), refuse)
     assert len(measured) == 4
     disturb(False)
