@@ -142,10 +142,8 @@ def speeds(records: Mapping[str, Mapping[str, Any]]) -> str:
             cell = f"{row['speedup']:.1f}x" + (" (busy machine)" if row["busy"] else "")
             found.setdefault((entry["source"], entry["runtime"]), {})[task, shape] = cell
     columns = list(dict.fromkeys(column for cells in found.values() for column in cells))
-    # Dense first, then by what is gone. The first row is what the others are relative to.
-    order = sorted(
-        found, key=lambda key: (0.0 if key[0] == "baseline" else float(key[0].split("-")[0]), key[1] != "torch")
-    )
+    # Dense first, then by what is gone and the epochs. The first row is what the others are relative to.
+    order = sorted(found, key=lambda key: (share_and_epochs(key[0]), key[1] != "torch"))
     rows = [
         [_name(source), RUNTIMES[runtime], *(found[source, runtime].get(column, UNKNOWN) for column in columns)]
         for source, runtime in order
@@ -157,8 +155,18 @@ def speeds(records: Mapping[str, Mapping[str, Any]]) -> str:
 def _name(source: str) -> str:
     if source == "baseline":
         return "dense"
-    gone, epochs = source.split("-")
-    return f"{per_cent(float(gone))} gone" + (f", {epochs} epochs" if float(epochs) else "")
+    gone, epochs = share_and_epochs(source)
+    return f"{per_cent(gone)} gone" + (f", {epochs:g} epochs" if epochs else "")
+
+
+def share_and_epochs(source: str) -> tuple[float, float]:
+    """Return the share of the encoder that is gone, and the epochs of training after it.
+
+    Args:
+        source: the folder of a timed model, such as `0.75-2`, or `baseline`.
+    """
+    gone, epochs = (0, 0) if source == "baseline" else source.split("-")
+    return float(gone), float(epochs)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from recipes.benchmarks.one_shot_tables import change, right
+from recipes.benchmarks.one_shot_tables import change, right, share_and_epochs
 from recipes.tools.markdown import difference, number, table, times
 from trainer_ext.report.io import load
 from trainer_ext.report.schema import EXPORT_RUNTIMES, CompressionReport
@@ -44,15 +44,6 @@ ONCE = {
 DENSE, EXPORT = "torch fp32", "openvino-int8"
 RUNTIMES = {"torch": DENSE, "openvino": EXPORT}
 TIMED = 17  # seed of the models that were timed
-# By the folder of a timed model: share of the encoder that is gone, and epochs of training after it.
-MODELS = {
-    "baseline": (0.0, 0.0),
-    "0.5-0": (0.5, 0.0),
-    "0.75-2": (0.75, 2.0),
-    "0.8-2": (0.8, 2.0),
-    "0.85-2": (0.85, 2.0),
-    "0.9-2": (0.9, 2.0),
-}
 MIB = 2**20
 
 
@@ -91,7 +82,7 @@ class Outcome:
 
 
 def english(task: str) -> list[Outcome]:
-    """Return the models of a task that were pruned by second order and timed.
+    """Return the models of a task that were pruned by second order and timed; of each size the one that was trained longest.
 
     Args:
         task: `trec6`, `sst2` or `sst2_mpnet`.
@@ -99,11 +90,16 @@ def english(task: str) -> list[Outcome]:
     results = _read(BENCHMARKS / f"one_shot_{task}.json")["results"]
     latency = _read(BENCHMARKS / f"one_shot_{task}_latency.json")["rows"]
     found = []
-    for folder, (gone, epochs) in MODELS.items():
+    timed = {row["entry"]["source"]: share_and_epochs(row["entry"]["source"]) for row in latency}
+    for gone, epochs in {gone: (gone, epochs) for gone, epochs in sorted(timed.values())}.values():
         runs = {one["seed"]: one for one in results if (one["sparsity"], one["epochs"]) == (gone, epochs)}
         dense = {one["seed"]: one for one in results if not one["sparsity"] and one["seed"] in runs}
         for runtime, name in RUNTIMES.items():
-            rows = [row for row in latency if (row["entry"]["source"], row["entry"]["runtime"]) == (folder, runtime)]
+            rows = [
+                row
+                for row in latency
+                if (timed[row["entry"]["source"]], row["entry"]["runtime"]) == ((gone, epochs), runtime)
+            ]
             speedup = {f"{row['batch_size']} x {row['sequence_length']}": row["speedup"] for row in rows}
             if not speedup:
                 continue
