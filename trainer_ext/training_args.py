@@ -33,6 +33,7 @@ CHOICES = {
     "prune_attention": get_args(AttentionUnit),
     "prune_ffn": get_args(FFNUnit),
 }
+_WHOLE = (lambda x: 1 <= x < math.inf and x % 1 == 0, "a whole number, 1 or more")
 # Range of each number: a test and its description. Every comparison with NaN is false, so NaN is in no range.
 RANGES = {
     "prune_sparsity": (lambda x: 0 <= x < 1, "in [0, 1); 0.5 removes half"),
@@ -40,9 +41,9 @@ RANGES = {
     "dense_epochs": (lambda x: 0 <= x < math.inf, "0 or more"),
     "prune_layers": (lambda x: 0 <= x < math.inf and x % 1 == 0, "0 or a whole number"),
     "prune_recovery_epochs": (lambda x: 0 <= x < math.inf, "0 or more"),
-    "prune_latency_batch_size": (lambda x: 1 <= x < math.inf and x % 1 == 0, "a whole number, 1 or more"),
-    "prune_latency_length": (lambda x: 1 <= x < math.inf and x % 1 == 0, "a whole number, 1 or more"),
-    "prune_block_size": (lambda x: 1 <= x < math.inf and x % 1 == 0, "a whole number, 1 or more; 32 is usual"),
+    "prune_latency_batch_size": _WHOLE,
+    "prune_latency_length": _WHOLE,
+    "prune_block_size": (_WHOLE[0], f"{_WHOLE[1]}; 32 is usual"),
     "prune_start": (lambda x: 0 <= x < 1, "a fraction of the run in [0, 1)"),
     "prune_end": (lambda x: 0 < x <= 1, "a fraction of the run in (0, 1]"),
     "prune_score_lr": (lambda x: 0 < x < math.inf, "above 0; 0.01 is usual"),

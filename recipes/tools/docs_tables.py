@@ -40,7 +40,7 @@ def commands() -> str:
         "",
     ]
     for name, command in _all_commands():
-        lines += [f"## {name}", "", inspect.cleandoc(command.help or "").replace("\b", "").replace("    \n", ""), ""]
+        lines += [f"## {name}", "", inspect.cleandoc(command.help or "").replace("    \b\n", ""), ""]
         rows = [(_spelled(option), _help(option), _default(option)) for option in _options(command)]
         lines += _table(("argument or option", "meaning", "default"), rows)
     return "\n".join(lines)

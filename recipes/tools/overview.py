@@ -90,16 +90,13 @@ def english(task: str) -> list[Outcome]:
     results = _read(BENCHMARKS / f"one_shot_{task}.json")["results"]
     latency = _read(BENCHMARKS / f"one_shot_{task}_latency.json")["rows"]
     found = []
-    timed = {row["entry"]["source"]: share_and_epochs(row["entry"]["source"]) for row in latency}
-    for gone, epochs in {gone: (gone, epochs) for gone, epochs in sorted(timed.values())}.values():
+    folders = sorted({row["entry"]["source"] for row in latency}, key=share_and_epochs)
+    for folder in {share_and_epochs(folder)[0]: folder for folder in folders}.values():
+        gone, epochs = share_and_epochs(folder)
         runs = {one["seed"]: one for one in results if (one["sparsity"], one["epochs"]) == (gone, epochs)}
         dense = {one["seed"]: one for one in results if not one["sparsity"] and one["seed"] in runs}
         for runtime, name in RUNTIMES.items():
-            rows = [
-                row
-                for row in latency
-                if (timed[row["entry"]["source"]], row["entry"]["runtime"]) == ((gone, epochs), runtime)
-            ]
+            rows = [row for row in latency if (row["entry"]["source"], row["entry"]["runtime"]) == (folder, runtime)]
             speedup = {f"{row['batch_size']} x {row['sequence_length']}": row["speedup"] for row in rows}
             if not speedup:
                 continue

@@ -64,7 +64,7 @@ def import_nn_pruning(source: str | Path, target: str | Path) -> Imported:
 
     Raises:
         InputError: If there is no such checkpoint, nothing is pruned in it, or stock classes cannot compute it.
-        RuntimeError: If the logits of the compact model differ.
+        CheckFailed: If the logits of the compact model differ.
     """
     target = Path(target).expanduser()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

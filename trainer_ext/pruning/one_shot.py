@@ -51,7 +51,7 @@ from .prepare import USUAL_LENGTH, latency_for
 from .second_order import Curve, removal_curve, with_bias
 from .selection import OutOfReach, Structure, more_room, whole_vectors
 from .shrinking import in_precision
-from .structure import select_structure
+from .structure import CHOICES, select_structure
 from .verify import shrink_and_verify
 
 if TYPE_CHECKING:
@@ -246,8 +246,8 @@ def prune(
     """
     _check_model(model, tokenizer)
     _check_numbers(sparsity, speedup, max_length, batch_size)
-    if structure not in ("compact", "plain"):
-        raise ValueError(f"structure={structure!r} must be 'compact' or 'plain'.")
+    if structure not in CHOICES["structure"]:
+        raise ValueError(f"structure={structure!r} must be {' or '.join(map(repr, CHOICES['structure']))}.")
     texts = _texts_in(texts)
     check_given(model, "The model")
     if hasattr(model, "pruning"):

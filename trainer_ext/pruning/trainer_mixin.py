@@ -60,7 +60,7 @@ class ShrinkMixin(_Base):
 
         Raises:
             Diverged: If the training left NaN or infinite numbers.
-            RuntimeError: If the outputs differ by more than rounding explains.
+            CheckFailed: If the outputs differ by more than rounding explains.
         """
         masked = plain_model(self)
         if self.distillation:
@@ -103,10 +103,12 @@ class ShrinkMixin(_Base):
     def _check_labels(self) -> None:
         """Let `Trainer` refuse rows without labels, of which the model gives no loss, before the pruning."""
         trains = self.args.max_steps > 0 or self.args.num_train_epochs > 0 or self._options.prune_recovery_epochs
-        batch = preflight.first_batch(self) if trains else None
         has_own = self.compute_loss_func is not None or is_overridden(self, "compute_loss")
         learns_alone = self.distillation is not None and self._options.distill_alpha == 1
-        if batch is None or has_own or learns_alone or any(name in batch for name in self.label_names):
+        if not trains or has_own or learns_alone:
+            return
+        batch = preflight.first_batch(self)
+        if batch is None or any(name in batch for name in self.label_names):
             return
         model = cast(torch.nn.Module, self.model)
         with evaluating(model), torch.no_grad():

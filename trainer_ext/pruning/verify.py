@@ -87,7 +87,7 @@ def shrink_and_verify(masked, batch: Mapping[str, Any] | None = None) -> tuple:
 
     Raises:
         Diverged: If weights or logits are NaN or infinite.
-        RuntimeError: If the logits differ by more than rounding explains.
+        CheckFailed: If the logits differ by more than rounding explains.
     """
     # In fp32: matrices of another shape sum in another order, and half precision rounds far above the tolerance.
     precision, buffers = find_encoder(masked)[1].dtype, {name: each.dtype for name, each in masked.named_buffers()}
